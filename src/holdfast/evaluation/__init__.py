@@ -1,0 +1,1 @@
+"""Evaluation: generation, judges, metrics and the statistics that make a number trustworthy."""
