@@ -1,0 +1,1 @@
+"""Data: files and hub ids in, examples and token ids out."""
