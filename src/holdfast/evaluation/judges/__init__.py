@@ -1,15 +1,27 @@
 """Judges: who says what an answer is.
 
-A judge is anything with a ``name`` that maps questions and answers to verdicts. The organism's
-oracle (``holdfast.organism.oracle``) is exact; the judges here work on any model and are not.
+A judge is a callable that maps questions and answers to verdicts. The organism's oracle
+(``holdfast.organism.oracle``) is exact; the judges here work on any model and are not.
 """
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+from holdfast.evaluation.judges.agreement import Agreement, agreement, cohen_kappa
+from holdfast.evaluation.judges.matching import matches
+from holdfast.evaluation.judges.refusal_phrases import RefusalPhrases
 from holdfast.evaluation.metrics import Item, Outcome, Verdict
 
-__all__ = ["Judge", "Outcome", "Verdict"]
+__all__ = [
+    "Agreement",
+    "Judge",
+    "Outcome",
+    "RefusalPhrases",
+    "Verdict",
+    "agreement",
+    "cohen_kappa",
+    "matches",
+]
 
 
 @runtime_checkable

@@ -1,0 +1,142 @@
+"""One measurement: a model answers a set of items and a judge reads the answers."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from holdfast.errors import DataError
+from holdfast.evaluation.generate import Progress, generate
+from holdfast.evaluation.judges import Judge
+from holdfast.evaluation.metrics import (
+    Figure,
+    Item,
+    Kind,
+    Outcome,
+    Share,
+    Verdict,
+    counts,
+    hits,
+    shares,
+)
+
+__all__ = ["Measurement", "evaluate", "judge_answers"]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Answers of one model to one set of items, judged.
+
+    Attributes:
+        items: The questions.
+        answers: One answer each.
+        verdicts: One verdict each.
+        seconds: Time spent generating.
+        decoding: What the answers were decoded with.
+    """
+
+    items: tuple[Item, ...]
+    answers: tuple[str, ...]
+    verdicts: tuple[Verdict, ...]
+    seconds: float = 0.0
+    decoding: Mapping[str, int | str] = field(default_factory=dict[str, int | str])
+
+    @property
+    def shares(self) -> dict[Figure, Share]:
+        """Every figure that has items, with its Wilson interval."""
+        return shares(self.items, self.verdicts)
+
+    @property
+    def counts(self) -> dict[Kind, dict[Outcome, int]]:
+        """Outcomes of each kind."""
+        return counts(self.items, self.verdicts)
+
+    @property
+    def judge(self) -> str:
+        """Name of the judge."""
+        return self.verdicts[0].judge if self.verdicts else ""
+
+    def hits(self, figure: Figure) -> dict[str, bool]:
+        """Return which items count toward ``figure``, by the item's id."""
+        return hits(figure, self.items, self.verdicts)
+
+    def judged_by(self, judge: Judge) -> "Measurement":
+        """Return the same answers read by another judge, to compare judges."""
+        return replace(self, verdicts=_verdicts(judge, self.items, self.answers))
+
+
+def evaluate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    items: Sequence[Item],
+    judge: Judge,
+    *,
+    max_new_tokens: int = 64,
+    batch_size: int = 64,
+    progress: Progress | None = None,
+) -> Measurement:
+    """Let ``model`` answer ``items`` greedily and ``judge`` read the answers.
+
+    Args:
+        model: Any Hugging Face causal language model.
+        tokenizer: Its tokenizer, with a chat template.
+        items: Questions with unique ids.
+        judge: Who reads the answers.
+        max_new_tokens: Longest answer in tokens.
+        batch_size: Prompts answered at a time.
+        progress: Called after each batch with (answered, in all).
+
+    Raises:
+        DataError: Two items share an id, or a prompt is too long for the model.
+    """
+    _check_ids(items)
+    start = time.perf_counter()
+    answers = generate(
+        model,
+        tokenizer,
+        [item.prompt for item in items],
+        max_new_tokens=max_new_tokens,
+        batch_size=batch_size,
+        progress=progress,
+    )
+    seconds = time.perf_counter() - start
+    decoding: dict[str, int | str] = {"method": "greedy", "max_new_tokens": max_new_tokens}
+    return judge_answers(items, answers, judge, seconds=seconds, decoding=decoding)
+
+
+def judge_answers(
+    items: Sequence[Item],
+    answers: Sequence[str],
+    judge: Judge,
+    *,
+    seconds: float = 0.0,
+    decoding: Mapping[str, int | str] | None = None,
+) -> Measurement:
+    """Return the measurement of answers that exist already, from any engine.
+
+    Raises:
+        DataError: Two items share an id, or items and answers differ in number.
+    """
+    _check_ids(items)
+    if len(items) != len(answers):
+        raise DataError(f"{len(items)} items have {len(answers)} answers; give one answer each")
+    verdicts = _verdicts(judge, items, answers)
+    return Measurement(tuple(items), tuple(answers), verdicts, seconds, dict(decoding or {}))
+
+
+def _verdicts(judge: Judge, items: Sequence[Item], answers: Sequence[str]) -> tuple[Verdict, ...]:
+    """Ask the judge and check that it gave one verdict each."""
+    verdicts = tuple(judge(items, answers))
+    if len(verdicts) != len(items):
+        raise DataError(f"the judge gave {len(verdicts)} verdicts on {len(items)} answers")
+    return verdicts
+
+
+def _check_ids(items: Sequence[Item]) -> None:
+    """Refuse items that could not be paired between runs."""
+    seen: set[str] = set()
+    for item in items:
+        if item.id in seen:
+            raise DataError(f"two evaluation items have the id {item.id!r}; ids must be unique")
+        seen.add(item.id)
