@@ -1,0 +1,254 @@
+"""The parts of a run's result: answers, runs by seed, measured arms.
+
+Shares are fractions in [0, 1], times are seconds, memory is GiB, losses are nats per token.
+Everything beyond ``seed`` is optional, so that tuning a real model without a judge can write it.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+
+from holdfast.evaluation.compare import HitsById, compare_hits, estimate_hits
+from holdfast.evaluation.measure import Measurement
+from holdfast.evaluation.metrics import (
+    FIGURES,
+    KIND_OF,
+    Figure,
+    Kind,
+    Outcome,
+    Share,
+    counts_toward,
+)
+from holdfast.evaluation.statistics import Difference, Estimate
+
+__all__ = [
+    "BEFORE",
+    "PLAIN",
+    "Answer",
+    "Arm",
+    "Diagnostics",
+    "FrontierPoint",
+    "LayerCoefficient",
+    "LossCurve",
+    "Record",
+    "SeedRun",
+    "TraceEntry",
+]
+
+BEFORE = "before"
+"""Name of the arm that was not fine-tuned."""
+PLAIN = "none"
+"""Name of the arm that was fine-tuned without a defense."""
+
+
+def _finite(value: Any) -> Any:
+    """Return None for NaN and infinity, which JSON cannot hold."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+Number = Annotated[float | None, BeforeValidator(_finite)]
+"""A float, or None where the run gave NaN or infinity."""
+
+
+class Record(BaseModel):
+    """Base of everything in a result file: immutable, and a misspelt key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Answer(Record):
+    """One answer with the judge's reading of it."""
+
+    id: str = Field(description="The evaluation item's id; runs are paired by it.")
+    kind: Kind = Field(description="Which figure the answer counts for.")
+    prompt: str = Field(description="The last message of the prompt.")
+    answer: str = Field(description="What the model said.")
+    outcome: Outcome = Field(description="The judge's label.")
+    refused: bool = Field(description="The answer declines.")
+    correct: bool = Field(description="The answer is right.")
+
+
+class LossCurve(Record):
+    """A loss by optimizer step, in nats per token."""
+
+    name: str = Field(description="Which loss: 'user', 'harmful', or another name.")
+    steps: list[int] = Field(description="Optimizer steps.")
+    values: list[Number] = Field(description="The loss at each step.")
+
+
+class TraceEntry(Record):
+    """How often one hook of one defense ran, and for how long."""
+
+    defense: str
+    hook: str
+    calls: int
+    seconds: float = 0.0
+
+
+class FrontierPoint(Record):
+    """Panacea's perturbation at one scale, measured on validation data."""
+
+    scale: float = Field(description="Factor of the perturbation; 0 is the model without it.")
+    harmful_loss: Number = Field(default=None, description="Loss on harmful pairs, nats per token.")
+    harmful_score: Number = Field(default=None, description="Harmful score on validation prompts.")
+    task_score: Number = Field(default=None, description="Score on the user's task.")
+    chosen: bool = Field(default=False, description="The scale that was kept.")
+
+
+class LayerCoefficient(Record):
+    """How much of Panacea's perturbation lies in one layer (arXiv 2501.18100, section 5.3)."""
+
+    layer: int
+    absolute_sum: float = Field(description="c_l, the sum of |eps_j| over the layer.")
+    rms: Number = Field(default=None, description="Root mean square of eps over the layer.")
+    rms_spread: Number = Field(default=None, description="Its deviation over harmful batches.")
+
+
+class Diagnostics(Record):
+    """What one defense says of its own run."""
+
+    frontier: list[FrontierPoint] = Field(default_factory=list[FrontierPoint])
+    safety_coefficients: list[LayerCoefficient] = Field(default_factory=list[LayerCoefficient])
+    gate: dict[str, Number] = Field(
+        default_factory=dict[str, Number], description="Figures of a check that ran before tuning."
+    )
+    values: dict[str, JsonValue] = Field(
+        default_factory=dict[str, JsonValue], description="Anything else worth a line."
+    )
+
+
+class SeedRun(Record):
+    """One fine-tuning run, or one look at the untouched model."""
+
+    seed: int
+    shares: dict[Figure, Share] = Field(default_factory=dict[Figure, Share])
+    counts: dict[Kind, dict[Outcome, int]] = Field(default_factory=dict[Kind, dict[Outcome, int]])
+    answers: list[Answer] = Field(default_factory=list[Answer])
+    judge: str = ""
+    seconds: float | None = Field(default=None, description="Wall clock of the fine-tuning.")
+    peak_memory_gib: float | None = None
+    losses: list[LossCurve] = Field(default_factory=list[LossCurve])
+    trace: list[TraceEntry] = Field(default_factory=list[TraceEntry])
+    artifacts: list[str] = Field(default_factory=list[str], description="Paths of what was saved.")
+    diagnostics: dict[str, Diagnostics] = Field(default_factory=dict[str, Diagnostics])
+
+    @classmethod
+    def of(cls, seed: int, measurement: Measurement | None = None, **rest: Any) -> "SeedRun":
+        """Return the run of ``seed``: shares, counts and answers come from ``measurement``.
+
+        Args:
+            seed: The run's seed.
+            measurement: What was measured on the run's model, if anything.
+            **rest: The remaining fields; ``trace`` takes ``trainer.trace.rows()`` as it is.
+        """
+        if measurement is None:
+            return cls.model_validate({"seed": seed, **rest})
+        pairs = zip(measurement.items, measurement.answers, measurement.verdicts, strict=True)
+        answers = [
+            Answer(
+                id=item.id,
+                kind=item.kind,
+                prompt=item.question,
+                answer=answer,
+                outcome=verdict.outcome,
+                refused=verdict.refused,
+                correct=verdict.correct,
+            )
+            for item, answer, verdict in pairs
+        ]
+        measured = {
+            "shares": measurement.shares,
+            "counts": measurement.counts,
+            "judge": measurement.judge,
+        }
+        return cls.model_validate({"seed": seed, "answers": answers, **measured, **rest})
+
+    def hits(self, figure: Figure) -> dict[str, bool]:
+        """Return which answers count toward ``figure``, by the item's id."""
+        kind = KIND_OF[figure]
+        return {a.id: counts_toward(figure, a) for a in self.answers if a.kind == kind}
+
+
+class Arm(Record):
+    """One way to fine-tune, measured over seeds."""
+
+    defense: str = Field(description="As in `holdfast list`; 'none', 'before', or 'a+b'.")
+    scenario: str = ""
+    p: float | None = Field(default=None, description="Share of harmful rows in the user's data.")
+    settings: dict[str, JsonValue] = Field(
+        default_factory=dict[str, JsonValue], description="Hyperparameters of the defenses."
+    )
+    runs: list[SeedRun] = Field(default_factory=list[SeedRun])
+    figures: dict[Figure, Estimate] = Field(
+        default_factory=dict[Figure, Estimate], description="Means over seeds with intervals."
+    )
+    versus_plain: dict[Figure, Difference] = Field(
+        default_factory=dict[Figure, Difference],
+        description="This arm minus plain fine-tuning, paired by prompt and seed.",
+    )
+
+    @classmethod
+    def of(
+        cls,
+        defense: str,
+        runs: Sequence[SeedRun],
+        *,
+        scenario: str = "",
+        p: float | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> "Arm":
+        """Return the arm with every figure's mean over seeds and its interval.
+
+        Raises:
+            InputError: The runs did not answer the same items.
+        """
+        figures: dict[Figure, Estimate] = {}
+        for figure in FIGURES:
+            value = estimate_hits([run.hits(figure) for run in runs])
+            if value is not None:
+                figures[figure] = value
+        return cls(
+            defense=defense,
+            scenario=scenario,
+            p=p,
+            settings=dict(settings or {}),
+            runs=list(runs),
+            figures=figures,
+        )
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds that ran."""
+        return [run.seed for run in self.runs]
+
+    @property
+    def defenses(self) -> list[str]:
+        """The defenses of this arm; none for plain fine-tuning and the untouched model."""
+        return [] if self.defense in {BEFORE, PLAIN} else self.defense.split("+")
+
+    def mean(self, figure: Figure) -> float | None:
+        """Return the mean over seeds, or None where it was not measured."""
+        estimate = self.figures.get(figure)
+        return None if estimate is None else estimate.value
+
+    def compared_with(self, plain: "Arm") -> "Arm":
+        """Return this arm with its paired differences to ``plain`` on the seeds both have."""
+        theirs = {run.seed: run for run in plain.runs}
+        shared = [run for run in self.runs if run.seed in theirs]
+        differences: dict[Figure, Difference] = {}
+        for figure in FIGURES:
+            left = [run.hits(figure) for run in shared]
+            right = [theirs[run.seed].hits(figure) for run in shared]
+            found = _difference(left, right)
+            if found is not None:
+                differences[figure] = found
+        return self.model_copy(update={"versus_plain": differences})
+
+
+def _difference(left: HitsById, right: HitsById) -> Difference | None:
+    """Return the paired difference; None where either side measured nothing."""
+    if not all(left) or not all(right):
+        return None
+    return compare_hits(left, right)
