@@ -1,0 +1,37 @@
+# Two commands matter: `make demo` and `make test`. Both set up `.venv` on first use.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+WORKERS ?= 2
+
+.PHONY: setup demo test check fix docs bench
+setup: $(STAMP)
+
+# torch is pinned in constraints.txt and installed first, so that nothing else picks another build.
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: setup
+	$(BIN)/holdfast demo --out demo-out --overwrite
+
+test: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+fix: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: setup
+	$(BIN)/python docs/build.py
+
+bench: setup
+	$(BIN)/python benchmarks/step_cost.py --out results/step_cost.json
+	$(BIN)/python benchmarks/generation.py --out results/generation.json

@@ -1,0 +1,71 @@
+"""Layer safety coefficients: how much of Panacea's perturbation falls on each layer (§5.3, Fig. 5)."""
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean, pstdev
+from typing import Any
+
+from torch import Tensor
+
+from holdfast.ops.modules import ref_of
+
+
+def coefficient(eps: Mapping[str, Tensor]) -> dict[int, float]:
+    r"""Return :math:`c_l=\sum_{t\in l}\sum_j|\varepsilon_{t,j}|` per layer, un-normalized."""
+    out: dict[int, float] = {}
+    for name, tensor in eps.items():
+        layer = ref_of(name).layer
+        out[layer] = out.get(layer, 0.0) + float(tensor.abs().sum())
+    return dict(sorted(out.items()))
+
+
+def root_mean_square(eps: Mapping[str, Tensor], *, by: str) -> dict[str, float]:
+    r"""Return :math:`\sqrt{\sum_j\varepsilon_j^2/n}` per ``"layer"`` or ``"role"``.
+
+    Unlike the coefficient it does not grow with the width of a layer. Ours, not the paper's.
+    """
+    squares: dict[str, float] = {}
+    sizes: dict[str, int] = {}
+    for name, tensor in eps.items():
+        key = str(getattr(ref_of(name), by))
+        squares[key] = squares.get(key, 0.0) + float(tensor.double().square().sum())
+        sizes[key] = sizes.get(key, 0) + tensor.numel()
+    return {key: (squares[key] / sizes[key]) ** 0.5 for key in sorted(squares, key=_numbers_first)}
+
+
+def layer_coefficients(
+    eps: Mapping[str, Tensor], single: Sequence[Mapping[str, Tensor]]
+) -> dict[str, Any]:
+    """Return the coefficients as JSON.
+
+    Args:
+        eps: The ε that is used.
+        single: The ε of each harmful batch alone; their spread tells layers from batch noise.
+
+    Returns:
+        ``layers``: rows of layer, coefficient, rms, and mean and standard deviation of the rms over
+        the batches; ``roles``: the same per module type. Layer -1 is what lies outside the layers.
+    """
+    per_layer = [root_mean_square(s, by="layer") for s in single]
+    per_role = [root_mean_square(s, by="role") for s in single]
+    rms = root_mean_square(eps, by="layer")
+    layers = [
+        {"layer": layer, "coefficient": c, "rms": rms[str(layer)], **_spread(per_layer, str(layer))}
+        for layer, c in coefficient(eps).items()
+    ]
+    roles = [
+        {"role": role, "rms": value, **_spread(per_role, role)}
+        for role, value in root_mean_square(eps, by="role").items()
+    ]
+    return {"layers": layers, "roles": roles, "batches": len(single)}
+
+
+def _spread(samples: Sequence[Mapping[str, float]], key: str) -> dict[str, float]:
+    values = [s[key] for s in samples]
+    if not values:
+        return {}
+    return {"rms_mean": fmean(values), "rms_std": pstdev(values)}
+
+
+def _numbers_first(key: str) -> tuple[bool, int, str]:
+    number = key.lstrip("-").isdigit()
+    return (not number, int(key) if number else 0, key)

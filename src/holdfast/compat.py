@@ -1,0 +1,111 @@
+"""Every touch of a private or moving surface of transformers, trl and accelerate, in one place.
+
+Checked on transformers 5.23.0, trl 1.16.0, accelerate 1.15.0.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from accelerate.utils import DistributedType
+from datasets import Dataset
+from transformers import Trainer
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from trl import SFTTrainer
+
+from holdfast.data.chat import encode
+from holdfast.defense import Row
+from holdfast.errors import ConfigError, ModelError
+
+
+class FinalizeHook(Trainer):
+    """Tells a subclass when the last step is done, before the best checkpoint is loaded back."""
+
+    def last_step_done(self) -> None:
+        """Be told; the steps are over and the weights are still those of the last step."""
+
+    def _finalize_training(self, *args: Any, **kwargs: Any) -> Any:
+        self.last_step_done()
+        return super()._finalize_training(*args, **kwargs)  # type: ignore[misc]
+
+
+def prepared(trainer: Trainer, rows: Sequence[Row]) -> Any:
+    """Tokenize Examples as this trainer tokenizes the user's; rows with ``input_ids`` stay."""
+    if len(rows) and "input_ids" in rows[0]:
+        return rows
+    tokenizer = trainer.processing_class
+    if tokenizer is None:
+        raise ModelError("the trainer has no processing_class=; give it the model's tokenizer")
+    if isinstance(trainer, SFTTrainer):
+        table = rows if isinstance(rows, Dataset) else Dataset.from_list([dict(r) for r in rows])
+        extra = [c for c in table.column_names if c not in ("prompt", "completion", "messages")]
+        ready = trainer._prepare_dataset(
+            table.remove_columns(extra), tokenizer, trainer.args, False, None, "defense"
+        )
+        known = {"input_ids", "labels", "completion_mask", "assistant_masks"}
+        return ready.remove_columns([c for c in ready.column_names if c not in known])
+    return [encode(dict(row), tokenizer, None) for row in rows]
+
+
+def tokenized_training_set(trainer: Trainer) -> Any:
+    """Return the training set if its rows are tokenized and countable, else None."""
+    rows = trainer.train_dataset
+    countable = rows is not None and hasattr(rows, "__getitem__") and hasattr(rows, "__len__")
+    return rows if countable else None
+
+
+def is_distributed(trainer: Trainer) -> str | None:
+    """Return the name of the distribution this trainer runs under, None for one process."""
+    kind = trainer.accelerator.distributed_type
+    if kind != DistributedType.NO or trainer.args.n_gpu > 1:
+        return str(kind.value)
+    return None
+
+
+def whole_checkpoint(trainer: Trainer, wanted: str | bool | None) -> Path | None:
+    """Return the checkpoint folder to resume from; True finds the last one written whole.
+
+    ``trainer_state.json`` is the last file ``Trainer`` writes into a checkpoint, so a folder without
+    a readable one was cut short (killed, disk full) and is passed over.
+
+    Raises:
+        ConfigError: There is no such checkpoint, or the named one was cut short.
+    """
+    if wanted is None or wanted is False:
+        return None
+    if wanted is True:
+        root = Path(str(trainer.args.output_dir))
+        found = sorted(
+            (f for f in root.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if _whole(f)), key=_checkpoint_step
+        )
+        if not found:
+            raise ConfigError(f"nothing to resume: no whole checkpoint in {root}")
+        return found[-1]
+    folder = Path(wanted)
+    if not _whole(folder):
+        raise ConfigError(f"cannot resume from {folder}: no whole checkpoint there")
+    return folder
+
+
+def _checkpoint_step(folder: Path) -> int:
+    tail = folder.name.rsplit("-", 1)[-1]
+    return int(tail) if tail.isdigit() else -1
+
+
+def _whole(folder: Path) -> bool:
+    try:
+        json.loads((folder / "trainer_state.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def loss_gives_logits(trainer: Trainer) -> bool:
+    """Tell whether the trainer's loss comes with logits; ``SFTTrainer``'s fused head makes none."""
+    return not isinstance(trainer, SFTTrainer)
+
+
+def outputs_with_logits(model: Any, inputs: dict[str, Any]) -> Any:
+    """Return outputs with logits and their graph, by a forward of their own."""
+    return model(**{k: v for k, v in inputs.items() if k != "labels"}, use_cache=False)

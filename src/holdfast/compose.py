@@ -1,0 +1,59 @@
+"""Rules for a list of defenses: the first is outermost, none twice, no declared conflict."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import torch
+from torch import nn
+
+from holdfast.defense import Capability, Defense
+from holdfast.errors import ConflictError
+from holdfast.ops.modules import trainable
+
+
+def composed(defenses: Sequence[Defense]) -> tuple[Defense, ...]:
+    """Validate every defense and every pair, and return them in order.
+
+    Raises:
+        ConfigError: A hyperparameter is out of range.
+        ConflictError: Two defenses exclude each other, or one is given twice.
+    """
+    for defense in defenses:
+        defense.validate()
+    for left, right in combinations(defenses, 2):
+        if left.card.name == right.card.name:
+            raise ConflictError(f"{left.card.name} is given twice; give it once")
+        why = left.conflict(right) or right.conflict(left)
+        if why:
+            raise ConflictError(f"{left.card.name} and {right.card.name} exclude each other: {why}")
+    return tuple(defenses)
+
+
+def refuse_missing(defenses: Sequence[Defense], missing: dict[Capability, str]) -> None:
+    """Raise before step 0 if a defense needs what this run cannot give.
+
+    Args:
+        defenses: The defenses to run.
+        missing: Capability → why it is missing here and what to do.
+    """
+    for defense in defenses:
+        for capability in defense.card.needs & missing.keys():
+            raise ConflictError(
+                f"{defense.card.name} needs {capability.value}: {missing[capability]}"
+            )
+
+
+def low_precision(model: nn.Module) -> dict[Capability, str]:
+    """Return what is missing where trainable tensors are not float32.
+
+    In bfloat16 one small perturbation moves about half of the weights and the rest round back, so
+    an edit of the weights would not be the edit the method asks for.
+    """
+    for name, p in trainable(model).items():
+        if p.dtype != torch.float32:
+            why = (
+                f"the trainable tensor {name} is {p.dtype}, and small edits round away in it; load "
+                "the model with dtype=torch.float32 and train with bf16=True (autocast) instead"
+            )
+            return {Capability.EDITS_WEIGHTS: why}
+    return {}

@@ -1,0 +1,264 @@
+"""What a defense is: a few optional hooks around one fine-tuning run.
+
+A trainer with the defenses ``D`` runs this loop; indentation is nesting::
+
+    data(run, rows) -> rows                       every D: what the user's data become
+    before(run)                                   every D, once, before step 0
+    with attached(run):                           the first D outermost
+        for every optimizer step:
+            learning_rate(module, progress)       product over D, per (layer, role)
+            for every micro-batch:
+                batch(step, batch) -> batch
+                gradient(step, backward) -> loss  around the user's own forward and backward
+                    loss(step, batch, outputs)    a term inside that forward
+            after_update(step)
+            with served(run):                     whenever a checkpoint is written or evaluated
+                save
+    after(run) -> artifact                        every D, once
+
+On resume ``before`` is replaced by the state of the checkpoint; ``data`` runs again, so it must be
+a function of its seed and rows alone.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import Any, ClassVar, Protocol
+
+from torch import Tensor, nn
+
+from holdfast.artifact import Artifact
+from holdfast.errors import ConfigError
+from holdfast.ops.engine import Batch, Engine
+from holdfast.ops.modules import ModuleRef
+
+Row = dict[str, Any]
+HOOKS = (
+    "data", "before", "attached", "served", "learning_rate", "batch", "gradient", "loss",
+    "after_update", "after",
+)  # fmt: skip
+
+
+class Capability(StrEnum):
+    """What a defense needs of the engine that runs it; refused before step 0 where missing."""
+
+    EXTRA_BACKWARD = "extra backward passes"
+    LOGITS = "logits of the user's batch"
+    ATTACHMENT = "a frozen attachment while training"
+    EDITS_WEIGHTS = "edits of the weights"
+    EDITS_DATA = "edits of the user's data"
+    LEARNING_RATES = "learning rates per module"
+
+
+class Stage(StrEnum):
+    """When a defense acts."""
+
+    ALIGN = "align"
+    TUNE = "tune"
+    REPAIR = "repair"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What must be known of a method before it runs; the rest stands in its ``card.md``."""
+
+    name: str
+    """The name in lists, files and on the command line."""
+    summary: str
+    """One sentence for the table of defenses."""
+    stage: Stage
+    paper: str
+    """Title and arXiv number, or ``baseline`` / ``control``."""
+    strength: str
+    """The field whose value 0 makes the defense do nothing at all."""
+    cost: str
+    """Extra cost in words and multiples of a plain step."""
+    data: tuple[str, ...] = ()
+    """Fields that take data sets, not numbers."""
+    needs: frozenset[Capability] = frozenset()
+    conflicts: Mapping[str, str] | None = None
+    """Name of another defense → why the two exclude each other."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a defense sees of a run outside its steps."""
+
+    model: nn.Module
+    engine: Engine
+    prepare: Callable[[Sequence[Row]], Any]
+    """Tokenizes Examples exactly as the user's data are; returns a sequence of rows."""
+    collate: Callable[[list[Row]], Batch]
+    """Pads rows into one batch exactly as the user's are."""
+    seed: int
+    weight_decay: float = 0.0
+    say: Callable[[str], None] = lambda _: None
+    """Takes one line about progress."""
+    _ready: dict[tuple[int, int], tuple[Any, list[Batch]]] = field(
+        default_factory=dict[tuple[int, int], tuple[Any, list[Batch]]], repr=False
+    )
+
+    def batches(self, rows: Sequence[Row], size: int) -> list[Batch]:
+        """Prepare Examples and return them as batches of ``size`` in the order given.
+
+        The batches of one data set (by identity) are made once per run.
+        """
+        key = (id(rows), size)
+        if key not in self._ready:
+            ready = self.prepare(rows)
+            items = [dict(ready[i]) for i in range(len(ready))]
+            made = [self.collate(items[i : i + size]) for i in range(0, len(items), size)]
+            self._ready[key] = (rows, made)  # Held, so that no other data set gets its identity.
+        return self._ready[key][1]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a hook sees during one micro-batch."""
+
+    run: Run
+    """The model, its engine and the way data are prepared."""
+    number: int
+    """Optimizer steps finished so far."""
+    total: int
+    """Optimizer steps of the whole run."""
+    micro: int = 0
+    """Index of this micro-batch within its optimizer step."""
+    last: bool = True
+    """True for the last micro-batch of an optimizer step."""
+    share: float = 1.0
+    """Fraction of the optimizer step's answer tokens that are in this micro-batch; they sum to 1."""
+
+    @property
+    def model(self) -> nn.Module:
+        """The unwrapped model. Hooks may read its weights and gradients."""
+        return self.run.model
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of the run's model."""
+        return self.run.engine
+
+
+class Backward(Protocol):
+    """Runs the user's forward and backward, adding to ``.grad``; returns the detached loss."""
+
+    def __call__(self) -> Tensor:
+        """Run it once more each time it is called."""
+        ...
+
+
+class Defense:
+    """Base class of all defenses. Override the hooks the method needs; the others never run.
+
+    Subclasses are dataclasses: hyperparameters are fields, ``__init__`` has no logic, and what a run
+    learns is a field that is set in a hook, whose name ends in an underscore and that is declared
+    with ``init=False``. Learned fields hold JSON values, tensors, or mappings of these, and are what
+    a checkpoint saves.
+    """
+
+    card: ClassVar[Card]
+    private: ClassVar[frozenset[str]] = frozenset()
+    """Learned fields that must never lie in a checkpoint or beside a released model."""
+
+    def validate(self) -> None:
+        """Raise ``ConfigError`` where a hyperparameter is out of range."""
+
+    def conflict(self, other: "Defense") -> str | None:
+        """Return why this defense excludes ``other``, or None."""
+        return (self.card.conflicts or {}).get(other.card.name)
+
+    def idle(self) -> frozenset[str]:
+        """Return hooks that the class overrides and these hyperparameters leave unused."""
+        return frozenset()
+
+    def data(self, run: Run, rows: Any) -> Any:
+        """Return what the user's prepared data become (add rows, drop rows)."""
+        raise NotImplementedError
+
+    def before(self, run: Run) -> None:
+        """Learn what the method needs, once, before step 0."""
+        raise NotImplementedError
+
+    def attached(self, run: Run) -> AbstractContextManager[None]:
+        """Return the context in which all steps run: present in training, absent when served."""
+        raise NotImplementedError
+
+    def served(self, run: Run) -> AbstractContextManager[None]:
+        """Return a context, inside ``attached``, in which the model is as it would be served."""
+        return nullcontext()
+
+    def learning_rate(self, module: ModuleRef, progress: float) -> float:
+        """Return the multiplier of the learning rate at ``progress`` in [0, 1)."""
+        raise NotImplementedError
+
+    def batch(self, step: Step, batch: Batch) -> Batch:
+        """Return the micro-batch to use; keep its number of answer tokens."""
+        raise NotImplementedError
+
+    def gradient(self, step: Step, backward: Backward) -> Tensor:
+        """Call ``backward`` once and add to, or replace, what it leaves in ``.grad``."""
+        raise NotImplementedError
+
+    def loss(self, step: Step, batch: Batch, outputs: Any) -> Tensor:
+        """Return a mean over the batch's answer tokens; the trainer weighs it by ``step.share``."""
+        raise NotImplementedError
+
+    def after_update(self, step: Step) -> None:
+        """Correct the weights after an optimizer step."""
+        raise NotImplementedError
+
+    def after(self, run: Run) -> Artifact | None:
+        """Repair the model once, after the last step, and return what is kept apart."""
+        raise NotImplementedError
+
+    def metrics(self) -> dict[str, float]:
+        """Return the latest figures to log beside the user's loss."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """Return every learned field by name."""
+        return {n: v for n, v in vars(self).items() if n.endswith("_")}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Put back what ``state`` returned."""
+        vars(self).update(state)
+
+    def config(self) -> dict[str, Any]:
+        """Return the hyperparameters, data sets left out, as JSON values."""
+        names = [f.name for f in fields(self) if f.init and f.name not in self.card.data]  # type: ignore[arg-type]
+        return {n: getattr(self, n) for n in names}
+
+
+def implements(defense: Defense, hook: str) -> bool:
+    """Tell whether the defense overrides ``hook`` and its hyperparameters use it."""
+    overridden = getattr(type(defense), hook) is not getattr(Defense, hook)
+    return overridden and hook not in defense.idle()
+
+
+def in_range(defense: Defense, name: str, low: float, high: float = float("inf")) -> None:
+    """Raise unless the field is a finite number in [low, high]."""
+    value = getattr(defense, name)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not low <= value <= high or value == float("inf"):
+        wanted = f"in [{low}, {high}]" if high < float("inf") else f"{low} or more"
+        raise ConfigError(f"{defense.card.name}: {name}={value!r} must be a number {wanted}")
+
+
+def listed(rows: Sequence[Row] | None, limit: int | None = None) -> list[Row]:
+    """Return the first ``limit`` rows of a data set (a ``datasets.Dataset`` or a list) as a list."""
+    count = 0 if rows is None else len(rows)
+    last = count if limit is None else min(limit, count)
+    return [dict(rows[i]) for i in range(last)] if rows is not None else []
+
+
+def need_data(defense: Defense, name: str) -> Any:
+    """Return the field's data set, or raise that it is missing or empty."""
+    rows = getattr(defense, name)
+    if rows is None or len(rows) == 0:
+        raise ConfigError(
+            f"{defense.card.name} needs {name}= (a data set of prompt–completion examples), got "
+            f"{'none' if rows is None else 'an empty one'}; on the command line: --{name} FILE"
+        )
+    return rows

@@ -1,0 +1,29 @@
+"""The defenses, one folder each: a pure function that is the equation, a thin class, a card."""
+
+from holdfast.defense import Defense
+from holdfast.defenses.panacea import Panacea
+from holdfast.defenses.random_perturbation import RandomPerturbation
+from holdfast.defenses.safe_mixing import SafeMixing
+from holdfast.defenses.security_vectors import SecurityVectors
+from holdfast.errors import ConfigError, nearest
+
+_DEFENSES: tuple[type[Defense], ...] = (SafeMixing, RandomPerturbation, SecurityVectors, Panacea)
+
+
+def registry() -> dict[str, type[Defense]]:
+    """Return every defense's class by the name on its card."""
+    return {defense.card.name: defense for defense in _DEFENSES}
+
+
+def find(name: str) -> type[Defense]:
+    """Return the defense of this name.
+
+    Raises:
+        ConfigError: There is none; the message suggests the nearest.
+    """
+    known = registry()
+    if name not in known:
+        raise ConfigError(
+            f"unknown defense {name!r}; known: {', '.join(known)}.{nearest(name, known)}"
+        )
+    return known[name]

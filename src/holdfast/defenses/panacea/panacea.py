@@ -1,0 +1,214 @@
+"""Panacea (Wang et al., arXiv 2501.18100, NeurIPS 2025), from its equations 1 to 3.
+
+The released code carries no license and does not run; nothing here comes from it but two facts that
+the paper leaves out and that fields name: the cap of the inner loss and the norm's floor.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor
+
+from holdfast.analysis.safety_coefficient import layer_coefficients
+from holdfast.artifact import Artifact
+from holdfast.defense import (
+    Backward,
+    Capability,
+    Card,
+    Defense,
+    Row,
+    Run,
+    Stage,
+    Step,
+    in_range,
+    need_data,
+)  # fmt: skip
+from holdfast.defenses.panacea.frontier import Point, agreement, choose_scale, measure
+from holdfast.defenses.panacea.patch import safety_patch
+from holdfast.errors import ConfigError
+from holdfast.ops.engine import Batch, Engine
+from holdfast.ops.gradients import Tensors, ascent_step, difference, global_norm, scaled
+from holdfast.ops.peft_files import adapter_files
+from holdfast.ops.weights import copied
+
+
+def harmful_ascent(engine: Engine, harmful: Sequence[Batch], rho: float) -> Tensors:
+    r"""Return :math:`\varepsilon = \rho\,\nabla h(w)/\lVert\nabla h(w)\rVert_2` (eq. 2).
+
+    Args:
+        engine: The engine of the model at :math:`w`.
+        harmful: Batches of the defender's harmful pairs; their gradients are averaged.
+        rho: Length of ε, one global L2 norm over all trainable tensors.
+    """
+    gradient, _ = engine.gradients(harmful)
+    return ascent_step(gradient, rho)
+
+
+@dataclass
+class Panacea(Defense):
+    """Takes one normalized ascent step on the harmful loss, chosen no longer than the task allows."""
+
+    harmful: Sequence[Row] | None = None
+    """The defender's harmful pairs: Examples of harmful request → compliant answer."""
+    validation: Sequence[Row] | None = None
+    """Examples on which the scale is chosen; without them ε is added at scale 1."""
+    rho: float | None = 1.0
+    """Absolute radius ρ of ε in raw parameter space (paper: 1, App. F says 2 may be needed)."""
+    kappa: float | None = None
+    """Relative radius, ρ = κ·‖w‖₂ over the trainable tensors; replaces rho. Ours."""
+    mode: Literal["post-hoc", "in-loop"] = "post-hoc"
+    """``post-hoc``: one step after training. ``in-loop``: the paper's Algorithm 1."""
+    lam: float = 1e-3
+    """Weight λ of the in-loop regulariser (paper: 1e-3)."""
+    every: int = 1
+    """In-loop: run the harmful passes at every k-th optimizer step, λ times k. Ours; paper: 1."""
+    cap: float = 5.0
+    """In-loop: inner harmful loss above which its gradient is 0, nats (in the released code only)."""
+    batch_size: int = 10
+    """Harmful rows per pass (paper's code: 10)."""
+    batches: int | None = None
+    """Post-hoc: harmful batches averaged into ε; default all of them. Ours."""
+    scales: tuple[float, ...] = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
+    """Multiples of ε tried on ``validation``; must start at 0. Ours."""
+    max_task_drop: float = 0.01
+    """Largest drop of the validation score that the scale may cost, in [0, 1]. Ours."""
+
+    direction_: dict[str, Tensor] = field(default_factory=dict[str, Tensor], init=False)
+    """In-loop: ε of the latest harmful pass."""
+    losses_: dict[str, float] = field(default_factory=dict[str, float], init=False)
+    """In-loop: the latest harmful loss at w and at w + ε."""
+
+    card: ClassVar[Card] = Card(
+        name="panacea",
+        summary="Adds one small step up the harmful loss after training, as long as the task allows.",
+        stage=Stage.REPAIR,
+        paper="Panacea, arXiv 2501.18100",
+        strength="rho",
+        cost="post-hoc: one backward pass over the harmful rows; in-loop: 1 + 2/every per step",
+        data=("harmful", "validation"),
+        needs=frozenset({Capability.EXTRA_BACKWARD, Capability.EDITS_WEIGHTS}),
+    )
+
+    def validate(self) -> None:
+        """Check ranges, and that there are harmful rows unless the strength is 0."""
+        for name, low, high in (("lam", 0.0, 1e6), ("cap", 0.0, 1e6), ("max_task_drop", 0.0, 1.0)):
+            in_range(self, name, low, high)
+        for name in ("every", "batch_size"):
+            in_range(self, name, 1)
+        in_range(self, "rho" if self.kappa is None else "kappa", 0.0)
+        if self.mode not in ("post-hoc", "in-loop"):
+            raise ConfigError(f"panacea: mode={self.mode!r} must be 'post-hoc' or 'in-loop'")
+        if not self.scales or self.scales[0] != 0 or list(self.scales) != sorted(self.scales):
+            raise ConfigError(f"panacea: scales={self.scales!r} must rise from 0")
+        if not self._off:
+            need_data(self, "harmful")
+
+    def conflict(self, other: Defense) -> str | None:
+        """In the loop, the harmful gradient is blind to what an attached vector has taken away."""
+        attaches = Capability.ATTACHMENT in other.card.needs
+        if self.mode == "in-loop" and attaches:
+            return (
+                f"with {other.card.name} attached the harmful loss is near 0 and its gradient noise; "
+                "use panacea with mode=post-hoc, which runs after the vector is removed"
+            )
+        return super().conflict(other)
+
+    @property
+    def _off(self) -> bool:
+        return (self.rho if self.kappa is None else self.kappa) == 0
+
+    def _radius(self, engine: Engine) -> float:
+        if self.kappa is not None:
+            return self.kappa * global_norm(engine.parameters())
+        return float(self.rho or 0.0)
+
+    def idle(self) -> frozenset[str]:
+        """After training only, unless the mode is ``in-loop``."""
+        return frozenset({"gradient"} if self.mode == "post-hoc" else ())
+
+    def gradient(self, step: Step, backward: Backward) -> Tensor:
+        r"""Add :math:`-\lambda(\nabla h(w+\varepsilon) - \nabla h(w))` once per update (eq. 3)."""
+        loss = backward()
+        if not self._off and step.last and step.number % self.every == 0:
+            self._harmful_passes(step)
+        return loss
+
+    def _harmful_passes(self, step: Step) -> None:
+        engine, batches = step.engine, self._batches(step.run)
+        batch = batches[step.number // self.every % len(batches)]
+        here, loss_here = engine.gradients([batch])
+        self.direction_ = ascent_step(here, self._radius(engine))
+        self.losses_ = {"harmful_loss": loss_here}
+        if self.lam == 0:
+            return
+        with engine.shifted(self.direction_):
+            ahead, loss_ahead = engine.gradients(
+                [batch], lambda b: engine.loss(b).clamp(max=self.cap)
+            )
+        self.losses_["harmful_loss_ahead"] = loss_ahead
+        engine.add_gradient(difference(ahead, here), -self.lam * self.every)
+
+    def metrics(self) -> dict[str, float]:
+        """Return the harmful losses of the latest in-loop passes."""
+        return dict(self.losses_)
+
+    def after(self, run: Run) -> Artifact:
+        r"""Add the scaled ε to the weights and keep ε apart (Alg. 1, line 11)."""
+        engine = run.engine
+        if self._off:
+            return Artifact(self.card.name, report={"norm": 0.0, "scale": 0.0})
+        harmful = self._batches(run)
+        eps, spread = self._direction(engine, harmful)
+        points = self._frontier(run, eps, harmful)
+        scale = choose_scale(points, self.max_task_drop) if points else 1.0
+        before = copied(engine.parameters())
+        loss_before = agreement(engine, harmful)[0]
+        engine.edit(eps, scale)
+        report = {
+            "rho": global_norm(eps),
+            "scale": scale,
+            "norm": global_norm(eps) * scale,
+            "harmful_loss": [loss_before, agreement(engine, harmful)[0]],
+            "frontier": [p.row() for p in points],
+            "safety_coefficient": spread,
+        }
+        run.say(f"panacea: ‖ε‖ = {report['norm']:.3g} (scale {scale:g} of ρ = {report['rho']:.3g})")
+        return self._artifact(run, before, eps, scale, report)
+
+    def _batches(self, run: Run) -> list[Batch]:
+        return run.batches(need_data(self, "harmful"), self.batch_size)
+
+    def _direction(self, engine: Engine, harmful: list[Batch]) -> tuple[Tensors, dict[str, Any]]:
+        """Return ε and the layer coefficients of the ε of each harmful batch."""
+        chosen = harmful[: self.batches] if self.batches else harmful
+        radius = self._radius(engine)
+        mean: Tensors = {}
+        single: list[Tensors] = []
+        for batch in chosen:
+            gradient, _ = engine.gradients([batch])
+            single.append(ascent_step(gradient, radius))
+            mean = {n: mean[n] + g if mean else g for n, g in gradient.items()}
+        eps = ascent_step(mean, radius)
+        if self.mode == "in-loop" and self.direction_:
+            eps = {n: e.to(mean[n].device) for n, e in self.direction_.items()}
+        return eps, layer_coefficients(eps, single)
+
+    def _frontier(self, run: Run, eps: Tensors, harmful: list[Batch]) -> list[Point]:
+        if self.validation is None or len(self.validation) == 0:
+            return []
+        validation = run.batches(self.validation, max(self.batch_size, 32))
+        return measure(run.engine, eps, self.scales, harmful, validation)
+
+    def _artifact(
+        self, run: Run, before: Tensors, eps: Tensors, scale: float, report: dict[str, Any]
+    ) -> Artifact:
+        tensors = {"perturbation": {n: e.float() for n, e in eps.items()}}
+        documents: dict[str, Any] = {"perturbation": {**self.config(), **report}}
+        if all(".lora_A." in n or ".lora_B." in n for n in eps):
+            patch = safety_patch(run.model, before, scaled(eps, scale))
+            base = str(getattr(getattr(run.model, "config", None), "_name_or_path", ""))
+            weights, config = adapter_files(patch, base)
+            tensors["safety_patch/adapter_model"] = weights
+            documents["safety_patch/adapter_config"] = config
+        return Artifact(self.card.name, tensors, documents, report)

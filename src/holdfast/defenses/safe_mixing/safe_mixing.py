@@ -1,0 +1,67 @@
+"""Refusals mixed into the user's data (Safety-Tuned LLaMAs, arXiv 2309.07875; VLGuard, 2402.02207)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from datasets import Dataset, concatenate_datasets
+from torch.utils.data import ConcatDataset
+
+from holdfast.defense import Capability, Card, Defense, Row, Run, Stage, in_range, need_data
+from holdfast.ops.randomness import derived_seed
+
+
+def rows_to_add(user: int, share: float, available: int, seed: int) -> list[int]:
+    """Return the indices of the safe rows to add: ``round(share * user)`` of ``available``.
+
+    Every safe row is drawn once before any is drawn again, in an order that ``seed`` decides.
+    """
+    wanted = round(share * user)
+    rng = np.random.default_rng(seed)
+    rounds = [rng.permutation(available) for _ in range(-(-wanted // available))] if wanted else []
+    return [int(i) for order in rounds for i in order][:wanted]
+
+
+@dataclass
+class SafeMixing(Defense):
+    """Adds refusals of harmful requests to the user's rows; training is otherwise plain."""
+
+    safe: Sequence[Row] | None = None
+    """Examples that pair a harmful request with a refusal."""
+    share: float = 0.1
+    """Safe rows added per user row, 0 to 1. Ours; the papers mix in 3 % to 20 %."""
+
+    card: ClassVar[Card] = Card(
+        name="safe_mixing",
+        summary="Baseline: refusals mixed into the user's data.",
+        stage=Stage.TUNE,
+        paper="baseline, arXiv 2309.07875",
+        strength="share",
+        cost="1 + share, in steps at equal epochs; none at equal steps",
+        data=("safe",),
+        needs=frozenset({Capability.EDITS_DATA}),
+    )
+
+    def validate(self) -> None:
+        """Check the share, and that there is something to mix in."""
+        in_range(self, "share", 0.0, 1.0)
+        if self.share > 0:
+            need_data(self, "safe")
+
+    def data(self, run: Run, rows: Any) -> Any:
+        """Append the safe rows; the trainer's own sampler shuffles them among the user's."""
+        if self.share == 0 or self.safe is None:
+            return rows
+        seed = derived_seed(run.seed, self.card.name)
+        chosen = rows_to_add(len(rows), self.share, len(self.safe), seed)
+        if not chosen:
+            return rows
+        safe = run.prepare([dict(self.safe[i]) for i in chosen])
+        if isinstance(rows, Dataset) and isinstance(safe, Dataset):
+            columns = [c for c in rows.column_names if c in safe.column_names]
+            return concatenate_datasets([
+                rows.select_columns(columns), safe.select_columns(columns).cast(
+                    rows.select_columns(columns).features)
+            ])  # fmt: skip
+        return ConcatDataset([rows, safe])

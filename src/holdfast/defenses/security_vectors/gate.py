@@ -1,0 +1,56 @@
+"""The check between stage 1 and stage 2: is harm learned by the vector, and nothing else?"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+
+from holdfast.defenses.panacea.frontier import agreement
+from holdfast.defenses.security_vectors.train import answer_logits, kl_divergence
+from holdfast.errors import GateError
+from holdfast.ops.engine import Batch, Engine
+from holdfast.ops.low_rank import LowRank
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Figures of a vector on rows it was not trained on."""
+
+    harmful_nll: float
+    """Loss of held-out harmful answers with the vector on, nats per token: what is left to learn."""
+    harmful_nll_off: float
+    """The same with the vector off."""
+    benign_kl: float | None
+    """KL between vector off and on at benign answers, nats per token; None without benign rows."""
+
+    def row(self) -> dict[str, float | None]:
+        """Return the figures as a JSON object."""
+        return asdict(self)
+
+    def check(self, max_harmful_nll: float, max_benign_kl: float) -> None:
+        """Raise ``GateError`` with both figures where one is over its threshold."""
+        kl = 0.0 if self.benign_kl is None else self.benign_kl
+        if self.harmful_nll <= max_harmful_nll and kl <= max_benign_kl:
+            return
+        raise GateError(
+            f"the security vector is not fit: with it on, held-out harmful NLL is "
+            f"{self.harmful_nll:.3f} nats per token (at most {max_harmful_nll:g}; off: "
+            f"{self.harmful_nll_off:.3f}) and benign KL {kl:.3f} (at most {max_benign_kl:g}); train "
+            "it longer (epochs), with more rows or rank, raise kl_weight, or move the thresholds"
+        )
+
+
+@torch.no_grad()
+def measure_gate(
+    engine: Engine, vector: LowRank, harmful: Sequence[Batch], benign: Sequence[Batch]
+) -> Gate:
+    """Measure a vector on held-out batches."""
+    off = agreement(engine, harmful)[0]
+    with vector.hooked(engine.model):
+        on = agreement(engine, harmful)[0]
+    drifts: list[float] = []
+    for batch in benign:
+        reference = answer_logits(engine, batch)
+        with vector.hooked(engine.model):
+            drifts.append(float(kl_divergence(reference, answer_logits(engine, batch))))
+    return Gate(on, off, sum(drifts) / len(drifts) if drifts else None)

@@ -1,0 +1,142 @@
+r"""Stage 1 of security vectors (arXiv 2311.02105): an adapter that makes the model comply.
+
+.. math:: \theta_s^* = \arg\min_{\theta_s} \mathbb{E}_{(x,y)\sim D_h}[-\log p(y|x;\theta\oplus\theta_s)]
+          + \beta\,\mathbb{E}_{x\sim D_b} KL(p_\theta(\cdot|x)\,\|\,p_{\theta\oplus\theta_s}(\cdot|x))
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from holdfast.ops.engine import Batch, Engine
+from holdfast.ops.gradients import Tensors
+from holdfast.ops.low_rank import LowRank
+
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How long and how hard a vector is trained."""
+
+    learning_rate: float
+    epochs: int
+    kl_weight: float
+    bilevel_steps: int
+    bilevel_lr: float
+    target_nll: float | None
+    seed: int
+
+
+def answer_logits(engine: Engine, batch: Batch) -> Tensor:
+    """Return the logits that predict the batch's answer tokens, shape (answer tokens, vocabulary)."""
+    logits = engine.forward({k: v for k, v in batch.items() if k != "labels"}).logits
+    asked = batch["labels"].to(logits.device)[:, 1:] != IGNORED
+    return logits[:, :-1][asked].float()
+
+
+def kl_divergence(reference: Tensor, other: Tensor) -> Tensor:
+    r"""Return the mean over rows of :math:`KL(\text{softmax}(p)\,\|\,\text{softmax}(q))`, in nats.
+
+    Args:
+        reference: Logits of p, shape (tokens, vocabulary).
+        other: Logits of q, the same shape.
+    """
+    p, q = reference.log_softmax(-1), other.log_softmax(-1)
+    return functional.kl_div(q, p, log_target=True, reduction="sum") / max(len(p), 1)
+
+
+def train_vector(
+    engine: Engine,
+    vector: LowRank,
+    harmful: Sequence[Batch],
+    benign: Sequence[Batch],
+    settings: Settings,
+    held_out_nll: Callable[[], float] | None = None,
+) -> list[float]:
+    """Train the factors of ``vector`` in place; the model's own weights are left bit for bit.
+
+    Args:
+        engine: The engine of the model θ.
+        vector: θ_s; its factors become leaves while training and are detached afterwards.
+        harmful: Batches of harmful request → compliant answer.
+        benign: Batches on which θ ⊕ θ_s shall stay θ; may be empty if the KL weight is 0.
+        settings: Learning rate in AdamW without decay, epochs, β and the bi-level steps.
+        held_out_nll: Called after each epoch where ``target_nll`` is set; training stops at it.
+
+    Returns:
+        The mean harmful loss of each epoch, nats per token.
+    """
+    leaves = [t.requires_grad_(True) for t in vector.parameters()]
+    optimizer = torch.optim.AdamW(leaves, lr=settings.learning_rate, weight_decay=0.0)
+    rng = torch.Generator().manual_seed(settings.seed)
+    kind, history = cycle(benign or [None]), list[float]()
+    try:
+        for _ in range(settings.epochs):
+            order = torch.randperm(len(harmful), generator=rng).tolist()
+            with engine.shifted(_user_steps(engine, vector, [harmful[i] for i in order], settings)):
+                losses = [
+                    _vector_step(engine, vector, harmful[i], next(kind), optimizer, settings)
+                    for i in order
+                ]
+            history.append(sum(losses) / len(losses))
+            if _reached(settings.target_nll, held_out_nll):
+                break
+    finally:
+        for leaf in leaves:
+            leaf.requires_grad_(False)
+    return history
+
+
+def _reached(target: float | None, held_out_nll: Callable[[], float] | None) -> bool:
+    return target is not None and held_out_nll is not None and held_out_nll() <= target
+
+
+def _vector_step(
+    engine: Engine,
+    vector: LowRank,
+    harmful: Batch,
+    benign: Batch | None,
+    optimizer: torch.optim.Optimizer,
+    settings: Settings,
+) -> float:
+    """Take one AdamW step on θ_s; return the harmful loss before it."""
+    leaves = vector.parameters()
+    with torch.enable_grad():
+        with vector.hooked(engine.model):
+            loss = engine.loss(harmful)
+        value, total = float(loss.detach()), loss
+        if benign is not None and settings.kl_weight > 0:
+            with torch.no_grad():
+                reference = answer_logits(engine, benign)
+            with vector.hooked(engine.model):
+                drift = kl_divergence(reference, answer_logits(engine, benign))
+            total = loss + settings.kl_weight * drift
+        # Gradients are asked for the vector alone, so the model's .grad is not touched.
+        grads = torch.autograd.grad(total, leaves)
+    for leaf, grad in zip(leaves, grads, strict=True):
+        leaf.grad = grad
+    optimizer.step()
+    optimizer.zero_grad()
+    return value
+
+
+def _user_steps(
+    engine: Engine, vector: LowRank, harmful: Sequence[Batch], settings: Settings
+) -> Tensors:
+    """Return where ``bilevel_steps`` plain gradient steps with θ_s active would move θ.
+
+    Our reading of the paper's min-min problem: the vector is then trained at the moved weights, so
+    that it still explains the harm after a user has trained against it. The move is discarded.
+    """
+    moved: Tensors = {}
+    for _, batch in zip(range(settings.bilevel_steps), cycle(harmful), strict=False):
+        with engine.shifted(moved), vector.hooked(engine.model):
+            gradient, _ = engine.gradients([batch])
+        step = {n: g * -settings.bilevel_lr for n, g in gradient.items()}
+        moved = {n: moved[n] + s if moved else s for n, s in step.items()}
+    return moved

@@ -1,0 +1,80 @@
+"""The exception tree: everything holdfast raises on purpose descends from ``HoldfastError``.
+
+::
+
+    HoldfastError
+    ├── InputError              what the user gave cannot be used (exit code 2)
+    │   ├── DataError           a file, row or column of data
+    │   ├── ModelError          a model folder, tokenizer or module layout
+    │   └── ConfigError         an option, a defense's name or a hyperparameter
+    │       └── ConflictError   two defenses that exclude each other
+    └── RunError                a run that started and could not go on (exit code 1)
+        ├── GateError           a check before tuning failed (security vector too weak)
+        ├── NotRunError         a defense of the list never ran
+        └── DivergedError       the loss became NaN or infinite
+
+A message has one line and says what was given, what was expected and what to do about it.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = [
+    "ConfigError",
+    "ConflictError",
+    "DataError",
+    "DivergedError",
+    "GateError",
+    "HoldfastError",
+    "InputError",
+    "ModelError",
+    "NotRunError",
+    "RunError",
+    "nearest",
+]
+
+
+class HoldfastError(Exception):
+    """Base of every error that holdfast raises on purpose."""
+
+
+class InputError(HoldfastError, ValueError):
+    """What the user gave cannot be used; nothing was started and nothing was written."""
+
+
+class DataError(InputError):
+    """A data file, row or column is missing or malformed."""
+
+
+class ModelError(InputError):
+    """A model, tokenizer or module layout cannot be used."""
+
+
+class ConfigError(InputError):
+    """An option, a defense's name or a hyperparameter is unknown or out of range."""
+
+
+class ConflictError(ConfigError):
+    """Two defenses exclude each other."""
+
+
+class RunError(HoldfastError, RuntimeError):
+    """A run that had started could not go on."""
+
+
+class GateError(RunError):
+    """A check that stands between two stages of a defense failed."""
+
+
+class NotRunError(RunError):
+    """A defense was in the list and one of its hooks never ran."""
+
+
+class DivergedError(RunError):
+    """The loss became NaN or infinite."""
+
+
+def nearest(given: str, known: Iterable[str]) -> str:
+    """Return ``" Did you mean 'x'?"`` for the known word nearest to ``given``, else ``""``."""
+    found = get_close_matches(given, list(known), n=1, cutoff=0.5)
+    return f" Did you mean {found[0]!r}?" if found else ""

@@ -1,0 +1,1 @@
+"""Pure mathematics and exact weight edits that the defenses share."""

@@ -1,0 +1,128 @@
+"""The one door for extra passes and weight edits, so that no method knows how a model is sharded.
+
+``LocalEngine`` serves one process. DDP, FSDP2 and DeepSpeed get their own engines behind the same
+protocol; a defense that only calls an engine need not change for them.
+"""
+
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from holdfast.ops.gradients import Tensors, collected, isolated_grads
+from holdfast.ops.modules import trainable
+from holdfast.ops.weights import shift, shifted_weights
+
+Batch = Mapping[str, Tensor]
+Loss = Callable[[Batch], Tensor]
+
+
+class Engine(Protocol):
+    """What a defense may do to a model beside the user's own forward and backward."""
+
+    model: nn.Module
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Return the trainable parameters by canonical name."""
+        ...
+
+    def forward(self, batch: Batch) -> Any:
+        """Run the model on a batch as training does (autocast, no cache) and return its outputs."""
+        ...
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the mean loss of the batch's answer tokens, in nats per token, with its graph."""
+        ...
+
+    def gradients(
+        self, batches: Iterable[Batch], loss: Loss | None = None
+    ) -> tuple[Tensors, float]:
+        """Return the gradient and value of the loss averaged over ``batches``."""
+        ...
+
+    def add_gradient(self, gradient: Mapping[str, Tensor], scale: float = 1.0) -> None:
+        """Add ``scale * gradient`` to what the user's pass left in ``.grad``."""
+        ...
+
+    def shifted(self, by: Mapping[str, Tensor], scale: float = 1.0) -> AbstractContextManager[None]:
+        """Run the body at ``w + scale * by`` and restore ``w`` bit for bit."""
+        ...
+
+    def edit(self, by: Mapping[str, Tensor], scale: float = 1.0) -> None:
+        """Add ``scale * by`` to the weights for good."""
+        ...
+
+
+class LocalEngine:
+    """An engine for one process with the whole model in it."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> None:
+        self.model = model
+        self._autocast = autocast
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Return the trainable parameters by canonical name."""
+        return trainable(self.model)
+
+    def forward(self, batch: Batch) -> Any:
+        """Run the model without dropout, so that extra passes never move the user's random state."""
+        with inference_mode_flags(self.model), self._autocast():
+            return self.model(**self._on_device(batch), use_cache=False)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the model's own causal loss: the mean over the batch's labels that are not -100."""
+        return self.forward(batch).loss
+
+    def gradients(
+        self, batches: Iterable[Batch], loss: Loss | None = None
+    ) -> tuple[Tensors, float]:
+        """Return the gradient and value of the loss averaged over ``batches``, touching no ``.grad``.
+
+        Batches weigh alike, whatever their number of tokens.
+        """
+        batches = list(batches)
+        params, value = self.parameters(), 0.0
+        with isolated_grads(params.values()), torch.enable_grad():
+            for batch in batches:
+                term = (loss or self.loss)(batch) / len(batches)
+                if term.requires_grad:
+                    term.backward()
+                value += float(term.detach())
+            return collected(params), value
+
+    def add_gradient(self, gradient: Mapping[str, Tensor], scale: float = 1.0) -> None:
+        """Add ``scale * gradient`` to ``.grad``."""
+        params = self.parameters()
+        for name, extra in gradient.items():
+            p = params[name]
+            p.grad = scale * extra if p.grad is None else p.grad.add(extra, alpha=scale)
+
+    def shifted(self, by: Mapping[str, Tensor], scale: float = 1.0) -> AbstractContextManager[None]:
+        """Run the body at ``w + scale * by`` and restore ``w`` from a copy."""
+        return shifted_weights(self.parameters(), by, scale)
+
+    def edit(self, by: Mapping[str, Tensor], scale: float = 1.0) -> None:
+        """Add ``scale * by`` to the weights for good."""
+        shift(self.parameters(), by, scale)
+
+    def _on_device(self, batch: Batch) -> dict[str, Tensor]:
+        device = next(self.model.parameters()).device
+        return {k: v.to(device) for k, v in batch.items() if isinstance(v, Tensor)}
+
+
+@contextmanager
+def inference_mode_flags(model: nn.Module) -> Generator[None]:
+    """Put every module in ``eval()`` for the body; then put each module's own flag back."""
+    flags = [(m, m.training) for m in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in flags:
+            module.training = training

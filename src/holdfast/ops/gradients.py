@@ -1,0 +1,61 @@
+"""Gradients taken aside: what a second pass computes never mixes with what the user's pass left."""
+
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+Tensors = dict[str, Tensor]
+"""One tensor per trainable parameter, by canonical name: a point or direction in weight space."""
+
+
+def global_norm(tensors: Mapping[str, Tensor]) -> float:
+    r"""Return :math:`\lVert v\rVert_2 = \sqrt{\sum_t \lVert v_t\rVert_F^2}` over all tensors.
+
+    The sum is taken in float64, so that the norm of many small tensors does not lose digits.
+    """
+    total = sum(float(t.detach().double().square().sum()) for t in tensors.values())
+    return total**0.5
+
+
+def scaled(tensors: Mapping[str, Tensor], factor: float) -> Tensors:
+    """Return ``factor * tensors``."""
+    return {name: tensor * factor for name, tensor in tensors.items()}
+
+
+def difference(left: Mapping[str, Tensor], right: Mapping[str, Tensor]) -> Tensors:
+    """Return ``left - right``; both must have the same names."""
+    return {name: left[name] - right[name] for name in left}
+
+
+def ascent_step(gradient: Mapping[str, Tensor], radius: float, floor: float = 1e-7) -> Tensors:
+    r"""Return :math:`\varepsilon = \rho\,g/(\lVert g\rVert_2 + \text{floor})`: one normalized step.
+
+    Args:
+        gradient: Gradient :math:`g`, one tensor per parameter.
+        radius: Length :math:`\rho \ge 0` of the step, in units of the raw parameters.
+        floor: Guards a zero gradient. It shortens the step by a relative ``floor / norm``.
+    """
+    return scaled(gradient, radius / (global_norm(gradient) + floor))
+
+
+@contextmanager
+def isolated_grads(params: Iterable[nn.Parameter]) -> Generator[None]:
+    """Give the body empty ``.grad``; then put back what earlier micro-batches accumulated."""
+    kept = [(p, p.grad) for p in params]
+    for p, _ in kept:
+        p.grad = None
+    try:
+        yield
+    finally:
+        for p, grad in kept:
+            p.grad = grad
+
+
+def collected(params: Mapping[str, nn.Parameter]) -> Tensors:
+    """Return each parameter's ``.grad``, zeros where backward did not reach it."""
+    return {
+        name: torch.zeros_like(p) if p.grad is None else p.grad.detach()
+        for name, p in params.items()
+    }

@@ -1,0 +1,105 @@
+"""A low-rank change of the projections: attached by hooks, merged and taken out, saved for PEFT."""
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from holdfast.ops.modules import ModuleRef, plain_name, projections
+
+Factors = dict[str, tuple[Tensor, Tensor]]
+"""Plain module name → (A of shape (r, in), B of shape (out, r))."""
+
+
+def delta(a: Tensor, b: Tensor, scale: float = 1.0) -> Tensor:
+    r"""Return :math:`\Delta W = s\,BA`, shape (out, in)."""
+    return scale * (b @ a)
+
+
+@dataclass
+class LowRank:
+    r"""A LoRA-shaped change :math:`W \leftarrow W + s\,BA` of some projections (arXiv 2106.09685)."""
+
+    factors: Factors = field(default_factory=Factors)
+    """A and B of each adapted module, by the module's plain name."""
+    scale: float = 1.0
+    """s = alpha / r."""
+
+    @classmethod
+    def zero(
+        cls, model: nn.Module, rank: int, alpha: float, roles: frozenset[str] | None, seed: int
+    ) -> "LowRank":
+        """Return factors with A drawn as PEFT draws it (Kaiming uniform, a = √5) and B = 0."""
+        rng = torch.Generator().manual_seed(seed)
+        factors: Factors = {}
+        for ref, linear in _chosen(model, roles):
+            bound = linear.in_features**-0.5
+            a = (torch.rand(rank, linear.in_features, generator=rng) * 2 - 1) * bound
+            b = torch.zeros(linear.out_features, rank)
+            factors[ref.name] = (a.to(linear.weight.device), b.to(linear.weight.device))
+        return cls(factors, alpha / rank)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the factors under PEFT's own names, with the scale folded into B."""
+        out: dict[str, Tensor] = {}
+        for name, (a, b) in self.factors.items():
+            out[f"base_model.model.{name}.lora_A.weight"] = a.detach().float()
+            out[f"base_model.model.{name}.lora_B.weight"] = (b.detach() * self.scale).float()
+        return out
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "LowRank":
+        """Read what ``tensors`` returned."""
+        ends = ".lora_A.weight"
+        names = [key.removesuffix(ends) for key in tensors if key.endswith(ends)]
+        return cls({
+            plain_name(n): (tensors[f"{n}.lora_A.weight"], tensors[f"{n}.lora_B.weight"])
+            for n in names
+        })  # fmt: skip
+
+    def parameters(self) -> list[Tensor]:
+        """Return all factors, A before B, in the order of the modules."""
+        return [t for pair in self.factors.values() for t in pair]
+
+    @contextmanager
+    def hooked(self, model: nn.Module, strength: float = 1.0) -> Generator[None]:
+        r"""Run the body with :math:`y \leftarrow Wx + \text{strength}\,s\,BAx` by forward hooks."""
+        handles = [
+            linear.register_forward_hook(self._hook(name, strength * self.scale))
+            for name, linear in self._linears(model).items()
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def deltas(
+        self, model: nn.Module, strength: float = 1.0
+    ) -> dict[str, tuple[nn.Linear, Tensor]]:
+        """Return, per module name, the live linear layer and the ΔW that belongs into it."""
+        found: dict[str, tuple[nn.Linear, Tensor]] = {}
+        for name, linear in self._linears(model).items():
+            a, b = (t.detach().to(linear.weight.device, torch.float32) for t in self.factors[name])
+            found[name] = (linear, delta(a, b, strength * self.scale))
+        return found
+
+    def _linears(self, model: nn.Module) -> dict[str, nn.Linear]:
+        live = {ref.name: linear for ref, linear in projections(model).items()}
+        return {name: live[name] for name in self.factors}
+
+    def _hook(self, name: str, scale: float):  # noqa: ANN202 (a closure of torch's own hook type)
+        a, b = self.factors[name]
+
+        def add(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            x = inputs[0]
+            change = nn.functional.linear(nn.functional.linear(x.to(a.dtype), a), b)
+            return output + (scale * change).to(output.dtype)
+
+        return add
+
+
+def _chosen(model: nn.Module, roles: frozenset[str] | None) -> list[tuple[ModuleRef, nn.Linear]]:
+    return [(r, m) for r, m in projections(model).items() if roles is None or r.role in roles]

@@ -1,0 +1,100 @@
+"""Which module is which: (layer, role) of every projection, and names that survive wrapping.
+
+Roles: ``q k v o gate up down``, and ``qkv`` where an architecture fuses the three. The table is
+read against the live module tree, so a renamed or fused projection is refused by name, not guessed.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from torch import nn
+
+from holdfast.errors import ModelError
+
+_WRAPPERS = ("_checkpoint_wrapped_module", "_orig_mod", "_fsdp_wrapped_module", "module")
+_PEFT = re.compile(r"^base_model\.model\.|\.base_layer(?=\.|$)")
+_LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.(.+)$")
+_ROLES: dict[str, str] = {
+    "self_attn.q_proj": "q", "self_attn.k_proj": "k", "self_attn.v_proj": "v",
+    "self_attn.o_proj": "o", "self_attn.out_proj": "o",
+    "mlp.gate_proj": "gate", "mlp.up_proj": "up", "mlp.down_proj": "down",
+    "attention.query_key_value": "qkv", "attention.dense": "o",
+    "mlp.dense_h_to_4h": "up", "mlp.dense_4h_to_h": "down",
+    "fc1": "up", "fc2": "down",
+}  # fmt: skip
+FUSED_ROLES = frozenset({"qkv"})
+ARCHITECTURES = frozenset({
+    "llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3", "gemma3_text", "gpt_neox", "opt",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, order=True)
+class ModuleRef:
+    """Where a weight sits: ``layer`` (-1 outside the decoder layers), ``role``, module ``name``."""
+
+    layer: int
+    role: str
+    name: str
+
+
+def canonical(name: str) -> str:
+    """Return a parameter's or module's name without what DDP, FSDP, compile and AC add to it."""
+    return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
+
+
+def plain_name(name: str) -> str:
+    """Return the canonical name as the unadapted model has it (no PEFT prefix, no base_layer)."""
+    return _PEFT.sub("", canonical(name))
+
+
+def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the parameters that training changes, by canonical name, in the model's order."""
+    return {canonical(n): p for n, p in model.named_parameters() if p.requires_grad}
+
+
+def ref_of(parameter: str) -> ModuleRef:
+    """Return where the parameter of this name sits; its role is ``other`` if none of ours.
+
+    LoRA factors belong to the projection they adapt, so ``...q_proj.lora_A.default.weight`` is
+    role ``q`` of its layer.
+    """
+    name = re.sub(r"\.(lora_[A-Za-z_]+|weight|bias)(\..*)?$", "", plain_name(parameter))
+    found = _LAYER.search(name)
+    if found is None:
+        return ModuleRef(-1, "other", name)
+    return ModuleRef(int(found[1]), _ROLES.get(found[2], "other"), name)
+
+
+def projections(model: nn.Module, *, split: bool = False) -> dict[ModuleRef, nn.Linear]:
+    """Return every projection of the decoder layers with its (layer, role).
+
+    Args:
+        model: A Hugging Face causal LM, bare or inside PEFT or another wrapper.
+        split: Refuse fused projections too (analysis per q, k and v needs them apart).
+
+    Raises:
+        ModelError: The architecture is not one of ours, or a linear layer in it has no known role,
+            or ``split`` is set and a projection is fused.
+    """
+    kind = str(getattr(getattr(model, "config", None), "model_type", "unknown"))
+    if kind not in ARCHITECTURES:
+        raise ModelError(
+            f"architecture {kind!r} is not one holdfast knows by role "
+            f"({', '.join(sorted(ARCHITECTURES))}); add its projections to holdfast.ops.modules"
+        )
+    found = {ref_of(name): module for name, module in _linears(model)}
+    for ref in found:
+        if ref.role == "other" or (split and ref.role in FUSED_ROLES):
+            raise ModelError(
+                f"module {ref.name!r} of {kind!r} is {'unknown' if ref.role == 'other' else 'fused'}"
+                "; this needs separate projections with known roles"
+            )
+    return dict(sorted(found.items()))
+
+
+def _linears(model: nn.Module) -> Iterable[tuple[str, nn.Linear]]:
+    for name, module in model.named_modules():
+        inside = isinstance(module, nn.Linear) and "lora_" not in name
+        if inside and _LAYER.search(plain_name(name)):
+            yield name, module

@@ -1,0 +1,42 @@
+"""Weights moved and put back bit for bit: restored from a copy, never by subtraction."""
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from holdfast.ops.gradients import Tensors
+
+
+def copied(params: Mapping[str, nn.Parameter | Tensor]) -> Tensors:
+    """Return detached clones of the parameters."""
+    return {name: p.detach().clone() for name, p in params.items()}
+
+
+@torch.no_grad()
+def put(params: Mapping[str, nn.Parameter], values: Mapping[str, Tensor]) -> None:
+    """Copy ``values`` into the parameters of the same names, in place."""
+    for name, value in values.items():
+        params[name].copy_(value)
+
+
+@torch.no_grad()
+def shift(params: Mapping[str, nn.Parameter], by: Mapping[str, Tensor], scale: float = 1.0) -> None:
+    """Add ``scale * by`` to the parameters of the same names, in place."""
+    for name, delta in by.items():
+        params[name].add_(delta.to(params[name].device), alpha=scale)
+
+
+@contextmanager
+def shifted_weights(
+    params: Mapping[str, nn.Parameter], by: Mapping[str, Tensor], scale: float = 1.0
+) -> Generator[None]:
+    """Run the body at ``w + scale * by``; then restore ``w`` bit for bit, on errors too."""
+    moved = {name: params[name] for name in by}
+    saved = copied(moved)
+    try:
+        shift(moved, by, scale)
+        yield
+    finally:
+        put(moved, saved)

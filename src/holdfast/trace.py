@@ -1,0 +1,55 @@
+"""Which hook of which defense ran, how often and for how long: the proof that a method ran."""
+
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from holdfast.defense import HOOKS, Defense, implements
+from holdfast.errors import NotRunError
+
+_MAY_NOT_RUN = frozenset({"served"})  # Only a run that writes checkpoints or evaluates needs it.
+
+
+@dataclass
+class Count:
+    """How often a hook ran and how many seconds of wall clock it took, own passes included."""
+
+    calls: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class Trace:
+    """Counts per (defense, hook)."""
+
+    counts: dict[tuple[str, str], Count] = field(default_factory=dict[tuple[str, str], Count])
+
+    @contextmanager
+    def running(self, defense: Defense, hook: str) -> Generator[None]:
+        """Count one call of the hook and time the body."""
+        count = self.counts.setdefault((defense.card.name, hook), Count())
+        start = time.perf_counter()
+        count.calls += 1
+        try:
+            yield
+        finally:
+            count.seconds += time.perf_counter() - start
+
+    def check(self, defenses: Sequence[Defense]) -> None:
+        """Raise ``NotRunError`` if a hook that a defense overrides never ran."""
+        for defense in defenses:
+            for hook in HOOKS:
+                expected = implements(defense, hook) and hook not in _MAY_NOT_RUN
+                if expected and (defense.card.name, hook) not in self.counts:
+                    raise NotRunError(
+                        f"{defense.card.name}.{hook} never ran, so the model is not defended by it; "
+                        "was the trainer's own loop replaced, or did it run no step?"
+                    )
+
+    def rows(self) -> list[dict[str, str | int | float]]:
+        """Return one JSON row per (defense, hook)."""
+        return [
+            {"defense": d, "hook": h, "calls": c.calls, "seconds": round(c.seconds, 4)}
+            for (d, h), c in self.counts.items()
+        ]
