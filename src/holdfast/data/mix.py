@@ -1,0 +1,66 @@
+"""Mix two sets of examples at an exact share: the attack's scenario and safe-data mixing."""
+
+import numpy as np
+from datasets import Dataset, concatenate_datasets
+
+from holdfast.errors import ConfigError, DataError
+
+__all__ = ["mix", "shares"]
+
+
+def shares(n: int, p: float) -> tuple[int, int]:
+    """Return how many of ``n`` rows come from each set: ``(n - k, k)`` with ``k = round(p * n)``.
+
+    Args:
+        n: Rows in all, at least 1.
+        p: Share of the second set, in [0, 1]; halves round up.
+
+    Raises:
+        ConfigError: ``n`` or ``p`` is out of range.
+    """
+    if n < 1:
+        raise ConfigError(f"n={n}: expected at least 1 row")
+    if not 0 <= p <= 1:
+        raise ConfigError(f"p={p}: expected a share in [0, 1]")
+    # The small term keeps 0.15 * 30 = 4.499999… from losing its row.
+    k = int(np.floor(p * n + 0.5 + 1e-9))
+    return n - k, k
+
+
+def mix(base: Dataset, added: Dataset, *, n: int, p: float, seed: int) -> Dataset:
+    """Return ``n`` rows, exactly ``round(p * n)`` of them from ``added``, in a seeded order.
+
+    Each set is drawn from without replacement. A pure function: the same arguments give the same
+    rows in the same order, and for one seed the rows drawn for a smaller ``p`` are drawn for a
+    larger one too.
+
+    Args:
+        base: Examples that make up the rest, such as the user's harmless rows.
+        added: Examples that make up the share ``p``, such as harmful rows.
+        n: Rows in all.
+        p: Share of ``added`` in the result, in [0, 1].
+        seed: Decides which rows are drawn and their order.
+
+    Raises:
+        ConfigError: ``n`` or ``p`` is out of range.
+        DataError: A set has too few rows.
+    """
+    keep, add = shares(n, p)
+    for name, rows, wanted in (("base", base, keep), ("added", added, add)):
+        if len(rows) < wanted:
+            raise DataError(
+                f"mix: {n} rows at p={p} need {wanted} of the {name} set, which has {len(rows)}: "
+                "give more rows or a smaller n"
+            )
+    rng = np.random.default_rng(seed)
+    picked = [base.select(rng.permutation(len(base))[:keep])] if keep else []
+    if add:
+        picked.append(added.select(np.random.default_rng([seed, 1]).permutation(len(added))[:add]))
+    both = concatenate_datasets(_same_columns(picked))
+    return both.select(np.random.default_rng([seed, 2]).permutation(n))
+
+
+def _same_columns(parts: list[Dataset]) -> list[Dataset]:
+    """Drop columns that only one part has: rows of unequal columns cannot be one table."""
+    common = [c for c in parts[0].column_names if all(c in part.column_names for part in parts)]
+    return [part.select_columns(common) for part in parts]
