@@ -1,9 +1,9 @@
 import pytest
 import torch
-from tests.tiny import TEMPLATE, tiny_examples, tiny_tokenizer
 
 from holdfast.data.chat import IGNORED, collate, encode, encode_prompt
 from holdfast.errors import DataError, ModelError
+from tests.tiny import TEMPLATE, tiny_examples, tiny_tokenizer
 
 EXAMPLE = {
     "prompt": [{"role": "user", "content": "what is 1 plus 2"}],

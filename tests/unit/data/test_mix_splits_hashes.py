@@ -2,12 +2,12 @@ import pytest
 from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.tiny import tiny_examples
 
 from holdfast.data.hashes import sha256_of
 from holdfast.data.mix import mix, shares
 from holdfast.data.splits import check_disjoint
 from holdfast.errors import ConfigError, DataError
+from tests.tiny import tiny_examples
 
 
 def tagged(n: int, tag: str) -> Dataset:
