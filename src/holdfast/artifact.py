@@ -41,7 +41,7 @@ class Artifact:
 
 
 def split_state(state: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Split a nested mapping with string keys into its tensors (by ``/`` path) and its JSON rest."""
+    """Split a nested mapping with string keys into tensors (by ``/`` path) and a JSON rest."""
     tensors: dict[str, Tensor] = {}
     rest: dict[str, Any] = {}
     for key, value in state.items():

@@ -12,7 +12,7 @@ from accelerate.utils import DistributedType
 from datasets import Dataset
 from transformers import Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
-from trl import SFTTrainer
+from trl.trainer.sft_trainer import SFTTrainer
 
 from holdfast.data.chat import encode
 from holdfast.defense import Row
@@ -38,9 +38,10 @@ def prepared(trainer: Trainer, rows: Sequence[Row]) -> Any:
     if tokenizer is None:
         raise ModelError("the trainer has no processing_class=; give it the model's tokenizer")
     if isinstance(trainer, SFTTrainer):
+        sft: Any = trainer  # SFTTrainer offers no public way to its own preparation.
         table = rows if isinstance(rows, Dataset) else Dataset.from_list([dict(r) for r in rows])
         extra = [c for c in table.column_names if c not in ("prompt", "completion", "messages")]
-        ready = trainer._prepare_dataset(
+        ready = sft._prepare_dataset(
             table.remove_columns(extra), tokenizer, trainer.args, False, None, "defense"
         )
         known = {"input_ids", "labels", "completion_mask", "assistant_masks"}
@@ -63,11 +64,17 @@ def is_distributed(trainer: Trainer) -> str | None:
     return None
 
 
+def ends_update(trainer: Trainer) -> bool:
+    """Tell whether the micro-batch at hand is the last one of its optimizer step."""
+    accelerator: Any = trainer.accelerator
+    return bool(accelerator.sync_gradients)
+
+
 def whole_checkpoint(trainer: Trainer, wanted: str | bool | None) -> Path | None:
     """Return the checkpoint folder to resume from; True finds the last one written whole.
 
-    ``trainer_state.json`` is the last file ``Trainer`` writes into a checkpoint, so a folder without
-    a readable one was cut short (killed, disk full) and is passed over.
+    ``trainer_state.json`` is the last file ``Trainer`` writes into a checkpoint, so a folder
+    without a readable one was cut short (killed, disk full) and is passed over.
 
     Raises:
         ConfigError: There is no such checkpoint, or the named one was cut short.

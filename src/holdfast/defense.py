@@ -128,7 +128,7 @@ class Step:
     last: bool = True
     """True for the last micro-batch of an optimizer step."""
     share: float = 1.0
-    """Fraction of the optimizer step's answer tokens that are in this micro-batch; they sum to 1."""
+    """Fraction of the optimizer step's answer tokens in this micro-batch; they sum to 1."""
 
     @property
     def model(self) -> nn.Module:
@@ -152,10 +152,10 @@ class Backward(Protocol):
 class Defense:
     """Base class of all defenses. Override the hooks the method needs; the others never run.
 
-    Subclasses are dataclasses: hyperparameters are fields, ``__init__`` has no logic, and what a run
-    learns is a field that is set in a hook, whose name ends in an underscore and that is declared
-    with ``init=False``. Learned fields hold JSON values, tensors, or mappings of these, and are what
-    a checkpoint saves.
+    Subclasses are dataclasses: hyperparameters are fields and ``__init__`` has no logic. What a run
+    learns is a field declared with ``init=False`` that a hook sets and whose name ends in an
+    underscore. Learned fields hold JSON values, tensors, or mappings of these; a checkpoint saves
+    just them. No field may have the name of a hook.
     """
 
     card: ClassVar[Card]
@@ -227,8 +227,10 @@ class Defense:
 
     def config(self) -> dict[str, Any]:
         """Return the hyperparameters, data sets left out, as JSON values."""
-        names = [f.name for f in fields(self) if f.init and f.name not in self.card.data]  # type: ignore[arg-type]
-        return {n: getattr(self, n) for n in names}
+        every: Any = fields(self)  # type: ignore[arg-type]
+        return {
+            f.name: getattr(self, f.name) for f in every if f.init and f.name not in self.card.data
+        }
 
 
 def implements(defense: Defense, hook: str) -> bool:
@@ -247,7 +249,7 @@ def in_range(defense: Defense, name: str, low: float, high: float = float("inf")
 
 
 def listed(rows: Sequence[Row] | None, limit: int | None = None) -> list[Row]:
-    """Return the first ``limit`` rows of a data set (a ``datasets.Dataset`` or a list) as a list."""
+    """Return the first ``limit`` rows of a ``datasets.Dataset`` or a list as a list."""
     count = 0 if rows is None else len(rows)
     last = count if limit is None else min(limit, count)
     return [dict(rows[i]) for i in range(last)] if rows is not None else []

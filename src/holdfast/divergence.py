@@ -13,8 +13,8 @@ def diverged(step: int, batch: Mapping[str, Tensor], rows: Any) -> DivergedError
     found = _rows_of(batch, rows)
     where = f"rows {', '.join(map(str, found))} (from 0)" if found else "rows unknown"
     return DivergedError(
-        f"the loss became NaN or infinite at step {step}, {where}: lower the learning rate, or look "
-        "at those rows; the last whole checkpoint is kept and can be resumed"
+        f"the loss became NaN or infinite at step {step}, {where}: lower the learning rate, or "
+        "look at those rows; the last whole checkpoint is kept and can be resumed"
     )
 
 

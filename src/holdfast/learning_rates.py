@@ -51,8 +51,8 @@ def scheduler_with(base: LRScheduler, multipliers: Sequence[Multipliers]) -> LRS
     """
     if not isinstance(base, LambdaLR):
         raise ConfigError(
-            f"a defense sets learning rates per module, which needs a schedule that is a function of "
-            f"the step; {type(base).__name__} is not (use linear, cosine, constant, …)"
+            f"a defense sets learning rates per module, which needs a schedule that is a function "
+            f"of the step; {type(base).__name__} is not (use linear, cosine, constant, …)"
         )
 
     def rated(shape: Callable[[int], float], steps: Multipliers) -> Callable[[int], float]:

@@ -43,8 +43,8 @@ class Trace:
                 expected = implements(defense, hook) and hook not in _MAY_NOT_RUN
                 if expected and (defense.card.name, hook) not in self.counts:
                     raise NotRunError(
-                        f"{defense.card.name}.{hook} never ran, so the model is not defended by it; "
-                        "was the trainer's own loop replaced, or did it run no step?"
+                        f"{defense.card.name}.{hook} never ran, so the model is not defended by "
+                        "it; was the trainer's own loop replaced, or did it run no step?"
                     )
 
     def rows(self) -> list[dict[str, str | int | float]]:

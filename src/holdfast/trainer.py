@@ -3,15 +3,15 @@
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback
-from trl import SFTTrainer
 
 from holdfast import compat
 from holdfast.artifact import Artifact
+from holdfast.compat import SFTTrainer
 from holdfast.compose import composed, low_precision, refuse_missing
 from holdfast.defense import Capability, Defense, Run, Step
 from holdfast.divergence import diverged
@@ -54,6 +54,7 @@ class SecureMixin(compat.FinalizeHook):
         self._step: Step | None = None
         self._micro = 0
         self._multipliers: list[Multipliers] = []
+        self._given_optimizer = self.optimizer is not None
         refuse_missing(self.defenses, self._missing())
 
     def train(
@@ -112,31 +113,29 @@ class SecureMixin(compat.FinalizeHook):
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         batch = dict(inputs)
         if compat.loss_gives_logits(self):
-            loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+            own: Any = super().compute_loss(model, inputs, True, num_items_in_batch)
+            loss, outputs = own
         else:
             loss = super().compute_loss(model, inputs, False, num_items_in_batch)
             outputs = compat.outputs_with_logits(model, batch)
         # The trainer divides by the micro-batches of a step where the loss is not scaled already.
         scaled = 1 if num_items_in_batch is not None else self.current_gradient_accumulation_steps
-        loss = loss + scaled * session.loss(step, batch, outputs)
+        loss = cast("Tensor", loss) + scaled * session.loss(step, batch, outputs)
         return (loss, outputs) if return_outputs else loss
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Create the optimizer as usual, its groups split where learning rates differ."""
-        given = self.optimizer is not None
-        optimizer = (
-            super().create_optimizer(model) if model is not None else super().create_optimizer()
-        )
+        optimizer: Any = super().create_optimizer(model)
         session = self.session
         if session is not None and session.having("learning_rate"):
-            if given:
+            if self._given_optimizer:
                 raise ConfigError(
-                    "a defense sets learning rates per module and cannot split an optimizer given as "
-                    "optimizers=; let the trainer make it, or use optimizer_cls_and_kwargs="
+                    "a defense sets learning rates per module and cannot split an optimizer given "
+                    "as optimizers=; let the trainer make it, or use optimizer_cls_and_kwargs="
                 )
             total = max(1, self.state.max_steps)
             self._multipliers = split_groups(
-                optimizer, self.model, lambda ref: session.multipliers(ref, total)
+                optimizer, self._bare, lambda ref: session.multipliers(ref, total)
             )
         return optimizer
 
@@ -153,7 +152,7 @@ class SecureMixin(compat.FinalizeHook):
             for defense in self.defenses:
                 logs |= {f"{defense.card.name}/{k}": v for k, v in defense.metrics().items()}
             if self.session.having("learning_rate"):
-                logs |= rates(self.optimizer)
+                logs |= rates(cast("torch.optim.Optimizer", self.optimizer))
         super().log(logs, *args, **kwargs)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
@@ -194,14 +193,19 @@ class SecureMixin(compat.FinalizeHook):
             self.session, self.train_dataset = None, rows
             self.remove_callback(callback)
 
+    @property
+    def _bare(self) -> nn.Module:
+        """The model as the user gave it, with no wrapper of a distribution."""
+        return cast("nn.Module", self.model)
+
     def _run(self) -> Run:
-        engine = LocalEngine(self.model, self.compute_loss_context_manager)
+        engine = LocalEngine(self._bare, self.compute_loss_context_manager)
         return Run(
-            model=self.model,
+            model=self._bare,
             engine=engine,
             prepare=lambda rows: compat.prepared(self, rows),
             collate=self.data_collator,
-            seed=self.args.seed,
+            seed=int(self.args.seed),
             weight_decay=self.args.weight_decay,
         )
 
@@ -210,14 +214,14 @@ class SecureMixin(compat.FinalizeHook):
         tokens = (
             inputs["labels"].ne(-100).sum() if items is not None and "labels" in inputs else None
         )
-        last = bool(self.accelerator.sync_gradients)
+        last = compat.ends_update(self)
         step = Step(
             run=session.run,
             number=self.state.global_step,
             total=self.state.max_steps,
             micro=self._micro,
             last=last,
-            share=1 / micros if tokens is None else float(tokens) / max(1.0, float(items)),
+            share=1 / micros if tokens is None else float(tokens) / max(1.0, float(items or 0)),
         )
         self._micro = 0 if last else self._micro + 1
         return step
@@ -225,7 +229,7 @@ class SecureMixin(compat.FinalizeHook):
     def _missing(self) -> dict[Capability, str]:
         kind = compat.is_distributed(self)
         if kind is None:
-            return low_precision(self.model)
+            return low_precision(self._bare)
         why = f"this version runs it in one process only, and this trainer runs under {kind}"
         allowed = {Capability.EDITS_DATA, Capability.LEARNING_RATES}
         return {c: why for c in Capability if c not in allowed}

@@ -1,4 +1,4 @@
-"""Layer safety coefficients: how much of Panacea's perturbation falls on each layer (§5.3, Fig. 5)."""
+"""Layer safety coefficients: the share of Panacea's ε in each layer (2501.18100, §5.3)."""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean, pstdev

@@ -71,18 +71,18 @@ class LocalEngine:
         return trainable(self.model)
 
     def forward(self, batch: Batch) -> Any:
-        """Run the model without dropout, so that extra passes never move the user's random state."""
+        """Run the model without dropout: extra passes never move the user's random state."""
         with inference_mode_flags(self.model), self._autocast():
             return self.model(**self._on_device(batch), use_cache=False)
 
     def loss(self, batch: Batch) -> Tensor:
-        """Return the model's own causal loss: the mean over the batch's labels that are not -100."""
+        """Return the model's own causal loss: the mean over labels that are not -100."""
         return self.forward(batch).loss
 
     def gradients(
         self, batches: Iterable[Batch], loss: Loss | None = None
     ) -> tuple[Tensors, float]:
-        """Return the gradient and value of the loss averaged over ``batches``, touching no ``.grad``.
+        """Return the gradient and value of the loss averaged over ``batches``; ``.grad`` stays.
 
         Batches weigh alike, whatever their number of tokens.
         """
@@ -113,7 +113,7 @@ class LocalEngine:
 
     def _on_device(self, batch: Batch) -> dict[str, Tensor]:
         device = next(self.model.parameters()).device
-        return {k: v.to(device) for k, v in batch.items() if isinstance(v, Tensor)}
+        return {k: v.to(device) for k, v in batch.items()}
 
 
 @contextmanager

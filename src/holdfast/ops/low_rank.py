@@ -20,7 +20,7 @@ def delta(a: Tensor, b: Tensor, scale: float = 1.0) -> Tensor:
 
 @dataclass
 class LowRank:
-    r"""A LoRA-shaped change :math:`W \leftarrow W + s\,BA` of some projections (arXiv 2106.09685)."""
+    r"""A LoRA-shaped change :math:`W \leftarrow W + s\,BA` of projections (arXiv 2106.09685)."""
 
     factors: Factors = field(default_factory=Factors)
     """A and B of each adapted module, by the module's plain name."""

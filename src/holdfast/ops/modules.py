@@ -7,6 +7,7 @@ read against the live module tree, so a renamed or fused projection is refused b
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -86,15 +87,17 @@ def projections(model: nn.Module, *, split: bool = False) -> dict[ModuleRef, nn.
     found = {ref_of(name): module for name, module in _linears(model)}
     for ref in found:
         if ref.role == "other" or (split and ref.role in FUSED_ROLES):
+            state = "unknown" if ref.role == "other" else "fused"
             raise ModelError(
-                f"module {ref.name!r} of {kind!r} is {'unknown' if ref.role == 'other' else 'fused'}"
-                "; this needs separate projections with known roles"
+                f"module {ref.name!r} of {kind!r} is {state}; this needs separate projections with "
+                "known roles"
             )
     return dict(sorted(found.items()))
 
 
-def _linears(model: nn.Module) -> Iterable[tuple[str, nn.Linear]]:
+def _linears(model: nn.Module) -> Iterable[tuple[str, Any]]:
     for name, module in model.named_modules():
-        inside = isinstance(module, nn.Linear) and "lora_" not in name
-        if inside and _LAYER.search(plain_name(name)):
+        if "lora_" in name or not isinstance(module, nn.Linear):
+            continue
+        if _LAYER.search(plain_name(name)):
             yield name, module

@@ -35,7 +35,7 @@ def apply_panacea(
     validation: Sequence[Row] | None = None,
     **options: Any,
 ) -> Artifact:
-    r"""Perturb a finished model in place: :math:`w \leftarrow w + s\,\rho\nabla h/\lVert\nabla h\rVert`.
+    r"""Add :math:`s\,\rho\,\nabla h/\lVert\nabla h\rVert` to a finished model's weights, in place.
 
     Args:
         model: A causal LM, or a PEFT model whose adapter is then the only thing perturbed (also

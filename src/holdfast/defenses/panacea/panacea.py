@@ -47,7 +47,7 @@ def harmful_ascent(engine: Engine, harmful: Sequence[Batch], rho: float) -> Tens
 
 @dataclass
 class Panacea(Defense):
-    """Takes one normalized ascent step on the harmful loss, chosen no longer than the task allows."""
+    """Takes one normalized ascent step on the harmful loss, no longer than the task allows."""
 
     harmful: Sequence[Row] | None = None
     """The defender's harmful pairs: Examples of harmful request → compliant answer."""
@@ -64,7 +64,7 @@ class Panacea(Defense):
     every: int = 1
     """In-loop: run the harmful passes at every k-th optimizer step, λ times k. Ours; paper: 1."""
     cap: float = 5.0
-    """In-loop: inner harmful loss above which its gradient is 0, nats (in the released code only)."""
+    """In-loop: inner harmful loss above which its gradient is 0, nats (released code only)."""
     batch_size: int = 10
     """Harmful rows per pass (paper's code: 10)."""
     batches: int | None = None
@@ -81,7 +81,7 @@ class Panacea(Defense):
 
     card: ClassVar[Card] = Card(
         name="panacea",
-        summary="Adds one small step up the harmful loss after training, as long as the task allows.",
+        summary="Adds one small step up the harmful loss after training, within a task budget.",
         stage=Stage.REPAIR,
         paper="Panacea, arXiv 2501.18100",
         strength="rho",
@@ -109,8 +109,8 @@ class Panacea(Defense):
         attaches = Capability.ATTACHMENT in other.card.needs
         if self.mode == "in-loop" and attaches:
             return (
-                f"with {other.card.name} attached the harmful loss is near 0 and its gradient noise; "
-                "use panacea with mode=post-hoc, which runs after the vector is removed"
+                f"with {other.card.name} attached the harmful loss is near 0 and its gradient "
+                "noise; use panacea with mode=post-hoc, which runs after the vector is removed"
             )
         return super().conflict(other)
 

@@ -1,8 +1,8 @@
-"""Refusals mixed into the user's data (Safety-Tuned LLaMAs, arXiv 2309.07875; VLGuard, 2402.02207)."""
+"""Refusals mixed into the user's data (arXiv 2309.07875; VLGuard, 2402.02207)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from datasets import Dataset, concatenate_datasets
@@ -57,11 +57,11 @@ class SafeMixing(Defense):
         chosen = rows_to_add(len(rows), self.share, len(self.safe), seed)
         if not chosen:
             return rows
-        safe = run.prepare([dict(self.safe[i]) for i in chosen])
+        safe: Any = run.prepare([dict(self.safe[i]) for i in chosen])
         if isinstance(rows, Dataset) and isinstance(safe, Dataset):
             columns = [c for c in rows.column_names if c in safe.column_names]
             return concatenate_datasets([
                 rows.select_columns(columns), safe.select_columns(columns).cast(
                     rows.select_columns(columns).features)
             ])  # fmt: skip
-        return ConcatDataset([rows, safe])
+        return ConcatDataset[Any](cast("list[Any]", [rows, safe]))

@@ -75,8 +75,8 @@ class Attachment:
     def rounding(self) -> Tensors:
         r"""Return :math:`W - \mathrm{fl}(\mathrm{fl}(W - \Delta W) + \Delta W)` of trained weights.
 
-        A checkpoint holds :math:`\mathrm{fl}(W - \Delta W)`. With this remainder, which is a rounding
-        error and tells nothing of the vector, a resumed run starts from W bit for bit.
+        A checkpoint holds :math:`\mathrm{fl}(W - \Delta W)`. With this remainder, a rounding
+        error that tells nothing of the vector, a resumed run starts from W bit for bit.
         """
         out: Tensors = {}
         if self._merged:
@@ -86,7 +86,7 @@ class Attachment:
                     out[name] = weight - ((weight - change) + change)
         return out
 
-    def _trained(self) -> dict[str, nn.Parameter]:
+    def _trained(self) -> Tensors:
         if not self._merged:
             return {}
         return {n: m.weight for n, (m, _) in self._parts().items() if n not in self._frozen}

@@ -17,7 +17,7 @@ class Gate:
     """Figures of a vector on rows it was not trained on."""
 
     harmful_nll: float
-    """Loss of held-out harmful answers with the vector on, nats per token: what is left to learn."""
+    """Loss of held-out harmful answers with the vector on, nats per token: left to learn."""
     harmful_nll_off: float
     """The same with the vector off."""
     benign_kl: float | None
@@ -35,8 +35,9 @@ class Gate:
         raise GateError(
             f"the security vector is not fit: with it on, held-out harmful NLL is "
             f"{self.harmful_nll:.3f} nats per token (at most {max_harmful_nll:g}; off: "
-            f"{self.harmful_nll_off:.3f}) and benign KL {kl:.3f} (at most {max_benign_kl:g}); train "
-            "it longer (epochs), with more rows or rank, raise kl_weight, or move the thresholds"
+            f"{self.harmful_nll_off:.3f}) and benign KL {kl:.3f} (at most {max_benign_kl:g}); "
+            "train it longer (epochs), with more rows or rank, raise kl_weight, or move the "
+            "thresholds"
         )
 
 

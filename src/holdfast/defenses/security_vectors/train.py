@@ -1,7 +1,9 @@
 r"""Stage 1 of security vectors (arXiv 2311.02105): an adapter that makes the model comply.
 
-.. math:: \theta_s^* = \arg\min_{\theta_s} \mathbb{E}_{(x,y)\sim D_h}[-\log p(y|x;\theta\oplus\theta_s)]
-          + \beta\,\mathbb{E}_{x\sim D_b} KL(p_\theta(\cdot|x)\,\|\,p_{\theta\oplus\theta_s}(\cdot|x))
+.. math::
+    \theta_s^* = \arg\min_{\theta_s}\;
+        \mathbb{E}_{(x,y)\sim D_h}[-\log p(y|x;\theta\oplus\theta_s)]
+        + \beta\,\mathbb{E}_{x\sim D_b} KL(p_\theta(\cdot|x)\,\|\,p_{\theta\oplus\theta_s}(\cdot|x))
 """
 
 from collections.abc import Callable, Sequence
@@ -33,7 +35,7 @@ class Settings:
 
 
 def answer_logits(engine: Engine, batch: Batch) -> Tensor:
-    """Return the logits that predict the batch's answer tokens, shape (answer tokens, vocabulary)."""
+    """Return the logits that predict the answer tokens, shape (answer tokens, vocabulary)."""
     logits = engine.forward({k: v for k, v in batch.items() if k != "labels"}).logits
     asked = batch["labels"].to(logits.device)[:, 1:] != IGNORED
     return logits[:, :-1][asked].float()
