@@ -12,20 +12,26 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from holdfast.evaluation.statistics import Estimate
-from holdfast.report.records import Arm, Diagnostics, LayerCoefficient, LossCurve
+from holdfast.report.records import BEFORE, Arm, Diagnostics, LayerCoefficient, LossCurve
 from holdfast.report.svg import INK, SERIES, styled, to_svg
 
 __all__ = ["frontier", "layers", "losses", "safety_utility"]
 
 WIDTH = 5.0
 MARKERS = "osD^vPX*"
+"""Shapes beside the colors; ``GLYPHS`` in html.py are the same shapes for legends."""
+SPAN = 40.0
+"""Fewest points of accuracy an axis shows, so that small differences look small."""
 Colors = Mapping[str, int]
 """Which series an arm has on this page, by the arm's defense."""
 
 
 def safety_utility(arms: Sequence[Arm], colors: Colors) -> str | None:
-    """Harmful score against fine-tuning accuracy, one mark for each arm, with its intervals."""
-    shown = [arm for arm in arms if "hs" in arm.figures and "fa" in arm.figures]
+    """Harmful score against fine-tuning accuracy, one mark for each arm, with its intervals.
+
+    The untouched model is left out: it has not learned the task and would flatten the picture.
+    """
+    shown = [a for a in arms if a.defense != BEFORE and {"hs", "fa"} <= a.figures.keys()]
     if len(shown) < 2:
         return None
     with styled():
@@ -34,11 +40,12 @@ def safety_utility(arms: Sequence[Arm], colors: Colors) -> str | None:
         for arm in shown:
             _mark(axes, arm, colors[arm.defense])
         axes.set(xlabel="harmful score, % (less is safer)", ylabel="fine-tuning accuracy, %")
-        axes.set(xlim=(-4, 104), ylim=(-4, 104))
+        lowest = min(100 * arm.figures["fa"].low for arm in shown)
+        axes.set(xlim=(-4, 104), ylim=(min(lowest - 4, 102 - SPAN), 102))
     return to_svg(figure, "utility", "Harmful score against fine-tuning accuracy of every arm")
 
 
-def frontier(runs: Sequence[tuple[int, Diagnostics]]) -> str | None:
+def frontier(runs: Sequence[tuple[int, Diagnostics]], series: int) -> str | None:
     """Harmful and task figures against the scale of Panacea's perturbation, by seed."""
     curves = [(seed, found.frontier) for seed, found in runs if found.frontier]
     panels = [
@@ -57,13 +64,13 @@ def frontier(runs: Sequence[tuple[int, Diagnostics]]) -> str | None:
         grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False)
         for axes, (field, label) in zip(grid[:, 0], panels, strict=True):
             axes.set_title(label)
-            for series, (_, points) in enumerate(curves):
+            for _, points in curves:
                 _frontier_line(axes, points, field, series)
         grid[-1, 0].set_xlabel("scale of the perturbation")
     return to_svg(figure, "frontier", "Harmful and task figures against the perturbation's scale")
 
 
-def layers(runs: Sequence[tuple[int, Diagnostics]]) -> str | None:
+def layers(runs: Sequence[tuple[int, Diagnostics]], series: int) -> str | None:
     """Safety coefficient and root mean square of the perturbation by layer, mean over seeds."""
     found = [d.safety_coefficients for _, d in runs if d.safety_coefficients]
     if not found:
@@ -72,13 +79,14 @@ def layers(runs: Sequence[tuple[int, Diagnostics]]) -> str | None:
     sums = [_mean(_of_layer(found, layer, "absolute_sum")) for layer in numbers]
     rms = [_mean(_of_layer(found, layer, "rms")) for layer in numbers]
     spread = [_mean(_of_layer(found, layer, "rms_spread")) for layer in numbers]
+    color = SERIES[series % len(SERIES)]
     with styled():
         figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
         top, bottom = figure.subplots(2, 1, sharex=True)
-        top.bar(numbers, sums, color=SERIES[0], width=0.7)
+        top.bar(numbers, sums, color=color, width=0.7)
         top.set_title("sum of |ε| in the layer")
         errors = None if np.isnan(spread).all() else np.nan_to_num(spread)
-        bottom.errorbar(numbers, rms, yerr=errors, fmt="o", color=SERIES[0], capsize=3)
+        bottom.errorbar(numbers, rms, yerr=errors, fmt="o", color=color, capsize=3)
         bottom.set_title("root mean square of ε, ± spread over batches")
         bottom.set(xlabel="layer")
         bottom.set_ylim(bottom=0)
@@ -136,7 +144,9 @@ def _frontier_line(axes: Any, points: Sequence[Any], field: str, series: int) ->
     """Draw one seed's line and a ring around the chosen scale."""
     kept = sorted((p for p in points if getattr(p, field) is not None), key=lambda p: p.scale)
     color = SERIES[series % len(SERIES)]
-    axes.plot([p.scale for p in kept], [getattr(p, field) for p in kept], ".-", color=color)
+    axes.plot(
+        [p.scale for p in kept], [getattr(p, field) for p in kept], ".-", color=color, linewidth=1.2
+    )
     chosen = [p for p in kept if p.chosen]
     x, y = [p.scale for p in chosen], [getattr(p, field) for p in chosen]
     axes.plot(x, y, "o", markersize=11, fillstyle="none", color=INK, linestyle="none")

@@ -29,6 +29,9 @@ COLUMNS: tuple[tuple[Figure, str], ...] = (
     ("usefulness", "Usefulness"),
 )
 
+GLYPHS = ("●", "■", "◆", "▲", "▼", "✚", "✖", "★")
+"""The shapes of ``figures.MARKERS``, so that color is never the only difference."""
+
 
 @dataclass(frozen=True)
 class TraceRow:
@@ -70,6 +73,7 @@ def render(result: RunResult, *, show_harmful: bool = False) -> str:
             arms=arms,
             columns=[(f, title) for f, title in COLUMNS if any(f in arm.figures for arm in arms)],
             colors={name: number % len(SERIES) + 1 for name, number in colors.items()},
+            glyphs={name: GLYPHS[number % len(GLYPHS)] for name, number in colors.items()},
             answer=answer(result),
             warnings=warnings_of(result),
             pictures=_pictures(arms, colors),
@@ -85,19 +89,20 @@ def render(result: RunResult, *, show_harmful: bool = False) -> str:
 
 def _pictures(arms: Sequence[Arm], colors: Mapping[str, int]) -> dict[str, Markup]:
     """Draw what there is data for."""
-    panacea = _panacea(arms)
+    source, panacea = _panacea(arms)
+    series = colors.get(source, 0)
     drawn = {
         "utility": figures.safety_utility(arms, colors),
-        "frontier": figures.frontier(panacea),
-        "layers": figures.layers(panacea),
+        "frontier": figures.frontier(panacea, series),
+        "layers": figures.layers(panacea, series),
         "losses": figures.losses(arms, colors),
     }
     # Made by figures.py alone, where matplotlib escapes every label.
     return {name: Markup(svg) for name, svg in drawn.items() if svg is not None}  # noqa: S704
 
 
-def _panacea(arms: Sequence[Arm]) -> list[tuple[int, Diagnostics]]:
-    """Return the diagnostics with a frontier or coefficients of the simplest arm that has them."""
+def _panacea(arms: Sequence[Arm]) -> tuple[str, list[tuple[int, Diagnostics]]]:
+    """Return the simplest arm with a frontier or coefficients, and its diagnostics by seed."""
     for arm in sorted(arms, key=lambda arm: len(arm.defenses)):
         found = [
             (run.seed, diagnostics)
@@ -106,20 +111,18 @@ def _panacea(arms: Sequence[Arm]) -> list[tuple[int, Diagnostics]]:
             if diagnostics.frontier or diagnostics.safety_coefficients
         ]
         if found:
-            return found
-    return []
+            return arm.defense, found
+    return "", []
 
 
-def _said(arms: Sequence[Arm]) -> list[tuple[str, int, str, str]]:
-    """Return (defense, seed, name, value) of gate figures and other values of simple arms."""
-    return [
-        (defense, run.seed, name, _plain_value(value))
-        for arm in arms
-        if len(arm.defenses) == 1
-        for run in arm.runs
-        for defense, found in run.diagnostics.items()
-        for name, value in {**found.gate, **found.values}.items()
-    ]
+def _said(arms: Sequence[Arm]) -> list[tuple[str, str, list[str]]]:
+    """Return (defense, name, value under each seed) of what single defenses measured."""
+    said: dict[tuple[str, str], list[str]] = {}
+    for run in (run for arm in arms if len(arm.defenses) == 1 for run in arm.runs):
+        for defense, found in run.diagnostics.items():
+            for name, value in {**found.gate, **found.values}.items():
+                said.setdefault((defense, name), []).append(_plain_value(value))
+    return [(defense, name, values) for (defense, name), values in said.items()]
 
 
 def _trace(arms: Sequence[Arm]) -> list[TraceRow]:
@@ -145,7 +148,7 @@ def _points(difference: Difference | None) -> str:
     if difference is None:
         return ""
     low, high = 100 * difference.low, 100 * difference.high
-    return f"{100 * difference.value:+.0f} points [{low:+.0f}, {high:+.0f}]".replace("-", "−")  # noqa: RUF001 - a minus sign
+    return f"{100 * difference.value:+.0f} points [{low:+.0f}, {high:+.0f}]".replace("-", "−")
 
 
 def _width(estimate: Estimate | None) -> str:

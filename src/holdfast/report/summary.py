@@ -72,12 +72,12 @@ def arm_name(defense: str) -> str:
 
 
 def percent(share: float | None) -> str:
-    """Return a share as whole percent, with one decimal below 10 % unless it is 0."""
+    """Return a share as whole percent, with one decimal below 10% unless it is 0."""
     if share is None:
         return DASH
     points = 100 * share
     small = 0 < abs(points) < 9.95
-    return f"{points:.1f} %" if small else f"{points:.0f} %"
+    return f"{points:.1f}%" if small else f"{points:.0f}%"
 
 
 def interval(estimate: Estimate | None) -> str:
