@@ -1,0 +1,141 @@
+"""Fine-tuning runs on the organism, plain or defended, each measured on the test items."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from datasets import Dataset
+from peft import LoraConfig
+from transformers import TrainerCallback, set_seed
+from trl.trainer.sft_config import SFTConfig
+
+from holdfast import organism
+from holdfast.artifact import Artifact
+from holdfast.defense import Defense, Row
+from holdfast.defenses.panacea.frontier import agreement
+from holdfast.evaluation import Item, evaluate
+from holdfast.organism import scenarios
+from holdfast.report.diagnose import diagnose
+from holdfast.report.provenance import peak_memory_gib
+from holdfast.report.records import LossCurve, SeedRun
+from holdfast.trainer import SecureSFTTrainer
+
+LORA_MODULES = "all-linear"
+PROBE_EVERY, PROBE_ROWS = 10, 32
+
+
+@dataclass
+class Tuned:
+    """A model that a run has tuned, with what the run says of itself."""
+
+    model: Any
+    tokenizer: Any
+    seconds: float
+    losses: list[LossCurve]
+    trace: list[dict[str, Any]]
+    artifacts: list[Artifact]
+
+
+class HarmfulLossProbe(TrainerCallback):
+    """Measures the harmful loss of the model as it would be served, every few steps."""
+
+    def __init__(self, trainer: SecureSFTTrainer, rows: Sequence[Row], every: int) -> None:
+        self.steps: list[int] = []
+        self.values: list[float | None] = []
+        self.seconds = 0.0
+        self._trainer, self._rows, self._every = trainer, rows, every
+
+    def on_step_end(self, _args: Any, state: Any, *_: Any, **__: Any) -> None:
+        """Measure after every k-th optimizer step."""
+        session, start = self._trainer.session, time.perf_counter()
+        if session is None or state.global_step % self._every:
+            return
+        with session.served():
+            batches = session.run.batches(self._rows, len(self._rows))
+            loss, *_ = agreement(session.run.engine, batches)
+        self.steps.append(state.global_step)
+        self.values.append(loss)
+        self.seconds += time.perf_counter() - start
+
+
+def tune(
+    rows: Dataset,
+    defenses: Sequence[Defense],
+    seed: int,
+    steps: int | None = None,
+    output: str = "holdfast-demo",
+) -> Tuned:
+    """Fine-tune the aligned organism on ``rows`` at the default budget.
+
+    Args:
+        rows: The user's Examples.
+        defenses: Defenses, the first outermost; none for plain fine-tuning.
+        seed: Seed of the adapter's start, the order of rows and the defenses.
+        steps: Optimizer steps; the budget's by default. The learning rate falls to 0 over them.
+        output: Folder the trainer is told of; nothing is written to it.
+    """
+    budget = scenarios.BUDGET
+    model, tokenizer = organism.load()
+    set_seed(seed)  # The adapter is drawn while the trainer is built.
+    start = time.perf_counter()
+    trainer = SecureSFTTrainer(
+        model=model,
+        args=SFTConfig(
+            output_dir=output,
+            max_steps=steps or budget.steps,
+            per_device_train_batch_size=budget.batch,
+            learning_rate=budget.learning_rate,
+            seed=seed,
+            logging_steps=5,
+            save_strategy="no",
+            report_to="none",
+            use_cpu=True,
+            bf16=False,
+            disable_tqdm=True,
+        ),
+        train_dataset=rows.select_columns(["prompt", "completion"]),
+        processing_class=tokenizer,
+        peft_config=LoraConfig(
+            r=budget.lora_rank,
+            lora_alpha=budget.lora_alpha,
+            target_modules=LORA_MODULES,
+            task_type="CAUSAL_LM",
+        ),
+        defenses=defenses,
+    )
+    # Seeds are far apart from the defender's own draw, so the probe's rows are no defense's rows.
+    probe = HarmfulLossProbe(
+        trainer, scenarios.defender_pairs(PROBE_ROWS, seed=10_000), PROBE_EVERY
+    )
+    trainer.add_callback(probe)
+    trainer.train()
+    seconds = time.perf_counter() - start - probe.seconds
+    log = [row for row in trainer.state.log_history if "loss" in row]
+    losses = [
+        LossCurve(
+            name="user",
+            steps=[int(row["step"]) for row in log],
+            values=[float(row["loss"]) for row in log],
+        ),
+        LossCurve(name="harmful", steps=probe.steps, values=probe.values),
+    ]
+    return Tuned(
+        trainer.model, tokenizer, seconds, losses, trainer.trace.rows(), list(trainer.artifacts)
+    )
+
+
+def measured(tuned: Tuned, items: Sequence[Item], seed: int) -> SeedRun:
+    """Let the tuned model answer the items and return the run's record."""
+    measurement = evaluate(
+        tuned.model, tuned.tokenizer, items, organism.Oracle(), max_new_tokens=24, batch_size=128
+    )
+    return SeedRun.of(
+        seed,
+        measurement,
+        seconds=tuned.seconds,
+        peak_memory_gib=peak_memory_gib(),
+        losses=tuned.losses,
+        trace=tuned.trace,
+        diagnostics=diagnose(tuned.artifacts),
+    )
