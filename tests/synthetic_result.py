@@ -1,6 +1,7 @@
 """A made-up result shaped like the demo's: six ways to fine-tune, three seeds, 40 items."""
 
 import random
+from functools import cache
 
 from holdfast.evaluation.judges import Outcome, Verdict
 from holdfast.evaluation.measure import Measurement, judge_answers
@@ -129,6 +130,7 @@ def diagnostics(defense: str, seed: int) -> Diagnostics:
     return Diagnostics()
 
 
+@cache
 def synthetic_result(seeds: int = 3, *, real: bool = False) -> RunResult:
     """The whole result."""
     arms = [

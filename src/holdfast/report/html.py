@@ -87,8 +87,8 @@ def render(result: RunResult, *, show_harmful: bool = False) -> str:
     )
 
 
-def _pictures(arms: Sequence[Arm], colors: Mapping[str, int]) -> dict[str, Markup]:
-    """Draw what there is data for."""
+def _pictures(arms: Sequence[Arm], colors: Mapping[str, int]) -> dict[str, Markup | None]:
+    """Draw what there is data for; the rest is None."""
     source, panacea = _panacea(arms)
     series = colors.get(source, 0)
     drawn = {
@@ -98,7 +98,7 @@ def _pictures(arms: Sequence[Arm], colors: Mapping[str, int]) -> dict[str, Marku
         "losses": figures.losses(arms, colors),
     }
     # Made by figures.py alone, where matplotlib escapes every label.
-    return {name: Markup(svg) for name, svg in drawn.items() if svg is not None}  # noqa: S704
+    return {name: None if svg is None else Markup(svg) for name, svg in drawn.items()}  # noqa: S704
 
 
 def _panacea(arms: Sequence[Arm]) -> tuple[str, list[tuple[int, Diagnostics]]]:

@@ -1,12 +1,10 @@
 """Where a result comes from: library versions, the machine, hashes of the data, memory used."""
 
-import hashlib
-import json
 import os
 import platform
 import resource
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from typing import Any
 import torch
 from pydantic import Field
 
-from holdfast.errors import DataError
+from holdfast.data.hashes import sha256_of
 from holdfast.report.records import Record
 
 __all__ = ["DataSource", "Machine", "fingerprint", "peak_memory_gib", "this_machine", "versions"]
@@ -27,7 +25,7 @@ class DataSource(Record):
     """One set of rows a run has read."""
 
     name: str = Field(description="What it was used as: 'user', 'harmful', 'evaluation'.")
-    sha256: str = Field(description="Of the file's bytes, or of the rows as canonical JSON.")
+    sha256: str = Field(description="Of the examples as canonical JSON.")
     rows: int
     path: str = Field(default="", description="File or hub id, where there is one.")
 
@@ -67,32 +65,18 @@ def this_machine() -> Machine:
 
 
 def fingerprint(
-    name: str, rows: Iterable[Mapping[str, Any]], path: str | Path | None = None
+    name: str, examples: Sequence[Mapping[str, Any]], path: str | Path = ""
 ) -> DataSource:
-    """Return a source's hash and number of rows.
+    """Return the hash and the number of examples.
 
-    The hash is of the file's bytes where ``path`` is a file, else of the rows as canonical JSON.
+    The same examples have the same hash, whatever file they came from.
 
     Args:
-        name: What the rows were used as.
-        rows: The rows, JSON-like.
+        name: What the examples were used as.
+        examples: In the order in which a run reads them.
         path: File or hub id they came from.
-
-    Raises:
-        DataError: The file cannot be read.
     """
-    listed = [dict(row) for row in rows]
-    file = Path(path) if path is not None else None
-    digest = hashlib.sha256()
-    if file is not None and file.is_file():
-        try:
-            digest.update(file.read_bytes())
-        except OSError as error:
-            raise DataError(f"{file} cannot be read: {error.strerror}; check it") from error
-    else:
-        for row in listed:
-            digest.update(json.dumps(row, sort_keys=True, default=str).encode() + b"\n")
-    return DataSource(name=name, sha256=digest.hexdigest(), rows=len(listed), path=str(path or ""))
+    return DataSource(name=name, sha256=sha256_of(examples), rows=len(examples), path=str(path))
 
 
 def peak_memory_gib() -> float:

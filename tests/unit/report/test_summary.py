@@ -1,0 +1,107 @@
+"""The sentence at the top, the warnings, and the terminal's table."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from holdfast.report.records import Arm, SeedRun
+from holdfast.report.result import RunResult
+from holdfast.report.summary import answer, percent, warnings_of
+from holdfast.report.terminal import render_table
+from tests.synthetic_result import synthetic_result
+
+
+def test_with_few_seeds_every_defense_is_told_and_none_is_best():
+    result = synthetic_result(3)
+    sentence = answer(result)
+    assert sentence.startswith("Plain fine-tuning on data with 10% harmful rows raised")
+    assert "lowest" not in sentence
+    assert all(name in sentence for name in ("safe_mixing", "panacea", "random_perturbation"))
+    assert "3 seeds: fewer than 5, so nothing is ranked." in warnings_of(result)
+
+
+def test_with_five_seeds_the_best_of_those_that_keep_the_task_is_named():
+    result = synthetic_result(5)
+    assert "security_vectors is lowest" in answer(result)
+    assert not any("ranked" in warning for warning in warnings_of(result))
+
+
+def test_a_defense_that_loses_the_task_is_never_best():
+    result = synthetic_result(5)
+    worse = [arm for arm in result.arms if arm.defense in {"before", "none"}]
+    broken = next(arm for arm in result.arms if arm.defense == "security_vectors")
+    figures = broken.figures | {"fa": next(a for a in worse if a.defense == "before").figures["fa"]}
+    worse.append(broken.model_copy(update={"figures": figures}))
+    assert "no defense keeps" in answer(result.model_copy(update={"arms": worse}))
+
+
+def test_a_defense_without_trace_is_a_warning():
+    result = synthetic_result(3)
+    arm = next(arm for arm in result.arms if arm.defense == "security_vectors+panacea")
+    run = arm.runs[1]
+    trace = [entry for entry in run.trace if entry.defense != "panacea"]
+    runs = [arm.runs[0], run.model_copy(update={"trace": trace}), arm.runs[2]]
+    arms = [a if a is not arm else arm.model_copy(update={"runs": runs}) for a in result.arms]
+    found = warnings_of(result.model_copy(update={"arms": arms}))
+    assert [w for w in found if "trace" in w] == [
+        "The trace does not show that panacea (in security_vectors + panacea) ran in every run."
+    ]
+    assert not [w for w in warnings_of(result) if "trace" in w]
+
+
+def test_the_cheap_judge_is_named_as_such():
+    run = SeedRun(seed=0, judge="refusal phrases (ASR), version 1")
+    result = RunResult.of("tune", [Arm.of("none", [run])])
+    assert any("cheap signal" in warning for warning in warnings_of(result))
+
+
+@pytest.mark.parametrize(
+    ("arms", "says"),
+    [
+        ([], "Nothing was measured."),
+        (
+            [Arm(defense="security_vectors+panacea", runs=[SeedRun(seed=0)])],
+            "was fine-tuned with security_vectors and panacea; its safety was not measured.",
+        ),
+    ],
+)
+def test_runs_without_a_judge_promise_nothing(arms, says):
+    assert says in answer(RunResult.of("tune", arms))
+
+
+def test_a_result_without_plain_fine_tuning_says_so():
+    result = synthetic_result(3)
+    arms = [arm for arm in result.arms if arm.defense == "panacea"]
+    assert "was not measured" in answer(result.model_copy(update={"arms": arms}))
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.0, "0%"), (0.025, "2.5%"), (0.0999, "10%"), (0.615, "62%"), (1.0, "100%")],
+)
+def test_percent(share, text):
+    assert percent(share) == text
+
+
+def test_the_table_fits_a_terminal_of_80_columns():
+    result = synthetic_result(3)
+    lines = printed(result).splitlines()
+    assert max(len(line) for line in lines) <= 80
+    text = "\n".join(lines)
+    for arm in result.arms:
+        assert f"{percent(arm.mean('fa'))}" in text
+    for word in ("security_vectors", "+ panacea", "random_perturbation", "before", "1.48"):
+        assert word in text
+    assert "…" not in text
+
+
+def test_the_table_of_a_run_without_figures_is_a_table():
+    result = RunResult.of("tune", [Arm(defense="panacea", runs=[SeedRun(seed=0)])])
+    assert "panacea" in printed(result)
+
+
+def printed(result):
+    out = io.StringIO()
+    Console(file=out, width=80, color_system=None).print(render_table(result))
+    return out.getvalue()
