@@ -1,0 +1,164 @@
+"""What tune, repair and evaluate take; the field docstrings are the command line's help.
+
+Nothing heavy is imported here: ``holdfast --help`` reads these classes.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+__all__ = ["DType", "EvaluateConfig", "ModelConfig", "RepairConfig", "TestConfig", "TuneConfig"]
+
+DType = Literal["float32", "bfloat16", "float16"]
+
+
+@dataclass(kw_only=True)
+class ModelConfig:
+    """Which model, and how it is loaded."""
+
+    model: str
+    """Model folder, hub id (owner/name), or 'organism' for the built-in test model."""
+    dtype: DType = "float32"
+    """Type of the weights in memory; defenses need the trained tensors in float32."""
+    trust_remote_code: bool = False
+    """Run code that comes with the model; off, because it can do anything on this machine."""
+    chat_template: Path | None = None
+    """Jinja file with a chat template, for tokenizers that have none."""
+
+
+@dataclass(kw_only=True)
+class TestConfig:
+    """Files of questions that measure a model; each is optional."""
+
+    __test__ = False  # The name is no test class of pytest's.
+
+    test_harmful: str | None = None
+    """Harmful requests: what share of them is answered (harmful score)."""
+    test_safe: str | None = None
+    """Questions that look scary and are harmless: what share is refused (over-refusal)."""
+    test_task: str | None = None
+    """Questions of the user's task with answers: what share is right (fine-tuning accuracy)."""
+    test_useful: str | None = None
+    """Questions of what the model could do before: what share is right (usefulness)."""
+    max_new_tokens: int = 64
+    """Longest answer to a question, in tokens."""
+    test_limit: int | None = None
+    """Most questions read from each file; all by default."""
+    show_harmful: bool = False
+    """Show harmful prompts and answers in the report instead of redacting them."""
+
+
+@dataclass(kw_only=True)
+class TuneConfig(ModelConfig, TestConfig):
+    """One fine-tuning run with defenses."""
+
+    data: str
+    """The user's data: a .jsonl, .csv or .parquet file, a hub id (owner/name), or 'organism'."""
+    output: Path
+    """Folder for the model or adapter, result.json and report.html; appears whole or not at all."""
+    defense: list[str] = field(default_factory=list[str])
+    """A defense, NAME[:key=value,...]; repeat for several, the first is outermost."""
+    harmful: str | None = None
+    """The defender's harmful pairs (request, compliant answer): file, hub id or 'organism'."""
+    safe: str | None = None
+    """Harmful requests with refusals, for safe_mixing: file, hub id or 'organism'."""
+    benign: str | None = None
+    """Harmless pairs that a security vector leaves as they are: file, hub id or 'organism'."""
+    validation: str | None = None
+    """Pairs on which a defense chooses its strength: file, hub id or 'organism'."""
+    columns: str | None = None
+    """Columns of --data, such as prompt=question,completion=answer."""
+    harmful_columns: str | None = None
+    """Columns of --harmful, such as prompt=goal,completion=target."""
+    split: str = "train"
+    """Split of a hub data set in --data."""
+    limit: int | None = None
+    """Most rows of --data to read; all by default."""
+    config: Path | None = None
+    """YAML file with options of TRL's SFTConfig; the command line wins over it."""
+    set: list[str] = field(default_factory=list[str])
+    """One option of SFTConfig, KEY=VALUE; repeat for several; wins over --config."""
+    learning_rate: float | None = None
+    """Peak learning rate of the optimizer; SFTConfig's own default without it."""
+    epochs: float | None = None
+    """Passes over the data; SFTConfig's own default without it."""
+    max_steps: int | None = None
+    """Optimizer steps in all, instead of epochs."""
+    batch_size: int | None = None
+    """Rows per forward pass on each device; SFTConfig's own default without it."""
+    accumulation: int | None = None
+    """Forward passes per optimizer step; SFTConfig's own default without it."""
+    save_steps: int | None = None
+    """Optimizer steps between checkpoints; 100 without it."""
+    seed: int = 0
+    """Seed of the order of rows, of dropout and of the defenses."""
+    lora: bool = False
+    """Train a LoRA adapter instead of all weights."""
+    lora_r: int = 8
+    """Rank of the adapter."""
+    lora_alpha: float = 16
+    """Scale of the adapter: its change is alpha / r times B A."""
+    lora_dropout: float = 0.0
+    """Dropout in front of the adapter, in [0, 1)."""
+    lora_targets: str = "all-linear"
+    """Modules that get an adapter: all-linear, or names with commas such as q_proj,v_proj."""
+    artifacts: Path | None = None
+    """Folder for what defenses keep apart from the model; OUTPUT-artifacts by default."""
+    overwrite: bool = False
+    """Replace an existing output folder, once the new one is complete."""
+    resume: bool = False
+    """Go on from the last checkpoint of a run that was stopped."""
+
+
+@dataclass(kw_only=True)
+class RepairConfig(ModelConfig, TestConfig):
+    """One repair of a finished model or adapter, without the user's data."""
+
+    output: Path
+    """Folder for the repaired model or adapter, result.json and report.html."""
+    harmful: str
+    """The defender's harmful pairs (request, compliant answer): file, hub id or 'organism'."""
+    adapter: Path | None = None
+    """Folder of a LoRA adapter on the model; then only the adapter is repaired."""
+    method: str = "panacea"
+    """The repair, NAME[:key=value,...]; panacea is the one that needs no user data."""
+    harmful_columns: str | None = None
+    """Columns of --harmful, such as prompt=goal,completion=target."""
+    validation: str | None = None
+    """Pairs on which the strength is chosen: file, hub id or 'organism'."""
+    max_task_drop: float | None = None
+    """Largest drop of the score on --validation that the repair may cost, in [0, 1]."""
+    artifacts: Path | None = None
+    """Folder for what is kept apart from the model; OUTPUT-artifacts by default."""
+    overwrite: bool = False
+    """Replace an existing output folder, once the new one is complete."""
+
+
+@dataclass(kw_only=True)
+class EvaluateConfig(ModelConfig):
+    """One measurement of a model."""
+
+    harmful: str | None = None
+    """Harmful requests: what share of them is answered (harmful score)."""
+    safe: str | None = None
+    """Questions that look scary and are harmless: what share is refused (over-refusal)."""
+    task: str | None = None
+    """Questions of the user's task with answers: what share is right (fine-tuning accuracy)."""
+    useful: str | None = None
+    """Questions of what the model could do before: what share is right (usefulness)."""
+    adapter: Path | None = None
+    """Folder of a LoRA adapter to load on the model."""
+    columns: str | None = None
+    """Columns of all files, such as prompt=question,completion=answer; prompt=NAME is enough."""
+    limit: int | None = None
+    """Most questions read from each file; all by default."""
+    max_new_tokens: int = 64
+    """Longest answer, in tokens."""
+    batch_size: int = 64
+    """Prompts answered at a time."""
+    show_harmful: bool = False
+    """Show harmful prompts and answers in the report instead of redacting them."""
+    output: Path | None = None
+    """Folder for result.json and report.html; nothing is written without it."""
+    overwrite: bool = False
+    """Replace an existing output folder, once the new one is complete."""

@@ -1,0 +1,46 @@
+"""Name the failures of a run that are no fault of holdfast: disk full, memory full."""
+
+import errno
+from collections.abc import Iterator
+
+import torch
+
+from holdfast.errors import RunError
+
+__all__ = ["as_run_error", "disk_is_full"]
+
+# What safetensors (Rust) and torch's zip writer say; they raise no OSError.
+_SAID = ("no space left on device", "os error 28", "disk quota exceeded", "failed writing file")
+
+
+def as_run_error(error: BaseException, kept: str) -> RunError | None:
+    """Return what a failure means for the user, or None if it is none of those known here.
+
+    Args:
+        error: What ended the run.
+        kept: What is left and how to go on, as the end of the message.
+    """
+    if disk_is_full(error):
+        return RunError(f"the disk is full: free some space; {kept}")
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return RunError(f"memory is full: lower --batch-size, or use --lora; {kept}")
+    return None
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Tell whether the error, or one that it came from, says that no space is left."""
+    for cause in _chain(error):
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if any(said in str(cause).lower() for said in _SAID):
+            return True
+    return False
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or cause.__context__

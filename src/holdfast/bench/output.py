@@ -1,0 +1,86 @@
+"""An output folder that appears whole or not at all.
+
+A run writes into ``.NAME.partial`` beside the output and renames it at the end. With ``overwrite``
+the old folder is moved aside only when the new one is complete, and removed after that.
+"""
+
+import os
+import shutil
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from pathlib import Path
+
+from holdfast.errors import ConfigError
+
+__all__ = ["WholeFolder"]
+
+
+class WholeFolder:
+    """One output folder and the partial folder that becomes it."""
+
+    def __init__(self, target: Path, *, overwrite: bool = False, flag: str = "--output") -> None:
+        self.target = Path(os.path.abspath(target))  # noqa: PTH100  # ``resolve`` follows links.
+        self.overwrite = overwrite
+        self.flag = flag
+        self.partial = self.target.with_name(f".{self.target.name}.partial")
+
+    def check(self, inputs: Iterable[Path | str | None] = ()) -> None:
+        """Raise ``ConfigError`` unless the folder may be written; writes nothing.
+
+        Args:
+            inputs: Files and folders that the run reads, which ``overwrite`` must not reach.
+        """
+        shown = f"{self.flag} {self.target}"
+        if self.target.is_file():
+            raise ConfigError(f"{shown}: is a file: give a folder")
+        if self._present() and not self.overwrite:
+            raise ConfigError(
+                f"{shown}: the folder exists: add --overwrite to replace it, or choose another"
+            )
+        self._check_inputs([Path.cwd(), Path.home(), *(Path(i) for i in inputs if i)])
+        above = next(folder for folder in self.target.parents if folder.exists())
+        if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+            raise ConfigError(f"{shown}: {above} cannot be written: choose another folder")
+
+    def _present(self) -> bool:
+        """An empty folder holds nothing to lose, so it counts as absent."""
+        return self.target.is_dir() and any(self.target.iterdir())
+
+    def _check_inputs(self, inputs: Iterable[Path]) -> None:
+        target = self.target.resolve()
+        for path in inputs:
+            given = path.resolve()
+            if given.exists() and (given == target or target in given.parents):
+                raise ConfigError(
+                    f"{self.flag} {self.target}: holds {path}, which would be lost: "
+                    "choose another folder"
+                )
+
+    def begin(self) -> None:
+        """Make the partial folder, empty."""
+        self.discard()
+        self.partial.mkdir(parents=True)
+
+    def discard(self) -> None:
+        """Remove the partial folder."""
+        shutil.rmtree(self.partial, ignore_errors=True)
+
+    def finish(self) -> None:
+        """Put the partial folder in place of the target."""
+        old = self.target.with_name(f".{self.target.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        if self.target.exists():
+            self.target.rename(old)
+        self.partial.rename(self.target)
+        shutil.rmtree(old, ignore_errors=True)
+
+    @contextmanager
+    def writing(self) -> Generator[Path]:
+        """Give the body an empty partial folder; keep it if the body succeeds, else remove it."""
+        self.begin()
+        try:
+            yield self.partial
+        except BaseException:
+            self.discard()
+            raise
+        self.finish()

@@ -1,0 +1,27 @@
+"""The tree of commands."""
+
+import typer
+
+from holdfast.cli.demo import demo
+from holdfast.cli.evaluate import evaluate
+from holdfast.cli.listing import listing
+from holdfast.cli.organism import organism
+from holdfast.cli.repair import repair
+from holdfast.cli.tune import tune
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="holdfast",
+    help="Fine-tune a language model without losing its safety.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("demo")(demo)
+app.command("tune")(tune)
+app.command("repair")(repair)
+app.command("evaluate")(evaluate)
+app.command("list")(listing)
+app.add_typer(organism, name="organism")

@@ -1,0 +1,95 @@
+"""What a command shows: progress and notes on stderr, the result on stdout.
+
+Libraries below write bars, warnings and even log lines to stdout; a machine that reads ``--json``
+must get the object alone, so stdout is lent to stderr while a command works.
+"""
+
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+__all__ = ["print_json", "print_result", "print_rows", "print_table", "say", "working"]
+
+Report = Callable[[str, int, int], None]
+"""Called with (stage, done, in all)."""
+
+
+@contextmanager
+def working(*, as_json: bool = False) -> Generator[Report]:
+    """Show progress bars on stderr, keep libraries quiet, and give stdout back at the end."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    console = Console(stderr=True)
+    bars = Progress(
+        *columns, TimeElapsedColumn(), console=console, disable=as_json or not console.is_terminal
+    )
+    tasks: dict[str, Any] = {}
+
+    def report(stage: str, done: int, total: int) -> None:
+        if stage not in tasks:
+            tasks[stage] = bars.add_task(stage, total=total)
+        bars.update(tasks[stage], completed=done, total=total)
+
+    with redirect_stdout(sys.stderr), warnings.catch_warnings(), bars:
+        warnings.simplefilter("ignore")
+        _quiet()
+        yield report
+
+
+def _quiet() -> None:
+    """Silence the progress bars and advice of the libraries below; errors still come through."""
+    import datasets  # noqa: PLC0415  # Heavy: only when a command runs.
+    import transformers  # noqa: PLC0415
+
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    datasets.utils.logging.set_verbosity_error()
+    datasets.disable_progress_bars()
+
+
+def say(line: str) -> None:
+    """Write one line for the user to stderr."""
+    sys.stderr.write(f"{line}\n")
+
+
+def print_json(value: Any) -> None:
+    """Write one JSON object to stdout."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+
+
+def print_result(result: Any) -> None:
+    """Write the report's own table of a ``RunResult`` to stdout, where anything was measured."""
+    from holdfast.report.terminal import render_table  # noqa: PLC0415  # Heavy.
+
+    if any(arm.figures for arm in result.arms):
+        print_table(render_table(result))
+
+
+def print_table(value: Any) -> None:
+    """Write anything that rich can draw to stdout."""
+    Console(file=sys.stdout).print(value)
+
+
+def print_rows(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows with the same keys as a table to stdout; shares have three digits."""
+    table = Table(title=title)
+    for number, key in enumerate(rows[0] if rows else ()):
+        # The first column holds names to be copied: it is never cut short.
+        table.add_column(key.replace("_", " "), no_wrap=number == 0)
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    print_table(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,39 @@
+# ruff: noqa: PLC0415  # Heavy imports are made when the command runs: --help takes no second.
+"""``holdfast demo``: the whole story on the built-in test model."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from holdfast.cli.console import print_json, print_result, say, working
+from holdfast.cli.options import Interrupted, JsonFlag
+from holdfast.errors import ConfigError
+
+
+def demo(
+    seeds: Annotated[int, typer.Option(help="Runs per defense, each with its own seed.")] = 3,
+    out: Annotated[Path, typer.Option(help="Folder for result.json and report.html.")] = Path(
+        "demo-out"
+    ),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the folder.")] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Attack the built-in test model by its fine-tuning data, defend it, and write the report."""
+    if seeds < 1:
+        raise ConfigError(f"--seeds {seeds} is out of range, expected at least 1")
+    from holdfast.bench.demo import run_demo
+    from holdfast.bench.output import WholeFolder
+
+    folder = WholeFolder(out, overwrite=overwrite, flag="--out")
+    folder.check()
+    try:
+        with folder.writing() as partial, working(as_json=json) as progress:
+            result = run_demo(list(range(seeds)), partial, progress)
+    except KeyboardInterrupt:
+        raise Interrupted(f"nothing was written to {out}") from None
+    if json:
+        print_json({"rows": result.rows()})
+    else:
+        print_result(result)
+        say(f"report: {out / 'report.html'}")

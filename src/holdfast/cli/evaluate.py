@@ -1,0 +1,26 @@
+# ruff: noqa: PLC0415  # Heavy imports are made when the command runs: --help takes no second.
+"""``holdfast evaluate``: measure harm, over-refusal and usefulness of a model."""
+
+from typing import Any
+
+from holdfast.bench.configs import EvaluateConfig
+from holdfast.cli.console import print_json, print_result, say, working
+from holdfast.cli.options import JsonFlag, takes
+
+
+@takes(EvaluateConfig)
+def evaluate(config: EvaluateConfig, json: JsonFlag = False) -> None:
+    """Let a model answer files of questions and print the shares with their intervals."""
+    from holdfast.bench.evaluate import evaluate_model
+
+    with working(as_json=json) as progress:
+        result = evaluate_model(config, progress)
+    [run] = result.arms[0].runs
+    shares: dict[str, Any] = {name: share.__dict__ for name, share in run.shares.items()}
+    if json:
+        print_json({"model": config.model, "judge": run.judge, "shares": shares})
+        return
+    print_result(result)
+    say(f"judge: {run.judge}")
+    if config.output is not None:
+        say(f"report: {config.output / 'report.html'}")

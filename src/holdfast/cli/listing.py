@@ -1,0 +1,63 @@
+# ruff: noqa: PLC0415  # Heavy imports are made when the command runs: --help takes no second.
+"""``holdfast list``: the defenses, or the fields of one."""
+
+from collections.abc import Sequence
+from dataclasses import MISSING, Field, fields
+from typing import Annotated, Any
+
+import typer
+
+from holdfast.cli.console import print_json, print_rows
+from holdfast.cli.field_docs import field_docs
+from holdfast.cli.options import JsonFlag
+
+
+def listing(
+    name: Annotated[str | None, typer.Argument(help="A defense, to see its fields.")] = None,
+    json: JsonFlag = False,
+) -> None:
+    """List the defenses, or the fields of one with their defaults."""
+    from holdfast.defenses import find, registry
+
+    if name is None:
+        rows = [_card(cls) for cls in registry().values()]
+        title = "Defenses; holdfast list NAME shows the fields of one"
+    else:
+        cls = find(name)
+        docs = field_docs(cls)
+        rows = [_field(item, docs, cls.card.data) for item in fields(cls) if item.init]  # type: ignore[arg-type]
+        title = f"{name}: {cls.card.summary} Give fields as --defense {name}:key=value,..."
+    if json:
+        print_json({"defense": name, "fields": rows} if name else {"defenses": rows})
+    else:
+        keys = ("field", "default", "meaning") if name else ("name", "stage", "strength", "summary")
+        print_rows(title, [{key: _shown(row[key]) for key in keys} for row in rows])
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return "/".join(_shown(part) for part in value)
+    if value is None:
+        return "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _card(cls: Any) -> dict[str, Any]:
+    card = cls.card
+    return {
+        "name": card.name,
+        "stage": str(card.stage),
+        "summary": card.summary,
+        "strength": card.strength,
+        "cost": card.cost,
+        "paper": card.paper,
+    }
+
+
+def _field(item: Field[Any], docs: dict[str, str], data: Sequence[str]) -> dict[str, Any]:
+    default = item.default if item.default is not MISSING else None
+    if item.default_factory is not MISSING:
+        default = item.default_factory()
+    if item.name in data:
+        default = f"--{item.name} FILE"
+    return {"field": item.name, "default": default, "meaning": docs.get(item.name, "")}

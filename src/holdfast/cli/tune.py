@@ -1,0 +1,24 @@
+# ruff: noqa: PLC0415  # Heavy imports are made when the command runs: --help takes no second.
+"""``holdfast tune``: fine-tune a model with defenses."""
+
+from holdfast.bench.configs import TuneConfig
+from holdfast.cli.console import print_json, print_result, say, working
+from holdfast.cli.options import JsonFlag, takes
+
+
+@takes(TuneConfig)
+def tune(config: TuneConfig, json: JsonFlag = False) -> None:
+    """Fine-tune a causal language model on --data, with defenses, and write --output."""
+    from holdfast.bench.tune import tune as run
+
+    with working(as_json=json) as progress:
+        result = run(config, progress)
+    artifacts = [path for arm in result.arms for seed in arm.runs for path in seed.artifacts]
+    if json:
+        print_json({"output": str(config.output), "artifacts": artifacts, "rows": result.rows()})
+        return
+    print_result(result)
+    say(f"model: {config.output}")
+    say(f"report: {config.output / 'report.html'}")
+    for path in artifacts:
+        say(f"kept apart, do not publish beside the model: {path}")
