@@ -54,6 +54,7 @@ class SecureMixin(compat.FinalizeHook):
         self._step: Step | None = None
         self._micro = 0
         self._multipliers: list[Multipliers] = []
+        self._rates: dict[str, float] = {}
         self._given_optimizer = self.optimizer is not None
         refuse_missing(self.defenses, self._missing())
 
@@ -152,7 +153,7 @@ class SecureMixin(compat.FinalizeHook):
             for defense in self.defenses:
                 logs |= {f"{defense.card.name}/{k}": v for k, v in defense.metrics().items()}
             if self.session.having("learning_rate"):
-                logs |= rates(cast("torch.optim.Optimizer", self.optimizer))
+                logs |= self._rates
         super().log(logs, *args, **kwargs)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
@@ -166,6 +167,10 @@ class SecureMixin(compat.FinalizeHook):
             super().save_model(output_dir, _internal_call)
         if self.session is not None and _internal_call and output_dir is not None:
             self.session.save(Path(output_dir))
+
+    def note_rates(self) -> None:
+        """Keep every group's learning rate of the update at hand for the next log."""
+        self._rates = rates(cast("torch.optim.Optimizer", self.optimizer))
 
     def last_step_done(self) -> None:
         """Detach before the best checkpoint, which holds served weights, is loaded back."""
@@ -211,9 +216,9 @@ class SecureMixin(compat.FinalizeHook):
 
     def _make_step(self, session: Session, inputs: Any, items: Any) -> Step:
         micros = max(1, self.current_gradient_accumulation_steps)
-        tokens = (
-            inputs["labels"].ne(-100).sum() if items is not None and "labels" in inputs else None
-        )
+        counted = items is not None and "labels" in inputs
+        # The first label has no prediction; the trainer leaves it out of its count as well.
+        tokens = inputs["labels"][..., 1:].ne(-100).sum() if counted else None
         last = compat.ends_update(self)
         step = Step(
             run=session.run,
@@ -274,7 +279,8 @@ class _Lifecycle(TrainerCallback):
             self._trainer.session.attach()
 
     def on_optimizer_step(self, _args: Any, state: Any, *_: Any, **__: Any) -> None:
-        """Let defenses correct the weights."""
+        """Let defenses correct the weights, and note the rates that this update used."""
         session = self._trainer.session
         if session is not None and session.having("after_update"):
             session.after_update(Step(session.run, state.global_step, state.max_steps))
+        self._trainer.note_rates()  # A log is written after the scheduler has moved on.

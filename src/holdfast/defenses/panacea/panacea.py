@@ -6,11 +6,12 @@ the paper leaves out and that fields name: the cap of the inner loss and the nor
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
-from holdfast.analysis.safety_coefficient import layer_coefficients
+from holdfast.analysis.safety_coefficient import Profile, layer_coefficients, profile
 from holdfast.artifact import Artifact
 from holdfast.defense import (
     Backward,
@@ -25,12 +26,11 @@ from holdfast.defense import (
     need_data,
 )  # fmt: skip
 from holdfast.defenses.panacea.frontier import Point, agreement, choose_scale, measure
-from holdfast.defenses.panacea.patch import safety_patch
-from holdfast.errors import ConfigError
+from holdfast.defenses.panacea.patch import is_lora_only, safety_patch
+from holdfast.errors import ConfigError, RunError
 from holdfast.ops.engine import Batch, Engine
-from holdfast.ops.gradients import Tensors, ascent_step, difference, global_norm, scaled
+from holdfast.ops.gradients import Tensors, ascent_step, global_norm, scaled
 from holdfast.ops.peft_files import adapter_files
-from holdfast.ops.weights import copied
 
 
 def harmful_ascent(engine: Engine, harmful: Sequence[Batch], rho: float) -> Tensors:
@@ -94,7 +94,7 @@ class Panacea(Defense):
         """Check ranges, and that there are harmful rows unless the strength is 0."""
         for name, low, high in (("lam", 0.0, 1e6), ("cap", 0.0, 1e6), ("max_task_drop", 0.0, 1.0)):
             in_range(self, name, low, high)
-        for name in ("every", "batch_size"):
+        for name in ("every", "batch_size", *(("batches",) if self.batches is not None else ())):
             in_range(self, name, 1)
         in_range(self, "rho" if self.kappa is None else "kappa", 0.0)
         if self.mode not in ("post-hoc", "in-loop"):
@@ -116,7 +116,7 @@ class Panacea(Defense):
 
     @property
     def _off(self) -> bool:
-        return (self.rho if self.kappa is None else self.kappa) == 0
+        return 0 in (self.rho, self.kappa)
 
     def _radius(self, engine: Engine) -> float:
         if self.kappa is not None:
@@ -137,17 +137,21 @@ class Panacea(Defense):
     def _harmful_passes(self, step: Step) -> None:
         engine, batches = step.engine, self._batches(step.run)
         batch = batches[step.number // self.every % len(batches)]
+        self.direction_ = {}  # Freed first: no more than three copies of the weights at a time.
         here, loss_here = engine.gradients([batch])
         self.direction_ = ascent_step(here, self._radius(engine))
         self.losses_ = {"harmful_loss": loss_here}
         if self.lam == 0:
             return
+        weight = self.lam * self.every
+        engine.add_gradient(here, weight)
+        del here
         with engine.shifted(self.direction_):
             ahead, loss_ahead = engine.gradients(
                 [batch], lambda b: engine.loss(b).clamp(max=self.cap)
             )
         self.losses_["harmful_loss_ahead"] = loss_ahead
-        engine.add_gradient(difference(ahead, here), -self.lam * self.every)
+        engine.add_gradient(ahead, -weight)
 
     def metrics(self) -> dict[str, float]:
         """Return the harmful losses of the latest in-loop passes."""
@@ -160,38 +164,46 @@ class Panacea(Defense):
             return Artifact(self.card.name, report={"norm": 0.0, "scale": 0.0})
         harmful = self._batches(run)
         eps, spread = self._direction(engine, harmful)
+        norm = _checked_norm(eps)
         points = self._frontier(run, eps, harmful)
         scale = choose_scale(points, self.max_task_drop) if points else 1.0
-        before = copied(engine.parameters())
         loss_before = agreement(engine, harmful)[0]
+        patch = self._patch(run, eps, scale)
         engine.edit(eps, scale)
         report = {
-            "rho": global_norm(eps),
+            "rho": norm,
             "scale": scale,
-            "norm": global_norm(eps) * scale,
+            "norm": norm * scale,
             "harmful_loss": [loss_before, agreement(engine, harmful)[0]],
             "frontier": [p.row() for p in points],
             "safety_coefficient": spread,
         }
         run.say(f"panacea: ‖ε‖ = {report['norm']:.3g} (scale {scale:g} of ρ = {report['rho']:.3g})")
-        return self._artifact(run, before, eps, scale, report)
+        tensors = {"perturbation": {n: e.float() for n, e in eps.items()}, **patch.tensors}
+        documents = {"perturbation": {**self.config(), **report}, **patch.documents}
+        return Artifact(self.card.name, tensors, documents, report)
 
     def _batches(self, run: Run) -> list[Batch]:
         return run.batches(need_data(self, "harmful"), self.batch_size)
 
     def _direction(self, engine: Engine, harmful: list[Batch]) -> tuple[Tensors, dict[str, Any]]:
-        """Return ε and the layer coefficients of the ε of each harmful batch."""
-        chosen = harmful[: self.batches] if self.batches else harmful
+        """Return ε and its layer coefficients, with their spread over the harmful batches."""
+        chosen = harmful[: self.batches]
         radius = self._radius(engine)
-        mean: Tensors = {}
-        single: list[Tensors] = []
+        total: Tensors = {}
+        single: list[Profile] = []
         for batch in chosen:
             gradient, _ = engine.gradients([batch])
-            single.append(ascent_step(gradient, radius))
-            mean = {n: mean[n] + g if mean else g for n, g in gradient.items()}
-        eps = ascent_step(mean, radius)
+            single.append(profile(gradient, radius))
+            if total:
+                for name, part in gradient.items():
+                    total[name].add_(part)
+            else:
+                total = gradient
         if self.mode == "in-loop" and self.direction_:
-            eps = {n: e.to(mean[n].device) for n, e in self.direction_.items()}
+            eps = {n: e.to(total[n].device) for n, e in self.direction_.items()}
+        else:
+            eps = ascent_step(total, radius)
         return eps, layer_coefficients(eps, single)
 
     def _frontier(self, run: Run, eps: Tensors, harmful: list[Batch]) -> list[Point]:
@@ -200,15 +212,23 @@ class Panacea(Defense):
         validation = run.batches(self.validation, max(self.batch_size, 32))
         return measure(run.engine, eps, self.scales, harmful, validation)
 
-    def _artifact(
-        self, run: Run, before: Tensors, eps: Tensors, scale: float, report: dict[str, Any]
-    ) -> Artifact:
-        tensors = {"perturbation": {n: e.float() for n, e in eps.items()}}
-        documents: dict[str, Any] = {"perturbation": {**self.config(), **report}}
-        if all(".lora_A." in n or ".lora_B." in n for n in eps):
-            patch = safety_patch(run.model, before, scaled(eps, scale))
-            base = str(getattr(getattr(run.model, "config", None), "_name_or_path", ""))
-            weights, config = adapter_files(patch, base)
-            tensors["safety_patch/adapter_model"] = weights
-            documents["safety_patch/adapter_config"] = config
-        return Artifact(self.card.name, tensors, documents, report)
+    def _patch(self, run: Run, eps: Tensors, scale: float) -> Artifact:
+        """Return the safety patch's files where LoRA factors are all that is perturbed."""
+        if not is_lora_only(eps):
+            return Artifact(self.card.name)
+        change = safety_patch(run.model, run.engine.parameters(), scaled(eps, scale))
+        base = str(getattr(getattr(run.model, "config", None), "_name_or_path", ""))
+        weights, config = adapter_files(change, base)
+        stem = "safety_patch/adapter"
+        return Artifact(self.card.name, {f"{stem}_model": weights}, {f"{stem}_config": config})
+
+
+def _checked_norm(eps: Tensors) -> float:
+    """Return the norm of ε, or raise before the weights are touched where it has no direction."""
+    norm = global_norm(eps)
+    if not 0 < norm < inf:
+        raise RunError(
+            f"panacea: the harmful loss has no usable gradient (the norm of ε is {norm}); the "
+            "weights were left as they are: look at the harmful rows and at the model"
+        )
+    return norm

@@ -1,0 +1,97 @@
+"""Every registered defense keeps the contract; a new one is tested without being asked."""
+
+import pytest
+
+from holdfast.errors import ConflictError
+from tests.contract import checks
+from tests.contract.recipes import recipes
+from tests.contract.runs import (
+    EVERY_SETTING,
+    LORA_ON_BF16,
+    SFT_LORA,
+    TWO_SETTINGS,
+    new_trainer,
+)
+
+RECIPES = recipes()
+every_recipe = pytest.mark.parametrize("make", RECIPES, ids=lambda r: r.label)
+every_setting = pytest.mark.parametrize("setting", EVERY_SETTING, ids=str)
+two_settings = pytest.mark.parametrize("setting", TWO_SETTINGS, ids=str)
+
+
+@every_setting
+def test_no_defense_is_plain(setting):
+    checks.check_no_defense_is_plain(setting)
+
+
+@every_setting
+@every_recipe
+def test_strength_zero_is_no_defense(make, setting):
+    checks.check_strength_zero(make, setting)
+
+
+@every_recipe
+def test_acts(make):
+    checks.check_acts(make, SFT_LORA)
+
+
+@two_settings
+@every_recipe
+def test_every_hook_is_in_the_trace(make, setting):
+    checks.check_trace(make, setting)
+
+
+@two_settings
+@every_recipe
+def test_accumulation_equals_one_batch(make, setting):
+    checks.check_accumulation(make, setting)
+
+
+@two_settings
+@every_recipe
+def test_seeds(make, setting):
+    checks.check_seeds(make, setting)
+
+
+@two_settings
+@every_recipe
+def test_the_users_randomness_is_plains(make, setting):
+    checks.check_user_randomness(make, setting)
+
+
+@two_settings
+@every_recipe
+def test_resume_equals_uninterrupted(make, setting):
+    checks.check_resume(make, setting)
+
+
+@two_settings
+@every_recipe
+def test_checkpoint_holds_what_it_may(make, setting):
+    checks.check_checkpoint(make, setting)
+
+
+@pytest.mark.parametrize("setting", (*TWO_SETTINGS, LORA_ON_BF16), ids=str)
+@every_recipe
+def test_leaves_nothing(make, setting):
+    checks.check_leaves_nothing(make, setting)
+
+
+@pytest.mark.parametrize("setting", (TWO_SETTINGS[0], LORA_ON_BF16), ids=str)
+@every_recipe
+def test_leaves_nothing_after_errors(make, setting):
+    checks.check_leaves_nothing_after_errors(make, setting)
+
+
+PAIRS = [(a, b) for a in RECIPES for b in RECIPES if a.cls is not b.cls]
+
+
+@pytest.mark.parametrize(("left", "right"), PAIRS, ids=[f"{a.label}+{b.label}" for a, b in PAIRS])
+def test_every_ordered_pair_trains_or_refuses(left, right):
+    checks.check_pair(left, right, SFT_LORA)
+
+
+@every_recipe
+def test_no_defense_twice(make):
+    with pytest.raises(ConflictError, match="twice"):
+        new_trainer([make(), make()], SFT_LORA)
