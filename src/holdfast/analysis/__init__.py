@@ -1,5 +1,5 @@
 """Where safety sits in a model."""
 
-from holdfast.analysis.safety_coefficient import layer_coefficients
+from holdfast.analysis.safety_coefficient import Profile, layer_coefficients, profile
 
-__all__ = ["layer_coefficients"]
+__all__ = ["Profile", "layer_coefficients", "profile"]

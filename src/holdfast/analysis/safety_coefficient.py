@@ -1,11 +1,13 @@
 """Layer safety coefficients: the share of Panacea's ε in each layer (2501.18100, §5.3)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import fmean, pstdev
 from typing import Any
 
 from torch import Tensor
 
+from holdfast.ops.gradients import global_norm
 from holdfast.ops.modules import ref_of
 
 
@@ -32,21 +34,38 @@ def root_mean_square(eps: Mapping[str, Tensor], *, by: str) -> dict[str, float]:
     return {key: (squares[key] / sizes[key]) ** 0.5 for key in sorted(squares, key=_numbers_first)}
 
 
-def layer_coefficients(
-    eps: Mapping[str, Tensor], single: Sequence[Mapping[str, Tensor]]
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Profile:
+    """Where one ε sits: its root mean squares, without the tensors."""
+
+    layers: dict[str, float]
+    roles: dict[str, float]
+
+
+def profile(gradient: Mapping[str, Tensor], radius: float) -> Profile:
+    r"""Return the profile of :math:`\rho\,g/\lVert g\rVert_2`; a few numbers instead of an ε."""
+    norm = global_norm(gradient)
+    factor = radius / norm if norm else 0.0
+
+    def by(key: str) -> dict[str, float]:
+        return {k: v * factor for k, v in root_mean_square(gradient, by=key).items()}
+
+    return Profile(by("layer"), by("role"))
+
+
+def layer_coefficients(eps: Mapping[str, Tensor], single: Sequence[Profile]) -> dict[str, Any]:
     """Return the coefficients as JSON.
 
     Args:
         eps: The ε that is used.
-        single: The ε of each harmful batch alone; their spread tells layers from batch noise.
+        single: Profiles of the ε of each harmful batch alone; their spread tells layers from batch
+            noise.
 
     Returns:
         ``layers``: rows of layer, coefficient, rms, and mean and standard deviation of the rms over
         the batches; ``roles``: the same per module type. Layer -1 is what lies outside the layers.
     """
-    per_layer = [root_mean_square(s, by="layer") for s in single]
-    per_role = [root_mean_square(s, by="role") for s in single]
+    per_layer, per_role = [s.layers for s in single], [s.roles for s in single]
     rms = root_mean_square(eps, by="layer")
     layers = [
         {"layer": layer, "coefficient": c, "rms": rms[str(layer)], **_spread(per_layer, str(layer))}

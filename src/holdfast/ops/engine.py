@@ -113,7 +113,8 @@ class LocalEngine:
 
     def _on_device(self, batch: Batch) -> dict[str, Tensor]:
         device = next(self.model.parameters()).device
-        return {k: v.to(device) for k, v in batch.items()}
+        # A padding-free collator adds plain integers beside the tensors.
+        return {k: v.to(device) if torch.is_tensor(v) else v for k, v in batch.items()}
 
 
 @contextmanager

@@ -15,18 +15,13 @@ def global_norm(tensors: Mapping[str, Tensor]) -> float:
 
     The sum is taken in float64, so that the norm of many small tensors does not lose digits.
     """
-    total = sum(float(t.detach().double().square().sum()) for t in tensors.values())
-    return total**0.5
+    norms = (torch.linalg.vector_norm(t.detach(), dtype=torch.float64) for t in tensors.values())
+    return sum(float(norm) ** 2 for norm in norms) ** 0.5
 
 
 def scaled(tensors: Mapping[str, Tensor], factor: float) -> Tensors:
     """Return ``factor * tensors``."""
     return {name: tensor * factor for name, tensor in tensors.items()}
-
-
-def difference(left: Mapping[str, Tensor], right: Mapping[str, Tensor]) -> Tensors:
-    """Return ``left - right``; both must have the same names."""
-    return {name: left[name] - right[name] for name in left}
 
 
 def ascent_step(gradient: Mapping[str, Tensor], radius: float, floor: float = 1e-7) -> Tensors:

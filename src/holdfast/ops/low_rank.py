@@ -1,12 +1,13 @@
 """A low-rank change of the projections: attached by hooks, merged and taken out, saved for PEFT."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
+from holdfast.errors import ModelError
 from holdfast.ops.modules import ModuleRef, plain_name, projections
 
 Factors = dict[str, tuple[Tensor, Tensor]]
@@ -67,8 +68,8 @@ class LowRank:
     def hooked(self, model: nn.Module, strength: float = 1.0) -> Generator[None]:
         r"""Run the body with :math:`y \leftarrow Wx + \text{strength}\,s\,BAx` by forward hooks."""
         handles = [
-            linear.register_forward_hook(self._hook(name, strength * self.scale))
-            for name, linear in self._linears(model).items()
+            linear.register_forward_hook(self._hook(name, linear, strength * self.scale))
+            for name, linear in self.linears(model).items()
         ]
         try:
             yield
@@ -76,22 +77,32 @@ class LowRank:
             for handle in handles:
                 handle.remove()
 
-    def deltas(
-        self, model: nn.Module, strength: float = 1.0
-    ) -> dict[str, tuple[nn.Linear, Tensor]]:
-        """Return, per module name, the live linear layer and the ΔW that belongs into it."""
-        found: dict[str, tuple[nn.Linear, Tensor]] = {}
-        for name, linear in self._linears(model).items():
-            a, b = (t.detach().to(linear.weight.device, torch.float32) for t in self.factors[name])
-            found[name] = (linear, delta(a, b, strength * self.scale))
-        return found
+    def change(self, name: str, linear: nn.Linear, strength: float = 1.0) -> Tensor:
+        """Return the ΔW of one module in float32, on the device of the layer it belongs into."""
+        a, b = (t.detach().to(linear.weight.device, torch.float32) for t in self.factors[name])
+        return delta(a, b, strength * self.scale)
 
-    def _linears(self, model: nn.Module) -> dict[str, nn.Linear]:
+    def linears(self, model: nn.Module) -> dict[str, nn.Linear]:
+        """Return the live layer of each adapted module.
+
+        Raises:
+            ModelError: The model has no such projection, or it has another shape.
+        """
         live = {ref.name: linear for ref, linear in projections(model).items()}
+        for name, (a, b) in self.factors.items():
+            wanted = (b.shape[0], a.shape[1])
+            found = (live[name].out_features, live[name].in_features) if name in live else None
+            if found != wanted:
+                raise ModelError(
+                    f"the low-rank change has a projection {name!r} of shape {wanted}, and the "
+                    f"model {'has none' if found is None else f'has shape {found}'}: "
+                    "it was made for another model"
+                )
         return {name: live[name] for name in self.factors}
 
-    def _hook(self, name: str, scale: float):  # noqa: ANN202 (a closure of torch's own hook type)
-        a, b = self.factors[name]
+    def _hook(self, name: str, linear: nn.Linear, scale: float) -> Callable[..., Tensor]:
+        # Factors read from a file lie on the CPU; ``to`` returns leaves on the device unchanged.
+        a, b = (t.to(linear.weight.device) for t in self.factors[name])
 
         def add(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
             x = inputs[0]

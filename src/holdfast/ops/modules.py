@@ -15,7 +15,8 @@ from holdfast.errors import ModelError
 
 _WRAPPERS = ("_checkpoint_wrapped_module", "_orig_mod", "_fsdp_wrapped_module", "module")
 _PEFT = re.compile(r"^base_model\.model\.|\.base_layer(?=\.|$)")
-_LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.(.+)$")
+# A vision tower (Gemma 3 has one) has layers and projections too; they are not the decoder's.
+_LAYER = re.compile(r"^(?!.*\bvision_tower\.)(?:.*\.)?(?:layers|h|blocks)\.(\d+)\.(.+)$")
 _ROLES: dict[str, str] = {
     "self_attn.q_proj": "q", "self_attn.k_proj": "k", "self_attn.v_proj": "v",
     "self_attn.o_proj": "o", "self_attn.out_proj": "o",

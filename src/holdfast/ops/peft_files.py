@@ -1,9 +1,15 @@
 """A low-rank change as the two files PEFT reads, so that any PEFT program can load it."""
 
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from safetensors.torch import load_file
 from torch import Tensor
 
+from holdfast.errors import ConfigError
 from holdfast.ops.low_rank import LowRank
 
 
@@ -28,3 +34,44 @@ def adapter_files(change: LowRank, base: str) -> tuple[dict[str, Tensor], dict[s
         "alpha_pattern": {n: r for n, r in ranks.items() if r != rank},
     }
     return change.tensors(), config
+
+
+def read_adapter(folder: str | Path) -> LowRank:
+    """Read a LoRA adapter that holdfast or any PEFT program saved; the scale is folded into B.
+
+    Raises:
+        ConfigError: There is no such adapter, or it is more than a plain LoRA of linear layers.
+    """
+    weights = Path(folder) / "adapter_model.safetensors"
+    options = Path(folder) / "adapter_config.json"
+    for file in (weights, options):
+        if not file.is_file():
+            raise ConfigError(f"no LoRA adapter in {folder}: {file.name} is missing")
+    try:
+        tensors, config = load_file(weights), json.loads(options.read_text())
+    except Exception as error:
+        raise ConfigError(f"{folder}: the adapter's files cannot be read ({error})") from error
+    strange = [k for k in tensors if not re.search(r"\.lora_[AB]\.weight$", k)]
+    if config.get("peft_type") != "LORA" or strange or not tensors:
+        raise ConfigError(
+            f"{folder}: holds more or less than LoRA factors A and B ({strange[:1] or 'none'}); "
+            "give a plain LoRA adapter (no DoRA, no bias, no modules_to_save)"
+        )
+    change = LowRank.from_tensors(tensors)
+    change.factors = {n: (a, b * _scale(n, config)) for n, (a, b) in change.factors.items()}
+    return change
+
+
+def _scale(module: str, config: Mapping[str, Any]) -> float:
+    """Return PEFT's scale of one module: alpha / r, or alpha / √r with ``use_rslora``."""
+    rank = _pattern(config.get("rank_pattern"), module, config["r"])
+    alpha = _pattern(config.get("alpha_pattern"), module, config["lora_alpha"])
+    return float(alpha / (rank**0.5 if config.get("use_rslora") else rank))
+
+
+def _pattern(patterns: Mapping[str, float] | None, module: str, default: float) -> float:
+    """Return the value of the first pattern that matches the module's name, as PEFT reads them."""
+    for pattern, value in (patterns or {}).items():
+        if re.match(rf"(.*\.)?({pattern})$", module):
+            return value
+    return default

@@ -42,13 +42,12 @@ def agreement(engine: Engine, batches: Sequence[Batch]) -> tuple[float, float, f
     for batch in batches:
         logits = engine.forward({k: v for k, v in batch.items() if k != "labels"}).logits
         labels = batch["labels"].to(logits.device)[:, 1:]
-        logits, asked = logits[:, :-1].float(), labels != IGNORED
-        hit = (logits.argmax(-1) == labels) | ~asked
-        nll = torch.nn.functional.cross_entropy(
-            logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum"
-        )
-        loss += float(nll)
-        right += float((hit & asked).sum())
+        asked = labels != IGNORED
+        wanted, hit = labels[asked], ~asked
+        chosen = logits[:, :-1][asked].float()  # Answer tokens alone: prompts fill most of a batch.
+        hit[asked] = chosen.argmax(-1) == wanted
+        loss += float(torch.nn.functional.cross_entropy(chosen, wanted, reduction="sum"))
+        right += float(hit[asked].sum())
         tokens += float(asked.sum())
         exact += float(hit.all(dim=1).sum())
         answers += len(labels)

@@ -38,26 +38,31 @@ def safety_patch(
     Raises:
         ModelError: The perturbed tensors are not LoRA factors only.
     """
-    stray = [n for n in eps if ".lora_A." not in n and ".lora_B." not in n]
-    if stray or not eps:
-        raise ModelError(
-            f"a safety patch needs a perturbation of LoRA factors alone, and {stray[:1]} is none"
-        )
+    if not is_lora_only(eps):
+        raise ModelError("a safety patch needs a perturbation of LoRA factors A and B alone")
     scalings = _scalings(model)
     factors: dict[str, tuple[Tensor, Tensor]] = {}
     for name in (n for n in eps if ".lora_A." in n):
+        module, adapter = plain_name(name).removesuffix(".weight").split(".lora_A.")
         other = name.replace(".lora_A.", ".lora_B.")
-        a, b = patch_factors(before[name], before[other], eps[name], eps[other])
-        plain = plain_name(name.split(".lora_A.")[0])
-        factors[plain] = (a, b * scalings[plain])
+        a, b = patch_factors(before[name].detach(), before[other].detach(), eps[name], eps[other])
+        b = b * scalings[module, adapter]
+        if module in factors:  # Several adapters were perturbed at once; their patches add up.
+            a, b = torch.cat([factors[module][0], a], 0), torch.cat([factors[module][1], b], 1)
+        factors[module] = (a, b)
     return LowRank(factors)
 
 
-def _scalings(model: nn.Module) -> dict[str, float]:
-    found: dict[str, float] = {}
+def is_lora_only(eps: Mapping[str, Tensor]) -> bool:
+    """Tell whether LoRA's A and B are all that is perturbed (not DoRA, biases or embeddings)."""
+    return bool(eps) and all(".lora_A." in n or ".lora_B." in n for n in eps)
+
+
+def _scalings(model: nn.Module) -> dict[tuple[str, str], float]:
+    """Return the scale of every (LoRA layer, adapter)."""
+    found: dict[tuple[str, str], float] = {}
     for name, module in model.named_modules():
         scaling = getattr(module, "scaling", None)
-        if isinstance(scaling, dict) and scaling:
-            active = getattr(module, "active_adapters", list(scaling))
-            found[plain_name(name)] = float(scaling[active[0]])
+        if isinstance(scaling, dict):
+            found |= {(plain_name(name), str(a)): float(s) for a, s in scaling.items()}
     return found

@@ -9,6 +9,7 @@ from datasets import Dataset, concatenate_datasets
 from torch.utils.data import ConcatDataset
 
 from holdfast.defense import Capability, Card, Defense, Row, Run, Stage, in_range, need_data
+from holdfast.errors import ConfigError
 from holdfast.ops.randomness import derived_seed
 
 
@@ -53,6 +54,7 @@ class SafeMixing(Defense):
         """Append the safe rows; the trainer's own sampler shuffles them among the user's."""
         if self.share == 0 or self.safe is None:
             return rows
+        _check_mixable(rows)
         seed = derived_seed(run.seed, self.card.name)
         chosen = rows_to_add(len(rows), self.share, len(self.safe), seed)
         if not chosen:
@@ -65,3 +67,17 @@ class SafeMixing(Defense):
                     rows.select_columns(columns).features)
             ])  # fmt: skip
         return ConcatDataset[Any](cast("list[Any]", [rows, safe]))
+
+
+def _check_mixable(rows: Any) -> None:
+    """Refuse a stream, which has no length to take a share of, and rows packed into one another."""
+    if not hasattr(rows, "__len__"):
+        raise ConfigError(
+            "safe_mixing takes a share of the training rows, and a streamed set has no length; "
+            "mix the refusals into the data, or load it without streaming"
+        )
+    if isinstance(rows, Dataset) and "seq_lengths" in rows.column_names:
+        raise ConfigError(
+            "safe_mixing adds rows, and packed training data have none of their own any more; "
+            "set packing=False, or mix the refusals into the data"
+        )

@@ -43,15 +43,19 @@ class Gate:
 
 @torch.no_grad()
 def measure_gate(
-    engine: Engine, vector: LowRank, harmful: Sequence[Batch], benign: Sequence[Batch]
+    engine: Engine,
+    vector: LowRank,
+    harmful: Sequence[Batch],
+    benign: Sequence[Batch],
+    scale: float = 1.0,
 ) -> Gate:
-    """Measure a vector on held-out batches."""
+    """Measure a vector on held-out batches at the strength ``scale`` it will be attached with."""
     off = agreement(engine, harmful)[0]
-    with vector.hooked(engine.model):
+    with vector.hooked(engine.model, scale):
         on = agreement(engine, harmful)[0]
     drifts: list[float] = []
     for batch in benign:
         reference = answer_logits(engine, batch)
-        with vector.hooked(engine.model):
+        with vector.hooked(engine.model, scale):
             drifts.append(float(kl_divergence(reference, answer_logits(engine, batch))))
     return Gate(on, off, sum(drifts) / len(drifts) if drifts else None)

@@ -7,10 +7,8 @@ with θ_s frozen and active, so that harm is already explained; stage 3 serves �
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar
 
-from safetensors.torch import load_file
 from torch import Tensor
 
 from holdfast.artifact import Artifact
@@ -26,14 +24,14 @@ from holdfast.defense import (
     need_data,
 )  # fmt: skip
 from holdfast.defenses.panacea.frontier import agreement
-from holdfast.defenses.security_vectors.attachment import Attachment, Mode, may_merge
+from holdfast.defenses.security_vectors.attachment import Attachment, Mode, use_merged
 from holdfast.defenses.security_vectors.gate import measure_gate
 from holdfast.defenses.security_vectors.train import Settings, train_vector
 from holdfast.errors import ConfigError
 from holdfast.ops.engine import Batch
 from holdfast.ops.gradients import Tensors
 from holdfast.ops.low_rank import LowRank
-from holdfast.ops.peft_files import adapter_files
+from holdfast.ops.peft_files import adapter_files, read_adapter
 
 
 @dataclass
@@ -73,9 +71,9 @@ class SecurityVectors(Defense):
     max_benign_kl: float = 0.5
     """Gate: largest KL on held-out benign answers, nats per token. Ours."""
     attach: Mode = "auto"
-    """``merged`` into the weights, on ``hooks``, or merged wherever that is exact (``auto``)."""
+    """``merged`` into the weights, on ``hooks``, or ``auto``: merged wherever that is exact."""
     vector: str | None = None
-    """Folder of a vector trained before; stage 1 is skipped, the gate is not."""
+    """Folder of a vector trained before (any PEFT LoRA); skips stage 1, not the gate."""
     seed: int = 0
     """Seed of the vector's first factors and of the order of its rows, added to the run's."""
 
@@ -105,8 +103,11 @@ class SecurityVectors(Defense):
             in_range(self, name, 0.0)
         for name in ("max_harmful_nll", "max_benign_kl", "bilevel_steps"):
             in_range(self, name, 0)
-        for name in ("rows", "rank", "epochs", "batch_size"):
+        for name in ("rank", "epochs", "batch_size"):
             in_range(self, name, 1)
+        in_range(self, "rows", 2)
+        if self.target_nll is not None:
+            in_range(self, "target_nll", 0.0)
         in_range(self, "held_out", 0.01, 0.5)
         if self.attach not in ("auto", "merged", "hooks"):
             raise ConfigError(f"security_vectors: attach={self.attach!r}: auto, merged or hooks")
@@ -116,6 +117,8 @@ class SecurityVectors(Defense):
     def _check_data(self) -> None:
         if len(need_data(self, "harmful")) < 2:
             raise ConfigError("security_vectors needs 2 harmful rows or more: one is held out")
+        if self.benign is not None and len(self.benign) == 1:
+            raise ConfigError("security_vectors needs 2 benign rows or more: one is held out")
         if self.kl_weight > 0 and self.vector is None and not self.benign:
             raise ConfigError(
                 f"security_vectors: kl_weight={self.kl_weight:g} needs benign= (harmless examples; "
@@ -130,7 +133,7 @@ class SecurityVectors(Defense):
         harmful, harmful_out = self._halves(run, listed(self.harmful, self.rows))
         benign, benign_out = self._halves(run, listed(self.benign))
         low_rank, losses = self._vector(run, harmful, harmful_out, benign)
-        gate = measure_gate(run.engine, low_rank, harmful_out, benign_out)
+        gate = measure_gate(run.engine, low_rank, harmful_out, benign_out, self.scale)
         self.report_ = {"gate": gate.row(), "vector_losses": losses}
         run.say(
             f"security_vectors: held-out harmful NLL {gate.harmful_nll_off:.3f} → "
@@ -143,10 +146,7 @@ class SecurityVectors(Defense):
         self, run: Run, harmful: list[Batch], held_out: list[Batch], benign: list[Batch]
     ) -> tuple[LowRank, list[float]]:
         if self.vector is not None:
-            file = Path(self.vector) / "adapter_model.safetensors"
-            if not file.is_file():
-                raise ConfigError(f"security_vectors: no vector at {file}")
-            return LowRank.from_tensors(load_file(file)), []
+            return read_adapter(self.vector), []
         seed = run.seed + self.seed
         low_rank = LowRank.zero(run.model, self.rank, self.alpha, None, seed)
         settings = Settings(
@@ -175,18 +175,16 @@ class SecurityVectors(Defense):
             yield
             return
         low_rank = LowRank.from_tensors(self.vector_)
-        merged = self.attach == "merged" or (
-            self.attach == "auto" and may_merge(run.model, low_rank, run.weight_decay)
-        )
-        self._live = Attachment(run.model, low_rank, self.scale, merged=merged)
-        self._live.on(self.rounding_)
-        self.rounding_ = {}
-        self.report_["attached"] = "merged" if merged else "hooks"
+        merged = use_merged(run.model, low_rank, self.attach, run.weight_decay)
+        live = Attachment(run.model, low_rank, self.scale, merged=merged)
         try:
+            live.on(self.rounding_)
+            self._live, self.rounding_ = live, {}
+            self.report_["attached"] = "merged" if merged else "hooks"
             yield
         finally:
-            self._live.off()
             self._live = None
+            live.off()
 
     @contextmanager
     def served(self, run: Run) -> Generator[None]:
