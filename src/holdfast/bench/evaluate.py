@@ -8,6 +8,7 @@ from holdfast.bench.judging import Examiner, Progress, check_items, judge_for
 from holdfast.bench.model_files import load_adapter, load_model, positions
 from holdfast.bench.output import WholeFolder
 from holdfast.bench.sources import ORGANISM, columns_of, load_items
+from holdfast.bench.values import as_json
 from holdfast.errors import ConfigError
 from holdfast.evaluation import Item
 from holdfast.report.html import write_report
@@ -45,7 +46,7 @@ def evaluate_model(config: EvaluateConfig, progress: Progress = lambda *_: None)
         [Arm.of(BEFORE, [SeedRun.of(0, measurement)])],
         model=config.model,
         real_model=config.model != ORGANISM,
-        config={k: str(v) for k, v in asdict(config).items() if v is not None},
+        config=as_json(asdict(config)),
         seconds=time.perf_counter() - start,
     )
     if folder is not None:

@@ -12,6 +12,7 @@ from holdfast.bench.judging import Examiner, Progress, check_items, judge_for
 from holdfast.bench.model_files import load_adapter, load_model, positions
 from holdfast.bench.output import WholeFolder
 from holdfast.bench.sources import ORGANISM, Source, columns_of, source, test_items
+from holdfast.bench.values import as_json
 from holdfast.defense import Defense
 from holdfast.errors import ConfigError
 from holdfast.evaluation import Measurement
@@ -124,22 +125,17 @@ def _result(
     seconds: float,
 ) -> RunResult:
     arms = [Arm.of(PLAIN, [SeedRun.of(0, before)])] if before is not None else []
-    settings = {defense.card.name: defense.config()}
-    options = {k: v if isinstance(v, bool | int | float) else str(v) for k, v in _given(config)}
+    settings = as_json({defense.card.name: defense.config()})
     return RunResult.of(
         "repair",
         [*arms, Arm.of(defense.card.name, [run], settings=settings)],
         model=config.model,
         real_model=config.model != ORGANISM,
-        config=options,
+        config=as_json(asdict(config)),
         data=[each.record() for each in sources.values()],
         seconds=seconds,
         peak_memory_gib=run.peak_memory_gib,
     )
-
-
-def _given(config: RepairConfig) -> list[tuple[str, Any]]:
-    return [(key, value) for key, value in asdict(config).items() if value is not None]
 
 
 def _save(

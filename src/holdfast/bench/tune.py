@@ -21,6 +21,7 @@ from holdfast.bench.model_files import load_model, positions
 from holdfast.bench.sources import ORGANISM, Source, columns_of, source, test_items
 from holdfast.bench.training_options import lora_config, sft_config, training_options
 from holdfast.bench.tune_folders import TuneFolders
+from holdfast.bench.values import as_json
 from holdfast.defense import Defense
 from holdfast.errors import ConfigError, HoldfastError
 from holdfast.evaluation import Item, Measurement
@@ -164,6 +165,7 @@ def _kept(folders: TuneFolders) -> Generator[None]:
         kept = folders.kept()
         known = as_run_error(error, kept)
         if known is None:
+            error.add_note(kept)
             raise
         raise known from error
 
@@ -213,27 +215,19 @@ def _result(
     config: TuneConfig, inputs: _Inputs, before: Measurement | None, run: SeedRun, seconds: float
 ) -> RunResult:
     name = "+".join(defense.card.name for defense in inputs.defenses) or PLAIN
-    settings = {defense.card.name: defense.config() for defense in inputs.defenses}
+    settings = as_json({defense.card.name: defense.config() for defense in inputs.defenses})
     arms = [Arm.of(BEFORE, [SeedRun.of(run.seed, before)])] if before is not None else []
     return RunResult.of(
         "tune",
         [*arms, Arm.of(name, [run], scenario=config.data, settings=settings)],
         model=config.model,
         real_model=config.model != ORGANISM,
-        config={**_json(asdict(config)), "training": _json(inputs.options)},
+        config=as_json({**asdict(config), "training": inputs.options}),
         data=[each.record() for each in inputs.sources.values()],
         seconds=seconds,
         peak_memory_gib=run.peak_memory_gib,
         warnings=inputs.warnings,
     )
-
-
-def _json(options: dict[str, Any]) -> dict[str, Any]:
-    """Return options as JSON values; paths become text."""
-    plain = (str, int, float, bool, list, dict, type(None))
-    return {
-        key: value if isinstance(value, plain) else str(value) for key, value in options.items()
-    }
 
 
 def _save(

@@ -1,11 +1,12 @@
 """Read one value, from the command line or a YAML file, as the type that a field declares."""
 
+import json
 import math
 import types
 from collections.abc import Callable
 from typing import Any, Literal, Union, get_args, get_origin
 
-__all__ = ["converted", "expected"]
+__all__ = ["as_json", "converted", "expected"]
 
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
@@ -28,6 +29,11 @@ def converted(value: Any, hint: Any) -> Any:
         return _sequence(value, (*get_args(hint), Any)[0])
     reader = _READERS.get(hint)
     return value if reader is None else reader(value)
+
+
+def as_json(value: Any) -> Any:
+    """Return ``value`` as JSON has it: tuples become lists, paths and all else text."""
+    return json.loads(json.dumps(value, default=str))
 
 
 def expected(hint: Any) -> str:

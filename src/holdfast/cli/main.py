@@ -42,6 +42,7 @@ def _ended(error: BaseException) -> int:
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
     kind, message, code = _outcome(error)
+    message = "; ".join([message, *getattr(error, "__notes__", ())])
     sys.stderr.write(f"{kind}: {' '.join(message.split())}\n" if kind else f"{message}\n")
     return code
 
