@@ -74,6 +74,7 @@ def test_arms_of_other_data_are_not_compared():
 
 def test_a_run_without_judge_and_with_one_seed_is_a_result_too(tmp_path):
     run = SeedRun.of(0, losses=[{"name": "user", "steps": [1, 2], "values": [1.0, math.nan]}])
+    assert run.losses[0].values == [1.0, None]
     found = RunResult.of("tune", [Arm.of("panacea", [run])], model="m")
     path = found.save(tmp_path / "result.json")
     again = RunResult.load(path)
