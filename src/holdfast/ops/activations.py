@@ -49,11 +49,13 @@ def shifted_activations(
     def mover(name: str):  # noqa: ANN202
         def move(_module: nn.Module, _inputs: object, output: Tensor) -> object:
             hidden = _hidden(output)
-            return _with_hidden(output, hidden + by[name].to(hidden.dtype))
+            return _with_hidden(output, hidden + by[name].to(hidden))
 
         return move
 
-    handles = [modules[n].register_forward_hook(mover(n)) for n in by]
+    # Looked up first: an unknown name must not leave hooks of the others behind.
+    moved = {n: modules[n] for n in by}
+    handles = [m.register_forward_hook(mover(n)) for n, m in moved.items()]
     try:
         yield
     finally:
