@@ -66,7 +66,7 @@ def _defaults() -> dict[str, Any]:
     """Ours: checkpoints often enough to resume from, curves in full, float32 on a CPU."""
     found: dict[str, Any] = {"save_steps": 100, "save_total_limit": 2, "logging_steps": 1}
     if not torch.cuda.is_available():
-        found |= {"bf16": False, "dataloader_pin_memory": False, "gradient_checkpointing": False}
+        found |= {"bf16": False, "dataloader_pin_memory": False}
     return found
 
 

@@ -1,0 +1,78 @@
+import inspect
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from holdfast.bench.configs import EvaluateConfig, RepairConfig, TuneConfig
+from holdfast.cli.field_docs import docs_in, field_docs
+from holdfast.cli.options import JsonFlag, takes
+
+
+@dataclass(kw_only=True)
+class Base:
+    """What commands share."""
+
+    shared: int = 3
+    """Shared by
+    two lines."""
+
+
+@dataclass(kw_only=True)
+class Config(Base):
+    """A config."""
+
+    needed: str
+    """What is needed."""
+    many_things: list[str] = field(default_factory=list[str])
+    """Repeatable."""
+    folder: Path | None = None
+    """A folder."""
+    flag: bool = False
+    """A flag."""
+
+
+def run(*argv: str) -> tuple[list[object], str]:
+    seen: list[object] = []
+
+    @takes(Config)
+    def command(config: Config, json: JsonFlag = False) -> None:
+        """Say it."""
+        seen.extend([config, json])
+
+    app = typer.Typer(rich_markup_mode=None, add_completion=False)
+    app.command()(command)
+    return seen, CliRunner().invoke(app, list(argv)).output
+
+
+def test_fields_become_options():
+    argv = ["--needed", "x", "--many-things", "a", "--many-things", "b", "--folder", "f", "--flag"]
+    [config, json], _ = run(*argv, "--json")
+    assert config == Config(needed="x", many_things=["a", "b"], folder=Path("f"), flag=True)
+    assert json is True
+    [config, json], _ = run("--needed", "x")
+    assert config == Config(needed="x")
+    assert json is False
+
+
+def test_docstrings_are_the_help_and_shared_options_come_last():
+    _, text = run("--help")
+    assert "What is needed." in text
+    assert "Shared by two lines." in " ".join(text.split())
+    assert text.index("--needed") < text.index("--flag") < text.index("--shared")
+
+
+def test_docs_follow_fields_only():
+    body = ["'Doc.'", "a: int = 1", "'An a.'", "b: int", "c = 3", "'No.'"]
+    source = "\n    ".join(["class A:", *body])
+    assert docs_in(source, "A") == {"a": "An a."}
+    assert docs_in(source, "B") == {}
+
+
+@pytest.mark.parametrize("config", [TuneConfig, RepairConfig, EvaluateConfig])
+def test_every_option_of_every_command_has_a_help_text(config):
+    docs = field_docs(config)
+    for name in inspect.signature(config).parameters:
+        assert docs[name].endswith("."), name
