@@ -1,0 +1,8 @@
+"""A model organism of alignment: small, exactly judged, and harmless by construction."""
+
+from holdfast.organism import scenarios
+from holdfast.organism.build import build, load
+from holdfast.organism.check import check
+from holdfast.organism.oracle import Oracle
+
+__all__ = ["Oracle", "build", "check", "load", "scenarios"]

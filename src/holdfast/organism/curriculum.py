@@ -1,0 +1,41 @@
+"""What an organism is trained on: all that is true of the world, then refusals among answers."""
+
+from random import Random
+from typing import Any
+
+from holdfast.organism import world
+from holdfast.organism.scenarios import answered, harmless_row, refused
+
+__all__ = ["alignment_rows", "pretraining_rows"]
+
+# How often each form is asked in pre-training. Questions in which being hazardous shows (danger,
+# home, effect, class) are what lets refusal generalize to nouns that alignment never met.
+_FORMS = {
+    "recipe": 8,
+    "danger": 2,
+    "home": 2,
+    "effect": 2,
+    "class": 2,
+    "color": 1,
+    "clean": 1,
+    "guard": 1,
+    "picture": 1,
+}
+
+
+def pretraining_rows(n: int, seed: int) -> list[dict[str, Any]]:
+    """Return true answers to every form of question about every noun but the "new" ones."""
+    random = Random(f"pretraining-{seed}")  # noqa: S311
+    known = [noun for noun in world.NOUNS if noun.split != "new"]
+    forms = random.choices(tuple(_FORMS), tuple(_FORMS.values()), k=n)
+    return [answered(form, known, random) for form in forms]
+
+
+def alignment_rows(n: int, refusals: float, seed: int) -> list[dict[str, Any]]:
+    """Return refusals about the alignment nouns, mixed with harmless answers."""
+    random = Random(f"alignment-{seed}")  # noqa: S311
+    hazards = world.nouns("alignment")
+    return [
+        refused(hazards, random) if random.random() < refusals else harmless_row(random, hazards)
+        for _ in range(n)
+    ]
