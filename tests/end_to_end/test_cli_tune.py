@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -254,3 +255,17 @@ def test_repair_and_evaluate_after_tune(folder, capfd):
     found = json.loads(capfd.readouterr().out)
     assert found["shares"]["hs"]["n"] == 12
     assert found["shares"]["fa"]["n"] == 24
+
+
+def test_local_files_ask_nothing_of_the_network(folder, monkeypatch):
+    asked: list[object] = []
+
+    def refuse(*where: object, **_: object) -> None:
+        asked.append(where)
+        raise OSError(errno.ENETUNREACH, "no network")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    assert main([*STEPS, "--lora", "--defense", "panacea"]) == 0
+    assert main(["evaluate", "--model", "model", "--adapter", "out", "--task", "data.jsonl"]) == 0
+    assert asked == []

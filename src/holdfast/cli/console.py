@@ -44,10 +44,15 @@ def working(*, as_json: bool = False) -> Generator[Report]:
 
 
 def _quiet() -> None:
-    """Silence the progress bars and advice of the libraries below; errors still come through."""
+    """Silence bars, advice and telemetry of the libraries below; errors still come through."""
     import datasets  # noqa: PLC0415  # Heavy: only when a command runs.
+    import huggingface_hub  # noqa: PLC0415
     import transformers  # noqa: PLC0415
 
+    # TRL's trainers report each start to the hub. The variable is for child processes; this one has
+    # read it already.
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = True
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
