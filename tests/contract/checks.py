@@ -17,7 +17,7 @@ from holdfast.defense import HOOKS, Defense, implements
 from holdfast.errors import ConflictError
 from holdfast.trainer import SecureSFTTrainer, SecureTrainer, protect
 from tests.contract import snapshot
-from tests.contract.interruptions import Boom, broken_hook, stopped_at_forward
+from tests.contract.interruptions import PlantedError, broken_hook, stopped_at_forward
 from tests.contract.recipes import Make, strength_zero
 from tests.contract.runs import (
     FULL,
@@ -248,7 +248,7 @@ def _break(trainer: Any, defense: Defense, where: str | int) -> None:
     with broken_hook(defense, where):
         try:
             trainer.train()
-        except Boom:
+        except PlantedError:
             return
     raise AssertionError(f"an error in {where} did not reach the caller")
 
@@ -264,11 +264,10 @@ def check_pair(left: Make, right: Make, setting: Setting = FULL) -> None:
     """An ordered pair trains with every hook traced, or refuses at construction, as declared."""
     pair = [left(), right()]
     declared = pair[0].conflict(pair[1]) or pair[1].conflict(pair[0])
-    try:
-        trainer: Any = new_trainer(pair, setting)
-    except ConflictError as error:
-        assert declared, f"an undeclared conflict: {error}"
-        assert all(d.card.name in str(error) for d in pair), f"names are missing: {error}"
+    trainer, refused = _built(pair, setting)
+    if trainer is None:
+        assert declared, f"an undeclared conflict: {refused}"
+        assert all(d.card.name in refused for d in pair), f"names are missing: {refused}"
         return
     assert not declared, f"a declared conflict was not refused: {declared}"
     trainer.train()
@@ -276,3 +275,11 @@ def check_pair(left: Make, right: Make, setting: Setting = FULL) -> None:
         for hook in set(HOOKS) - {"served"}:
             ran = (defense.card.name, hook) in trainer.trace.counts
             assert ran == implements(defense, hook), f"{defense.card.name}.{hook}: ran is {ran}"
+
+
+def _built(pair: list[Defense], setting: Setting) -> tuple[Any, str]:
+    """Return the trainer, or None and why it was refused."""
+    try:
+        return new_trainer(pair, setting), ""
+    except ConflictError as error:
+        return None, str(error)

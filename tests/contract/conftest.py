@@ -21,3 +21,7 @@ def _quiet():
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+def pytest_configure(config):
+    config.addinivalue_line("filterwarnings", "ignore:.*gradient_checkpointing:FutureWarning")

@@ -40,7 +40,9 @@ def check_rate_one_is_plain(setting: Setting) -> None:
     reference = plain(setting, **DECAY)
     assert not differing(run.weights, reference.weights), "ratio 1 is not plain"
     assert run.losses == reference.losses
-    groups = [[len(g["params"]) for g in o.trainer.optimizer.param_groups] for o in (run, reference)]
+    groups = [
+        [len(g["params"]) for g in o.trainer.optimizer.param_groups] for o in (run, reference)
+    ]
     assert groups[0] == groups[1], "ratio 1 split a group"
 
 
@@ -102,7 +104,7 @@ def check_rates_logged(setting: Setting, schedule: str = "cosine") -> None:
     shape = [r["learning_rate"] for r in reference.trainer.state.log_history if "loss" in r]
     logs = [r for r in run.trainer.state.log_history if "loss" in r]
     assert len(logs) == len(shape) == 4
-    groups = len([g for g in run.trainer.optimizer.param_groups])
+    groups = len(run.trainer.optimizer.param_groups)
     for log, base in zip(logs, shape, strict=True):
         rates = {k: v for k, v in log.items() if k.startswith("learning_rate/")}
         assert len(rates) == groups, f"{len(rates)} rates of {groups} groups"

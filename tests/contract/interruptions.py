@@ -8,7 +8,7 @@ from typing import Any
 from holdfast.defense import Defense
 
 
-class Boom(Exception):
+class PlantedError(Exception):
     """The planted error."""
 
 
@@ -19,12 +19,12 @@ def broken_hook(defense: Defense, hook: str) -> Generator[None]:
 
     def call(*args: Any, **kwargs: Any) -> Any:
         own(*args, **kwargs)
-        raise Boom(hook)
+        raise PlantedError(hook)
 
     @contextmanager
     def enter(*args: Any, **kwargs: Any) -> Generator[None]:
         with own(*args, **kwargs):
-            raise Boom(hook)
+            raise PlantedError(hook)
             yield
 
     vars(defense)[hook] = enter if hook in ("attached", "served") else call

@@ -96,6 +96,7 @@ class Planted(Defense):
     """The base of the broken defenses: one gradient term that pulls the weights towards 0."""
 
     strength: float = 0.1
+    """Weight of the pull."""
 
     card: ClassVar[Card] = card("planted")
 

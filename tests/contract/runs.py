@@ -51,14 +51,13 @@ TWO_SETTINGS = (FULL, SFT_LORA)
 
 def user_rows(n: int = 12) -> Dataset:
     """Return ``n`` Examples whose answers have one to four words."""
+    answers = [f"{i + i % 3} is the sum".split()[: 1 + i % 4] for i in range(n)]
     return Dataset.from_list([
         {
             "prompt": [{"role": "user", "content": f"what is {i} plus {i % 3}"}],
-            "completion": [
-                {"role": "assistant", "content": " ".join([str(i + i % 3), "is", "the", "sum"][: 1 + i % 4])}
-            ],
+            "completion": [{"role": "assistant", "content": " ".join(answer)}],
         }
-        for i in range(n)
+        for i, answer in enumerate(answers)
     ])  # fmt: skip
 
 
@@ -91,21 +90,24 @@ def new_trainer(
     } | args  # fmt: skip
     torch.manual_seed(7)  # The adapters' first weights are drawn before a trainer sets its seed.
     model: Any = tiny_model().to(setting.base)
-    tokenizer = tiny_tokenizer()
     extra = {} if defenses is None else {"defenses": defenses}
     if setting.trainer == "SFTTrainer":
         lora = lora_config() if setting.tuning == "lora" else None
         return (cls or (SFTTrainer if defenses is None else SecureSFTTrainer))(
             model=model, args=SFTConfig(**given), train_dataset=user_rows(rows),
-            processing_class=tokenizer, peft_config=lora, **extra,
+            processing_class=tiny_tokenizer(), peft_config=lora, **extra,
         )  # fmt: skip
     if setting.tuning == "lora":
         model = get_peft_model(model, lora_config())
     return (cls or (Trainer if defenses is None else SecureTrainer))(
-        model=model, args=TrainingArguments(**given),
-        train_dataset=Dataset.from_list([encode(dict(r), tokenizer, None) for r in user_rows(rows)]),
-        data_collator=partial(collate, pad_id=0), processing_class=tokenizer, **extra,
+        model=model, args=TrainingArguments(**given), train_dataset=_tokenized(rows),
+        data_collator=partial(collate, pad_id=0), processing_class=tiny_tokenizer(), **extra,
     )  # fmt: skip
+
+
+def _tokenized(n: int) -> Dataset:
+    tokenizer = tiny_tokenizer()
+    return Dataset.from_list([encode(dict(row), tokenizer, None) for row in user_rows(n)])
 
 
 def weights_of(model: nn.Module) -> Weights:

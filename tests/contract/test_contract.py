@@ -7,6 +7,7 @@ from tests.contract import checks
 from tests.contract.recipes import recipes
 from tests.contract.runs import (
     EVERY_SETTING,
+    FULL,
     LORA_ON_BF16,
     SFT_LORA,
     TWO_SETTINGS,
@@ -71,13 +72,13 @@ def test_checkpoint_holds_what_it_may(make, setting):
     checks.check_checkpoint(make, setting)
 
 
-@pytest.mark.parametrize("setting", (*TWO_SETTINGS, LORA_ON_BF16), ids=str)
+@pytest.mark.parametrize("setting", [*TWO_SETTINGS, LORA_ON_BF16], ids=str)
 @every_recipe
 def test_leaves_nothing(make, setting):
     checks.check_leaves_nothing(make, setting)
 
 
-@pytest.mark.parametrize("setting", (TWO_SETTINGS[0], LORA_ON_BF16), ids=str)
+@pytest.mark.parametrize("setting", [FULL, LORA_ON_BF16], ids=str)
 @every_recipe
 def test_leaves_nothing_after_errors(make, setting):
     checks.check_leaves_nothing_after_errors(make, setting)

@@ -44,7 +44,7 @@ def test_every_groups_rate_is_logged(setting, schedule):
     hook_checks.check_rates_logged(setting, schedule)
 
 
-@pytest.mark.parametrize("setting", (FULL, SFT_FULL, SFT_LORA), ids=str)
+@pytest.mark.parametrize("setting", [FULL, SFT_FULL, SFT_LORA], ids=str)
 @every_probe
 def test_accumulation_equals_one_batch(make, setting):
     checks.check_accumulation(make, setting)
