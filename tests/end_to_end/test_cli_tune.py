@@ -149,7 +149,14 @@ def test_ctrl_c_keeps_the_last_checkpoint_and_resume_equals_uninterrupted(
     assert not Path("out").exists()
     assert main([*STEPS, *defense]) == 2  # Neither lost nor mixed up by a second start.
     assert "--resume" in capfd.readouterr().err
+    seen: list[int] = []
+    monkeypatch.setattr(
+        tuning._Bar,
+        "on_step_end",
+        lambda _, _args, state, *__, **___: seen.append(state.global_step),
+    )
     assert main([*STEPS, *defense, "--resume"]) == 0
+    assert seen == [5, 6]  # From the checkpoint, not from the start.
     resumed, uninterrupted = weights("out"), weights("whole")
     assert resumed.keys() == uninterrupted.keys()
     for name, tensor in uninterrupted.items():
@@ -226,6 +233,7 @@ def test_nan_loss_stops_and_names_step_and_rows(folder, capfd):
     model.save_pretrained("model")
     with Path("data.jsonl").open("a") as file:
         file.write(json.dumps({"question": "what is 19", "answer": "19"}) + "\n")
+    capfd.readouterr()
     assert main([*TUNE, "--epochs", "1"]) == 1
     _, err = capfd.readouterr()
     assert err.startswith("error: the loss became NaN or infinite at step ")

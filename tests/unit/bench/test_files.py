@@ -60,6 +60,7 @@ def test_disk_full_is_recognized_in_every_disguise():
     buried.__cause__ = OSError(errno.ENOSPC, "No space left on device")
     assert disk_is_full(buried)
     assert disk_is_full(RuntimeError("I/O error: No space left on device (os error 28)"))
+    assert disk_is_full(OSError(errno.ENOSPC, "in any language"))
     assert not disk_is_full(OSError(errno.EACCES, "Permission denied"))
     assert as_run_error(ValueError("x"), "kept") is None
     assert "memory is full" in str(as_run_error(torch.OutOfMemoryError("x"), "kept"))
