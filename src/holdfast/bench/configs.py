@@ -28,7 +28,7 @@ class ModelConfig:
 
 @dataclass(kw_only=True)
 class TestConfig:
-    """Files of questions that measure a model; each is optional."""
+    """Files of questions that measure a model; each is optional, and the organism has its own."""
 
     __test__ = False  # The name is no test class of pytest's.
 

@@ -7,7 +7,7 @@ from holdfast.bench.configs import EvaluateConfig
 from holdfast.bench.judging import Examiner, Progress, check_items, judge_for
 from holdfast.bench.model_files import load_adapter, load_model, positions
 from holdfast.bench.output import WholeFolder
-from holdfast.bench.sources import ORGANISM, columns_of, load_items
+from holdfast.bench.sources import ORGANISM, columns_of, load_items, own_items
 from holdfast.bench.values import as_json
 from holdfast.errors import ConfigError
 from holdfast.evaluation import Item
@@ -75,10 +75,7 @@ def _items(config: EvaluateConfig) -> list[Item]:
         columns_of(config.columns),
         config.limit,
     )
-    if items:
-        return items
-    if config.model != ORGANISM:
+    items = items or own_items(config.model)
+    if not items:
         raise ConfigError("nothing to ask: give --harmful, --safe, --task or --useful FILE")
-    from holdfast.organism.items import evaluation_items  # noqa: PLC0415  # Only for who asks.
-
-    return evaluation_items("test")
+    return items

@@ -46,7 +46,7 @@ def repair(config: RepairConfig, progress: Progress = lambda *_: None) -> RunRes
     method = _spec(config)
     sources = _sources(config)
     [defense] = build_defenses([method], {role: s.rows for role, s in sources.items()})
-    items = test_items(config)
+    items = test_items(config, config.model)
     model, tokenizer = _model(config)
     limit = positions(model, tokenizer)
     for each in sources.values():

@@ -14,7 +14,7 @@ from holdfast.errors import ConfigError
 from holdfast.evaluation.metrics import Item, Kind
 from holdfast.report.provenance import DataSource
 
-__all__ = ["ORGANISM", "Source", "columns_of", "items_from", "source", "test_items"]
+__all__ = ["ORGANISM", "Source", "columns_of", "items_from", "own_items", "source", "test_items"]
 
 ORGANISM = "organism"
 
@@ -108,18 +108,27 @@ def items_from(kind: Kind, rows: Dataset) -> list[Item]:
     return items
 
 
-def test_items(config: TestConfig) -> list[Item]:
-    """Load the questions of ``--test-harmful`` and its siblings; none is an empty list."""
+def test_items(config: TestConfig, model: str) -> list[Item]:
+    """Load the questions of ``--test-harmful`` and its siblings; without any, the model's own."""
     files: dict[Kind, str | None] = {
         "harmful": config.test_harmful,
         "safe": config.test_safe,
         "task": config.test_task,
         "useful": config.test_useful,
     }
-    return load_items(files, None, config.test_limit)
+    return load_items(files, None, config.test_limit) or own_items(model)
 
 
 test_items.__test__ = False  # type: ignore[attr-defined]
+
+
+def own_items(model: str) -> list[Item]:
+    """Return the questions that the organism brings; other models have none."""
+    if model != ORGANISM:
+        return []
+    from holdfast.organism.items import evaluation_items  # noqa: PLC0415  # Only for who asks.
+
+    return evaluation_items("test")
 
 
 def load_items(

@@ -97,7 +97,7 @@ def _read(config: TuneConfig) -> _Inputs:
     sources = _sources(config)
     data = {role: s.rows for role, s in sources.items() if role != "data"}
     defenses = build_defenses(config.defense, data)
-    items = test_items(config)
+    items = test_items(config, config.model)
     model, tokenizer = load_model(
         config.model,
         dtype=config.dtype,

@@ -37,27 +37,21 @@ def working(*, as_json: bool = False) -> Generator[Report]:
             tasks[stage] = bars.add_task(stage, total=total)
         bars.update(tasks[stage], completed=done, total=total)
 
+    from holdfast.bench.quiet import quiet  # noqa: PLC0415  # Heavy: only when a command runs.
+
     with redirect_stdout(sys.stderr), warnings.catch_warnings(), bars:
-        warnings.simplefilter("ignore")
-        _quiet()
+        quiet()
+        _no_telemetry()
         yield report
 
 
-def _quiet() -> None:
-    """Silence bars, advice and telemetry of the libraries below; errors still come through."""
-    import datasets  # noqa: PLC0415  # Heavy: only when a command runs.
-    import huggingface_hub  # noqa: PLC0415
-    import transformers  # noqa: PLC0415
+def _no_telemetry() -> None:
+    """Keep TRL's trainers from reporting each start to the hub: no command does that unasked."""
+    import huggingface_hub  # noqa: PLC0415  # Heavy: only when a command runs.
 
-    # TRL's trainers report each start to the hub. The variable is for child processes; this one has
-    # read it already.
+    # The variable is for child processes; this one has read it already.
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = True
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    datasets.utils.logging.set_verbosity_error()
-    datasets.disable_progress_bars()
 
 
 def say(line: str) -> None:
