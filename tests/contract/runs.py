@@ -81,7 +81,10 @@ def new_trainer(
     rows: int = 12,
     **args: Any,
 ) -> Trainer:
-    """Build a trainer of a tiny Llama; ``defenses=None`` builds the plain class."""
+    """Build a trainer of a tiny Llama; ``defenses=None`` builds the plain class.
+
+    An ``eval_strategy`` evaluates on the first four rows.
+    """
     given = {
         "output_dir": str(folder or new_folder()), "max_steps": 4, "learning_rate": 1e-2,
         "per_device_train_batch_size": 2, "logging_steps": 1, "save_strategy": "no", "seed": 3,
@@ -90,19 +93,24 @@ def new_trainer(
     } | args  # fmt: skip
     torch.manual_seed(7)  # The adapters' first weights are drawn before a trainer sets its seed.
     model: Any = tiny_model().to(setting.base)
-    extra = {} if defenses is None else {"defenses": defenses}
+    extra: dict[str, Any] = {} if defenses is None else {"defenses": defenses}
+    make_rows = user_rows if setting.trainer == "SFTTrainer" else _tokenized
+    extra |= {"train_dataset": make_rows(rows), "processing_class": tiny_tokenizer()}
+    if "eval_strategy" in args:
+        extra["eval_dataset"] = make_rows(4)
     if setting.trainer == "SFTTrainer":
         lora = lora_config() if setting.tuning == "lora" else None
         return (cls or (SFTTrainer if defenses is None else SecureSFTTrainer))(
-            model=model, args=SFTConfig(**given), train_dataset=user_rows(rows),
-            processing_class=tiny_tokenizer(), peft_config=lora, **extra,
-        )  # fmt: skip
+            model=model, args=SFTConfig(**given), peft_config=lora, **extra
+        )
     if setting.tuning == "lora":
         model = get_peft_model(model, lora_config())
     return (cls or (Trainer if defenses is None else SecureTrainer))(
-        model=model, args=TrainingArguments(**given), train_dataset=_tokenized(rows),
-        data_collator=partial(collate, pad_id=0), processing_class=tiny_tokenizer(), **extra,
-    )  # fmt: skip
+        model=model,
+        args=TrainingArguments(**given),
+        data_collator=partial(collate, pad_id=0),
+        **extra,
+    )
 
 
 def _tokenized(n: int) -> Dataset:

@@ -11,7 +11,9 @@ from tests.contract.runs import (
     LORA_ON_BF16,
     SFT_LORA,
     TWO_SETTINGS,
+    gap,
     new_trainer,
+    trained,
 )
 
 RECIPES = recipes()
@@ -96,3 +98,10 @@ def test_every_ordered_pair_trains_or_refuses(left, right):
 def test_no_defense_twice(make):
     with pytest.raises(ConflictError, match="twice"):
         new_trainer([make(), make()], SFT_LORA)
+
+
+@every_recipe
+def test_recomputed_activations_change_nothing(make):
+    with_them = trained([make()], SFT_LORA, gradient_checkpointing=True)
+    apart = gap(with_them.weights, trained([make()], SFT_LORA).weights)
+    assert apart <= checks.TOLERANCE
