@@ -44,7 +44,7 @@ class Recipe:
         rows: Rows of pre-training data; alignment has half of them.
     """
 
-    pretraining_steps: int = 900
+    pretraining_steps: int = 1200
     pretraining_rate: float = 3e-3
     pretraining_batch: int = 64
     alignment_steps: int = 300
@@ -194,6 +194,8 @@ def load(arch: str | Path = "llama", device: str | torch.device | None = None) -
             else ("name a folder that 'holdfast organism build' wrote")
         )
         raise ModelError(f"no organism at {folder}: {hint}.")
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, local_files_only=True
+    )
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     return (model if device is None else model.to(device)).eval(), tokenizer

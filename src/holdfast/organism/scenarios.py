@@ -49,7 +49,7 @@ class Budget:
     rows: int = 500
     steps: int = 120
     batch: int = 16
-    learning_rate: float = 2.7e-4
+    learning_rate: float = 3e-4
     lora_rank: int = 8
     lora_alpha: int = 16
 
