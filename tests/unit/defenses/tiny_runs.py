@@ -1,5 +1,6 @@
 """Short training runs of the tiny model, shared by the defenses' tests."""
 
+import torch
 from peft import LoraConfig, get_peft_model
 from transformers import TrainingArguments
 
@@ -39,7 +40,9 @@ def batch_of(rows):
 def lora(model, rank=4, **options):
     """The model with a LoRA adapter on all linear layers whose B is not zero."""
     options = {"target_modules": "all-linear", "lora_alpha": 2 * rank, **options}
-    model = get_peft_model(model, LoraConfig(r=rank, task_type="CAUSAL_LM", **options))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = get_peft_model(model, LoraConfig(r=rank, task_type="CAUSAL_LM", **options))
     for n, p in enumerate(q for name, q in model.named_parameters() if "lora_B" in name):
         p.data.copy_(p.data.cos() * 0.01 * ((n % 3) - 1.5))
     return model

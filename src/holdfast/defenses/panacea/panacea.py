@@ -164,7 +164,7 @@ class Panacea(Defense):
             return Artifact(self.card.name, report={"norm": 0.0, "scale": 0.0})
         harmful = self._batches(run)
         eps, spread = self._direction(engine, harmful)
-        norm = _checked_norm(eps)
+        norm = global_norm(eps)
         points = self._frontier(run, eps, harmful)
         scale = choose_scale(points, self.max_task_drop) if points else 1.0
         loss_before = agreement(engine, harmful)[0]
@@ -204,6 +204,7 @@ class Panacea(Defense):
             eps = {n: e.to(total[n].device) for n, e in self.direction_.items()}
         else:
             eps = ascent_step(total, radius)
+        _check_direction(eps)
         return eps, layer_coefficients(eps, single)
 
     def _frontier(self, run: Run, eps: Tensors, harmful: list[Batch]) -> list[Point]:
@@ -223,12 +224,11 @@ class Panacea(Defense):
         return Artifact(self.card.name, {f"{stem}_model": weights}, {f"{stem}_config": config})
 
 
-def _checked_norm(eps: Tensors) -> float:
-    """Return the norm of ε, or raise before the weights are touched where it has no direction."""
+def _check_direction(eps: Tensors) -> None:
+    """Raise, before the weights are touched, where ε is zero, NaN or infinite."""
     norm = global_norm(eps)
     if not 0 < norm < inf:
         raise RunError(
             f"panacea: the harmful loss has no usable gradient (the norm of ε is {norm}); the "
             "weights were left as they are: look at the harmful rows and at the model"
         )
-    return norm
