@@ -69,10 +69,13 @@ class TestPrepared:
 
     @pytest.mark.parametrize("setting", [SFT_FULL, FULL], ids=str)
     def test_extra_columns_are_dropped_and_data_sets_taken(self, setting):
-        rows = user_rows().add_column("category", ["sums"] * 12)
-        ready = compat.prepared(new_trainer(None, setting), rows)
+        rows = user_rows().add_column("labels", ["sums"] * 12).add_column("text", ["x"] * 12)
+        trainer = new_trainer(None, setting)
+        ready = compat.prepared(trainer, rows)
         assert len(ready) == 12
-        assert "category" not in ready[0]
+        batch = trainer.data_collator([dict(ready[0])])
+        own = trainer.data_collator([dict(trainer.train_dataset[0])])
+        assert batch["labels"].tolist() == own["labels"].tolist()
 
     def test_tokenized_rows_stay(self):
         rows = [{"input_ids": [1, 2], "labels": [-100, 2]}]
