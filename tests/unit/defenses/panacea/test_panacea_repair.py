@@ -1,5 +1,6 @@
 """Post-hoc Panacea on finished models: the step, its scale, its patch, and nothing left behind."""
 
+import gc
 import math
 
 import pytest
@@ -30,6 +31,7 @@ from tests.unit.defenses.tiny_runs import (
     weights_of,
 )
 
+KINDS = (torch.Tensor, torch.nn.Parameter)
 FAMILIES = pytest.mark.parametrize("arch", ["llama", "gemma2", "gpt_neox", "opt"])
 
 
@@ -337,3 +339,24 @@ def test_a_bare_model_has_no_patch_and_dora_none_either():
     assert set(bare.tensors) == set(dora.tensors) == {"perturbation"}
     with pytest.raises(ModelError, match="LoRA"):
         safety_patch(tiny_model(), {}, {"model.norm.weight": torch.ones(1)})
+
+
+def test_memory_does_not_grow_with_the_harmful_batches(monkeypatch):
+    """At every pass, at most three copies of the trained tensors live beside the weights."""
+    model, most = tiny_model(), [0.0]
+    shape, forward = model.lm_head.weight.shape, LocalEngine.forward
+    weights = sum(p.shape == shape for p in model.parameters())
+
+    def watching(self, batch):
+        gc.collect()
+        alive = {o.data_ptr() for o in gc.get_objects() if type(o) in KINDS and o.shape == shape}
+        most[0] = max(most[0], len(alive) / weights)
+        return forward(self, batch)
+
+    apply_panacea(model, HARMFUL, tiny_tokenizer(), batch_size=1)  # Fills torch's own caches.
+    gc.collect()
+    known = {o.data_ptr() for o in gc.get_objects() if type(o) in KINDS and o.shape == shape}
+    monkeypatch.setattr(LocalEngine, "forward", watching)
+    apply_panacea(model, HARMFUL, tiny_tokenizer(), validation=BENIGN, batch_size=1)
+    assert most[0] - len(known) / weights <= 3
+    assert most[0] > 1

@@ -119,6 +119,20 @@ def test_quantized_weights_cannot_be_merged_into():
         use_merged(model, vector, "merged", 0.0)
 
 
+def test_gradient_checkpointing_changes_nothing(tmp_path):
+    """Recomputed activations see the hooks again."""
+    options = {"learning_rate": 1e-4, "adam_epsilon": 1e-6}
+    found = [
+        weights_of(
+            trained(
+                tmp_path, [vectors(attach="hooks")], gradient_checkpointing=recompute, **options
+            ).model
+        )
+        for recompute in (False, True)
+    ]
+    assert farthest(*found) <= 1e-6
+
+
 # On, frozen, off
 
 
