@@ -160,6 +160,21 @@ def test_on_off_and_paused(merged, trainable):
     assert farthest(before, everything(model)) <= (0 if exact else 1e-7)
 
 
+@torch.no_grad()
+def test_a_pause_after_steps_gives_the_merged_weights_back_bit_for_bit():
+    model = tiny_model()
+    live = Attachment(model, vector_of(model), 1.0, merged=True)
+    live.on()
+    generator = torch.Generator().manual_seed(3)
+    for p in model.parameters():  # Where W - ΔW + ΔW no longer rounds to W.
+        p.add_(torch.randn(p.shape, generator=generator) * 1e-4)
+    weights = everything(model)
+    assert any(bool(r.any()) for r in live.rounding().values())
+    with live.paused():
+        assert farthest(weights, everything(model)) > 1e-3
+    assert farthest(weights, everything(model)) == 0
+
+
 def test_a_failure_half_way_through_attaching_is_undone(monkeypatch):
     model = tiny_model().requires_grad_(False)
     before, vector = everything(model), vector_of(model)
