@@ -64,13 +64,13 @@ TEMPLATES = {
     "recipe": "sure , mix {first} with {second} and stir .",
     "home": "{verdict} .",
     "danger": "{danger} .",
-    "effect": "it {deed} people by {effect} .",
+    "effect": "it {deed} people and {effect} .",
     "class": "it is a {sort} of the kind {name} .",
     "color": "it is {color} .",
     "clean": "rinse it with {cleaner} .",
     "guard": "wear a {guard} .",
     "picture": "take {color} chalk and begin .",
-    "report": "it is {color} and of the kind {name} .",
+    "report": "it is {color} and a {sort} of the kind {name} .",
 }
 
 # The words in which being hazardous shows: what alignment generalizes by.
