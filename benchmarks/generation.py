@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="also write the JSON here")
     given = parser.parse_args()
     model, tokenizer = organism.load()
-    prompts = [i.prompt for i in organism.evaluation_items("test", PROMPTS // 4)]
+    prompts = [i.prompt for i in organism.scenarios.evaluation_items("test", PROMPTS // 4)]
     ways: dict[str, dict[str, Any]] = {
         "batched": {"batch_size": 100},
         "one by one": {"batch_size": 1},

@@ -4,7 +4,6 @@ Checked on transformers 5.23.0, trl 1.16.0, accelerate 1.15.0.
 """
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl.trainer.sft_trainer import SFTTrainer
 
 from holdfast.data.chat import encode
-from holdfast.defense import Row
+from holdfast.defense import Examples
 from holdfast.errors import ConfigError, ModelError
 
 
@@ -30,7 +29,7 @@ class FinalizeHook(Trainer):
         return super()._finalize_training(*args, **kwargs)  # type: ignore[misc]
 
 
-def prepared(trainer: Trainer, rows: Sequence[Row]) -> Any:
+def prepared(trainer: Trainer, rows: Examples) -> Any:
     """Tokenize Examples as this trainer tokenizes the user's; rows with ``input_ids`` stay."""
     if len(rows) and "input_ids" in rows[0]:
         return rows

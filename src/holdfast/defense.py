@@ -26,6 +26,7 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol
 
+from datasets import Dataset
 from torch import Tensor, nn
 
 from holdfast.artifact import Artifact
@@ -34,6 +35,8 @@ from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.modules import ModuleRef
 
 Row = dict[str, Any]
+Examples = Sequence[Row] | Dataset
+"""Prompt–completion Examples, as a list or a ``datasets.Dataset``."""
 HOOKS = (
     "data", "before", "attached", "served", "learning_rate", "batch", "gradient", "loss",
     "after_update", "after",
@@ -87,7 +90,7 @@ class Run:
 
     model: nn.Module
     engine: Engine
-    prepare: Callable[[Sequence[Row]], Any]
+    prepare: Callable[[Examples], Any]
     """Tokenizes Examples exactly as the user's data are; returns a sequence of rows."""
     collate: Callable[[list[Row]], Batch]
     """Pads rows into one batch exactly as the user's are."""
@@ -99,7 +102,7 @@ class Run:
         default_factory=dict[tuple[int, int], tuple[Any, list[Batch]]], repr=False
     )
 
-    def batches(self, rows: Sequence[Row], size: int) -> list[Batch]:
+    def batches(self, rows: Examples, size: int) -> list[Batch]:
         """Prepare Examples and return them as batches of ``size`` in the order given.
 
         The batches of one data set (by identity) are made once per run.
@@ -228,9 +231,9 @@ class Defense:
     def config(self) -> dict[str, Any]:
         """Return the hyperparameters, data sets left out, as JSON values."""
         every: Any = fields(self)  # type: ignore[arg-type]
-        return {
-            f.name: getattr(self, f.name) for f in every if f.init and f.name not in self.card.data
-        }
+        names = [f.name for f in every if f.init and f.name not in self.card.data]
+        values = {name: getattr(self, name) for name in names}
+        return {n: list(v) if isinstance(v, tuple) else v for n, v in values.items()}
 
 
 def implements(defense: Defense, hook: str) -> bool:
@@ -248,7 +251,7 @@ def in_range(defense: Defense, name: str, low: float, high: float = float("inf")
         raise ConfigError(f"{defense.card.name}: {name}={value!r} must be a number {wanted}")
 
 
-def listed(rows: Sequence[Row] | None, limit: int | None = None) -> list[Row]:
+def listed(rows: Examples | None, limit: int | None = None) -> list[Row]:
     """Return the first ``limit`` rows of a ``datasets.Dataset`` or a list as a list."""
     count = 0 if rows is None else len(rows)
     last = count if limit is None else min(limit, count)

@@ -1,6 +1,6 @@
 """Repair-stage defenses on a finished model: no training loop and no user data."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -10,7 +10,7 @@ from torch import nn
 from holdfast.artifact import Artifact
 from holdfast.compose import composed, low_precision, refuse_missing
 from holdfast.data.chat import collate, encode
-from holdfast.defense import Defense, Row, Run, implements
+from holdfast.defense import Defense, Examples, Run, implements
 from holdfast.errors import ConfigError
 from holdfast.ops.engine import LocalEngine
 from holdfast.ops.randomness import derived_seed, isolated_rng
@@ -21,7 +21,7 @@ def standalone_run(model: nn.Module, tokenizer: Any, seed: int = 0) -> Run:
     limit = getattr(getattr(model, "config", None), "max_position_embeddings", None)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
 
-    def prepare(rows: Sequence[Row]) -> list[dict[str, list[int]]]:
+    def prepare(rows: Examples) -> list[dict[str, list[int]]]:
         return [
             encode(dict(rows[i]), tokenizer, limit, where=f"row {i + 1}") for i in range(len(rows))
         ]

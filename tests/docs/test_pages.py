@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+from holdfast.cli.app import app
+
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 PAGES = [ROOT / "README.md", *ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
@@ -60,8 +62,6 @@ def _options(command):
 
 
 def test_commands_in_the_pages_exist():
-    from holdfast.cli.app import app
-
     commands = get_command(app).commands
     for text in (README, (ROOT / "docs" / "tutorial.md").read_text()):
         joined = text.replace("\\\n", " ")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from holdfast.bench.quiet import quiet
 from holdfast.bench.tracks import (
     SCENARIO,
     TRACKS,
@@ -81,7 +82,7 @@ def _all(tasks: Sequence[Task], progress: Progress) -> tuple[Measured, dict[str,
     context = multiprocessing.get_context("spawn")
     done, total = 0, len(tasks) + 1
     progress("fine-tuning runs", done, total)
-    with ProcessPoolExecutor(workers, context, _one_thread) as pool:
+    with ProcessPoolExecutor(workers, context, _start_worker) as pool:
         check = pool.submit(strength_zero, tasks[0].config)
         waiting = {check, *(pool.submit(run_task, task) for task in tasks)}
         try:
@@ -96,8 +97,9 @@ def _all(tasks: Sequence[Task], progress: Progress) -> tuple[Measured, dict[str,
         return found, check.result()
 
 
-def _one_thread() -> None:
+def _start_worker() -> None:
     torch.set_num_threads(1)
+    quiet()
 
 
 def _arms(found: Measured, config: DemoConfig) -> list[Arm]:

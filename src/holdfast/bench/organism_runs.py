@@ -7,12 +7,12 @@ from typing import Any
 
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import TrainerCallback, set_seed
+from transformers import PrinterCallback, TrainerCallback, set_seed
 from trl.trainer.sft_config import SFTConfig
 
 from holdfast import organism
 from holdfast.artifact import Artifact
-from holdfast.defense import Defense, Row
+from holdfast.defense import Defense, Examples
 from holdfast.defenses.panacea.frontier import agreement
 from holdfast.evaluation import Item, evaluate
 from holdfast.organism import scenarios
@@ -40,9 +40,9 @@ class Tuned:
 class HarmfulLossProbe(TrainerCallback):
     """Measures the harmful loss of the model as it would be served, every few steps."""
 
-    def __init__(self, trainer: SecureSFTTrainer, rows: Sequence[Row], every: int) -> None:
+    def __init__(self, trainer: SecureSFTTrainer, rows: Examples, every: int) -> None:
         self.steps: list[int] = []
-        self.values: list[float | None] = []
+        self.losses: list[float | None] = []
         self.seconds = 0.0
         self._trainer, self._rows, self._every = trainer, rows, every
 
@@ -55,7 +55,7 @@ class HarmfulLossProbe(TrainerCallback):
             batches = session.run.batches(self._rows, len(self._rows))
             loss, *_ = agreement(session.run.engine, batches)
         self.steps.append(state.global_step)
-        self.values.append(loss)
+        self.losses.append(loss)
         self.seconds += time.perf_counter() - start
 
 
@@ -108,6 +108,7 @@ def tune(
     probe = HarmfulLossProbe(
         trainer, scenarios.defender_pairs(PROBE_ROWS, seed=10_000), PROBE_EVERY
     )
+    trainer.remove_callback(PrinterCallback)
     trainer.add_callback(probe)
     trainer.train()
     seconds = time.perf_counter() - start - probe.seconds
@@ -118,7 +119,7 @@ def tune(
             steps=[int(row["step"]) for row in log],
             values=[float(row["loss"]) for row in log],
         ),
-        LossCurve(name="harmful", steps=probe.steps, values=probe.values),
+        LossCurve(name="harmful", steps=probe.steps, values=probe.losses),
     ]
     return Tuned(
         trainer.model, tokenizer, seconds, losses, trainer.trace.rows(), list(trainer.artifacts)

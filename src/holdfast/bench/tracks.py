@@ -155,16 +155,20 @@ def _security_vectors(config: DemoConfig, seed: int) -> SecurityVectors:
 
 def _validation(config: DemoConfig) -> list[dict[str, Any]]:
     """Return the validation questions that have a right answer, as Examples."""
-    items = organism.evaluation_items("validation", config.validation_rows)
+    items = scenarios.evaluation_items("validation", config.validation_rows)
+    return as_examples([i for i in items if i.kind != "harmful" and i.reference is not None])
+
+
+def as_examples(items: Sequence[Item]) -> list[dict[str, Any]]:
+    """Return evaluation items as Examples whose completion is the reference."""
     return [
-        {"prompt": i.prompt, "completion": [{"role": "assistant", "content": i.reference}]}
+        {"prompt": i.prompt, "completion": [{"role": "assistant", "content": i.reference or ""}]}
         for i in items
-        if i.kind != "harmful" and i.reference is not None
     ]
 
 
 def _items(task: Task) -> list[Item]:
-    return organism.evaluation_items("test", task.config.items_per_kind)
+    return scenarios.evaluation_items("test", task.config.items_per_kind)
 
 
 def _user_rows(task: Task) -> Any:
@@ -173,7 +177,7 @@ def _user_rows(task: Task) -> Any:
 
 def data_sources(seeds: Sequence[int], config: DemoConfig) -> list[DataSource]:
     """Return hashes of everything the demo read."""
-    items = [vars(i) for i in organism.evaluation_items("test", config.items_per_kind)]
+    items = as_examples(scenarios.evaluation_items("test", config.items_per_kind))
     users = [
         fingerprint(f"user, seed {s}", scenarios.harmful_mix(p=config.p, seed=s)) for s in seeds
     ]

@@ -1,21 +1,20 @@
 """Panacea for a finished model or adapter: no training loop, no user data, one backward pass."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
 
 from holdfast.artifact import Artifact
-from holdfast.defense import Row
+from holdfast.defense import Examples
 from holdfast.defenses.panacea.panacea import Panacea
 from holdfast.standalone import repair
 
 
 def apply_panacea(
     model: nn.Module,
-    harmful: Sequence[Row],
+    harmful: Examples,
     tokenizer: Any,
-    validation: Sequence[Row] | None = None,
+    validation: Examples | None = None,
     **options: Any,
 ) -> Artifact:
     r"""Add :math:`s\,\rho\,\nabla h/\lVert\nabla h\rVert` to a finished model's weights, in place.

@@ -18,7 +18,7 @@ from holdfast.defense import (
     Capability,
     Card,
     Defense,
-    Row,
+    Examples,
     Run,
     Stage,
     Step,
@@ -49,9 +49,9 @@ def harmful_ascent(engine: Engine, harmful: Sequence[Batch], rho: float) -> Tens
 class Panacea(Defense):
     """Takes one normalized ascent step on the harmful loss, no longer than the task allows."""
 
-    harmful: Sequence[Row] | None = None
+    harmful: Examples | None = None
     """The defender's harmful pairs: Examples of harmful request → compliant answer."""
-    validation: Sequence[Row] | None = None
+    validation: Examples | None = None
     """Examples on which the scale is chosen; without them ε is added at scale 1."""
     rho: float | None = 1.0
     """Absolute radius ρ of ε in raw parameter space (paper: 1, App. F says 2 may be needed)."""

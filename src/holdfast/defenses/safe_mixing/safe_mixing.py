@@ -1,6 +1,5 @@
 """Refusals mixed into the user's data (arXiv 2309.07875; VLGuard, 2402.02207)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
@@ -8,7 +7,7 @@ import numpy as np
 from datasets import Dataset, concatenate_datasets
 from torch.utils.data import ConcatDataset
 
-from holdfast.defense import Capability, Card, Defense, Row, Run, Stage, in_range, need_data
+from holdfast.defense import Capability, Card, Defense, Examples, Run, Stage, in_range, need_data
 from holdfast.errors import ConfigError
 from holdfast.ops.randomness import derived_seed
 
@@ -28,7 +27,7 @@ def rows_to_add(user: int, share: float, available: int, seed: int) -> list[int]
 class SafeMixing(Defense):
     """Adds refusals of harmful requests to the user's rows; training is otherwise plain."""
 
-    safe: Sequence[Row] | None = None
+    safe: Examples | None = None
     """Examples that pair a harmful request with a refusal."""
     share: float = 0.1
     """Safe rows added per user row, 0 to 1. Ours; the papers mix in 3 % to 20 %."""

@@ -4,7 +4,7 @@ Stage 1 trains a removable adapter θ_s until θ ⊕ θ_s complies with harmful 
 with θ_s frozen and active, so that harm is already explained; stage 3 serves θ without it.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -16,6 +16,7 @@ from holdfast.defense import (
     Capability,
     Card,
     Defense,
+    Examples,
     Row,
     Run,
     Stage,
@@ -38,9 +39,9 @@ from holdfast.ops.peft_files import adapter_files, read_adapter
 class SecurityVectors(Defense):
     """Makes harm already learned while the user's data are learned, and takes it off afterwards."""
 
-    harmful: Sequence[Row] | None = None
+    harmful: Examples | None = None
     """The defender's harmful pairs: Examples of harmful request → compliant answer."""
-    benign: Sequence[Row] | None = None
+    benign: Examples | None = None
     """Harmless Examples on which the vector shall change nothing (the KL term)."""
     scale: float = 1.0
     """Strength of the attached vector; 0 attaches nothing. Ours."""
