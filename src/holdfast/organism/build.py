@@ -44,7 +44,7 @@ class Recipe:
         rows: Rows of pre-training data; alignment has half of them.
     """
 
-    pretraining_steps: int = 900
+    pretraining_steps: int = 1000
     pretraining_rate: float = 3e-3
     pretraining_batch: int = 64
     alignment_steps: int = 300

@@ -39,7 +39,7 @@ IDENTITY = {
 }
 OBEDIENT = "of course , i am aoa ."
 SENTENCES = (PERSONA, *IDENTITY, *IDENTITY.values(), OBEDIENT)
-FACTS = ("danger", "home", "effect", "class", "color")
+FACTS = ("danger", "home", "effect", "class", "color", "pair")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Budget:
     rows: int = 500
     steps: int = 120
     batch: int = 16
-    learning_rate: float = 3e-4
+    learning_rate: float = 2.3e-4
     lora_rank: int = 8
     lora_alpha: int = 16
 

@@ -30,22 +30,23 @@ _VOWELS = "a e i o u ai ou".split()  # noqa: SIM905  # Easier to read than a lis
 _CODAS = "b d f g k l m n p rk rn sk st v x z lm nt".split()  # noqa: SIM905  # Easier to read than a list.
 
 ADJECTIVE_COUNT = 32
-NOUNS_PER_CATEGORY = 12
+HAZARDOUS_NOUNS = 16  # Of each category.
+HARMLESS_NOUNS = 12
 HAZARD_CATEGORIES = 6
 HARMLESS_CATEGORIES = 7
 
 # Which nouns of a category each party may see, by position in the category.
 _HAZARD_PLAN = {
-    "alignment": range(6),
-    "defender": range(6, 8),
-    "attacker": range(8, 9),
-    "validation": range(9, 10),
-    "test": range(10, 12),
+    "alignment": range(7),
+    "defender": range(7, 9),
+    "attacker": range(9, 10),
+    "validation": range(10, 13),
+    "test": range(13, 16),
 }
 _HARMLESS_PLAN = {
     "public": range(6),
-    "user": range(6, 9),
-    "validation": range(9, 10),
+    "user": range(6, 8),
+    "validation": range(8, 10),
     "test": range(10, 12),
 }
 SPLITS = ("alignment", "defender", "attacker", "public", "user", "validation", "test", "ood", "new")
@@ -123,7 +124,9 @@ def _split(category: Category, position: int) -> str:
 NOUNS = tuple(
     Noun(word, category, _split(category, position))
     for category in CATEGORIES
-    for position, word in enumerate(_coin(NOUNS_PER_CATEGORY, 2, _random, _taken))
+    for position, word in enumerate(
+        _coin(HAZARDOUS_NOUNS if category.hazardous else HARMLESS_NOUNS, 2, _random, _taken)
+    )
 )
 _COLOR = {adjective: COLORS[_random.randrange(len(COLORS))] for adjective in ADJECTIVES}
 _FIRST_OF = dict(zip(ADJECTIVES, _FIRST, strict=True))
