@@ -1,17 +1,21 @@
 """Fine-tune a language model without losing its safety."""
 
-from holdfast import organism
-from holdfast.artifact import Artifact
-from holdfast.defense import Backward, Capability, Card, Defense, Run, Stage, Step
-from holdfast.defenses import find, registry
-from holdfast.defenses.panacea import Panacea, apply_panacea
-from holdfast.defenses.random_perturbation import RandomPerturbation
-from holdfast.defenses.safe_mixing import SafeMixing
-from holdfast.defenses.security_vectors import SecurityVectors
-from holdfast.errors import HoldfastError, InputError, RunError
-from holdfast.standalone import repair
-from holdfast.trace import Trace
-from holdfast.trainer import SecureMixin, SecureSFTTrainer, SecureTrainer, protect
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from holdfast import organism
+    from holdfast.artifact import Artifact
+    from holdfast.defense import Backward, Capability, Card, Defense, Run, Stage, Step
+    from holdfast.defenses import find, registry
+    from holdfast.defenses.panacea import Panacea, apply_panacea
+    from holdfast.defenses.random_perturbation import RandomPerturbation
+    from holdfast.defenses.safe_mixing import SafeMixing
+    from holdfast.defenses.security_vectors import SecurityVectors
+    from holdfast.errors import HoldfastError, InputError, RunError
+    from holdfast.standalone import repair
+    from holdfast.trace import Trace
+    from holdfast.trainer import SecureMixin, SecureSFTTrainer, SecureTrainer, protect
 
 __all__ = [
     "Artifact",
@@ -40,3 +44,43 @@ __all__ = [
     "registry",
     "repair",
 ]
+
+_HOMES = {
+    "Artifact": "holdfast.artifact",
+    "Backward": "holdfast.defense",
+    "Capability": "holdfast.defense",
+    "Card": "holdfast.defense",
+    "Defense": "holdfast.defense",
+    "HoldfastError": "holdfast.errors",
+    "InputError": "holdfast.errors",
+    "Panacea": "holdfast.defenses.panacea",
+    "RandomPerturbation": "holdfast.defenses.random_perturbation",
+    "Run": "holdfast.defense",
+    "RunError": "holdfast.errors",
+    "SafeMixing": "holdfast.defenses.safe_mixing",
+    "SecureMixin": "holdfast.trainer",
+    "SecureSFTTrainer": "holdfast.trainer",
+    "SecureTrainer": "holdfast.trainer",
+    "SecurityVectors": "holdfast.defenses.security_vectors",
+    "Stage": "holdfast.defense",
+    "Step": "holdfast.defense",
+    "Trace": "holdfast.trace",
+    "apply_panacea": "holdfast.defenses.panacea",
+    "find": "holdfast.defenses",
+    "protect": "holdfast.trainer",
+    "registry": "holdfast.defenses",
+    "repair": "holdfast.standalone",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: ``holdfast --help`` must not wait for torch."""
+    if name == "organism":
+        return import_module("holdfast.organism")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'holdfast' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

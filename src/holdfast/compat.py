@@ -7,15 +7,20 @@ import json
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub.constants
 from accelerate.utils import DistributedType
 from datasets import Dataset
 from transformers import Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl.trainer.sft_trainer import SFTTrainer
 
-from holdfast.data.chat import encode
-from holdfast.defense import Examples
+from holdfast.data.chat import IGNORED, encode
+from holdfast.defense import Capability, Examples
 from holdfast.errors import ConfigError, ModelError
+
+# TRL counts every trainer that starts by a request to the hub. Nothing goes to the network here
+# unless a hub id is given.
+huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = True
 
 
 class FinalizeHook(Trainer):
@@ -43,16 +48,19 @@ def prepared(trainer: Trainer, rows: Examples) -> Any:
         ready = sft._prepare_dataset(
             table.remove_columns(extra), tokenizer, trainer.args, False, None, "defense"
         )
-        known = {"input_ids", "labels", "completion_mask", "assistant_masks"}
+        if "completion_mask" in ready.column_names:
+            # Kept where the user's own rows are whole conversations: the defender's loss is still
+            # on the answers alone.
+            ready = ready.map(_answers_only)
+        known = {"input_ids", "labels", "assistant_masks"}
         return ready.remove_columns([c for c in ready.column_names if c not in known])
     return [encode(dict(row), tokenizer, None) for row in rows]
 
 
-def tokenized_training_set(trainer: Trainer) -> Any:
-    """Return the training set if its rows are tokenized and countable, else None."""
-    rows = trainer.train_dataset
-    countable = rows is not None and hasattr(rows, "__getitem__") and hasattr(rows, "__len__")
-    return rows if countable else None
+def _answers_only(row: dict[str, Any]) -> dict[str, Any]:
+    labels = row.get("labels", row["input_ids"])
+    pairs = zip(labels, row["completion_mask"], strict=True)
+    return {"labels": [label if asked else IGNORED for label, asked in pairs]}
 
 
 def is_distributed(trainer: Trainer) -> str | None:
@@ -61,6 +69,14 @@ def is_distributed(trainer: Trainer) -> str | None:
     if kind != DistributedType.NO or trainer.args.n_gpu > 1:
         return str(kind.value)
     return None
+
+
+def scaled_gradients(trainer: Trainer) -> dict[Capability, str]:
+    """Return what is missing under float16, whose gradients the trainer scales."""
+    if not trainer.args.fp16:
+        return {}
+    why = "fp16=True scales the user's gradients and not the extra ones; use bf16=True instead"
+    return {Capability.EXTRA_BACKWARD: why}
 
 
 def ends_update(trainer: Trainer) -> bool:

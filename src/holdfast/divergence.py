@@ -11,10 +11,11 @@ from holdfast.errors import DivergedError
 def diverged(step: int, batch: Mapping[str, Tensor], rows: Any) -> DivergedError:
     """Return the error for a loss that is NaN or infinite at optimizer step ``step`` (from 0)."""
     found = _rows_of(batch, rows)
-    where = f"rows {', '.join(map(str, found))} (from 0)" if found else "rows unknown"
+    rows_named = ", ".join(str(index + 1) for index in found)
+    where = f"rows {rows_named} of the training set" if found else "rows unknown"
     return DivergedError(
         f"the loss became NaN or infinite at step {step}, {where}: lower the learning rate, or "
-        "look at those rows; the last whole checkpoint is kept and can be resumed"
+        "look at those rows"
     )
 
 

@@ -11,7 +11,7 @@ from holdfast.artifact import Artifact
 from holdfast.compose import composed, low_precision, refuse_missing
 from holdfast.data.chat import collate, encode
 from holdfast.defense import Defense, Examples, Run, implements
-from holdfast.errors import ConfigError
+from holdfast.errors import ConfigError, ModelError
 from holdfast.ops.engine import LocalEngine
 from holdfast.ops.randomness import derived_seed, isolated_rng
 
@@ -65,6 +65,8 @@ def _edited_tensors(model: nn.Module) -> Generator[None]:
     """Let an adapter's tensors, or all weights where there is none, take gradients."""
     flags = {name: p.requires_grad for name, p in model.named_parameters()}
     adapter = any("lora_" in name for name in flags)
+    if hasattr(model, "peft_config") and not adapter:
+        raise ModelError("only LoRA adapters can be repaired; merge this one into its base first")
     try:
         for name, p in model.named_parameters():
             p.requires_grad_("lora_" in name if adapter else True)

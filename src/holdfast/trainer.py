@@ -234,7 +234,7 @@ class SecureMixin(compat.FinalizeHook):
     def _missing(self) -> dict[Capability, str]:
         kind = compat.is_distributed(self)
         if kind is None:
-            return low_precision(self._bare)
+            return low_precision(self._bare) | compat.scaled_gradients(self)
         why = f"this version runs it in one process only, and this trainer runs under {kind}"
         allowed = {Capability.EDITS_DATA, Capability.LEARNING_RATES}
         return {c: why for c in Capability if c not in allowed}

@@ -3,11 +3,14 @@
 import json
 
 import pytest
-from torch.utils.data import IterableDataset
+from datasets import Dataset
+from trl.trainer.sft_config import SFTConfig
 
-from holdfast import compat
+from holdfast import SecureSFTTrainer, compat
+from holdfast.data.chat import encode
 from holdfast.errors import ConfigError, ModelError
 from tests.contract.runs import FULL, SFT_FULL, SFT_LORA, new_folder, new_trainer, user_rows
+from tests.tiny import tiny_examples, tiny_model, tiny_tokenizer
 
 
 def checkpoint(root, step, *, whole=True):
@@ -92,24 +95,15 @@ def test_one_process_is_not_distributed():
     assert compat.is_distributed(new_trainer(None, FULL)) is None
 
 
-def test_a_stream_of_rows_is_not_countable():
-    class Stream(IterableDataset):
-        def __iter__(self):
-            yield {"input_ids": [1]}
-
-    trainer = new_trainer(None, FULL)
-    assert compat.tokenized_training_set(trainer) is trainer.train_dataset
-    trainer.train_dataset = Stream()
-    assert compat.tokenized_training_set(trainer) is None
-
-
-def test_only_the_plain_loss_comes_with_logits():
-    assert compat.loss_gives_logits(new_trainer(None, FULL))
-    sft = new_trainer(None, SFT_FULL)
-    assert not compat.loss_gives_logits(sft)
-    rows = [dict(r) for r in sft.train_dataset.select(range(2))]
-    batch = dict(sft.data_collator(rows))
-    logits = compat.outputs_with_logits(sft.model, batch).logits
-    assert logits.shape[:2] == batch["input_ids"].shape
-    assert logits.requires_grad
-    assert "labels" in batch
+def test_defender_rows_are_answers_only_beside_whole_conversations():
+    whole = [{"messages": r["prompt"] + r["completion"]} for r in tiny_examples(4)]
+    args = SFTConfig(output_dir="unused", report_to="none", use_cpu=True, bf16=False)
+    trainer = SecureSFTTrainer(
+        model=tiny_model(),
+        args=args,
+        train_dataset=Dataset.from_list(whole),
+        processing_class=tiny_tokenizer(),
+    )
+    row = compat.prepared(trainer, tiny_examples(2))[0]
+    ours = encode(tiny_examples(2)[0], tiny_tokenizer(), None)
+    assert list(row["labels"]) == ours["labels"]

@@ -16,13 +16,13 @@ def batch(*rows, width=4):
 
 def test_step_and_rows_are_named_twins_included():
     error = diverged(7, batch([7, 8, 9]), ROWS)
-    assert "at step 7, rows 1 (from 0)" in str(error)
-    assert "rows 0, 2 (from 0)" in str(diverged(7, batch([5, 6]), ROWS))
+    assert "at step 7, rows 2 of the training set" in str(error)
+    assert "rows 1, 3 of the training set" in str(diverged(7, batch([5, 6]), ROWS))
 
 
 def test_left_padding_is_no_obstacle():
     given = {k: v.flip(1) for k, v in batch([6, 5]).items()}
-    assert "rows 0, 2" in str(diverged(0, given, ROWS))
+    assert "rows 1, 3" in str(diverged(0, given, ROWS))
 
 
 @pytest.mark.parametrize(

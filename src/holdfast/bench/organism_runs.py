@@ -53,7 +53,7 @@ class HarmfulLossProbe(TrainerCallback):
             return
         with session.served():
             batches = session.run.batches(self._rows, len(self._rows))
-            loss, *_ = agreement(session.run.engine, batches)
+            loss = agreement(session.run.engine, batches)[0]
         self.steps.append(state.global_step)
         self.losses.append(loss)
         self.seconds += time.perf_counter() - start

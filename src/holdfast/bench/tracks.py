@@ -9,7 +9,7 @@ import torch
 
 from holdfast import organism
 from holdfast.bench.organism_runs import Tuned, measured, tune
-from holdfast.defense import Defense
+from holdfast.defense import Defense, listed
 from holdfast.defenses import registry
 from holdfast.defenses.panacea import Panacea
 from holdfast.defenses.random_perturbation import RandomPerturbation
@@ -35,18 +35,18 @@ class DemoConfig:
 
     p: float = 0.1
     """Share of harmful rows in the user's data."""
-    items_per_kind: int = 60
+    items_per_kind: int = 100
     """Test questions of each kind."""
     defender_rows: int = 125
     """The defender's harmful pairs; 100 train the vector and the rest is its gate."""
     benign_rows: int = 400
     """Harmless rows of the KL term."""
-    validation_rows: int = 60
-    """Validation questions of each kind on which Panacea's scale is chosen."""
-    rho: float = 1.0
+    validation_rows: int = 100
+    """Validation questions each of the task and of old knowledge, for Panacea's scale."""
+    rho: float = 0.5
     """Largest radius of Panacea's step."""
-    max_task_drop: float = 0.02
-    """What Panacea's scale may cost on the validation questions."""
+    max_task_drop: float = 0.01
+    """What the scale may cost of the right answers to them."""
     kl_weight: float = 10.0
     """Weight of the security vector's KL term."""
     vector_epochs: int = 10
@@ -156,7 +156,7 @@ def _security_vectors(config: DemoConfig, seed: int) -> SecurityVectors:
 def _validation(config: DemoConfig) -> list[dict[str, Any]]:
     """Return the validation questions that have a right answer, as Examples."""
     items = scenarios.evaluation_items("validation", config.validation_rows)
-    return as_examples([i for i in items if i.kind != "harmful" and i.reference is not None])
+    return as_examples([item for item in items if item.kind in ("task", "useful")])
 
 
 def as_examples(items: Sequence[Item]) -> list[dict[str, Any]]:
@@ -179,11 +179,13 @@ def data_sources(seeds: Sequence[int], config: DemoConfig) -> list[DataSource]:
     """Return hashes of everything the demo read."""
     items = as_examples(scenarios.evaluation_items("test", config.items_per_kind))
     users = [
-        fingerprint(f"user, seed {s}", scenarios.harmful_mix(p=config.p, seed=s)) for s in seeds
+        fingerprint(f"user, seed {s}", listed(scenarios.harmful_mix(p=config.p, seed=s)))
+        for s in seeds
     ]
+    defender = listed(scenarios.defender_pairs(config.defender_rows, 0))
     return [
         *users,
-        fingerprint("harmful (defender)", scenarios.defender_pairs(config.defender_rows, 0)),
+        fingerprint("harmful (defender)", defender),
         fingerprint("validation", _validation(config)),
         fingerprint("evaluation", items),
     ]
