@@ -17,7 +17,13 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoConfig, AutoModelForCausalLM, TrainerCallback, TrainingArguments
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    PrinterCallback,
+    TrainerCallback,
+    TrainingArguments,
+)
 
 from holdfast import Defense, Panacea, SecureTrainer, SecurityVectors
 from holdfast.data.chat import collate
@@ -99,6 +105,7 @@ def run(variant: str, steps: int, *, lora: bool) -> tuple[list[float], SecureTra
         callbacks=[clock],
         defenses=VARIANTS[variant](),
     )  # fmt: skip
+    trainer.remove_callback(PrinterCallback)  # Only the JSON belongs on stdout.
     trainer.train()
     pairs = zip(clock.times[1:], clock.times[2:], strict=False)
     return [end - start for start, end in pairs], trainer
