@@ -13,8 +13,8 @@ from trl.trainer.sft_config import SFTConfig
 from holdfast import organism
 from holdfast.artifact import Artifact
 from holdfast.defense import Defense, Examples
-from holdfast.defenses.panacea.frontier import agreement
 from holdfast.evaluation import Item, evaluate
+from holdfast.ops.agreement import agreement
 from holdfast.organism import scenarios
 from holdfast.report.diagnose import diagnose
 from holdfast.report.provenance import peak_memory_gib
@@ -75,33 +75,15 @@ def tune(
         steps: Optimizer steps; the budget's by default. The learning rate falls to 0 over them.
         output: Folder the trainer is told of; nothing is written to it.
     """
-    budget = scenarios.BUDGET
     model, tokenizer = organism.load()
     set_seed(seed)  # The adapter is drawn while the trainer is built.
     start = time.perf_counter()
     trainer = SecureSFTTrainer(
         model=model,
-        args=SFTConfig(
-            output_dir=output,
-            max_steps=steps or budget.steps,
-            per_device_train_batch_size=budget.batch,
-            learning_rate=budget.learning_rate,
-            seed=seed,
-            logging_steps=5,
-            save_strategy="no",
-            report_to="none",
-            use_cpu=True,
-            bf16=False,
-            disable_tqdm=True,
-        ),
+        args=_settings(seed, steps, output),
         train_dataset=rows.select_columns(["prompt", "completion"]),
         processing_class=tokenizer,
-        peft_config=LoraConfig(
-            r=budget.lora_rank,
-            lora_alpha=budget.lora_alpha,
-            target_modules=LORA_MODULES,
-            task_type="CAUSAL_LM",
-        ),
+        peft_config=_adapter(),
         defenses=defenses,
     )
     # Seeds are far apart from the defender's own draw, so the probe's rows are no defense's rows.
@@ -123,6 +105,33 @@ def tune(
     ]
     return Tuned(
         trainer.model, tokenizer, seconds, losses, trainer.trace.rows(), list(trainer.artifacts)
+    )
+
+
+def _settings(seed: int, steps: int | None, output: str) -> SFTConfig:
+    budget = scenarios.BUDGET
+    return SFTConfig(
+        output_dir=output,
+        max_steps=steps or budget.steps,
+        per_device_train_batch_size=budget.batch,
+        learning_rate=budget.learning_rate,
+        seed=seed,
+        logging_steps=5,
+        save_strategy="no",
+        report_to="none",
+        use_cpu=True,
+        bf16=False,
+        disable_tqdm=True,
+    )
+
+
+def _adapter() -> LoraConfig:
+    budget = scenarios.BUDGET
+    return LoraConfig(
+        r=budget.lora_rank,
+        lora_alpha=budget.lora_alpha,
+        target_modules=LORA_MODULES,
+        task_type="CAUSAL_LM",
     )
 
 

@@ -25,9 +25,10 @@ from holdfast.defense import (
     in_range,
     need_data,
 )  # fmt: skip
-from holdfast.defenses.panacea.frontier import Point, agreement, choose_scale, measure
+from holdfast.defenses.panacea.frontier import Point, choose_scale, measure
 from holdfast.defenses.panacea.patch import is_lora_only, safety_patch
 from holdfast.errors import ConfigError, RunError
+from holdfast.ops.agreement import agreement
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.gradients import Tensors, ascent_step, global_norm, scaled
 from holdfast.ops.peft_files import adapter_files

@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass
 
 import torch
 
-from holdfast.defenses.panacea.frontier import agreement
-from holdfast.defenses.security_vectors.train import answer_logits, kl_divergence
+from holdfast.defenses.security_vectors.train import kl_divergence
 from holdfast.errors import GateError
+from holdfast.ops.agreement import agreement, answer_logits
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.low_rank import LowRank
 

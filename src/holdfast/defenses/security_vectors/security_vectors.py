@@ -24,11 +24,11 @@ from holdfast.defense import (
     listed,
     need_data,
 )  # fmt: skip
-from holdfast.defenses.panacea.frontier import agreement
 from holdfast.defenses.security_vectors.attachment import Attachment, Mode, use_merged
 from holdfast.defenses.security_vectors.gate import measure_gate
 from holdfast.defenses.security_vectors.train import Settings, train_vector
 from holdfast.errors import ConfigError
+from holdfast.ops.agreement import agreement
 from holdfast.ops.engine import Batch
 from holdfast.ops.gradients import Tensors
 from holdfast.ops.low_rank import LowRank

@@ -14,11 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from holdfast.ops.agreement import answer_logits
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.gradients import Tensors
 from holdfast.ops.low_rank import LowRank
-
-IGNORED = -100
 
 
 @dataclass(frozen=True)
@@ -32,13 +31,6 @@ class Settings:
     bilevel_lr: float
     target_nll: float | None
     seed: int
-
-
-def answer_logits(engine: Engine, batch: Batch) -> Tensor:
-    """Return the logits that predict the answer tokens, shape (answer tokens, vocabulary)."""
-    logits = engine.forward({k: v for k, v in batch.items() if k != "labels"}).logits
-    asked = batch["labels"].to(logits.device)[:, 1:] != IGNORED
-    return logits[:, :-1][asked].float()
 
 
 def kl_divergence(reference: Tensor, other: Tensor) -> Tensor:

@@ -1,0 +1,40 @@
+"""How well a model agrees with answers it is shown: one forward pass, no generation."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from holdfast.ops.engine import Batch, Engine
+
+IGNORED = -100
+
+
+def answer_logits(engine: Engine, batch: Batch) -> Tensor:
+    """Return the logits that predict the answer tokens, shape (answer tokens, vocabulary)."""
+    logits = engine.forward({k: v for k, v in batch.items() if k != "labels"}).logits
+    asked = batch["labels"].to(logits.device)[:, 1:] != IGNORED
+    return logits[:, :-1][asked].float()
+
+
+@torch.no_grad()
+def agreement(engine: Engine, batches: Sequence[Batch]) -> tuple[float, float, float]:
+    """Return (loss in nats per token, share of exact answers, share of right tokens).
+
+    An answer is exact when each of its tokens is the first choice given those before it, which is
+    when greedy decoding writes just this answer.
+    """
+    loss = right = tokens = exact = answers = 0.0
+    for batch in batches:
+        logits = engine.forward({k: v for k, v in batch.items() if k != "labels"}).logits
+        labels = batch["labels"].to(logits.device)[:, 1:]
+        asked = labels != IGNORED
+        wanted, hit = labels[asked], ~asked
+        chosen = logits[:, :-1][asked].float()  # Answer tokens alone: prompts fill most of a batch.
+        hit[asked] = chosen.argmax(-1) == wanted
+        loss += float(torch.nn.functional.cross_entropy(chosen, wanted, reduction="sum"))
+        right += float(hit[asked].sum())
+        tokens += float(asked.sum())
+        exact += float(hit.all(dim=1).sum())
+        answers += len(labels)
+    return loss / max(tokens, 1), exact / max(answers, 1), right / max(tokens, 1)
