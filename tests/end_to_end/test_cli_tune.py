@@ -238,7 +238,7 @@ def test_nan_loss_stops_and_names_step_and_rows(folder, capfd):
     _, err = capfd.readouterr()
     assert err.startswith("error: the loss became NaN or infinite at step ")
     assert err.count("\n") == 1
-    assert "24 (from 0)" in err  # The poisoned row is the last of its batch.
+    assert "25 of the training set" in err  # The poisoned row is the last of its batch.
     assert not Path("out").exists()
     assert hidden(folder) == set()
 

@@ -10,9 +10,9 @@ from peft import PeftModel
 from holdfast import Panacea, apply_panacea
 from holdfast.data.chat import collate, encode_prompt
 from holdfast.defenses.panacea import Point, choose_scale, measure
-from holdfast.ops.agreement import agreement
 from holdfast.defenses.panacea.patch import patch_factors, safety_patch
 from holdfast.errors import ConflictError, ModelError, RunError
+from holdfast.ops.agreement import agreement
 from holdfast.ops.engine import LocalEngine
 from holdfast.ops.gradients import ascent_step, global_norm
 from holdfast.ops.modules import trainable
