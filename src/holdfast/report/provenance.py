@@ -83,8 +83,13 @@ def peak_memory_gib() -> float:
     """Return the most memory so far: of the GPU where there is one, else of the process."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / GIB
+    status = Path("/proc/self/status")
+    if status.is_file():
+        # getrusage would also count what the parent held when it started this process.
+        line = next(row for row in status.read_text().splitlines() if row.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024 / GIB
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Linux counts kibibytes, macOS bytes.
+    # macOS counts bytes, other systems kibibytes.
     return peak / GIB if sys.platform == "darwin" else peak * 1024 / GIB
 
 

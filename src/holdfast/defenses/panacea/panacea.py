@@ -28,7 +28,6 @@ from holdfast.defense import (
 from holdfast.defenses.panacea.frontier import Point, choose_scale, measure
 from holdfast.defenses.panacea.patch import is_lora_only, safety_patch
 from holdfast.errors import ConfigError, RunError
-from holdfast.ops.agreement import agreement
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.gradients import Tensors, ascent_step, global_norm, scaled
 from holdfast.ops.peft_files import adapter_files
@@ -168,14 +167,16 @@ class Panacea(Defense):
         norm = global_norm(eps)
         points = self._frontier(run, eps, harmful)
         scale = choose_scale(points, self.max_task_drop) if points else 1.0
-        loss_before = agreement(engine, harmful)[0]
+        # Without a frontier one batch tells that the loss rose; it need not cost a second pass.
+        seen = points or measure(engine, eps, (0.0, scale), harmful[:1])
+        losses = {point.scale: point.harmful_loss for point in seen}
         patch = self._patch(run, eps, scale)
         engine.edit(eps, scale)
         report = {
             "rho": norm,
             "scale": scale,
             "norm": norm * scale,
-            "harmful_loss": [loss_before, agreement(engine, harmful)[0]],
+            "harmful_loss": [losses[0.0], losses[scale]],
             "frontier": [p.row() for p in points],
             "safety_coefficient": spread,
         }
