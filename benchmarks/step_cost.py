@@ -119,14 +119,15 @@ def outside_steps(trainer: SecureTrainer) -> float:
 
 
 def measure(rounds: int, steps: int, *, lora: bool) -> dict[str, Any]:
-    """Return each variant's mean step (median of turns), its ratio to plain and its cost in a run of 200 steps."""
+    """Return each variant's mean step (median of turns) and its cost in a run of 200 steps."""
     seconds: dict[str, list[float]] = {name: [] for name in VARIANTS}
     once: dict[str, list[float]] = {name: [] for name in VARIANTS}
     trainable = 0
     for _ in range(rounds):
         for name in VARIANTS:
             times, trainer = run(name, steps, lora=lora)
-            seconds[name].append(statistics.fmean(times))  # With every=4, one step in four is long.
+            # The mean of a turn: with every=4, one step in four is long.
+            seconds[name].append(statistics.fmean(times))
             once[name].append(outside_steps(trainer))
             trainable = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
     plain = statistics.median(seconds["plain"])
