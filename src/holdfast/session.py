@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Generator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -171,18 +171,6 @@ class Session:
         if not name.endswith(_digest(state)):
             raise ConfigError(f"cannot resume: {self.private_folder / name} was changed")
         return state
-
-    def attachment(self) -> AbstractContextManager[None]:
-        """Return a context that guarantees nothing stays attached, whatever happens inside."""
-        return _closing(self)
-
-
-@contextmanager
-def _closing(session: Session) -> Generator[None]:
-    try:
-        yield
-    finally:
-        session.detach()
 
 
 def _digest(state: dict[str, Any]) -> str:

@@ -192,11 +192,13 @@ class SecureMixin(compat.FinalizeHook):
         self.session = session
         self.add_callback(callback)
         try:
-            with session.attachment():
-                yield
+            yield
         finally:
-            self.session, self.train_dataset = None, rows
-            self.remove_callback(callback)
+            try:
+                session.detach()
+            finally:
+                self.session, self.train_dataset = None, rows
+                self.remove_callback(callback)
 
     @property
     def _bare(self) -> nn.Module:
@@ -283,4 +285,5 @@ class _Lifecycle(TrainerCallback):
         session = self._trainer.session
         if session is not None and session.having("after_update"):
             session.after_update(Step(session.run, state.global_step, state.max_steps))
-        self._trainer.note_rates()  # A log is written after the scheduler has moved on.
+        if session is not None and session.having("learning_rate"):
+            self._trainer.note_rates()  # A log is written after the scheduler has moved on.

@@ -106,8 +106,9 @@ def test_an_attachment_that_fails_takes_the_outer_ones_off(session, log):
         raise ZeroDivisionError
 
     session.defenses[1].attached = broken
-    with pytest.raises(ZeroDivisionError), session.attachment():
+    with pytest.raises(ZeroDivisionError):
         session.attach()
+    session.detach()
     assert log == ["attached a", "end attached a"]
 
 
