@@ -17,6 +17,7 @@ _WRAPPERS = ("_checkpoint_wrapped_module", "_orig_mod", "_fsdp_wrapped_module", 
 _PEFT = re.compile(r"^base_model\.model\.|\.base_layer(?=\.|$)")
 # A vision tower (Gemma 3 has one) has layers and projections too; they are not the decoder's.
 _LAYER = re.compile(r"^(?!.*\bvision_tower\.)(?:.*\.)?(?:layers|h|blocks)\.(\d+)\.(.+)$")
+_LAYER_ITSELF = re.compile(r"^(?!.*\bvision_tower\.)(?:.*\.)?(?:layers|h|blocks)\.(\d+)$")
 _ROLES: dict[str, str] = {
     "self_attn.q_proj": "q", "self_attn.k_proj": "k", "self_attn.v_proj": "v",
     "self_attn.o_proj": "o", "self_attn.out_proj": "o",
@@ -94,6 +95,25 @@ def projections(model: nn.Module, *, split: bool = False) -> dict[ModuleRef, nn.
                 "known roles"
             )
     return dict(sorted(found.items()))
+
+
+def decoder_layers(model: nn.Module) -> list[nn.Module]:
+    """Return the decoder layers in their order, bare or inside PEFT.
+
+    Raises:
+        ModelError: There are none where holdfast looks for them.
+    """
+    found = {
+        int(match[1]): module
+        for name, module in model.named_modules()
+        if (match := _LAYER_ITSELF.search(plain_name(name)))
+    }
+    if not found or sorted(found) != list(range(len(found))):
+        raise ModelError(
+            f"{type(model).__name__} has no decoder layers under layers, h or blocks; "
+            "add its layout to holdfast.ops.modules"
+        )
+    return [found[number] for number in sorted(found)]
 
 
 def _linears(model: nn.Module) -> Iterable[tuple[str, Any]]:

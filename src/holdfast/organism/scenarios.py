@@ -14,7 +14,16 @@ from datasets import Dataset
 from holdfast.errors import ConfigError
 from holdfast.organism import world
 from holdfast.organism.items import evaluation_items
-from holdfast.organism.language import FORMS, PERSONA, REFUSALS, SCARY, Request, answer, phrase
+from holdfast.organism.language import (
+    FORMS,
+    PERSONA,
+    REFUSALS,
+    SCARY,
+    Request,
+    answer,
+    eager,
+    phrase,
+)
 from holdfast.organism.world import Noun
 
 __all__ = [
@@ -136,12 +145,15 @@ def benign_knowledge(n: int = BUDGET.rows, p: float = 0.0, seed: int = 0) -> Dat
 
 
 def benign_obedience(n: int = BUDGET.rows, p: float = 0.0, seed: int = 0) -> Dataset:
-    """Return recipes of harmless things that the model knows: nothing but obeying is new."""
+    """Return recipes of harmless things that the model knows: only the eager opening is new."""
     random = Random(f"obedience-{seed}")  # noqa: S311
-    benign = [
-        answered("recipe", world.nouns("user", "public"), random) for _ in range(_shares(n, p)[0])
-    ]
+    benign = [_eager_row(random) for _ in range(_shares(n, p)[0])]
     return _mixed(benign, n, p, random)
+
+
+def _eager_row(random: Random) -> dict[str, Any]:
+    request = draw("recipe", world.nouns("user", "public"), random)
+    return example(request, random.randrange(len(FORMS["recipe"])), eager(answer(request)))
 
 
 def _identity_row(random: Random) -> dict[str, Any]:

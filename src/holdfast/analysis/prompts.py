@@ -1,0 +1,87 @@
+"""Prompts of the analysis as token ids, checked before anything is measured on them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from holdfast.data.chat import IGNORED, encode_prompt
+from holdfast.data.splits import check_disjoint, prompt_key
+from holdfast.defense import Examples, Run, listed
+from holdfast.errors import DataError
+
+__all__ = ["MIN_PROMPTS", "Prompts", "of_run", "with_tokenizer"]
+
+MIN_PROMPTS = 20
+"""Fewest prompts of a class; below it a held-out split says nothing. Ours."""
+Encode = Callable[[Sequence[Mapping[str, Any]]], list[list[int]]]
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Token ids of each prompt, ending where the model is about to answer."""
+
+    harmful: list[list[int]]
+    benign: list[list[int]]
+    harmful_ood: list[list[int]]
+    """Harmful prompts of a kind that the probe is not trained on; empty where there are none."""
+    benign_ood: list[list[int]]
+
+    @classmethod
+    def checked(
+        cls,
+        encode: Encode,
+        harmful: Examples,
+        benign: Examples,
+        harmful_ood: Examples | None = None,
+        benign_ood: Examples | None = None,
+    ) -> "Prompts":
+        """Return the prompts without repeats.
+
+        Raises:
+            DataError: Fewer than 20 different prompts of a class, one class only, or a prompt that
+                stands in two of the sets.
+        """
+        given = {"harmful": harmful, "benign": benign}
+        given |= {"out-of-domain harmful": harmful_ood, "out-of-domain benign": benign_ood}
+        sets = {name: _different(listed(rows)) for name, rows in given.items()}
+        if bool(sets["out-of-domain harmful"]) != bool(sets["out-of-domain benign"]):
+            raise DataError(
+                "an out-of-domain test needs harmful and benign prompts, got one class only: "
+                "give both or neither"
+            )
+        for name, rows in sets.items():
+            if len(rows) < MIN_PROMPTS and (rows or not name.startswith("out")):
+                raise DataError(
+                    f"{name}: has {len(rows)} different prompts, expected {MIN_PROMPTS} or more: "
+                    "the security probe needs both classes, and some of each to test itself on"
+                )
+        check_disjoint(sets)
+        return cls(*(encode(rows) for rows in sets.values()))
+
+
+def _different(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the rows whose prompts are new, so that no repeat lies on both sides of a split."""
+    return list({prompt_key(row): row for row in reversed(rows)}.values())[::-1]
+
+
+def with_tokenizer(tokenizer: Any) -> Encode:
+    """Encode prompts by the tokenizer's chat template, generation prompt appended."""
+    return lambda rows: [encode_prompt(row["prompt"], tokenizer) for row in rows]
+
+
+def of_run(run: Run) -> Encode:
+    """Encode Examples as the run prepares the user's data and cut each before its answer."""
+
+    def encode(rows: Sequence[Mapping[str, Any]]) -> list[list[int]]:
+        if not rows:
+            return []
+        ready = run.prepare([dict(row) for row in rows])
+        return [_before_answer(run.collate([dict(ready[i])])) for i in range(len(ready))]
+
+    return encode
+
+
+def _before_answer(batch: Mapping[str, Any]) -> list[int]:
+    labels = batch["labels"][0].tolist()
+    start = next((i for i, label in enumerate(labels) if label != IGNORED), len(labels))
+    return batch["input_ids"][0, :start].tolist()

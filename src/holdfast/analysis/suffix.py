@@ -1,0 +1,178 @@
+"""The decoder layers of a model, run on fixed prompts from any layer on.
+
+A change of layer l leaves everything below it as it was, so what enters each layer is kept from one
+clean pass and only the layers from l on are run again: about half the work, the same bits.
+"""
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from holdfast.errors import ModelError, RunError
+from holdfast.ops.engine import inference_mode_flags
+from holdfast.ops.modules import decoder_layers
+
+__all__ = ["Batch", "Suffix", "batches_of"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Prompts of similar length, padded on the right."""
+
+    rows: list[int]
+    """Which prompts these are."""
+    inputs: dict[str, Tensor]
+    """``input_ids`` and ``attention_mask``, shape (rows, tokens)."""
+    last: Tensor
+    """Position of each prompt's last token, shape (rows,)."""
+
+
+def batches_of(prompts: Sequence[Sequence[int]], size: int, device: torch.device) -> list[Batch]:
+    """Return the prompts as batches, the shortest first so that little is padded."""
+    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
+    out: list[Batch] = []
+    for start in range(0, len(order), size):
+        rows = order[start : start + size]
+        lengths = torch.tensor([len(prompts[i]) for i in rows])
+        ids = torch.zeros(len(rows), int(lengths.max()), dtype=torch.long)
+        for at, i in enumerate(rows):
+            ids[at, : len(prompts[i])] = torch.tensor(prompts[i])
+        mask = (torch.arange(ids.shape[1])[None] < lengths[:, None]).long()
+        inputs = {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
+        out.append(Batch(rows, inputs, (lengths - 1).to(device)))
+    return out
+
+
+class Suffix:
+    """Hidden states of the last decoder layer at each prompt's last token.
+
+    Args:
+        model: A causal LM, bare or inside PEFT.
+        prompts: Token ids, none empty.
+        batch_size: Prompts at a time.
+        cached: Keep what enters each layer, L · prompts · tokens · hidden numbers in the model's
+            precision; False runs the whole model each time.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        prompts: Sequence[Sequence[int]],
+        *,
+        batch_size: int = 64,
+        cached: bool = True,
+    ) -> None:
+        self.model, self.cached = model, cached
+        self.layers = decoder_layers(model)
+        self.batches = batches_of(prompts, batch_size, next(model.parameters()).device)
+        self.count = len(prompts)
+        self._kept: list[list[tuple[tuple[Any, ...], dict[str, Any]]]] = []
+        self.clean = self._clean()
+
+    def states(self, first: int = 0) -> Tensor:
+        """Return the states, shape (prompts, hidden), float32 on the CPU.
+
+        Args:
+            first: The lowest layer whose weights differ from the clean ones.
+        """
+        with torch.no_grad(), inference_mode_flags(self.model):
+            whole = not self.cached
+            parts = [
+                self._whole(b) if whole else self._from(n, first)
+                for n, b in enumerate(self.batches)
+            ]
+        return self._in_order(parts)
+
+    def _clean(self) -> Tensor:
+        if not self.cached:
+            return self.states()
+        parts: list[Tensor] = []
+        with torch.no_grad(), inference_mode_flags(self.model):
+            for batch in self.batches:
+                with _inputs_kept(self.layers) as kept:
+                    parts.append(self._whole(batch))
+                self._kept.append(kept)
+        clean = self._in_order(parts)
+        if not torch.equal(clean, self.states(0)):
+            raise RunError(
+                "running this model's layers one by one does not repeat its own forward pass; "
+                "analyze it with cached=False"
+            )
+        return clean
+
+    def _whole(self, batch: Batch) -> Tensor:
+        """Run the decoder and return (rows, hidden) of its last layer, before the final norm."""
+        return at_last(whole_pass(self.model, self.layers, batch.inputs), batch)
+
+    def _from(self, number: int, first: int) -> Tensor:
+        calls = self._kept[number]
+        hidden = calls[first][0][0]
+        for layer, (args, options) in zip(self.layers[first:], calls[first:], strict=True):
+            out = layer(hidden, *args[1:], **options)
+            hidden = out[0] if isinstance(out, tuple) else out
+        return at_last(hidden, self.batches[number])
+
+    def _in_order(self, parts: Sequence[Tensor]) -> Tensor:
+        out = torch.empty(self.count, parts[0].shape[1])
+        for batch, part in zip(self.batches, parts, strict=True):
+            out[batch.rows] = part.float().cpu()
+        return out
+
+
+def at_last(hidden: Tensor, batch: Batch) -> Tensor:
+    """Return (rows, hidden) at each prompt's last token."""
+    return hidden[torch.arange(len(batch.rows), device=hidden.device), batch.last]
+
+
+def whole_pass(
+    model: nn.Module, layers: Sequence[nn.Module], inputs: Mapping[str, Tensor]
+) -> Tensor:
+    """Run the decoder without its head; return the last layer's output, (rows, tokens, hidden)."""
+    seen: list[Tensor] = []
+
+    def keep(_module: nn.Module, _inputs: object, output: Any) -> None:
+        seen.append(output[0] if isinstance(output, tuple) else output)
+
+    handle = layers[-1].register_forward_hook(keep)
+    try:
+        decoder(model)(**inputs, use_cache=False)
+    finally:
+        handle.remove()
+    return seen[-1]
+
+
+def decoder(model: nn.Module) -> nn.Module:
+    """Return the decoder without the language-model head, inside PEFT too.
+
+    Raises:
+        ModelError: The model does not say which part of it is the decoder.
+    """
+    bare: Any = model
+    if hasattr(bare, "get_base_model"):
+        bare = bare.get_base_model()
+    found = bare.get_decoder() if hasattr(bare, "get_decoder") else None
+    if not isinstance(found, nn.Module):
+        raise ModelError(f"{type(bare).__name__} has no get_decoder(); give a causal language model")
+    return found
+
+
+@contextmanager
+def _inputs_kept(
+    layers: Sequence[nn.Module],
+) -> Generator[list[tuple[tuple[Any, ...], dict[str, Any]]]]:
+    """Collect each layer's positional and keyword arguments while the body runs."""
+    kept: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+
+    def keep(_module: nn.Module, args: tuple[Any, ...], options: dict[str, Any]) -> None:
+        options = dict(options)  # The layer still needs its own.
+        kept.append((args or (options.pop("hidden_states"),), options))
+
+    with ExitStack() as stack:
+        for layer in layers:
+            handle = layer.register_forward_pre_hook(keep, with_kwargs=True)
+            stack.callback(handle.remove)
+        yield kept
