@@ -98,7 +98,10 @@ class Probe:
         target.mkdir(parents=True, exist_ok=True)
         tensors = {"weight": self.weight, "mean": self.mean, "scale": self.scale}
         save_file(tensors, target / "probe.safetensors")
-        document = {"bias": self.bias, "quality": {k: q.model_dump() for k, q in self.quality.items()}}
+        document = {
+            "bias": self.bias,
+            "quality": {k: q.model_dump() for k, q in self.quality.items()},
+        }
         path = target / "probe.json"
         path.write_text(json.dumps(document, indent=1) + "\n")
         return path
@@ -160,15 +163,13 @@ def fit_probe(
 
 def _check_states(states: Mapping[str, Tensor]) -> None:
     for name, rows in states.items():
-        if len(rows) < 4:  # noqa: PLR2004  # Two to train on and two to test on, at the least.
+        if len(rows) < 4:  # Two to train on and two to test on, at the least.
             raise DataError(f"{name}: {len(rows)} prompts; a probe needs prompts of both classes")
         if not bool(torch.isfinite(rows).all()):
             raise DataError(f"{name}: the model's hidden states are not finite")
 
 
-def _split(
-    states: Tensor, size: int, settings: ProbeSettings, name: str
-) -> tuple[Tensor, Tensor]:
+def _split(states: Tensor, size: int, settings: ProbeSettings, name: str) -> tuple[Tensor, Tensor]:
     """Return (training, held-out) states of one class, ``size`` of them in all."""
     seed = derived_seed(settings.seed, "probe", name)
     order = np.random.default_rng(seed).permutation(len(states))[:size]

@@ -156,7 +156,9 @@ def decoder(model: nn.Module) -> nn.Module:
         bare = bare.get_base_model()
     found = bare.get_decoder() if hasattr(bare, "get_decoder") else None
     if not isinstance(found, nn.Module):
-        raise ModelError(f"{type(bare).__name__} has no get_decoder(); give a causal language model")
+        raise ModelError(
+            f"{type(bare).__name__} has no get_decoder(); give a causal language model"
+        )
     return found
 
 

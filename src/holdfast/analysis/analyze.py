@@ -1,0 +1,265 @@
+"""One analysis from prompts to Mods_Rob: probe, robustness map, search."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from statistics import fmean
+from typing import Any, cast
+
+from torch import Tensor, nn
+
+from holdfast.analysis.first_order import first_order
+from holdfast.analysis.perturbation import Change, Probed, delta, noise, perturbable
+from holdfast.analysis.probe import Probe, ProbeSettings, fit_probe
+from holdfast.analysis.prompts import Prompts, of_run
+from holdfast.analysis.robust_modules import Method, RobustModules, Score
+from holdfast.analysis.robustness import (
+    ModuleScore,
+    Progress,
+    Robustness,
+    calibrated_rho,
+    exact,
+)
+from holdfast.analysis.search import at, search
+from holdfast.analysis.suffix import Suffix
+from holdfast.defense import Examples, Run
+from holdfast.errors import ConfigError
+from holdfast.ops.modules import ModuleRef, projections
+from holdfast.ops.randomness import derived_seed
+
+__all__ = ["Analysis", "AnalysisSettings", "analyze", "find_robust_modules", "probed_model"]
+
+
+@dataclass(frozen=True)
+class AnalysisSettings:
+    """What the analysis does; the paper leaves all of it open, so all of it is ours."""
+
+    method: Method = "gradient"
+    """gradient: one backward pass; noise: module by module, exact; delta: changes of a tuning."""
+    score: Score = "logit"
+    """What counts as damage: drift of the features, change of the logit, or lost accuracy."""
+    rho: float | None = None
+    """Norm of the noise relative to a module's weight; calibrated where it is not given."""
+    tau: float = 0.3
+    """Mods_Rob may do this share of the damage of all modules together, in [0, 1]."""
+    seeds: int = 3
+    """Draws of the noise that figures are averaged over."""
+    seed: int = 0
+    """Seed of the noise and of the probe's split."""
+    held_out: float = 0.25
+    """Share of the prompts that tests the probe."""
+    batch_size: int = 64
+    """Prompts at a time."""
+    cached: bool = True
+    """Keep what enters each layer, so that only the layers above a change run again."""
+
+    def validate(self) -> None:
+        """Raise ``ConfigError`` where a value is out of range."""
+        choices = {
+            "method": ("gradient", "noise", "delta"),
+            "score": ("drift", "logit", "accuracy"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                given = getattr(self, name)
+                raise ConfigError(f"{name}={given!r} must be one of {', '.join(allowed)}")
+        if self.method == "gradient" and self.score != "logit":
+            raise ConfigError(
+                f"method=gradient estimates the change of the logit, not {self.score}; use "
+                "score=logit, or method=noise"
+            )
+        if self.rho is not None and not 0 < self.rho < float("inf"):
+            raise ConfigError(f"rho={self.rho!r} must be a positive number, or left out")
+        if not 0 <= self.tau <= 1:
+            raise ConfigError(f"tau={self.tau!r} must lie in [0, 1]")
+        if self.seeds < 1 or self.batch_size < 1:
+            raise ConfigError("seeds and batch_size must be 1 or more")
+        if not 0 < self.held_out < 1:
+            raise ConfigError(f"held_out={self.held_out!r} must lie between 0 and 1")
+
+    @property
+    def draws(self) -> list[int]:
+        """The seeds of the noise; ΔW of a tuning is one draw."""
+        count = 1 if self.method == "delta" else self.seeds
+        return [derived_seed(self.seed, "draw", n) for n in range(count)]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What an analysis found."""
+
+    probe: Probe
+    robustness: Robustness
+    robust: RobustModules
+    probed: Probed = field(repr=False)
+
+
+def analyze(
+    model: nn.Module,
+    prompts: Prompts,
+    settings: AnalysisSettings | None = None,
+    *,
+    changes: Mapping[str, Tensor] | None = None,
+    identity: Mapping[str, str] | None = None,
+    partial: Path | None = None,
+    progress: Progress = lambda *_: None,
+) -> Analysis:
+    """Train the probe, score every module and search for Mods_Rob; the model stays bit-identical.
+
+    Args:
+        model: A causal LM, bare or with a LoRA adapter.
+        prompts: Harmful and benign prompts as token ids.
+        settings: How; the defaults where not given.
+        changes: For ``method="delta"``: module's plain name → ΔW, shape (out, in).
+        identity: ``model`` and ``probe_sha256`` of the files that are written.
+        partial: File that lets a killed exact analysis go on; see ``robustness.exact``.
+        progress: Called with (stage, done, in all).
+
+    Raises:
+        ConfigError: A setting is out of range, or ΔW is missing.
+        DataError: The prompts cannot train a probe.
+        ModelError: A projection is fused, unknown or quantized.
+    """
+    chosen, start = settings or AnalysisSettings(), time.perf_counter()
+    chosen.validate()
+    progress("probe", 0, 1)
+    probed = probed_model(model, prompts, chosen)
+    rho = 0.0 if chosen.method == "delta" else chosen.rho or calibrated_rho(probed, chosen.draws[0])
+    change = _change(probed, chosen, rho, changes)
+    known = {**(identity or {}), "rho": rho, **{k: getattr(chosen, k) for k in _DECIDES}}
+    scores = _scores(probed, chosen, rho, change, partial, known, progress)
+    table = {ref: score.mean(chosen.score) for ref, score in scores.items()}
+    common = _common(model, probed, chosen, rho, identity)
+    robustness = Robustness(
+        **common,
+        probe=probed.probe.quality,
+        modules=list(scores.values()),
+        seconds=time.perf_counter() - start,
+    )
+    robust = _search(probed, chosen, change, table, common, progress)
+    return Analysis(probed.probe, robustness, robust, probed)
+
+
+_DECIDES = ("method", "score", "seeds", "seed", "held_out")
+
+
+def probed_model(model: nn.Module, prompts: Prompts, settings: AnalysisSettings) -> Probed:
+    """Return the model with a probe trained on its own hidden states."""
+    modules = perturbable(projections(model, split=True))
+    every = [*prompts.harmful, *prompts.benign]
+    suffix = Suffix(model, every, batch_size=settings.batch_size, cached=settings.cached)
+    count, ood = len(prompts.harmful), None
+    if prompts.harmful_ood:
+        others = [*prompts.harmful_ood, *prompts.benign_ood]
+        states = Suffix(model, others, batch_size=settings.batch_size, cached=False).clean
+        ood = states[: len(prompts.harmful_ood)], states[len(prompts.harmful_ood) :]
+    how = ProbeSettings(held_out=settings.held_out, seed=settings.seed)
+    probe = fit_probe(suffix.clean[:count], suffix.clean[count:], how, ood)
+    return Probed(suffix, probe, count, modules)
+
+
+def _change(
+    probed: Probed, settings: AnalysisSettings, rho: float, changes: Mapping[str, Tensor] | None
+) -> Change:
+    if settings.method != "delta":
+        return noise(probed.modules, rho)
+    missing = [r.name for r in probed.modules if r.name not in (changes or {})]
+    if missing:
+        raise ConfigError(
+            f"method=delta needs the change of every module by a fine-tuning run, and has none of "
+            f"{missing[0]!r}; give the fine-tuned model (--against on the command line)"
+        )
+    return delta(changes or {})
+
+
+def _scores(
+    probed: Probed,
+    settings: AnalysisSettings,
+    rho: float,
+    change: Change,
+    partial: Path | None,
+    key: Mapping[str, Any],
+    progress: Progress,
+) -> dict[ModuleRef, ModuleScore]:
+    if settings.method == "gradient":
+        found = first_order(probed, rho)
+        return {
+            r: ModuleScore(module=at(r), name=r.name, estimate=value) for r, value in found.items()
+        }
+    damage = exact(
+        probed, change, settings.draws, partial=partial, key=dict(key), progress=progress
+    )
+    return {r: ModuleScore(module=at(r), name=r.name, damage=d) for r, d in damage.items()}
+
+
+def _common(
+    model: nn.Module,
+    probed: Probed,
+    settings: AnalysisSettings,
+    rho: float,
+    identity: Mapping[str, str] | None,
+) -> dict[str, Any]:
+    """Return what both files say of the analysis."""
+    refs = sorted(probed.modules)
+    return {
+        "architecture": str(cast("Any", model).config.model_type),
+        "layers": 1 + max(r.layer for r in refs),
+        "roles": list(dict.fromkeys(r.role for r in refs)),
+        "method": settings.method,
+        "score": settings.score,
+        "rho": rho,
+        "seeds": settings.draws,
+        "warnings": probed.probe.warnings,
+        "holdfast": version("holdfast"),
+        **(identity or {}),
+    }
+
+
+def _search(
+    probed: Probed,
+    settings: AnalysisSettings,
+    change: Change,
+    table: Mapping[ModuleRef, float],
+    common: Mapping[str, Any],
+    progress: Progress,
+) -> RobustModules:
+    """Search with exact joint perturbations, whichever method scored the modules."""
+    trials = 0
+
+    def joint(refs: Any) -> float:
+        nonlocal trials
+        progress("search", trials, len(probed.modules))
+        trials += 1
+        found = [probed.damage(change, refs, seed) for seed in settings.draws]
+        return fmean(getattr(d, settings.score) for d in found)
+
+    whole = joint(list(probed.modules))
+    chosen, trace = search(table, joint, settings.tau * whole)
+    progress("search", len(probed.modules), len(probed.modules))
+    return RobustModules(
+        **common, modules=[at(r) for r in chosen], tau=settings.tau, whole=whole, trace=trace
+    )
+
+
+def find_robust_modules(
+    run: Run, harmful: Examples, benign: Examples, settings: AnalysisSettings | None = None
+) -> RobustModules:
+    """Return Mods_Rob of the run's model before it is tuned, and say what was found."""
+    prompts = Prompts.checked(of_run(run), harmful, benign)
+    found = analyze(run.model, prompts, settings).robust
+    for line in told(found):
+        run.say(line)
+    return found
+
+
+def told(found: RobustModules) -> Sequence[str]:
+    """Return what the analysis found, one line each."""
+    total = found.layers * len(found.roles)
+    names = ", ".join(map(str, found.modules)) or "none"
+    return [
+        f"robust modules: {len(found.modules)} of {total} ({names}); method {found.method}, "
+        f"rho {found.rho:g}, tau {found.tau:g}",
+        *(f"warning: {warning}" for warning in found.warnings),
+    ]

@@ -1,0 +1,36 @@
+"""Files that appear whole or not at all."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from holdfast.errors import RunError
+
+__all__ = ["write_whole"]
+
+
+def write_whole(target: Path, text: str) -> None:
+    """Write ``text`` beside ``target`` and put it in place in one step.
+
+    Raises:
+        RunError: The folder cannot be written or the disk is full; an earlier file stays whole.
+    """
+    temporary: Path | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        temporary = Path(name)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes files private; a result is as readable as any other file of the user.
+        temporary.chmod(0o644)
+        temporary.replace(target)
+    except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise RunError(
+            f"{target} cannot be written: {error.strerror or error}; free space or choose another "
+            "folder"
+        ) from error
