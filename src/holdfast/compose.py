@@ -37,9 +37,11 @@ def refuse_missing(defenses: Sequence[Defense], missing: dict[Capability, str]) 
         missing: Capability → why it is missing here and what to do.
     """
     for defense in defenses:
-        for capability in defense.card.needs & missing.keys():
+        for capability in sorted(defense.needs() & missing.keys()):
+            way_out = defense.instead(capability)
             raise ConflictError(
                 f"{defense.card.name} needs {capability.value}: {missing[capability]}"
+                + (f"; {way_out}" if way_out else "")
             )
 
 

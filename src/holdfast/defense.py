@@ -52,6 +52,7 @@ class Capability(StrEnum):
     EDITS_WEIGHTS = "edits of the weights"
     EDITS_DATA = "edits of the user's data"
     LEARNING_RATES = "learning rates per module"
+    FREEZES = "weights frozen for some steps"
 
 
 class Stage(StrEnum):
@@ -74,12 +75,15 @@ class Card:
     paper: str
     """Title and arXiv number, or ``baseline`` / ``control``."""
     strength: str
-    """The field whose value 0 makes the defense do nothing at all."""
+    """The field whose value ``off`` makes the defense do nothing at all."""
     cost: str
     """Extra cost in words and multiples of a plain step."""
+    off: float = 0.0
+    """Value of the strength field at which the defense does nothing."""
     data: tuple[str, ...] = ()
     """Fields that take data sets, not numbers."""
     needs: frozenset[Capability] = frozenset()
+    """What it needs at every setting; see ``Defense.needs``."""
     conflicts: Mapping[str, str] | None = None
     """Name of another defense → why the two exclude each other."""
 
@@ -171,6 +175,15 @@ class Defense:
     def conflict(self, other: "Defense") -> str | None:
         """Return why this defense excludes ``other``, or None."""
         return (self.card.conflicts or {}).get(other.card.name)
+
+    def needs(self) -> frozenset[Capability]:
+        """Return what these hyperparameters need of the engine; the card's needs at least."""
+        return self.card.needs
+
+    def instead(self, missing: Capability) -> str:
+        """Return a setting that does without what is ``missing``, or ``""`` where none does."""
+        del missing
+        return ""
 
     def idle(self) -> frozenset[str]:
         """Return hooks that the class overrides and these hyperparameters leave unused."""

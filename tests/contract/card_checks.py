@@ -65,12 +65,12 @@ def check_fields(cls: type[Defense]) -> None:
 
 
 def check_constructor(cls: type[Defense]) -> None:
-    """``__init__`` has no logic; ``validate`` refuses what is missing, except at strength 0."""
+    """``__init__`` has no logic; ``validate`` refuses what is missing, except when off."""
     assert not hasattr(cls, "__post_init__"), "a constructor has no logic; use validate()"
     for f in _fields(cls):
         if f.name in cls.card.data:
             assert f.default is None, f"data {f.name} must default to None"
-    cls(**{cls.card.strength: 0.0}).validate()
+    cls(**{cls.card.strength: cls.card.off}).validate()
     _refused(cls, {cls.card.strength: -1.0})
     if cls.card.data:
         _refused(cls, {})

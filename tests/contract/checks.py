@@ -59,10 +59,10 @@ def check_no_defense_is_plain(setting: Setting, cls: type | None = None) -> None
 
 
 def check_strength_zero(make: Make, setting: Setting) -> None:
-    """Strength 0: bit for bit no defense, with its data given and without."""
+    """Strength off: bit for bit no defense, with its data given and without."""
     off = strength_zero(make)
     _same_run(trained([off], setting), plain(setting))
-    bare = type(off)(**{off.card.strength: 0.0})
+    bare = type(off)(**{off.card.strength: off.card.off})
     _same_run(trained([bare], setting), plain(setting))
 
 

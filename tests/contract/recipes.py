@@ -72,5 +72,6 @@ def recipes() -> list[Recipe]:
 
 
 def strength_zero(make: Make) -> Defense:
-    """Return the defense with its strength at 0."""
-    return make(**{make().card.strength: 0.0})
+    """Return the defense at the strength at which it does nothing."""
+    card = make().card
+    return make(**{card.strength: card.off})
