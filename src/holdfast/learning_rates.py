@@ -1,6 +1,7 @@
 """The ``learning_rate`` hook: optimizer groups per schedule, one scheduler that keeps its shape."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
 
 import torch
 from torch import nn
@@ -20,20 +21,22 @@ def split_groups(
     """Split each parameter group by what ``schedule`` says of its modules, in place.
 
     A group's own options (weight decay among them) stay; groups that need no split stay whole, so
-    that a schedule of ones leaves the optimizer as it was.
+    that a schedule of ones leaves the optimizer as it was. Of the parts of a group the one with the
+    highest rates comes first: a trainer logs the first group's rate as *the* learning rate.
 
     Returns:
         The multipliers of each group of the optimizer, in its order.
     """
-    names = {p: canonical(n) for n, p in model.named_parameters()}
+    refs = {p: ref_of(canonical(n)) for n, p in model.named_parameters()}
+    trained = layers_by_role(refs[p] for g in optimizer.param_groups for p in g["params"])
     groups: list[dict[str, object]] = []
     multipliers: list[Multipliers] = []
     for group in optimizer.param_groups:
         parts: dict[Multipliers, list[nn.Parameter]] = {}
         for p in group["params"]:
-            parts.setdefault(schedule(ref_of(names[p])), []).append(p)
-        for key, params in parts.items():
-            roles = sorted({ref_of(names[p]).role for p in params})
+            parts.setdefault(schedule(refs[p]), []).append(p)
+        for key, params in sorted(parts.items(), key=lambda part: -sum(part[0])):
+            roles = named(layers_by_role(refs[p] for p in params), trained)
             groups.append({**group, "params": params, "roles": "+".join(roles)})
             multipliers.append(key)
         if not parts:
@@ -41,6 +44,31 @@ def split_groups(
             multipliers.append(())
     optimizer.param_groups[:] = groups
     return multipliers
+
+
+def layers_by_role(refs: Iterable[ModuleRef]) -> dict[str, set[int]]:
+    """Return the layers in which each role occurs."""
+    found: dict[str, set[int]] = {}
+    for ref in refs:
+        found.setdefault(ref.role, set()).add(ref.layer)
+    return found
+
+
+def named(chosen: Mapping[str, set[int]], every: Mapping[str, set[int]]) -> list[str]:
+    """Return the roles in order, with their layers where those are not all: ``k``, ``q[0,2-3]``."""
+    return [
+        role
+        if role == "other" or chosen[role] == every[role]
+        else f"{role}[{_runs(sorted(chosen[role]))}]"
+        for role in sorted(chosen)
+    ]
+
+
+def _runs(layers: Sequence[int]) -> str:
+    """Write ascending numbers with runs of neighbors joined: ``0,2-3``."""
+    runs = groupby(enumerate(layers), key=lambda pair: pair[1] - pair[0])
+    ends = [[number for _, number in run] for _, run in runs]
+    return ",".join(f"{r[0]}-{r[-1]}" if len(r) > 1 else str(r[0]) for r in ends)
 
 
 def scheduler_with(base: LRScheduler, multipliers: Sequence[Multipliers]) -> LRScheduler:
@@ -63,7 +91,7 @@ def scheduler_with(base: LRScheduler, multipliers: Sequence[Multipliers]) -> LRS
 
 
 def rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
-    """Return the current learning rate of every group, keyed by its number and roles."""
+    """Return the current learning rate of every group, keyed by its number and modules."""
     return {
         f"learning_rate/{i}:{group.get('roles', 'all')}": float(group["lr"])
         for i, group in enumerate(optimizer.param_groups)

@@ -5,7 +5,7 @@ import torch
 from torch.optim.lr_scheduler import LambdaLR, StepLR
 
 from holdfast.errors import ConfigError
-from holdfast.learning_rates import rates, scheduler_with, split_groups
+from holdfast.learning_rates import named, rates, scheduler_with, split_groups
 from tests.tiny import tiny_model
 
 
@@ -82,3 +82,23 @@ def test_every_group_is_named_by_number_and_roles(model, optimizer):
     keys = list(rates(optimizer))
     assert keys[found.index((0.5, 0.25))].endswith(":q")
     assert len(keys) == 3
+
+
+def test_names_say_which_layers_where_a_role_is_split(model, optimizer):
+    def schedule(ref):
+        return (1.0,) if (ref.layer, ref.role) in {(0, "q"), (1, "q"), (1, "v")} else (0.1,)
+
+    found = split_groups(optimizer, model, schedule)
+    assert found == [(1.0,), (0.1,), (0.1,)]  # The highest rate first, in each group.
+    assert [g["roles"] for g in optimizer.param_groups] == [
+        "q+v[1]",
+        "down+gate+k+o+other+up+v[0]",
+        "other",
+    ]
+
+
+def test_runs_of_layers_are_joined():
+    every = {"q": set(range(8)), "other": {-1, 0}}
+    assert named({"q": {0, 2, 3, 4, 7}}, every) == ["q[0,2-4,7]"]
+    assert named({"q": set(range(8)), "other": {-1}}, every) == ["other", "q"]
+    assert named({"q": {5}}, every) == ["q[5]"]
