@@ -8,16 +8,20 @@ if TYPE_CHECKING:
     from holdfast.artifact import Artifact
     from holdfast.defense import Backward, Capability, Card, Defense, Run, Stage, Step
     from holdfast.defenses import find, registry
+    from holdfast.defenses.ml_lr import MLLR
     from holdfast.defenses.panacea import Panacea, apply_panacea
     from holdfast.defenses.random_perturbation import RandomPerturbation
     from holdfast.defenses.safe_mixing import SafeMixing
     from holdfast.defenses.security_vectors import SecurityVectors
+    from holdfast.defenses.swat import SWAT
     from holdfast.errors import HoldfastError, InputError, RunError
     from holdfast.standalone import repair
     from holdfast.trace import Trace
     from holdfast.trainer import SecureMixin, SecureSFTTrainer, SecureTrainer, protect
 
 __all__ = [
+    "MLLR",
+    "SWAT",
     "Artifact",
     "Backward",
     "Capability",
@@ -46,6 +50,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "MLLR": "holdfast.defenses.ml_lr",
+    "SWAT": "holdfast.defenses.swat",
     "Artifact": "holdfast.artifact",
     "Backward": "holdfast.defense",
     "Capability": "holdfast.defense",

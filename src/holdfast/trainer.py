@@ -1,6 +1,7 @@
 """The one Trainer subclass of the library: it runs defenses and knows nothing of any method."""
 
-from collections.abc import Generator, Sequence
+import sys
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -51,6 +52,7 @@ class SecureMixin(compat.FinalizeHook):
         self.artifacts: list[Artifact] = []
         self.trace = Trace()
         self.session: Session | None = None
+        self.say: Callable[[str], None] = self._to_stderr
         self._step: Step | None = None
         self._micro = 0
         self._multipliers: list[Multipliers] = []
@@ -214,7 +216,13 @@ class SecureMixin(compat.FinalizeHook):
             collate=self.data_collator,
             seed=int(self.args.seed),
             weight_decay=self.args.weight_decay,
+            say=self.say,
         )
+
+    def _to_stderr(self, line: str) -> None:
+        """Write what a defense says where the progress bar is, and nothing where there is none."""
+        if self.is_world_process_zero() and not self.args.disable_tqdm:
+            sys.stderr.write(f"{line}\n")
 
     def _make_step(self, session: Session, inputs: Any, items: Any) -> Step:
         micros = max(1, self.current_gradient_accumulation_steps)

@@ -4,7 +4,25 @@ A defense without an entry runs once, with its defaults; its data fields get row
 are opened wide: a random model can meet no threshold, and gates have tests of their own.
 """
 
+import tempfile
+from pathlib import Path
 from typing import Any
+
+from holdfast.analysis.robust_modules import ModuleAt, RobustModules
+from tests.tiny import LAYERS
+
+_SCRATCH = tempfile.TemporaryDirectory(prefix="holdfast-robust-")
+_ROLES = ["down", "gate", "k", "o", "q", "up", "v"]
+ROBUST = ((0, "up"), (0, "v"), (1, "down"), (1, "gate"), (1, "q"))
+"""Mods_Rob of the runs with ml_lr and swat: half of what the contract's adapter trains."""
+
+
+def robust_file() -> str:
+    """Return the path of a robust_modules.json for the tiny Llama."""
+    modules = [ModuleAt(layer=layer, role=role) for layer, role in ROBUST]
+    made = RobustModules(layers=LAYERS, roles=_ROLES, modules=modules)
+    return str(made.save(Path(_SCRATCH.name) / "robust_modules.json"))
+
 
 _VECTOR: dict[str, Any] = {
     "epochs": 2,
@@ -16,12 +34,25 @@ _VECTOR: dict[str, Any] = {
 }
 _PANACEA: dict[str, Any] = {"batch_size": 3, "scales": (0.0, 0.5, 1.0)}
 
+_RATES: dict[str, Any] = {"modules": robust_file()}
+
 CONTRACT_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "safe_mixing": {"default": {"share": 0.5}},
     "security_vectors": {
         "auto": _VECTOR,
         "merged": {**_VECTOR, "attach": "merged", "bilevel_steps": 1},
         "hooks": {**_VECTOR, "attach": "hooks", "scale": 0.5},
+    },
+    "ml_lr": {
+        "robust": _RATES,
+        "random": {**_RATES, "subset": "random", "ratio": 0.1},
+        "complement": {**_RATES, "subset": "complement"},
+        "held": {**_RATES, "ratio": 0.0, "moments": "kept"},
+        "frozen": {**_RATES, "ratio": 0.0},
+    },
+    "swat": {
+        "kept": {**_RATES, "warmup": 0.75},
+        "fresh": {**_RATES, "warmup": 0.75, "moments": "fresh"},
     },
     "panacea": {
         "post-hoc": {**_PANACEA, "max_task_drop": 1.0},

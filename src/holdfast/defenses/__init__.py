@@ -1,13 +1,17 @@
 """The defenses, one folder each: a pure function that is the equation, a thin class, a card."""
 
 from holdfast.defense import Defense
+from holdfast.defenses.ml_lr import MLLR
 from holdfast.defenses.panacea import Panacea
 from holdfast.defenses.random_perturbation import RandomPerturbation
 from holdfast.defenses.safe_mixing import SafeMixing
 from holdfast.defenses.security_vectors import SecurityVectors
+from holdfast.defenses.swat import SWAT
 from holdfast.errors import ConfigError, nearest
 
-_DEFENSES: tuple[type[Defense], ...] = (SafeMixing, RandomPerturbation, SecurityVectors, Panacea)
+_DEFENSES: tuple[type[Defense], ...] = (
+    SafeMixing, RandomPerturbation, SecurityVectors, Panacea, MLLR, SWAT,
+)  # fmt: skip
 
 
 def registry() -> dict[str, type[Defense]]:
