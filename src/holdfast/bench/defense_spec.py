@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from holdfast.bench.values import converted, expected
@@ -10,7 +11,7 @@ from holdfast.defense import Defense
 from holdfast.defenses import find
 from holdfast.errors import ConfigError, nearest
 
-__all__ = ["build_defenses", "parse_spec", "unused_data"]
+__all__ = ["build_defenses", "files_in", "parse_spec", "unused_data"]
 
 
 def parse_spec(spec: str) -> tuple[type[Defense], dict[str, Any]]:
@@ -74,6 +75,20 @@ def build_defenses(specs: Sequence[str], data: Mapping[str, Any]) -> tuple[Defen
         }
         built.append(cls(**given, **options))
     return composed(built)
+
+
+def files_in(specs: Sequence[str]) -> dict[str, Path]:
+    """Return the files and folders that values of the specs name, by ``defense:key``.
+
+    They are what a run reads besides its data, so an output must not replace them.
+    """
+    found: dict[str, Path] = {}
+    for spec in specs:
+        cls, options = parse_spec(spec)
+        for key, value in options.items():
+            if isinstance(value, str) and Path(value).exists():
+                found[f"{cls.card.name}:{key}"] = Path(value)
+    return found
 
 
 def unused_data(defenses: Sequence[Defense], data: Mapping[str, Any]) -> list[str]:

@@ -5,6 +5,8 @@ Everything that can be refused is refused before anything is written. The run it
 from them.
 """
 
+import hashlib
+import sys
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -14,7 +16,7 @@ from typing import Any
 from transformers import PrinterCallback, TrainerCallback, set_seed
 
 from holdfast.bench.configs import TuneConfig
-from holdfast.bench.defense_spec import build_defenses, parse_spec, unused_data
+from holdfast.bench.defense_spec import build_defenses, files_in, parse_spec, unused_data
 from holdfast.bench.failures import as_run_error
 from holdfast.bench.judging import Examiner, Progress, check_items, judge_for
 from holdfast.bench.model_files import load_model, positions
@@ -68,10 +70,10 @@ def tune(config: TuneConfig, progress: Progress = lambda *_: None) -> RunResult:
     folders = TuneFolders(config)
     folders.check()
     inputs = _read(config)
+    hashes = _hashes(config, inputs, folders)
     examiner = Examiner(
         inputs.items, inputs.tokenizer, judge_for(config.model), progress, config.max_new_tokens
     )
-    hashes = {role: each.record().sha256 for role, each in inputs.sources.items()}
     folders.begin({**asdict(config), "hashes": hashes})
     with _kept(folders):
         before = examiner.examine("before", inputs.model)
@@ -115,6 +117,16 @@ def _read(config: TuneConfig) -> _Inputs:
     return _Inputs(options, sources, defenses, model, tokenizer, items, warnings)
 
 
+def _hashes(config: TuneConfig, inputs: _Inputs, folders: TuneFolders) -> dict[str, str]:
+    """Return the hash of everything that the run reads; refuse an output that holds any of it."""
+    files = files_in(config.defense)
+    for folder in (folders.output, folders.artifacts):
+        folder.check(files.values())
+    data = {role: each.record().sha256 for role, each in inputs.sources.items()}
+    read = {name: path.read_bytes() for name, path in files.items() if path.is_file()}
+    return data | {name: hashlib.sha256(content).hexdigest() for name, content in read.items()}
+
+
 def _sources(config: TuneConfig) -> dict[str, Source]:
     """Load the user's rows and those of the defenses, by role."""
     user = source(
@@ -151,6 +163,7 @@ def _trainer(config: TuneConfig, inputs: _Inputs, folders: TuneFolders) -> Secur
         raise ConfigError(f"SFTTrainer refuses the options: {error}") from error
     # It prints each log line to stdout, which belongs to the result.
     trainer.remove_callback(PrinterCallback)
+    trainer.say = lambda line: print(line, file=sys.stderr)  # noqa: T201  # Stdout is the result's.
     return trainer
 
 
@@ -226,8 +239,19 @@ def _result(
         data=[each.record() for each in inputs.sources.values()],
         seconds=seconds,
         peak_memory_gib=run.peak_memory_gib,
-        warnings=inputs.warnings,
+        warnings=[*inputs.warnings, *_warned(run)],
     )
+
+
+def _warned(run: SeedRun) -> list[str]:
+    """Return what the defenses warn of, with their names."""
+    said = {name: found.values.get("warnings") for name, found in run.diagnostics.items()}
+    return [
+        f"{name}: {line}"
+        for name, lines in said.items()
+        if isinstance(lines, list)
+        for line in lines
+    ]
 
 
 def _save(
