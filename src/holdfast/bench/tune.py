@@ -77,7 +77,8 @@ def tune(config: TuneConfig, progress: Progress = lambda *_: None) -> RunResult:
     folders.begin({**asdict(config), "hashes": hashes})
     with _kept(folders):
         before = examiner.examine("before", inputs.model)
-        trainer = _trainer(config, inputs, folders)
+        trainer, notes = _trainer(config, inputs, folders), _Notes()
+        trainer.say = notes.say
         trainer.add_callback(_Bar(progress))
         trained = time.perf_counter()
         trainer.train(resume_from_checkpoint=config.resume or None)
@@ -87,6 +88,7 @@ def tune(config: TuneConfig, progress: Progress = lambda *_: None) -> RunResult:
         run = _run(trainer, after, seconds, folders)
         result = _result(config, inputs, before, run, time.perf_counter() - start)
         _save(model, inputs.tokenizer, trainer, result, folders, config)
+        notes.show()
     return result
 
 
@@ -163,7 +165,6 @@ def _trainer(config: TuneConfig, inputs: _Inputs, folders: TuneFolders) -> Secur
         raise ConfigError(f"SFTTrainer refuses the options: {error}") from error
     # It prints each log line to stdout, which belongs to the result.
     trainer.remove_callback(PrinterCallback)
-    trainer.say = lambda line: print(line, file=sys.stderr)  # noqa: T201  # Stdout is the result's.
     return trainer
 
 
@@ -181,6 +182,27 @@ def _kept(folders: TuneFolders) -> Generator[None]:
             error.add_note(kept)
             raise
         raise known from error
+
+
+class _Notes:
+    """What defenses say, on stderr: at once for who watches, else when the run is done.
+
+    A program that reads stderr finds one line there where a run has failed.
+    """
+
+    def __init__(self) -> None:
+        self._held: list[str] = []
+
+    def say(self, line: str) -> None:
+        """Take one line."""
+        self._held.append(line)
+        if sys.stderr.isatty():
+            self.show()
+
+    def show(self) -> None:
+        """Write the lines that were not shown yet."""
+        sys.stderr.writelines(f"{line}\n" for line in self._held)
+        self._held.clear()
 
 
 class _Bar(TrainerCallback):

@@ -164,3 +164,14 @@ def test_what_a_defense_warns_of_reaches_the_result(capfd):
 def test_python_takes_paths_as_well():
     MLLR(modules=Path("robust.json")).validate()
     assert Panacea(rho=0.0).needs() == Panacea.card.needs
+
+
+def test_who_watches_is_told_at_once_and_a_machine_at_the_end(capfd, monkeypatch):
+    notes = tuning._Notes()
+    notes.say("one")
+    assert capfd.readouterr().err == ""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    notes.say("two")
+    assert capfd.readouterr().err == "one\ntwo\n"
+    notes.show()
+    assert capfd.readouterr().err == ""
