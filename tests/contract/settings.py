@@ -36,6 +36,8 @@ _PANACEA: dict[str, Any] = {"batch_size": 3, "scales": (0.0, 0.5, 1.0)}
 
 _RATES: dict[str, Any] = {"modules": robust_file()}
 
+WITHOUT_PAIRS = frozenset({"ml_lr-random", "ml_lr-complement"})
+"""Variants that run the hooks of another one on other modules: pairs of their own tell nothing."""
 CONTRACT_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "safe_mixing": {"default": {"share": 0.5}},
     "security_vectors": {
@@ -47,7 +49,6 @@ CONTRACT_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "robust": _RATES,
         "random": {**_RATES, "subset": "random", "ratio": 0.1},
         "complement": {**_RATES, "subset": "complement"},
-        "held": {**_RATES, "ratio": 0.0, "moments": "kept"},
         "frozen": {**_RATES, "ratio": 0.0},
     },
     "swat": {

@@ -15,6 +15,7 @@ from tests.contract.runs import (
     new_trainer,
     trained,
 )
+from tests.contract.settings import WITHOUT_PAIRS
 
 RECIPES = recipes()
 every_recipe = pytest.mark.parametrize("make", RECIPES, ids=lambda r: r.label)
@@ -86,7 +87,8 @@ def test_leaves_nothing_after_errors(make, setting):
     checks.check_leaves_nothing_after_errors(make, setting)
 
 
-PAIRS = [(a, b) for a in RECIPES for b in RECIPES if a.cls is not b.cls]
+PAIRED = [recipe for recipe in RECIPES if recipe.label not in WITHOUT_PAIRS]
+PAIRS = [(a, b) for a in PAIRED for b in PAIRED if a.cls is not b.cls]
 
 
 @pytest.mark.parametrize(("left", "right"), PAIRS, ids=[f"{a.label}+{b.label}" for a, b in PAIRS])
