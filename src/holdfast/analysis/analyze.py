@@ -38,11 +38,11 @@ class AnalysisSettings:
 
     method: Method = "gradient"
     """gradient: one backward pass; noise: module by module, exact; delta: changes of a tuning."""
-    score: Score = "logit"
-    """What counts as damage: drift of the features, change of the logit, or lost accuracy."""
+    score: Score = "drift"
+    """What the search and exact methods call damage; the gradient's estimates are of the logit."""
     rho: float | None = None
     """Norm of the noise relative to a module's weight; calibrated where it is not given."""
-    tau: float = 0.3
+    tau: float = 0.1
     """Mods_Rob may do this share of the damage of all modules together, in [0, 1]."""
     seeds: int = 3
     """Draws of the noise that figures are averaged over."""
@@ -65,11 +65,6 @@ class AnalysisSettings:
             if getattr(self, name) not in allowed:
                 given = getattr(self, name)
                 raise ConfigError(f"{name}={given!r} must be one of {', '.join(allowed)}")
-        if self.method == "gradient" and self.score != "logit":
-            raise ConfigError(
-                f"method=gradient estimates the change of the logit, not {self.score}; use "
-                "score=logit, or method=noise"
-            )
         if self.rho is not None and not 0 < self.rho < float("inf"):
             raise ConfigError(f"rho={self.rho!r} must be a positive number, or left out")
         if not 0 <= self.tau <= 1:
@@ -132,8 +127,9 @@ def analyze(
     scores = _scores(probed, chosen, rho, change, partial, known, progress)
     table = {ref: score.mean(chosen.score) for ref, score in scores.items()}
     common = _common(model, probed, chosen, rho, identity)
+    scored: Score = "logit" if chosen.method == "gradient" else chosen.score
     robustness = Robustness(
-        **common,
+        **{**common, "score": scored},
         probe=probed.probe.quality,
         modules=list(scores.values()),
         seconds=time.perf_counter() - start,

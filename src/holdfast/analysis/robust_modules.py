@@ -50,7 +50,7 @@ class RobustModules(_Record):
     roles: list[str] = Field(description="Roles that every layer has.")
     modules: list[ModuleAt] = Field(description="Mods_Rob, sorted.")
     method: Method = "gradient"
-    score: Score = "logit"
+    score: Score = Field(default="drift", description="Damage of the joint trials.")
     rho: float = Field(default=0.0, description="Relative norm of the noise; 0 with delta.")
     tau: float = Field(default=0.0, description="S may do this share of all modules' damage.")
     seeds: list[int] = Field(default_factory=list[int])

@@ -70,7 +70,7 @@ class ModuleRates(Defense):
     """How the analysis scores modules: one backward pass, or noise on one at a time. Ours."""
     rho: float | None = None
     """Norm of the analysis' noise relative to a weight's; calibrated where not given. Ours."""
-    tau: float = 0.3
+    tau: float = 0.1
     """Share of the damage of all modules together that Mods_Rob may do, in [0, 1]. Ours."""
     subset: Literal["robust", "random", "complement"] = "robust"
     """What is treated as robust; controls: as many at random, or what is outside Mods_Rob."""
