@@ -128,12 +128,13 @@ def analyze(
     table = {ref: score.mean(chosen.score) for ref, score in scores.items()}
     common = _common(model, probed, chosen, rho, identity)
     scored: Score = "logit" if chosen.method == "gradient" else chosen.score
-    robustness = Robustness(
-        **{**common, "score": scored},
-        probe=probed.probe.quality,
-        modules=list(scores.values()),
-        seconds=time.perf_counter() - start,
-    )
+    own = {
+        "score": scored,
+        "probe": probed.probe.quality,
+        "modules": list(scores.values()),
+        "seconds": time.perf_counter() - start,
+    }
+    robustness = Robustness.model_validate({**common, **own})
     robust = _search(probed, chosen, change, table, common, progress)
     return Analysis(probed.probe, robustness, robust, probed)
 
