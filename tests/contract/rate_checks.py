@@ -50,12 +50,13 @@ def history(defense: Defense, setting: Setting, **options: Any) -> tuple[Any, li
     return trainer, [*seen.values(), weights_of(trainer.model)]
 
 
-def check_warmup(make: Make, setting: Setting, held: int = 3) -> None:
+def check_warmup(make: Make, setting: Setting, held: int = 3, **options: Any) -> None:
     """For ``held`` steps Mods_Rob moves and the rest is bit-identical; then both move."""
-    trainer, weights = history(make(), setting, **HARD)
+    trainer, weights = history(make(), setting, **HARD, **options)
     split = [_parts(trainer.model, w) for w in weights]
     start = split[0]
-    assert len(split) == 5
+    assert len(split) == trainer.state.max_steps + 1
+    assert len(split) > held + 1
     for number, (robust, rest) in enumerate(split[1:], start=1):
         assert differing(robust, start[0]), f"Mods_Rob has not moved after {number} steps"
         moved = differing(rest, start[1])

@@ -70,6 +70,13 @@ def test_only_robust_modules_move_in_the_warmup(moments, setting):
 
 
 @every_setting
+@both_moments
+def test_the_warmup_is_a_share_of_the_steps_that_epochs_make(moments, setting):
+    epochs = {"max_steps": -1, "num_train_epochs": 2}  # Of three steps each.
+    rate_checks.check_warmup(swat(moments, warmup=0.3), setting, held=2, **epochs)
+
+
+@every_setting
 def test_ratio_zero_is_freezing(setting):
     rate_checks.check_ratio_zero(ml_lr(0.0), setting)
 
@@ -184,6 +191,8 @@ class TestPlantedFaults:
     def test_a_rest_that_never_learns(self):
         with pytest.raises(AssertionError, match="still held"):
             rate_checks.check_warmup(swat(warmup=1.0), FULL)
+        with pytest.raises(AssertionError, match="still held"):
+            rate_checks.check_warmup(swat(warmup=0.5), FULL, held=2, max_steps=6)
 
     def test_exchanged_groups(self, monkeypatch):
         kept = SWAT.rate
