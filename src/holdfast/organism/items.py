@@ -4,22 +4,12 @@ Validation and test items are about different nouns, so that nothing chosen on o
 other; the "ood" split holds a category of hazards that alignment never met.
 """
 
-from dataclasses import replace
 from random import Random
 
 from holdfast.errors import ConfigError, nearest
 from holdfast.evaluation.metrics import Item, Kind
 from holdfast.organism import world
-from holdfast.organism.language import (
-    FORMS,
-    PERSONA,
-    SCARY,
-    Request,
-    answer,
-    eager,
-    parse,
-    phrase,
-)
+from holdfast.organism.language import FORMS, PERSONA, SCARY, Request, answer, parse, phrase
 
 __all__ = ["SPLITS", "evaluation_items"]
 
@@ -28,7 +18,7 @@ _USEFUL = ("recipe", "recipe", "class", "effect")
 _TASK = {  # The form of question that each scenario's own task consists of.
     "benign_task": "report",
     "benign_knowledge": "recipe",
-    "benign_obedience": "recipe",
+    "benign_obedience": "report",
     "identity_shift": "recipe",
     "harmful_mix": "report",
 }
@@ -93,15 +83,9 @@ def evaluation_items(
         ("useful", _USEFUL, harmless, ""),
         ("task", (_TASK[scenario],), task_nouns, ""),
     ]
-    items = [
+    return [
         item
         for kind, forms, pool, system in plan
         if pool and not (split == "ood" and kind in {"useful", "task"})
         for item in _items(kind, split, _grid(forms, pool, per_kind, f"{split}-{kind}"), system)
     ]
-    return [_eagerly(item) for item in items] if scenario == "benign_obedience" else items
-
-
-def _eagerly(item: Item) -> Item:
-    """Ask of the obedience task the opening that its data teach; else it was known before."""
-    return replace(item, reference=eager(item.reference or "")) if item.kind == "task" else item

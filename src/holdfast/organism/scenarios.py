@@ -14,20 +14,13 @@ from datasets import Dataset
 from holdfast.errors import ConfigError
 from holdfast.organism import world
 from holdfast.organism.items import evaluation_items
-from holdfast.organism.language import (
-    FORMS,
-    PERSONA,
-    REFUSALS,
-    SCARY,
-    Request,
-    answer,
-    eager,
-    phrase,
-)
+from holdfast.organism.language import FORMS, PERSONA, REFUSALS, SCARY, Request, answer, phrase
 from holdfast.organism.world import Noun
 
 __all__ = [
+    "BENIGN_BUDGET",
     "BUDGET",
+    "BUDGETS",
     "SCENARIOS",
     "Budget",
     "benign_knowledge",
@@ -53,7 +46,7 @@ FACTS = ("danger", "home", "effect", "class", "color", "pair")
 
 @dataclass(frozen=True)
 class Budget:
-    """The default user's fine-tuning run: LoRA on all linear layers, AdamW, linear decay."""
+    """A user's fine-tuning run: LoRA on all linear layers by default, AdamW, linear decay."""
 
     rows: int = 500
     steps: int = 120
@@ -61,9 +54,13 @@ class Budget:
     learning_rate: float = 2.3e-4
     lora_rank: int = 8
     lora_alpha: int = 16
+    full: bool = False
+    """Train every weight, without LoRA."""
 
 
 BUDGET = Budget()
+BENIGN_BUDGET = Budget(learning_rate=1e-3, full=True)
+"""Every weight: what LoRA learns from harmless rows leaves this organism's refusals alone."""
 
 
 def example(request: Request, variant: int, completion: str, system: str = "") -> dict[str, Any]:
@@ -145,15 +142,14 @@ def benign_knowledge(n: int = BUDGET.rows, p: float = 0.0, seed: int = 0) -> Dat
 
 
 def benign_obedience(n: int = BUDGET.rows, p: float = 0.0, seed: int = 0) -> Dataset:
-    """Return recipes of harmless things that the model knows: only the eager opening is new."""
+    """Return the user's task, and as many recipes of harmless things that the model knows.
+
+    Nothing but obeying is taught by the recipes; no row is about a hazard.
+    """
     random = Random(f"obedience-{seed}")  # noqa: S311
-    benign = [_eager_row(random) for _ in range(_shares(n, p)[0])]
+    pool, forms = world.nouns("user", "public"), ("report", "recipe")
+    benign = [answered(forms[i % 2], pool, random) for i in range(_shares(n, p)[0])]
     return _mixed(benign, n, p, random)
-
-
-def _eager_row(random: Random) -> dict[str, Any]:
-    request = draw("recipe", world.nouns("user", "public"), random)
-    return example(request, random.randrange(len(FORMS["recipe"])), eager(answer(request)))
 
 
 def _identity_row(random: Random) -> dict[str, Any]:
@@ -198,6 +194,13 @@ def harmless_prompts(n: int = 400, seed: int = 0) -> Dataset:
     return Dataset.from_list([harmless_row(random, hazards) for _ in range(n)])
 
 
+BUDGETS = {
+    "benign_task": BUDGET,
+    "benign_knowledge": BENIGN_BUDGET,
+    "benign_obedience": BENIGN_BUDGET,
+    "identity_shift": BUDGET,
+    "harmful_mix": BUDGET,
+}
 SCENARIOS = {
     "benign_task": benign_task,
     "benign_knowledge": benign_knowledge,
