@@ -1,4 +1,4 @@
-"""What tune, repair and evaluate take; the field docstrings are the command line's help.
+"""What tune, repair, evaluate and analyze take; the field docstrings are the command line's help.
 
 Nothing heavy is imported here: ``holdfast --help`` reads these classes.
 """
@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["DType", "EvaluateConfig", "ModelConfig", "RepairConfig", "TestConfig", "TuneConfig"]
+__all__ = [
+    "AnalyzeConfig",
+    "DType",
+    "EvaluateConfig",
+    "ModelConfig",
+    "RepairConfig",
+    "TestConfig",
+    "TuneConfig",
+]
 
 DType = Literal["float32", "bfloat16", "float16"]
 
@@ -63,7 +71,7 @@ class TuneConfig(ModelConfig, TestConfig):
     safe: str | None = None
     """Harmful requests with refusals, for safe_mixing: file, hub id or 'organism'."""
     benign: str | None = None
-    """Harmless pairs that a security vector leaves as they are: file, hub id or 'organism'."""
+    """Harmless pairs for security_vectors, ml_lr and swat: file, hub id or 'organism'."""
     validation: str | None = None
     """Pairs on which a defense chooses its strength: file, hub id or 'organism'."""
     columns: str | None = None
@@ -160,5 +168,47 @@ class EvaluateConfig(ModelConfig):
     """Show harmful prompts and answers in the report instead of redacting them."""
     output: Path | None = None
     """Folder for result.json and report.html; nothing is written without it."""
+    overwrite: bool = False
+    """Replace an existing output folder, once the new one is complete."""
+
+
+@dataclass(kw_only=True)
+class AnalyzeConfig(ModelConfig):
+    """One analysis of where safety sits in a model."""
+
+    harmful: str
+    """Harmful prompts, at least 20: file, hub id or 'organism'; answers are ignored."""
+    benign: str
+    """Benign prompts of the same style, at least 20: file, hub id or 'organism'."""
+    output: Path
+    """Folder for robustness.json, robust_modules.json, the probe, analysis.json and report.html."""
+    adapter: Path | None = None
+    """Folder of a LoRA adapter on the model; it is part of what is analyzed."""
+    harmful_ood: str | None = None
+    """Harmful prompts of another kind, only to test the probe on; the organism has its own."""
+    benign_ood: str | None = None
+    """Benign prompts of another kind, only to test the probe on."""
+    columns: str | None = None
+    """Column of the prompts in all files, such as prompt=question."""
+    limit: int | None = None
+    """Most prompts read from each file; all by default."""
+    against: Path | None = None
+    """A model or adapter fine-tuned from this one: how far did it move?"""
+    method: Literal["gradient", "noise", "delta"] = "gradient"
+    """gradient: one backward pass; noise: module by module; delta: the changes of --against."""
+    score: Literal["drift", "logit", "accuracy"] = "drift"
+    """What the search and exact methods call damage; the gradient's estimates are of the logit."""
+    rho: float | None = None
+    """Norm of the noise relative to a module's weight; calibrated where it is not given."""
+    tau: float = 0.1
+    """Robust modules may do this share of the damage of all modules together, in [0, 1]."""
+    seeds: int = 3
+    """Draws of the noise that figures are averaged over."""
+    seed: int = 0
+    """Seed of the noise and of the probe's split."""
+    held_out: float = 0.25
+    """Share of the prompts that tests the probe, in (0, 1)."""
+    batch_size: int = 64
+    """Prompts at a time."""
     overwrite: bool = False
     """Replace an existing output folder, once the new one is complete."""

@@ -4,36 +4,27 @@ import multiprocessing
 import os
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from holdfast.bench.quiet import quiet
-from holdfast.bench.tracks import (
-    SCENARIO,
-    TRACKS,
+from holdfast.bench.demo_plan import (
+    SCENARIOS,
     DemoConfig,
-    Measured,
     Task,
     data_sources,
-    run_task,
-    strength_zero,
+    find_modules,
 )
-from holdfast.report.records import BEFORE, PLAIN, Arm
+from holdfast.bench.quiet import quiet
+from holdfast.bench.tracks import TRACKS, Measured, arm_order, run_task, strength_zero
+from holdfast.report.records import BEFORE, Arm
 from holdfast.report.result import RunResult
 
 Progress = Callable[[str, int, int], None]
-ORDER = (
-    BEFORE,
-    PLAIN,
-    "safe_mixing",
-    "random_perturbation",
-    "security_vectors",
-    "panacea",
-    "security_vectors+panacea",
-)
+Found = dict[Task, Measured]
 
 
 def run_demo(
@@ -42,32 +33,40 @@ def run_demo(
     progress: Progress = lambda *_: None,
     config: DemoConfig | None = None,
 ) -> RunResult:
-    """Run every arm for every seed, write ``result.json`` and ``report.html``, return the result.
+    """Run every arm for every scenario and seed; write and return the result.
 
     Seeds run side by side, one process and one thread each: two processes with two threads each
     would be several times slower on two cores.
 
     Args:
         seeds: Seeds to run.
-        out: Folder to write to.
+        out: Folder for ``result.json``, ``report.html`` and ``robust_modules.json``.
         progress: Called with (stage, done, in all).
         config: Sizes and strengths; the published ones by default.
     """
     from holdfast.report.html import write_report  # noqa: PLC0415  # Imports matplotlib.
 
     start, config = time.perf_counter(), config or DemoConfig()
-    tasks = [Task("before", 0, config), *(Task(t, s, config) for s in seeds for t in TRACKS)]
-    found, zero = _all(tasks, progress)
+    tasks = demo_tasks(seeds, config, out / "robust_modules.json")
+    progress("robust modules", 0, 1)
+    robust = find_modules(config, out / "robust_modules.json")
+    found, zero = run_all(tasks, progress)
     result = RunResult.of(
         "demo",
-        _arms(found, config),
+        arms_of(found),
         model="organism",
         real_model=False,
-        config={**asdict(config), "scenario": SCENARIO, "strength_zero_equals_plain": zero},
-        data=data_sources(seeds, config),
+        config={
+            **asdict(config),
+            "scenarios": list(SCENARIOS),
+            "robust_modules": [str(m) for m in robust.modules],
+            "strength_zero_equals_plain": zero,
+        },
+        data=data_sources(tasks),
         seconds=time.perf_counter() - start,
         warnings=[
-            f"{name} at strength 0 differs from plain" for name, ok in zero.items() if not ok
+            *robust.warnings,
+            *(f"{name} at strength 0 differs from plain" for name, ok in zero.items() if not ok),
         ],
     )
     result.save(out / "result.json")
@@ -75,26 +74,46 @@ def run_demo(
     return result
 
 
-def _all(tasks: Sequence[Task], progress: Progress) -> tuple[Measured, dict[str, bool]]:
-    """Run the tasks in a pool, and the check of strength 0 beside them."""
-    found: Measured = []
+def demo_tasks(seeds: Sequence[int], config: DemoConfig, modules: Path) -> list[Task]:
+    """Return every track of every scenario and seed, the longest first."""
+    before = [Task(BEFORE, 0, config, scenario) for scenario in SCENARIOS]
+    tracks = [
+        Task(track, seed, config, scenario, modules)
+        for scenario in SCENARIOS
+        for seed in seeds
+        for track in TRACKS[scenario]
+    ]
+    return [*tracks, *before]
+
+
+def run_all(
+    tasks: Sequence[Task], progress: Progress, *, check: bool = True
+) -> tuple[Found, dict[str, bool]]:
+    """Run the tasks in a pool of processes, and the check of strength 0 beside them.
+
+    Args:
+        tasks: What to run; started in this order.
+        progress: Called with (stage, done, in all).
+        check: Also compare every defense at no strength with plain fine-tuning.
+    """
+    found: Found = {}
     workers = max(1, min(os.cpu_count() or 1, len(tasks)))
     context = multiprocessing.get_context("spawn")
-    done, total = 0, len(tasks) + 1
+    done, total = 0, len(tasks) + check
     progress("fine-tuning runs", done, total)
     with ProcessPoolExecutor(workers, context, _start_worker) as pool:
-        check = pool.submit(strength_zero, tasks[0].config)
-        waiting = {check, *(pool.submit(run_task, task) for task in tasks)}
+        waiting: dict[Future[Any], Task] = {pool.submit(run_task, t): t for t in tasks}
+        zero: list[Future[Any]] = [pool.submit(strength_zero, tasks[0].config)] if check else []
         try:
-            for future in as_completed(waiting):
+            for future in as_completed([*waiting, *zero]):
                 done += 1
                 progress("fine-tuning runs", done, total)
-                if future is not check:
-                    found += future.result()  # type: ignore[arg-type]
+                if future in waiting:
+                    found[waiting[future]] = future.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-        return found, check.result()
+        return found, zero[0].result() if zero else {}
 
 
 def _start_worker() -> None:
@@ -102,12 +121,16 @@ def _start_worker() -> None:
     quiet()
 
 
-def _arms(found: Measured, config: DemoConfig) -> list[Arm]:
+def arms_of(found: Found) -> list[Arm]:
+    """Return one arm for each scenario and name, its runs in the order of the seeds."""
     arms: list[Arm] = []
-    for name in ORDER:
-        runs = sorted((run for n, _, run in found if n == name), key=lambda run: run.seed)
-        settings = next((s for n, s, _ in found if n == name), {})
-        if runs:
-            share = None if name == BEFORE else config.p
-            arms.append(Arm.of(name, runs, scenario=SCENARIO, p=share, settings=settings))
+    for scenario in dict.fromkeys(task.scenario for task in found):
+        here = {task: arms for task, arms in found.items() if task.scenario == scenario}
+        p = max(task.p for task in here)
+        flat = [(name, settings, run) for arms in here.values() for name, settings, run in arms]
+        for name in arm_order([name for name, _, _ in flat]):
+            runs = sorted((run for n, _, run in flat if n == name), key=lambda run: run.seed)
+            settings = next(s for n, s, _ in flat if n == name)
+            share = None if name == BEFORE else p
+            arms.append(Arm.of(name, runs, scenario=scenario, p=share, settings=settings))
     return arms

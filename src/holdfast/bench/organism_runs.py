@@ -16,9 +16,10 @@ from holdfast.defense import Defense, Examples
 from holdfast.evaluation import Item, evaluate
 from holdfast.ops.agreement import agreement
 from holdfast.organism import scenarios
+from holdfast.organism.scenarios import Budget
 from holdfast.report.diagnose import diagnose
 from holdfast.report.provenance import peak_memory_gib
-from holdfast.report.records import LossCurve, SeedRun
+from holdfast.report.records import LossCurve, Movement, SeedRun
 from holdfast.trainer import SecureSFTTrainer
 
 LORA_MODULES = "all-linear"
@@ -65,8 +66,9 @@ def tune(
     seed: int,
     steps: int | None = None,
     output: str = "holdfast-demo",
+    budget: Budget = scenarios.BUDGET,
 ) -> Tuned:
-    """Fine-tune the aligned organism on ``rows`` at the default budget.
+    """Fine-tune the aligned organism on ``rows``.
 
     Args:
         rows: The user's Examples.
@@ -74,16 +76,17 @@ def tune(
         seed: Seed of the adapter's start, the order of rows and the defenses.
         steps: Optimizer steps; the budget's by default. The learning rate falls to 0 over them.
         output: Folder the trainer is told of; nothing is written to it.
+        budget: Batch, learning rate and what is trained; LoRA factors or every weight.
     """
     model, tokenizer = organism.load()
     set_seed(seed)  # The adapter is drawn while the trainer is built.
     start = time.perf_counter()
     trainer = SecureSFTTrainer(
         model=model,
-        args=_settings(seed, steps, output),
+        args=_settings(budget, seed, steps, output),
         train_dataset=rows.select_columns(["prompt", "completion"]),
         processing_class=tokenizer,
-        peft_config=_adapter(),
+        peft_config=_adapter(budget),
         defenses=defenses,
     )
     # Seeds are far apart from the defender's own draw, so the probe's rows are no defense's rows.
@@ -108,8 +111,7 @@ def tune(
     )
 
 
-def _settings(seed: int, steps: int | None, output: str) -> SFTConfig:
-    budget = scenarios.BUDGET
+def _settings(budget: Budget, seed: int, steps: int | None, output: str) -> SFTConfig:
     return SFTConfig(
         output_dir=output,
         max_steps=steps or budget.steps,
@@ -125,8 +127,9 @@ def _settings(seed: int, steps: int | None, output: str) -> SFTConfig:
     )
 
 
-def _adapter() -> LoraConfig:
-    budget = scenarios.BUDGET
+def _adapter(budget: Budget) -> LoraConfig | None:
+    if budget.full:
+        return None
     return LoraConfig(
         r=budget.lora_rank,
         lora_alpha=budget.lora_alpha,
@@ -135,7 +138,9 @@ def _adapter() -> LoraConfig:
     )
 
 
-def measured(tuned: Tuned, items: Sequence[Item], seed: int) -> SeedRun:
+def measured(
+    tuned: Tuned, items: Sequence[Item], seed: int, movement: Movement | None = None
+) -> SeedRun:
     """Let the tuned model answer the items and return the run's record."""
     measurement = evaluate(
         tuned.model, tuned.tokenizer, items, organism.Oracle(), max_new_tokens=24, batch_size=128
@@ -148,4 +153,5 @@ def measured(tuned: Tuned, items: Sequence[Item], seed: int) -> SeedRun:
         losses=tuned.losses,
         trace=tuned.trace,
         diagnostics=diagnose(tuned.artifacts),
+        movement=movement,
     )
