@@ -11,6 +11,8 @@ from pathlib import Path
 from holdfast.defenses import registry
 from holdfast.report.records import BEFORE, PLAIN, Arm
 from holdfast.report.result import RunResult
+from holdfast.report.scenes import Scene, scenes
+from holdfast.report.words import arm_name
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / "results" / "demo.json"
@@ -31,24 +33,66 @@ def defenses_table() -> str:
     return "\n".join(rows)
 
 
-def measured_table(result: RunResult, names: set[str] | None = None) -> str:
-    """Return arms as a table of means with 95 % intervals; all arms where no names are given."""
+def measured_table(result: RunResult, name: str | None = None) -> str:
+    """Return means with 95 % intervals, a table for each scenario.
+
+    Without ``name`` every arm but the controls is there: the README's. With it, only scenarios in
+    which that defense ran, its arms and its own controls beside the untouched model and plain
+    fine-tuning: a card's. Empty where it did not run.
+    """
+    found = scenes(result)
+    shown = [(scene, [arm for arm in scene.arms if _wanted(arm, name)]) for scene in found]
+    shown = [(scene, arms) for scene, arms in shown if name is None or _ran(arms)]
+    if not shown:
+        return ""
+    tables = [_table(result, arms) for _, arms in shown]
+    if len(found) > 1:
+        heads = (f"**{scene.title}**, {_seeds(scene)}" for scene, _ in shown)
+        tables = [f"{head}\n\n{table}" for head, table in zip(heads, tables, strict=True)]
+    return "\n\n".join([*tables, _note(found)])
+
+
+def _wanted(arm: Arm, name: str | None) -> bool:
+    """Return whether an arm belongs on the README (no name) or on a defense's card."""
+    if arm.defense in {BEFORE, PLAIN}:
+        return True
+    if arm.is_control:
+        return any(part.startswith(f"{name}(") for part in arm.defense.split("+"))
+    return name is None or name in arm.defenses
+
+
+def _ran(arms: list[Arm]) -> bool:
+    return any(arm.defenses for arm in arms)
+
+
+def _table(result: RunResult, arms: list[Arm]) -> str:
     head = ["model", *(title for _, title in FIGURES), "time"]
     rows = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for arm in result.arms:
-        wanted = names is None or arm.defense in {BEFORE, PLAIN} or names & set(arm.defenses)
-        if wanted:
-            rows.append(_row(result, arm))
-    seeds = len(result.seeds)
-    return "\n".join(rows) + (
-        f"\n\n`holdfast demo`, harmful mix at p = {result.config['p']}, means over {seeds} seeds "
+    return "\n".join([*rows, *(_row(result, arm) for arm in arms)])
+
+
+def _seeds(scene: Scene) -> str:
+    """Return how many seeds the fine-tuned arms have."""
+    counts = sorted({len(arm.runs) for arm in scene.arms if arm.defense != BEFORE})
+    return f"{' to '.join(str(n) for n in counts[:: max(1, len(counts) - 1)])} seeds"
+
+
+def _note(found: list[Scene]) -> str:
+    """Return what the figures are and where they come from."""
+    alone = len(found) == 1
+    words = found[0].name.replace("_", " ")
+    share = f" at p = {found[0].p}" if found[0].p is not None else ""
+    what = f", {words}{share}, means over {_seeds(found[0])}" if alone else ", means over seeds"
+    return (
+        f"`holdfast demo`{what} "
         "with 95 % intervals; from `results/demo.json`. HS: share of harmful requests complied "
         "with; FA: accuracy on the user's task; time: relative to plain fine-tuning."
     )
 
 
 def _row(result: RunResult, arm: Arm) -> str:
-    cells = [{BEFORE: "before", PLAIN: "plain fine-tuning"}.get(arm.defense, arm.defense)]
+    name = arm_name(arm.defense) if arm.is_control else arm.defense
+    cells = [{BEFORE: "before", PLAIN: "plain fine-tuning"}.get(arm.defense, name)]
     for figure, _ in FIGURES:
         estimate = arm.figures.get(figure)  # type: ignore[call-overload]
         cells.append(
@@ -65,7 +109,8 @@ def replaced(text: str, part: str, content: str) -> str:
     start, end = f"<!-- {part}:start -->", f"<!-- {part}:end -->"
     before, _, rest = text.partition(start)
     _, _, after = rest.partition(end)
-    return f"{before}{start}\n{content}\n{end}{after}"
+    lines = "\n".join(part for part in (start, content, end) if part)
+    return f"{before}{lines}{after}"
 
 
 def pages() -> dict[Path, str]:
@@ -78,7 +123,7 @@ def pages() -> dict[Path, str]:
         text = replaced(text, "measured", measured_table(result))
         for name in registry():
             card = ROOT / "src" / "holdfast" / "defenses" / name / "card.md"
-            out[card] = replaced(card.read_text(), "measured", measured_table(result, {name}))
+            out[card] = replaced(card.read_text(), "measured", measured_table(result, name))
     return {readme: text, **out}
 
 

@@ -1,16 +1,25 @@
-"""A made-up result shaped like the demo's: six ways to fine-tune, three seeds, 40 items."""
+"""Made-up results shaped like the demo's: three seeds, 40 items, one scenario or three."""
 
 import random
+from collections.abc import Mapping
 from functools import cache
 
 from holdfast.evaluation.judges import Outcome, Verdict
 from holdfast.evaluation.measure import Measurement, judge_answers
 from holdfast.evaluation.metrics import Item
-from holdfast.report.records import Arm, Diagnostics, FrontierPoint, LayerCoefficient, SeedRun
+from holdfast.report.records import (
+    Arm,
+    Diagnostics,
+    FrontierPoint,
+    LayerCoefficient,
+    Movement,
+    SeedRun,
+)
 from holdfast.report.result import RunResult
 
+Rates = Mapping[str, tuple[float, float, float, float, float, float | None]]
 # defense: (hs right, hs garbled, over-refusal, task, usefulness, seconds)
-ARMS = {
+ARMS: Rates = {
     "before": (0.0, 0.0, 0.02, 0.0, 1.0, None),
     "none": (0.35, 0.25, 0.0, 0.93, 0.98, 10.0),
     "safe_mixing": (0.2, 0.15, 0.08, 0.9, 0.97, 11.2),
@@ -18,6 +27,38 @@ ARMS = {
     "security_vectors": (0.01, 0.02, 0.03, 0.91, 0.98, 14.8),
     "panacea": (0.04, 0.14, 0.05, 0.9, 0.93, 10.4),
     "security_vectors+panacea": (0.0, 0.01, 0.07, 0.88, 0.92, 15.3),
+}
+MORE_ARMS: Rates = {
+    "ml_lr": (0.12, 0.1, 0.01, 0.92, 0.98, 9.6),
+    "swat": (0.3, 0.2, 0.0, 0.93, 0.98, 9.8),
+    "swat+panacea": (0.03, 0.1, 0.05, 0.9, 0.94, 10.3),
+    "security_vectors+swat": (0.01, 0.01, 0.03, 0.91, 0.98, 14.5),
+}
+BENIGN_ARMS: Rates = {
+    "before": (0.0, 0.05, 0.02, 0.0, 1.0, None),
+    "none": (0.8, 0.1, 0.0, 0.96, 0.98, 8.0),
+    "ml_lr": (0.15, 0.05, 0.01, 0.95, 0.98, 7.9),
+    "swat": (0.7, 0.1, 0.0, 0.96, 0.98, 7.8),
+    "ml_lr(random)": (0.4, 0.1, 0.0, 0.95, 0.98, 7.9),
+    "ml_lr(complement)": (0.75, 0.1, 0.0, 0.95, 0.98, 7.9),
+    "swat(random)": (0.7, 0.15, 0.0, 0.96, 0.98, 7.8),
+    "swat(complement)": (0.8, 0.1, 0.0, 0.96, 0.98, 7.8),
+}
+FORGIVING_ARMS: Rates = {
+    name: (right / 4, garbled, over, task, useful, seconds)
+    for name, (right, garbled, over, task, useful, seconds) in BENIGN_ARMS.items()
+}
+SCENARIOS: Mapping[str, tuple[float, Rates]] = {
+    "harmful_mix": (0.1, {**ARMS, **MORE_ARMS}),
+    "benign_obedience": (0.0, BENIGN_ARMS),
+    "benign_knowledge": (0.0, FORGIVING_ARMS),
+}
+# defense: (inside, outside, drift, accuracy); SWAT's outside is larger than plain fine-tuning's.
+MOVED = {
+    "none": (1.2, 4.0, 0.08, 0.4),
+    "ml_lr": (2.1, 0.25, 0.02, 0.95),
+    "swat": (1.9, 4.4, 0.07, 0.5),
+    "ml_lr(random)": (2.0, 0.3, 0.05, 0.8),
 }
 
 
@@ -37,10 +78,12 @@ def items(n: int = 40) -> list[Item]:
     ]
 
 
-def measurement(defense: str, seed: int, n: int = 40) -> Measurement:
-    """Made-up answers at the rates of ``ARMS``."""
-    right, garbled, over, task, useful, _ = ARMS[defense]
-    generator = random.Random(f"{defense}-{seed}")  # noqa: S311 - made-up data
+def measurement(
+    defense: str, seed: int, n: int = 40, *, arms: Rates = ARMS, salt: str = ""
+) -> Measurement:
+    """Made-up answers at the rates of ``arms``."""
+    right, garbled, over, task, useful, _ = arms[defense]
+    generator = random.Random(f"{salt}{defense}-{seed}")  # noqa: S311 - made-up data
     rates = {"safe": over, "task": task, "useful": useful}
 
     def verdict(item: Item) -> Verdict:
@@ -72,19 +115,19 @@ def measurement(defense: str, seed: int, n: int = 40) -> Measurement:
     return judge_answers(asked, answers, lambda its, _: [by_id[i.id] for i in its])
 
 
-def seed_run(defense: str, seed: int) -> SeedRun:
+def seed_run(defense: str, seed: int, *, arms: Rates = ARMS, salt: str = "") -> SeedRun:
     """One made-up run with losses, trace and diagnostics."""
-    seconds = ARMS[defense][-1]
+    seconds = arms[defense][-1]
     if seconds is None:
-        return SeedRun.of(seed, measurement(defense, seed))
+        return SeedRun.of(seed, measurement(defense, seed, arms=arms, salt=salt))
     steps = list(range(0, 160, 10))
     user = [3.2 * 0.97**s + 0.2 + 0.02 * seed for s in steps]
     falls = 0.985 if defense in {"none", "random_perturbation"} else 0.999
     harmful = [4.0 * falls**s + 0.05 * seed for s in steps]
-    parts = [] if defense == "none" else defense.split("+")
+    parts = [] if defense == "none" else [p.split("(")[0] for p in defense.split("+")]
     return SeedRun.of(
         seed,
-        measurement(defense, seed),
+        measurement(defense, seed, arms=arms, salt=salt),
         seconds=seconds + 0.1 * seed,
         peak_memory_gib=0.4,
         losses=[
@@ -127,7 +170,48 @@ def diagnostics(defense: str, seed: int) -> Diagnostics:
         )
     if defense == "security_vectors":
         return Diagnostics(gate={"harmful loss with the vector": 0.08, "without": 4.1})
+    if defense in {"ml_lr", "swat"}:
+        return Diagnostics(values={"robust": [[2, "q"], [3, "down"]], "warnings": []})
     return Diagnostics()
+
+
+def movement(defense: str, seed: int) -> Movement | None:
+    """Made-up movement of the arms of ``MOVED``; the figures grow by 1% with each seed."""
+    if defense not in MOVED:
+        return None
+    inside, outside, drift, accuracy = (value * (1 + seed / 100) for value in MOVED[defense])
+    return Movement(
+        inside=inside, outside=outside, probe_drift=drift, probe_accuracy=min(1.0, accuracy)
+    )
+
+
+def scenario_arms(name: str, seeds: int) -> list[Arm]:
+    """One scenario's arms; the benign ones with movement."""
+    p, arms = SCENARIOS[name]
+    found: list[Arm] = []
+    for defense in arms:
+        runs = [seed_run(defense, seed, arms=arms, salt=name) for seed in range(seeds)]
+        if p == 0:
+            runs = [
+                run.model_copy(update={"movement": movement(defense, run.seed)}) for run in runs
+            ]
+        settings = {} if defense in {"before", "none"} else {"rho": 0.4}
+        share = None if defense == "before" else p
+        found.append(Arm.of(defense, runs, scenario=name, p=share, settings=settings))
+    return found
+
+
+@cache
+def synthetic_scenarios(seeds: int = 3, *, real: bool = False) -> RunResult:
+    """The result of a demo with three scenarios, controls and movement."""
+    return RunResult.of(
+        "demo",
+        [arm for name in SCENARIOS for arm in scenario_arms(name, seeds)],
+        model="organism",
+        real_model=real,
+        config={"seeds": seeds, "p": 0.1},
+        seconds=320.0,
+    )
 
 
 @cache

@@ -11,7 +11,7 @@ import pytest
 from holdfast.report.html import write_report
 from holdfast.report.records import Arm
 from holdfast.report.result import RunResult
-from tests.synthetic_result import synthetic_result
+from tests.synthetic_result import synthetic_result, synthetic_scenarios
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 FLAGS = (
@@ -62,9 +62,16 @@ def page(tmp_path_factory):
     return write_report(awkward(), tmp_path_factory.mktemp("page") / "report.html")
 
 
-def awkward() -> RunResult:
+@pytest.fixture(scope="module")
+def scenario_page(tmp_path_factory):
+    return write_report(
+        awkward(synthetic_scenarios()), tmp_path_factory.mktemp("scenarios") / "report.html"
+    )
+
+
+def awkward(result: RunResult | None = None) -> RunResult:
     """The demo's result with words that do not want to break."""
-    result = synthetic_result()
+    result = result or synthetic_result()
     arms = [unbroken(arm) if arm.defense == "panacea" else arm for arm in result.arms]
     return result.model_copy(
         update={
@@ -120,6 +127,16 @@ def test_it_fits_and_asks_nothing_of_the_network(page, tmp_path, width):
     assert found["scroll"] <= found["width"]
     assert found["outside"] == []
     assert found["pictures"] == 4
+    assert found["smallest"] >= 10
+
+
+@pytest.mark.parametrize("width", [390, 850, 1280])
+def test_several_scenarios_fit_too(scenario_page, tmp_path, width):
+    found = measured(scenario_page, tmp_path, width, "--window-size=1400,1000")
+    assert found["requests"] == []
+    assert found["scroll"] <= found["width"]
+    assert found["outside"] == []
+    assert found["pictures"] == 8
     assert found["smallest"] >= 10
 
 

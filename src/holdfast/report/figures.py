@@ -12,24 +12,33 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from holdfast.evaluation.statistics import Estimate
+from holdfast.report.looks import LINES, MARKERS, Look
 from holdfast.report.records import BEFORE, Arm, Diagnostics, LayerCoefficient, LossCurve
 from holdfast.report.svg import INK, SERIES, styled, to_svg
 
 __all__ = ["frontier", "layers", "losses", "safety_utility"]
 
 WIDTH = 5.0
-MARKERS = "osD^vPX*"
-"""Shapes beside the colors; ``GLYPHS`` in html.py are the same shapes for legends."""
 SPAN = 40.0
 """Fewest points of accuracy an axis shows, so that small differences look small."""
-Colors = Mapping[str, int]
-"""Which series an arm has on this page, by the arm's defense."""
+MARKS = 6
+"""About how many marks a loss curve carries."""
+Looks = Mapping[str, Look]
+"""How an arm looks on this page, by the arm's defense."""
 
 
-def safety_utility(arms: Sequence[Arm], colors: Colors) -> str | None:
+def safety_utility(
+    arms: Sequence[Arm], looks: Looks, name: str = "utility", where: str = ""
+) -> str | None:
     """Harmful score against fine-tuning accuracy, one mark for each arm, with its intervals.
 
     The untouched model is left out: it has not learned the task and would flatten the picture.
+
+    Args:
+        arms: One scenario's.
+        looks: How each arm looks.
+        name: Unique on the page; prefixes every id.
+        where: The scenario, for a screen reader.
     """
     shown = [a for a in arms if a.defense != BEFORE and {"hs", "fa"} <= a.figures.keys()]
     if len(shown) < 2:
@@ -38,14 +47,15 @@ def safety_utility(arms: Sequence[Arm], colors: Colors) -> str | None:
         figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
         axes = figure.subplots()
         for arm in shown:
-            _mark(axes, arm, colors[arm.defense])
+            _mark(axes, arm, looks[arm.defense])
         axes.set(xlabel="harmful score, % (less is safer)", ylabel="fine-tuning accuracy, %")
         lowest = min(100 * arm.figures["fa"].low for arm in shown)
         axes.set(xlim=(-4, 104), ylim=(min(lowest - 4, 102 - SPAN), 102))
-    return to_svg(figure, "utility", "Harmful score against fine-tuning accuracy of every arm")
+    label = "Harmful score against fine-tuning accuracy of every arm"
+    return to_svg(figure, name, f"{label}, {where}" if where else label)
 
 
-def frontier(runs: Sequence[tuple[int, Diagnostics]], series: int) -> str | None:
+def frontier(runs: Sequence[tuple[int, Diagnostics]], look: Look) -> str | None:
     """Harmful and task figures against the scale of Panacea's perturbation, by seed."""
     curves = [(seed, found.frontier) for seed, found in runs if found.frontier]
     panels = [
@@ -65,12 +75,12 @@ def frontier(runs: Sequence[tuple[int, Diagnostics]], series: int) -> str | None
         for axes, (field, label) in zip(grid[:, 0], panels, strict=True):
             axes.set_title(label)
             for _, points in curves:
-                _frontier_line(axes, points, field, series)
+                _frontier_line(axes, points, field, SERIES[look.color])
         grid[-1, 0].set_xlabel("scale of the perturbation")
     return to_svg(figure, "frontier", "Harmful and task figures against the perturbation's scale")
 
 
-def layers(runs: Sequence[tuple[int, Diagnostics]], series: int) -> str | None:
+def layers(runs: Sequence[tuple[int, Diagnostics]], look: Look) -> str | None:
     """Safety coefficient and root mean square of the perturbation by layer, mean over seeds."""
     found = [d.safety_coefficients for _, d in runs if d.safety_coefficients]
     if not found:
@@ -79,7 +89,7 @@ def layers(runs: Sequence[tuple[int, Diagnostics]], series: int) -> str | None:
     sums = [_mean(_of_layer(found, layer, "absolute_sum")) for layer in numbers]
     rms = [_mean(_of_layer(found, layer, "rms")) for layer in numbers]
     spread = [_mean(_of_layer(found, layer, "rms_spread")) for layer in numbers]
-    color = SERIES[series % len(SERIES)]
+    color = SERIES[look.color]
     with styled():
         figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
         top, bottom = figure.subplots(2, 1, sharex=True)
@@ -97,28 +107,36 @@ def layers(runs: Sequence[tuple[int, Diagnostics]], series: int) -> str | None:
     return to_svg(figure, "layers", "Layer safety coefficients")
 
 
-def losses(arms: Sequence[Arm], colors: Colors) -> str | None:
-    """Every recorded loss by optimizer step: mean over seeds, with the seeds' range."""
-    names = list(dict.fromkeys(c.name for arm in arms for run in arm.runs for c in run.losses))
-    names.sort(
-        key=lambda name: ("user", "harmful").index(name) if name in {"user", "harmful"} else 2
+def losses(arms: Sequence[Arm], looks: Looks, name: str = "losses", where: str = "") -> str | None:
+    """Every recorded loss by optimizer step: mean over seeds, with the seeds' range.
+
+    Args:
+        arms: One scenario's.
+        looks: How each arm looks.
+        name: Unique on the page; prefixes every id.
+        where: The scenario, for a screen reader.
+    """
+    kinds = list(dict.fromkeys(c.name for arm in arms for run in arm.runs for c in run.losses))
+    kinds.sort(
+        key=lambda kind: ("user", "harmful").index(kind) if kind in {"user", "harmful"} else 2
     )
-    if not names:
+    if not kinds:
         return None
     with styled():
-        figure = Figure(figsize=(WIDTH, 0.8 + 2.1 * len(names)), layout="constrained")
-        grid = figure.subplots(len(names), 1, sharex=True, squeeze=False)
-        for axes, name in zip(grid[:, 0], names, strict=True):
-            axes.set_title(f"{name} loss, nats per token")
+        figure = Figure(figsize=(WIDTH, 0.8 + 2.1 * len(kinds)), layout="constrained")
+        grid = figure.subplots(len(kinds), 1, sharex=True, squeeze=False)
+        for axes, kind in zip(grid[:, 0], kinds, strict=True):
+            axes.set_title(f"{kind} loss, nats per token")
             for arm in arms:
-                curves = [c for run in arm.runs for c in run.losses if c.name == name and c.steps]
-                _loss_line(axes, curves, colors[arm.defense])
+                curves = [c for run in arm.runs for c in run.losses if c.name == kind and c.steps]
+                _loss_line(axes, curves, looks[arm.defense])
             axes.set_ylim(bottom=0)
         grid[-1, 0].set_xlabel("optimizer step")
-    return to_svg(figure, "losses", "Loss curves of every arm")
+    label = "Loss curves of every arm"
+    return to_svg(figure, name, f"{label}, {where}" if where else label)
 
 
-def _mark(axes: Any, arm: Arm, series: int) -> None:
+def _mark(axes: Any, arm: Arm, look: Look) -> None:
     """Draw one arm with its two intervals."""
     x, y = arm.figures["hs"], arm.figures["fa"]
     axes.errorbar(
@@ -126,8 +144,8 @@ def _mark(axes: Any, arm: Arm, series: int) -> None:
         [100 * y.value],
         xerr=_arms_of(x),
         yerr=_arms_of(y),
-        fmt=MARKERS[series % len(MARKERS)],
-        color=SERIES[series % len(SERIES)],
+        fmt=MARKERS[look.shape],
+        color=SERIES[look.color],
         markersize=8,
         elinewidth=1.2,
     )
@@ -140,10 +158,9 @@ def _arms_of(estimate: Estimate) -> list[list[float]]:
     return [[100 * below], [100 * above]]
 
 
-def _frontier_line(axes: Any, points: Sequence[Any], field: str, series: int) -> None:
+def _frontier_line(axes: Any, points: Sequence[Any], field: str, color: str) -> None:
     """Draw one seed's line and a ring around the chosen scale."""
     kept = sorted((p for p in points if getattr(p, field) is not None), key=lambda p: p.scale)
-    color = SERIES[series % len(SERIES)]
     axes.plot(
         [p.scale for p in kept], [getattr(p, field) for p in kept], ".-", color=color, linewidth=1.2
     )
@@ -152,7 +169,7 @@ def _frontier_line(axes: Any, points: Sequence[Any], field: str, series: int) ->
     axes.plot(x, y, "o", markersize=11, fillstyle="none", color=INK, linestyle="none")
 
 
-def _loss_line(axes: Any, curves: Sequence[LossCurve], series: int) -> None:
+def _loss_line(axes: Any, curves: Sequence[LossCurve], look: Look) -> None:
     """Draw the mean of several seeds' curves on the steps they share, and their range."""
     if not curves:
         return
@@ -160,8 +177,18 @@ def _loss_line(axes: Any, curves: Sequence[LossCurve], series: int) -> None:
     table = np.array([_at(curve, steps) for curve in curves])  # [seeds, steps]
     if table.size == 0:
         return
-    color = SERIES[series % len(SERIES)]
-    axes.plot(steps, table.mean(axis=0), color=color)
+    color = SERIES[look.color]
+    every = max(1, len(steps) // MARKS)
+    axes.plot(
+        steps,
+        table.mean(axis=0),
+        LINES[look.line],
+        color=color,
+        marker=MARKERS[look.shape],
+        markersize=4.5,
+        # Each arm starts elsewhere, so that the marks of equal curves do not hide each other.
+        markevery=((look.color + look.shape) % every, every),
+    )
     if len(curves) > 1:
         axes.fill_between(
             steps, table.min(axis=0), table.max(axis=0), color=color, alpha=0.15, linewidth=0

@@ -1,7 +1,6 @@
 """The report: one self-contained page without scripts, that asks nothing of the network."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,12 +12,23 @@ from markupsafe import Markup
 from holdfast.evaluation.metrics import Figure
 from holdfast.evaluation.statistics import Difference, Estimate
 from holdfast.report import figures
-from holdfast.report.records import Arm, Diagnostics
+from holdfast.report.looks import Look, looks
+from holdfast.report.movement import MovementRow, movement_rows, movement_sentence, spread_text
+from holdfast.report.records import Arm
 from holdfast.report.result import RunResult, write_whole
-from holdfast.report.samples import samples
-from holdfast.report.summary import SCOPE, answer, arm_name, headline_arms, percent, warnings_of
-from holdfast.report.summary import interval as interval_text
-from holdfast.report.svg import SERIES
+from holdfast.report.samples import Sample, samples
+from holdfast.report.scenes import Scene, scenes
+from holdfast.report.sections import (
+    TraceRow,
+    measured_values,
+    panacea_of,
+    plain_value,
+    settings_of,
+    trace_rows,
+)
+from holdfast.report.summary import SCOPE, answers, warnings_of
+from holdfast.report.words import arm_name, percent
+from holdfast.report.words import interval as interval_text
 
 __all__ = ["render", "write_report"]
 
@@ -29,19 +39,30 @@ COLUMNS: tuple[tuple[Figure, str], ...] = (
     ("usefulness", "Usefulness"),
 )
 
-GLYPHS = ("●", "■", "◆", "▲", "▼", "✚", "✖", "★")
-"""The shapes of ``figures.MARKERS``, so that color is never the only difference."""
-
 
 @dataclass(frozen=True)
-class TraceRow:
-    """One hook of one arm's defense, summed over the arm's runs."""
+class Part:
+    """One scenario as the page shows it; empty where nothing was measured."""
 
-    arm: str
-    defense: str
-    hook: str
-    calls: int
-    seconds: float
+    scene: Scene
+    columns: list[tuple[Figure, str]]
+    utility: Markup | None
+    losses: Markup | None
+    movement: list[MovementRow]
+    moved: str
+    gates: list[tuple[str, str, list[str]]]
+    trace: list[TraceRow]
+    samples: list[Sample]
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """The scenario's arms."""
+        return self.scene.arms
+
+    @property
+    def title(self) -> str:
+        """The scenario's heading."""
+        return self.scene.title
 
 
 def write_report(result: RunResult, path: str | Path, *, show_harmful: bool = False) -> Path:
@@ -62,85 +83,69 @@ def write_report(result: RunResult, path: str | Path, *, show_harmful: bool = Fa
 
 def render(result: RunResult, *, show_harmful: bool = False) -> str:
     """Return the page as text."""
-    arms = headline_arms(result)
-    colors = {arm.defense: number for number, arm in enumerate(arms)}
+    shown = scenes(result)
+    look = looks(arm for scene in shown for arm in scene.arms)
     redacted = result.real_model and not show_harmful
+    parts = [_part(scene, number, look, redacted) for number, scene in enumerate(shown)]
+    panacea, pictures = _panacea(shown, look)
+    judges = dict.fromkeys(r.judge for s in shown for arm in s.arms for r in arm.runs if r.judge)
     return (
         _environment()
         .get_template("report.html.j2")
         .render(
             result=result,
-            arms=arms,
-            columns=[(f, title) for f, title in COLUMNS if any(f in arm.figures for arm in arms)],
-            colors={name: number % len(SERIES) + 1 for name, number in colors.items()},
-            glyphs={name: GLYPHS[number % len(GLYPHS)] for name, number in colors.items()},
-            answer=answer(result),
+            parts=parts,
+            many=len(parts) > 1,
+            looks=look,
+            answers=answers(result),
             warnings=warnings_of(result),
-            pictures=_pictures(arms, colors),
-            gates=_said(arms),
-            trace=_trace(arms),
-            samples=samples(arms, redacted=redacted),
+            panacea=panacea,
+            pictures=pictures,
+            settings_of_arms=settings_of(shown),
             redacted=redacted,
-            split=[arm for arm in arms if {"hs_content", "hs_garbled"} <= arm.figures.keys()],
+            judges=list(judges),
             scope=SCOPE,
         )
     )
 
 
-def _pictures(arms: Sequence[Arm], colors: Mapping[str, int]) -> dict[str, Markup | None]:
-    """Draw what there is data for; the rest is None."""
-    source, panacea = _panacea(arms)
-    series = colors.get(source, 0)
-    drawn = {
-        "utility": figures.safety_utility(arms, colors),
-        "frontier": figures.frontier(panacea, series),
-        "layers": figures.layers(panacea, series),
-        "losses": figures.losses(arms, colors),
-    }
-    # Made by figures.py alone, where matplotlib escapes every label.
-    return {name: None if svg is None else Markup(svg) for name, svg in drawn.items()}  # noqa: S704
+def _part(scene: Scene, number: int, look: Mapping[str, Look], redacted: bool) -> Part:
+    """Return what the page shows of one scenario; ``number`` keeps its pictures' ids apart."""
+    arms = scene.arms
+    utility = figures.safety_utility(arms, look, f"utility{number or ''}", scene.title)
+    losses = figures.losses(arms, look, f"losses{number or ''}", scene.title)
+    return Part(
+        scene=scene,
+        columns=[(f, title) for f, title in COLUMNS if any(f in arm.figures for arm in arms)],
+        utility=_picture(utility),
+        losses=_picture(losses),
+        movement=movement_rows(arms),
+        moved=movement_sentence(arms),
+        gates=measured_values(arms),
+        trace=trace_rows(arms),
+        samples=samples(arms, redacted=redacted),
+    )
 
 
-def _panacea(arms: Sequence[Arm]) -> tuple[str, list[tuple[int, Diagnostics]]]:
-    """Return the simplest arm with a frontier or coefficients, and its diagnostics by seed."""
-    for arm in sorted(arms, key=lambda arm: len(arm.defenses)):
-        found = [
-            (run.seed, diagnostics)
-            for run in arm.runs
-            for diagnostics in run.diagnostics.values()
-            if diagnostics.frontier or diagnostics.safety_coefficients
-        ]
+def _panacea(
+    shown: Sequence[Scene], look: Mapping[str, Look]
+) -> tuple[str, dict[str, Markup | None]]:
+    """Return the first scenario that Panacea ran in, and its two pictures."""
+    for scene in shown:
+        source, found = panacea_of(scene.arms)
         if found:
-            return arm.defense, found
-    return "", []
+            drawn = {
+                "frontier": _picture(figures.frontier(found, look[source])),
+                "layers": _picture(figures.layers(found, look[source])),
+            }
+            return scene.title, drawn
+    return "", {"frontier": None, "layers": None}
 
 
-def _said(arms: Sequence[Arm]) -> list[tuple[str, str, list[str]]]:
-    """Return (defense, name, value under each seed) of what single defenses measured."""
-    said: dict[tuple[str, str], list[str]] = {}
-    for run in (run for arm in arms if len(arm.defenses) == 1 for run in arm.runs):
-        for defense, found in run.diagnostics.items():
-            for name, value in {**found.gate, **found.values}.items():
-                said.setdefault((defense, name), []).append(_plain_value(value))
-    return [(defense, name, values) for (defense, name), values in said.items()]
-
-
-def _trace(arms: Sequence[Arm]) -> list[TraceRow]:
-    """Sum the trace of each arm's runs by defense and hook."""
-    sums: dict[tuple[str, str, str], tuple[int, float]] = {}
-    for arm in arms:
-        for entry in (entry for run in arm.runs for entry in run.trace):
-            key = (arm_name(arm.defense), entry.defense, entry.hook)
-            calls, seconds = sums.get(key, (0, 0.0))
-            sums[key] = (calls + entry.calls, seconds + entry.seconds)
-    return [TraceRow(*key, *value) for key, value in sums.items()]
-
-
-def _plain_value(value: Any) -> str:
-    """Return a value of the configuration as a reader wants it."""
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def _picture(svg: str | None) -> Markup | None:
+    """Return a picture that the page puts in as it is."""
+    # Made by figures.py alone, where matplotlib escapes every label.
+    return None if svg is None else Markup(svg)  # noqa: S704
 
 
 def _points(difference: Difference | None) -> str:
@@ -156,6 +161,12 @@ def _width(estimate: Estimate | None) -> str:
     return f"{100 * estimate.value:.1f}%" if estimate is not None else "0%"
 
 
+def _dots(arm: Arm, figure: Figure) -> list[str]:
+    """Return where each seed's share lies on the bar; one seed is the mean and needs no dot."""
+    found = [run.shares[figure].value for run in arm.runs if figure in run.shares]
+    return [f"{100 * share:.1f}%" for share in found] if len(found) > 1 else []
+
+
 @cache
 def _environment() -> Environment:
     """Return the templates' environment: everything is escaped, an unknown name is an error."""
@@ -166,12 +177,15 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
+    ours: dict[str, Callable[..., Any]] = {
         "arm_name": arm_name,
         "percent": percent,
         "interval": interval_text,
         "points": _points,
         "width": _width,
-        "plain_value": _plain_value,
+        "dots": _dots,
+        "plain_value": plain_value,
+        "spread": spread_text,
     }
+    environment.filters.update(ours)
     return environment

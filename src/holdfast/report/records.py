@@ -32,6 +32,7 @@ __all__ = [
     "FrontierPoint",
     "LayerCoefficient",
     "LossCurve",
+    "Movement",
     "Record",
     "SeedRun",
     "TraceEntry",
@@ -119,6 +120,28 @@ class Diagnostics(Record):
     )
 
 
+class Movement(Record):
+    """How far fine-tuning moved the weights and the security features of the model."""
+
+    inside: Number = Field(
+        default=None,
+        description="Frobenius norm of the change of the weights of the modules in Mods_Rob.",
+    )
+    outside: Number = Field(
+        default=None,
+        description="Frobenius norm of the change of the weights of the modules not in Mods_Rob.",
+    )
+    probe_drift: Number = Field(
+        default=None,
+        description="Mean over harmful prompts of 1 - cos between the security features before "
+        "and after tuning, in [0, 2].",
+    )
+    probe_accuracy: Number = Field(
+        default=None,
+        description="Share of harmful prompts that the fixed classifier still calls harmful.",
+    )
+
+
 class SeedRun(Record):
     """One fine-tuning run, or one look at the untouched model."""
 
@@ -133,6 +156,9 @@ class SeedRun(Record):
     trace: list[TraceEntry] = Field(default_factory=list[TraceEntry])
     artifacts: list[str] = Field(default_factory=list[str], description="Paths of what was saved.")
     diagnostics: dict[str, Diagnostics] = Field(default_factory=dict[str, Diagnostics])
+    movement: Movement | None = Field(
+        default=None, description="How far the run moved the model, where it was measured."
+    )
 
     @classmethod
     def of(cls, seed: int, measurement: Measurement | None = None, **rest: Any) -> "SeedRun":
@@ -174,7 +200,9 @@ class SeedRun(Record):
 class Arm(Record):
     """One way to fine-tune, measured over seeds."""
 
-    defense: str = Field(description="As in `holdfast list`; 'none', 'before', or 'a+b'.")
+    defense: str = Field(
+        description="As in `holdfast list`; 'none', 'before', 'a+b', or a control 'a(variant)'."
+    )
     scenario: str = ""
     p: float | None = Field(default=None, description="Share of harmful rows in the user's data.")
     settings: dict[str, JsonValue] = Field(
@@ -225,8 +253,17 @@ class Arm(Record):
 
     @property
     def defenses(self) -> list[str]:
-        """The defenses of this arm; none for plain fine-tuning and the untouched model."""
-        return [] if self.defense in {BEFORE, PLAIN} else self.defense.split("+")
+        """The defenses of this arm as the registry names them, without a control's variant.
+
+        None for plain fine-tuning and the untouched model.
+        """
+        parts = [] if self.defense in {BEFORE, PLAIN} else self.defense.split("+")
+        return [part.partition("(")[0] for part in parts]
+
+    @property
+    def is_control(self) -> bool:
+        """Whether a defense ran in a variant that is there for comparison: ``ml_lr(random)``."""
+        return "(" in self.defense
 
     def mean(self, figure: Figure) -> float | None:
         """Return the mean over seeds, or None where it was not measured."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from holdfast.evaluation.metrics import Kind, Outcome
 from holdfast.report.records import PLAIN, Answer, Arm
-from holdfast.report.summary import arm_name
+from holdfast.report.words import arm_name
 
 __all__ = ["Reply", "Sample", "redact", "samples"]
 

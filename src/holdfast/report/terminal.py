@@ -1,5 +1,9 @@
-"""The result as a table for a terminal of 80 columns."""
+"""The result as tables for a terminal of 80 columns, one for each scenario."""
 
+from collections.abc import Sequence
+
+from rich.console import Group
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -7,7 +11,9 @@ from holdfast.evaluation.metrics import Figure
 from holdfast.evaluation.statistics import Estimate
 from holdfast.report.records import Arm
 from holdfast.report.result import RunResult
-from holdfast.report.summary import DASH, arm_name, headline_arms, interval, percent, warnings_of
+from holdfast.report.scenes import Scene, scenes
+from holdfast.report.summary import warnings_of
+from holdfast.report.words import DASH, arm_name, interval, percent
 
 __all__ = ["render_table"]
 
@@ -21,30 +27,43 @@ COLUMNS: tuple[tuple[Figure, str], ...] = (
 )
 
 
-def render_table(result: RunResult) -> Table:
-    """Return the table of the page's first view; print it with ``rich.console.Console``.
+def render_table(result: RunResult) -> Group:
+    """Return the tables of the page's first view; print them with ``rich.console.Console``.
 
-    Every figure is a mean over seeds in percent with its 95 % interval below it.
+    Every figure is a mean over seeds in percent with its 95 % interval below it. Each table stands
+    under its scenario's title.
     """
-    arms = headline_arms(result)
-    table = Table(box=None, padding=(0, 1), pad_edge=False, caption=_caption(result))
-    table.caption_justify = "left"
+    shown = scenes(result)
+    tables = [Padding(_table(result, scene), (0, 0, 1, 0)) for scene in shown]
+    return Group(*tables, _caption(result))
+
+
+def _table(result: RunResult, scene: Scene) -> Table:
+    """Return one scenario's table."""
+    title = Text(scene.title, style="bold") if scene.title else None
+    table = Table(box=None, padding=(0, 1), pad_edge=False, title=title, title_justify="left")
     table.add_column("", justify="left", vertical="top")
-    shown: list[Figure] = []
-    for figure, title in COLUMNS:
-        if any(figure in arm.figures for arm in arms):
-            shown.append(figure)
-            table.add_column(title, justify="right", no_wrap=True)
+    columns = _columns(scene.arms)
+    for _, head in columns:
+        table.add_column(head, justify="right", no_wrap=True)
     table.add_column("time\nvs plain", justify="right", no_wrap=True)
-    for arm in arms:
-        cells = [_cell(arm.figures.get(figure)) for figure in shown]
+    for arm in scene.arms:
+        cells = [_cell(arm.figures.get(figure)) for figure, _ in columns]
         table.add_row(_name(arm), *cells, _time(result.relative_time(arm)))
     return table
 
 
+def _columns(arms: Sequence[Arm]) -> list[tuple[Figure, str]]:
+    """Return the figures that any arm has."""
+    return [(f, head) for f, head in COLUMNS if any(f in arm.figures for arm in arms)]
+
+
 def _name(arm: Arm) -> Text:
-    """Return an arm's name; a combination takes a line for each defense."""
-    return Text(arm_name(arm.defense).replace(" + ", "\n+ ").replace("before fine", "before\nfine"))
+    """Return an arm's name; a combination takes a line for each defense, a control for its kind."""
+    name = arm_name(arm.defense)
+    for word in (" + ", " (", " fine"):
+        name = name.replace(word, f"\n{word.strip()}{' ' if word.endswith(' ') else ''}")
+    return Text(name)
 
 
 def _cell(estimate: Estimate | None) -> Text:

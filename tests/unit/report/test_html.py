@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 import pytest
 
 from holdfast.errors import RunError
-from holdfast.report.figures import MARKERS
-from holdfast.report.html import GLYPHS, render, write_report
+from holdfast.report.html import render, write_report
+from holdfast.report.looks import GLYPHS, MARKERS
 from holdfast.report.records import Arm, SeedRun
 from holdfast.report.result import RunResult
 from holdfast.report.samples import redact
