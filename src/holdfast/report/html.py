@@ -11,11 +11,12 @@ from markupsafe import Markup
 
 from holdfast.evaluation.metrics import Figure
 from holdfast.evaluation.statistics import Difference, Estimate
+from holdfast.ops.files import write_whole
 from holdfast.report import figures
 from holdfast.report.looks import Look, looks
 from holdfast.report.movement import MovementRow, movement_rows, movement_sentence, spread_text
 from holdfast.report.records import Arm
-from holdfast.report.result import RunResult, write_whole
+from holdfast.report.result import RunResult
 from holdfast.report.samples import Sample, samples
 from holdfast.report.scenes import Scene, scenes
 from holdfast.report.sections import (

@@ -5,8 +5,6 @@ added with a default.
 """
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,8 +12,9 @@ from typing import Any, TypedDict
 
 from pydantic import Field, JsonValue, ValidationError
 
-from holdfast.errors import InputError, RunError
+from holdfast.errors import InputError
 from holdfast.evaluation.judges.agreement import Agreement
+from holdfast.ops.files import write_whole
 from holdfast.report.provenance import DataSource, Machine, this_machine, versions
 from holdfast.report.records import BEFORE, PLAIN, Arm, Record
 
@@ -167,33 +166,6 @@ class RunResult(Record):
             usefulness=arm.mean("usefulness"),
             relative_time=self.relative_time(arm),
         )
-
-
-def write_whole(target: Path, text: str) -> None:
-    """Write ``text`` beside ``target`` and put it in place in one step.
-
-    Raises:
-        RunError: The folder cannot be written or the disk is full; an earlier file stays whole.
-    """
-    temporary: Path | None = None
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        temporary = Path(name)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes files private; a result is as readable as any other file of the user.
-        temporary.chmod(0o644)
-        temporary.replace(target)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        raise RunError(
-            f"{target} cannot be written: {error.strerror or error}; free space or choose another "
-            "folder"
-        ) from error
 
 
 def _read(source: Path) -> Mapping[str, Any]:

@@ -125,7 +125,7 @@ def test_a_full_disk_leaves_the_earlier_result_whole(result, tmp_path, monkeypat
     def full(_descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("holdfast.report.result.os.fsync", full)
+    monkeypatch.setattr("holdfast.ops.files.os.fsync", full)
     with pytest.raises(RunError, match="No space left on device"):
         result.save(path)
     assert path.read_bytes() == earlier
