@@ -2,6 +2,7 @@
 
 import typer
 
+from holdfast.cli.analyze import analyze
 from holdfast.cli.demo import demo
 from holdfast.cli.evaluate import evaluate
 from holdfast.cli.listing import listing
@@ -23,5 +24,6 @@ app.command("demo")(demo)
 app.command("tune")(tune)
 app.command("repair")(repair)
 app.command("evaluate")(evaluate)
+app.command("analyze")(analyze)
 app.command("list")(listing)
 app.add_typer(organism, name="organism")

@@ -141,6 +141,7 @@ def test_movement_of_an_adapter_is_that_of_its_merged_model():
     still = movement(probed, ROBUST, tiny_model())
     assert still["inside"] == still["outside"] == 0
     assert still["probe_drift"] == pytest.approx(0, abs=1e-6)
+    assert still["probe_accuracy"] > 0.8  # Of the benign prompts almost none is called harmful.
     model = adapted(tiny_model())
     ours, theirs = movement(probed, ROBUST, model), movement(probed, ROBUST, merged(model))
     assert ours == pytest.approx(theirs, rel=1e-4)

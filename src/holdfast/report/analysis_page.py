@@ -1,0 +1,246 @@
+"""The page of ``holdfast analyze``: self-contained, no scripts, nothing asked of the network."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from holdfast.analysis.comparison import Comparison
+from holdfast.analysis.patterns import Pattern, group_means
+from holdfast.analysis.probe import BLIND, Quality
+from holdfast.analysis.robust_modules import RobustModules
+from holdfast.analysis.robustness import ModuleScore, Robustness
+from holdfast.ops.files import write_whole
+from holdfast.report.analysis_figures import means
+from holdfast.report.provenance import DataSource, versions
+from holdfast.report.summary import SCOPE
+
+__all__ = ["AnalysisPage", "answer", "render_analysis", "told", "where", "write_analysis"]
+
+ORDER = ("q", "k", "v", "o", "gate", "up", "down")
+UNITS = {
+    "drift": "drift of the features",
+    "logit": "change of the logit",
+    "accuracy": "drop in accuracy",
+}
+MEANINGS = {
+    "drift": "1 − cos between a harmful prompt's security features before and after",
+    "logit": "root mean square of the change of the probe's logit on harmful prompts",
+    "accuracy": "drop of the share of harmful prompts that the probe calls harmful",
+}
+SETS = {"train": "training", "held_out": "held out", "out_of_domain": "out of domain"}
+FATES = {
+    "kept": "it still tells harmful from benign as well",
+    "weakened": "it still tells harmful from benign, but less well",
+    "moved": "the features have moved and are not lost",
+    "lost": "the features are lost, as far as a linear probe sees",
+    "cannot be told": "it was blind before, so nothing can be told",
+}
+
+
+@dataclass(frozen=True)
+class AnalysisPage:
+    """All that the page shows."""
+
+    robustness: Robustness
+    robust: RobustModules
+    patterns: list[Pattern]
+    comparison: Comparison | None = None
+    warnings: list[str] = field(default_factory=list[str])
+    data: list[DataSource] = field(default_factory=list[DataSource])
+    config: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One module of the heatmap."""
+
+    score: float
+    percent: float
+    """Of the most sensitive module's score."""
+    shade: int
+    """How much of the heatmap's color, in percent."""
+    robust: bool
+    low: float
+    """Lowest score over the draws."""
+    high: float
+
+
+def write_analysis(page: AnalysisPage, path: Path) -> Path:
+    """Write the page, whole or not at all, and return its path.
+
+    Raises:
+        RunError: The file cannot be written.
+    """
+    write_whole(path, render_analysis(page))
+    return path
+
+
+def render_analysis(page: AnalysisPage) -> str:
+    """Return the page as text."""
+    found = page.robustness
+    unit = UNITS[found.score]
+    by_type, by_depth = group_means(found, "role"), group_means(found, "layer")
+    by_type.sort(key=lambda row: in_order(found.roles).index(row.group))
+    # Made by analysis_figures.py alone, where matplotlib escapes every label.
+    pictures = {
+        "types": Markup(means(by_type, "types", "type", unit)),  # noqa: S704
+        "layers": Markup(means(by_depth, "depth", "layer", unit)),  # noqa: S704
+    }
+    robust = page.robust
+    return (
+        _environment()
+        .get_template("analysis.html.j2")
+        .render(
+            page=page,
+            found=found,
+            robust=robust,
+            answer=answer(robust),
+            quality=_quality_sentence(found.probe),
+            sets=SETS,
+            cells=_cells(found, robust),
+            top=max(m.mean(found.score) for m in found.modules),
+            pictures=pictures,
+            means=[("type", by_type), ("layer", by_depth)],
+            unit=unit,
+            meaning=MEANINGS[found.score],
+            joint_unit=UNITS[robust.score],
+            joint_meaning=MEANINGS[robust.score],
+            limit=robust.tau * robust.whole,
+            how=_how(found),
+            drifted=told(page.comparison) if page.comparison else "",
+            roles=in_order(found.roles),
+            versions=versions(),
+            scope=SCOPE,
+            blind=BLIND,
+        )
+    )
+
+
+def told(compared: Comparison) -> str:
+    """Return what became of the features, with the three figures it rests on."""
+    before, after, anew = (
+        f"{q.balanced_accuracy:.2f}" for q in (compared.before, compared.after, compared.retrained)
+    )
+    return (
+        f"Fine-tuning moved the security features of harmful prompts by {_short(compared.drift)} "
+        f"(1 − cos). The base's probe has a balanced accuracy of {before} before and {after} after "
+        f"it, a retrained probe {anew}: {FATES[compared.fate]}."
+    )
+
+
+def answer(robust: RobustModules) -> str:
+    """Return how many modules are robust and where, in one sentence."""
+    total = robust.layers * len(robust.roles)
+    if not robust.modules:
+        return (
+            f"None of {total} modules is robust: changing any type's deepest one moves the "
+            "security features beyond the limit."
+        )
+    count = len(robust.modules)
+    verb = "module is" if count == 1 else "modules are"
+    return f"{count} of {total} {verb} robust: {where(robust)}."
+
+
+def where(robust: RobustModules) -> str:
+    """Return the robust modules by type, runs of layers joined: ``q 1-3, v 2``."""
+    parts: list[str] = []
+    for role in in_order(robust.roles):
+        layers = sorted(m.layer for m in robust.modules if m.role == role)
+        if layers:
+            parts.append(f"{role} {_runs(layers)}")
+    return "; ".join(parts)
+
+
+def in_order(roles: Sequence[str]) -> list[str]:
+    """Return the types as papers list them: attention first."""
+    return sorted(roles, key=lambda role: (ORDER.index(role) if role in ORDER else 99, role))
+
+
+def _runs(layers: list[int]) -> str:
+    """Return ``1–3 and 5`` of 1, 2, 3, 5."""
+    runs: list[list[int]] = []
+    for layer in layers:
+        if runs and layer == runs[-1][-1] + 1:
+            runs[-1].append(layer)
+        else:
+            runs.append([layer])
+    return ", ".join(f"{r[0]}–{r[-1]}" if len(r) > 1 else str(r[0]) for r in runs)
+
+
+def _quality_sentence(probe: dict[str, Quality]) -> str:
+    held_out, other = probe["held_out"], probe.get("out_of_domain")
+    said = f"The probe's balanced accuracy is {held_out.balanced_accuracy:.2f} on held-out prompts"
+    if other is None:
+        return f"{said}; out of domain it was not tested (no --harmful-ood and --benign-ood)."
+    return f"{said} and {other.balanced_accuracy:.2f} out of domain."
+
+
+def _cells(found: Robustness, robust: RobustModules) -> dict[tuple[int, str], Cell]:
+    """Return the heatmap: shades on a logarithmic scale, because scores spread over decades."""
+    scores = [m.mean(found.score) for m in found.modules]
+    top = max(scores)
+    positive = [s for s in scores if s > 0]
+    bottom = min(positive, default=0.0)
+    return {
+        (m.module.layer, m.module.role): _cell(m, found, robust, bottom, top) for m in found.modules
+    }
+
+
+def _cell(
+    row: ModuleScore, found: Robustness, robust: RobustModules, bottom: float, top: float
+) -> Cell:
+    score = row.mean(found.score)
+    share = 0.0
+    if 0 < bottom < top and score > 0:
+        share = math.log(score / bottom) / math.log(top / bottom)
+    draws = [float(getattr(d, found.score)) for d in row.damage] or [score]
+    return Cell(
+        score=score,
+        percent=100 * score / top if top > 0 else 0.0,
+        shade=round(100 * share),
+        robust=(row.module.layer, row.module.role) in robust.pairs,
+        low=min(draws),
+        high=max(draws),
+    )
+
+
+def _how(found: Robustness) -> str:
+    """Return how the scores were made, in a sentence."""
+    draws = f"{len(found.seeds)} {'draw' if len(found.seeds) == 1 else 'draws'} of noise"
+    return {
+        "gradient": f"Estimated to first order from one backward pass, for noise of {found.rho:g} "
+        "times each weight's norm.",
+        "noise": f"Measured: noise of {found.rho:g} times its norm is put into one module at a "
+        f"time; means over {draws}.",
+        "delta": "Measured: the fine-tuning run's own change is put into one module at a time.",
+    }[found.method]
+
+
+def _percent(value: float) -> str:
+    """Return a percentage with as many digits as a narrow cell holds."""
+    if value == 0 or value >= 9.95:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if value >= 0.05 else "<.1"
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}".replace("-", "−")
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("holdfast.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"cell": _percent, "short": _short}
+    return environment
