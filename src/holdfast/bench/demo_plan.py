@@ -15,6 +15,8 @@ from holdfast.analysis.prompts import Prompts, with_tokenizer
 from holdfast.analysis.robust_modules import RobustModules
 from holdfast.data.hashes import sha256_of
 from holdfast.defense import listed
+from holdfast.defenses.ml_lr import MLLR
+from holdfast.defenses.swat import SWAT
 from holdfast.evaluation import Item
 from holdfast.organism import scenarios
 from holdfast.report.provenance import DataSource, fingerprint
@@ -52,9 +54,9 @@ class DemoConfig:
     """Steps of the check that every defense at strength 0 equals plain fine-tuning."""
     tau: float = AnalysisSettings.tau
     """Share of all modules' damage that Mods_Rob may do."""
-    ratio: float = 0.01
+    ratio: float = MLLR.ratio
     """ML-LR: learning rate of the rest relative to Mods_Rob's."""
-    warmup: float = 0.5
+    warmup: float = SWAT.warmup
     """SWAT: share of the steps in which Mods_Rob learns alone."""
 
 

@@ -25,7 +25,7 @@ def multiplier(robust: bool, progress: float, warmup: float) -> float:
 class SWAT(ModuleRates):
     """Warms up robust modules alone, then tunes everything on from there."""
 
-    warmup: float = 0.5
+    warmup: float = 0.75
     """Share of the run's optimizer steps in which only Mods_Rob learns, in [0, 1]. Ours."""
 
     card: ClassVar[Card] = Card(
