@@ -129,7 +129,7 @@ def joint(robust: RobustModules, alone: Mapping[tuple[int, str], float]) -> Patt
     single = alone[_key(trial.module)]
     figure = (
         f"{counted} were within the limit {limit:.3g} alone; {trial.module.role} of layer "
-        f"{trial.module.layer} does {single:.3g} alone, S before it {before:.3g}, "
+        f"{trial.module.layer} does {single:.3g} alone, those kept so far {before:.3g}, "
         f"both together {trial.score:.3g}, "
         f"{_excess(trial.score, added(before, single, robust.score))}"
     )

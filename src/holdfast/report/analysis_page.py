@@ -35,11 +35,11 @@ MEANINGS = {
 }
 SETS = {"train": "training", "held_out": "held out", "out_of_domain": "out of domain"}
 FATES = {
-    "kept": "it still tells harmful from benign as well",
-    "weakened": "it still tells harmful from benign, but less well",
+    "kept": "the fixed one still tells harmful from benign",
+    "weakened": "the fixed one still tells harmful from benign, but less well",
     "moved": "the features have moved and are not lost",
     "lost": "the features are lost, as far as a linear probe sees",
-    "cannot be told": "it was blind before, so nothing can be told",
+    "cannot be told": "the fixed one was blind before, so nothing can be told",
 }
 
 
@@ -129,8 +129,8 @@ def told(compared: Comparison) -> str:
     )
     return (
         f"Fine-tuning moved the security features of harmful prompts by {_short(compared.drift)} "
-        f"(1 − cos). The base's probe has a balanced accuracy of {before} before and {after} after "
-        f"it, a retrained probe {anew}: {FATES[compared.fate]}."
+        f"(1 − cos). The base's fixed probe has a balanced accuracy of {before} before and "
+        f"{after} after it, a retrained probe {anew}: {FATES[compared.fate]}."
     )
 
 
@@ -144,16 +144,16 @@ def answer(robust: RobustModules) -> str:
         )
     count = len(robust.modules)
     verb = "module is" if count == 1 else "modules are"
-    return f"{count} of {total} {verb} robust: {where(robust)}."
+    return f"{count} of {total} {verb} robust, by layer: {where(robust)}."
 
 
 def where(robust: RobustModules) -> str:
-    """Return the robust modules by type, runs of layers joined: ``q 1-3, v 2``."""
+    """Return the robust modules by type, runs of layers joined: ``q 1–3; v 2``."""
     parts: list[str] = []
     for role in in_order(robust.roles):
         layers = sorted(m.layer for m in robust.modules if m.role == role)
         if layers:
-            parts.append(f"{role} {_runs(layers)}")
+            parts.append(f"{role}\N{NO-BREAK SPACE}{_runs(layers)}")
     return "; ".join(parts)
 
 
