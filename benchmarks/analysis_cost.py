@@ -15,7 +15,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -32,9 +32,12 @@ from holdfast.analysis.prompts import Prompts, with_tokenizer
 from holdfast.analysis.robustness import calibrated_rho, exact
 from holdfast.ops.modules import ModuleRef
 from holdfast.organism import scenarios
+from holdfast.organism.tokenizer import build_tokenizer
 from holdfast.report.provenance import this_machine, versions
 
 RHOS, SEEDS, PROMPTS = (0.1, 0.3, 0.6), 6, 125
+MANY = 48
+"""Draws after which exact noise ranks like itself; one draw is one random direction a module."""
 AIMS = {"spearman": 0.9, "gradient_of_naive": 1 / 50, "cached_of_naive": 0.6}
 Scores = dict[ModuleRef, list[Damage]]
 
@@ -45,7 +48,10 @@ def organisms(folder: Path, other: str) -> dict[str, Any]:
     if not built.exists():
         sys.stderr.write(f"building the {other} organism in {built}\n")
         organism.build(other, built)
-    return {"llama": organism.load(), other: organism.load(built)}
+    # transformers 5 reads the tokenizer in a Qwen2 folder as Qwen2's own, whatever it is; every
+    # organism has the same one.
+    models = {"llama": organism.load()[0], other: organism.load(built)[0]}
+    return {arch: (model, build_tokenizer()) for arch, model in models.items()}
 
 
 def probed(model: Any, tokenizer: Any, *, cached: bool) -> Probed:
@@ -55,10 +61,12 @@ def probed(model: Any, tokenizer: Any, *, cached: bool) -> Probed:
     return probed_model(model, prompts, replace(AnalysisSettings(), cached=cached))
 
 
-def rank_correlations(found: Probed, seeds: list[int]) -> dict[str, dict[str, float]]:
+def rank_correlations(
+    found: Probed, seeds: list[int], rhos: Sequence[float] = RHOS
+) -> dict[str, dict[str, float]]:
     """Return by rho the Spearman of the estimate with each score of exact noise."""
     table: dict[str, dict[str, float]] = {}
-    for rho in RHOS:
+    for rho in rhos:
         estimate = first_order(found, rho)
         damages = exact(found, noise(found.modules, rho), seeds)
         table[str(rho)] = {
@@ -77,15 +85,20 @@ SCORES: dict[str, Callable[[list[Damage]], float]] = {
 def _spearman(
     estimate: dict[ModuleRef, float], damages: Scores, score: Callable[[list[Damage]], float]
 ) -> float:
-    pairs = [(estimate[ref], score(draws)) for ref, draws in damages.items()]
-    return float(spearmanr(*zip(*pairs, strict=True)).statistic)
+    return _ranks([(estimate[ref], score(draws)) for ref, draws in damages.items()])
 
 
 def _halves(damages: Scores) -> float:
     """Return how well exact noise of some seeds ranks as that of the others: what can be hoped."""
     half = len(next(iter(damages.values()))) // 2
-    pairs = [(pooled(d[:half], "logit"), pooled(d[half:], "logit")) for d in damages.values()]
-    return float(spearmanr(*zip(*pairs, strict=True)).statistic)
+    return _ranks(
+        [(pooled(d[:half], "logit"), pooled(d[half:], "logit")) for d in damages.values()]
+    )
+
+
+def _ranks(pairs: list[tuple[float, float]]) -> float:
+    found: Any = spearmanr(pairs)
+    return float(found.statistic)
 
 
 @contextmanager
@@ -170,7 +183,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="also write the JSON here")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    seeds = replace(AnalysisSettings(method="noise"), seeds=given.seeds).draws
+    seeds, many = (AnalysisSettings(method="noise", seeds=n).draws for n in (given.seeds, MANY))
     result: dict[str, Any] = {
         "benchmark": "analysis_cost",
         "setting": {
@@ -184,6 +197,7 @@ def main() -> None:
         result["organisms"][arch] = {
             "probe": found.probe.quality["held_out"].model_dump(),
             "spearman": rank_correlations(found, seeds),
+            f"spearman_of_{MANY}_seeds": rank_correlations(found, many, RHOS[1:2]),
             "cost": cost(model, tokenizer, given.rounds, seeds),
         }
     result |= {"aims": AIMS, "met": met(result)}

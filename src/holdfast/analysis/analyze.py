@@ -1,17 +1,18 @@
 """One analysis from prompts to Mods_Rob: probe, robustness map, search."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from statistics import fmean
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 
 from holdfast.analysis.first_order import first_order
-from holdfast.analysis.perturbation import Change, Probed, delta, noise, perturbable
+from holdfast.analysis.perturbation import Change, Probed, delta, noise, perturbable, pooled
 from holdfast.analysis.probe import Probe, ProbeSettings, fit_probe
 from holdfast.analysis.prompts import Prompts, of_run
 from holdfast.analysis.robust_modules import Method, RobustModules, Score
@@ -24,7 +25,8 @@ from holdfast.analysis.robustness import (
 )
 from holdfast.analysis.search import at, search
 from holdfast.analysis.suffix import Suffix
-from holdfast.defense import Examples, Run
+from holdfast.data.hashes import sha256_of
+from holdfast.defense import Examples, Run, listed
 from holdfast.errors import ConfigError
 from holdfast.ops.modules import ModuleRef, projections
 from holdfast.ops.randomness import derived_seed
@@ -110,21 +112,26 @@ def analyze(
         changes: For ``method="delta"``: module's plain name → ΔW, shape (out, in).
         identity: ``model`` and ``probe_sha256`` of the files that are written.
         partial: File that lets a killed exact analysis go on; see ``robustness.exact``.
-        progress: Called with (stage, done, in all).
+        progress: Called with (stage, done, in all): ``"probe"``, ``"modules"``, ``"search"``, each
+            from 0 up to all.
 
     Raises:
         ConfigError: A setting is out of range, or ΔW is missing.
         DataError: The prompts cannot train a probe.
+        InputError: ``partial`` is of another analysis.
         ModelError: A projection is fused, unknown or quantized.
+        RunError: A changed model's hidden states are not finite, or ``partial`` cannot be written.
     """
     chosen, start = settings or AnalysisSettings(), time.perf_counter()
     chosen.validate()
     progress("probe", 0, 1)
     probed = probed_model(model, prompts, chosen)
+    progress("probe", 1, 1)
     rho = 0.0 if chosen.method == "delta" else chosen.rho or calibrated_rho(probed, chosen.draws[0])
     change = _change(probed, chosen, rho, changes)
-    known = {**(identity or {}), "rho": rho, **{k: getattr(chosen, k) for k in _DECIDES}}
-    scores = _scores(probed, chosen, rho, change, partial, known, progress)
+    key = {"rho": rho, **{k: getattr(chosen, k) for k in ("method", "seed", "held_out")}}
+    key["fingerprint"] = _fingerprint(model, prompts, changes) if partial else ""
+    scores = _scores(probed, chosen, rho, change, partial, key, progress)
     table = {ref: score.mean(chosen.score) for ref, score in scores.items()}
     common = _common(model, probed, chosen, rho, identity)
     scored: Score = "logit" if chosen.method == "gradient" else chosen.score
@@ -137,9 +144,6 @@ def analyze(
     robustness = Robustness.model_validate({**common, **own})
     robust = _search(probed, chosen, change, table, common, progress)
     return Analysis(probed.probe, robustness, robust, probed)
-
-
-_DECIDES = ("method", "score", "seeds", "seed", "held_out")
 
 
 def probed_model(model: nn.Module, prompts: Prompts, settings: AnalysisSettings) -> Probed:
@@ -181,7 +185,9 @@ def _scores(
     progress: Progress,
 ) -> dict[ModuleRef, ModuleScore]:
     if settings.method == "gradient":
+        progress("modules", 0, 1)
         found = first_order(probed, rho)
+        progress("modules", 1, 1)
         return {
             r: ModuleScore(module=at(r), name=r.name, estimate=value) for r, value in found.items()
         }
@@ -189,6 +195,19 @@ def _scores(
         probed, change, settings.draws, partial=partial, key=dict(key), progress=progress
     )
     return {r: ModuleScore(module=at(r), name=r.name, damage=d) for r, d in damage.items()}
+
+
+def _fingerprint(model: nn.Module, prompts: Prompts, changes: Mapping[str, Tensor] | None) -> str:
+    """Return a hash of the prompts and of up to 1024 numbers of each weight and ΔW.
+
+    Training moves every number of a weight that it trains, so a sample tells two models apart.
+    """
+    digest = sha256(repr(prompts).encode())
+    for name, tensor in [*model.named_parameters(), *sorted((changes or {}).items())]:
+        flat = tensor.detach().flatten()
+        sample = flat[:: max(1, flat.numel() // 1024)].to("cpu", torch.float32)
+        digest.update(name.encode() + str(tuple(tensor.shape)).encode() + sample.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _common(
@@ -223,29 +242,56 @@ def _search(
     progress: Progress,
 ) -> RobustModules:
     """Search with exact joint perturbations, whichever method scored the modules."""
-    trials = 0
+    trials, most = 0, len(probed.modules) + 1  # All together, then each at most once.
 
-    def joint(refs: Any) -> float:
+    def joint(refs: Collection[ModuleRef]) -> float:
         nonlocal trials
-        progress("search", trials, len(probed.modules))
+        progress("search", trials, most)
         trials += 1
         found = [probed.damage(change, refs, seed) for seed in settings.draws]
-        return fmean(getattr(d, settings.score) for d in found)
+        return pooled(found, settings.score)
 
     whole = joint(list(probed.modules))
     chosen, trace = search(table, joint, settings.tau * whole)
-    progress("search", len(probed.modules), len(probed.modules))
+    progress("search", most, most)
+    warnings = [*common["warnings"], *_harmless(whole, settings.score)]
+    shared: dict[str, Any] = {**common, "warnings": warnings}
     return RobustModules(
-        **common, modules=[at(r) for r in chosen], tau=settings.tau, whole=whole, trace=trace
+        **shared,
+        modules=[at(r) for r in chosen],
+        tau=settings.tau,
+        whole=whole,
+        trace=trace,
     )
+
+
+def _harmless(whole: float, score: Score) -> list[str]:
+    """Warn where even all modules together do no damage: τ times nothing sorts no module out."""
+    if whole > 0:
+        return []
+    return [
+        f"changing all modules together does no damage by score={score} ({whole:.3g}), so the "
+        "search had nothing to go by; use score=logit or drift, or a larger rho"
+    ]
 
 
 def find_robust_modules(
     run: Run, harmful: Examples, benign: Examples, settings: AnalysisSettings | None = None
 ) -> RobustModules:
-    """Return Mods_Rob of the run's model before it is tuned, and say what was found."""
+    """Return Mods_Rob of the run's model before it is tuned, and say what was found.
+
+    Raises:
+        DataError: The prompts cannot train a probe, or the run's rows do not show where they end.
+        ModelError: A projection is fused, unknown or quantized.
+    """
     prompts = Prompts.checked(of_run(run), harmful, benign)
-    found = analyze(run.model, prompts, settings).robust
+    rows = [*listed(harmful), *listed(benign)]
+    config: Any = getattr(run.model, "config", None)
+    identity = {
+        "model": str(getattr(config, "_name_or_path", "")),
+        "probe_sha256": sha256_of(rows),
+    }
+    found = analyze(run.model, prompts, settings, identity=identity).robust
     for line in told(found):
         run.say(line)
     return found

@@ -6,8 +6,8 @@ numbers the root mean square over ε and the N prompts is
 
 .. math:: \rho\,\lVert W\rVert_F\,\sqrt{\tfrac{1}{nN}\sum_i\lVert g_i\rVert_F^2}
 
-No g_i is ever built: with a linear layer's inputs a (tokens, in) and output gradients b
-(tokens, out), :math:`\lVert g_i\rVert_F^2=\langle AA^\top,BB^\top\rangle`.
+No g_i is ever built: with a linear layer's inputs A, shape (tokens, in), and output gradients B,
+shape (tokens, out), of one prompt :math:`\lVert g_i\rVert_F^2=\langle AA^\top,BB^\top\rangle`.
 """
 
 from collections.abc import Generator
@@ -26,7 +26,11 @@ __all__ = ["first_order", "squared_gradients"]
 
 
 def first_order(probed: Probed, rho: float) -> dict[ModuleRef, float]:
-    """Return the estimated root-mean-square logit change of each module under noise ρ‖W‖."""
+    """Return the estimated root-mean-square logit change of each module under noise ρ‖W‖.
+
+    An estimate of ``pooled(damages, "logit")`` of ``noise`` over many draws, the better the
+    smaller ρ is; ρ scales every figure alike.
+    """
     squares = squared_gradients(probed)
     scores: dict[ModuleRef, float] = {}
     for ref, module in probed.modules.items():
@@ -50,7 +54,7 @@ def squared_gradients(probed: Probed) -> dict[ModuleRef, float]:
                 with _watched(model, probed.modules) as seen:
                     states = at_last(whole_pass(model, suffix.layers, part.inputs), part)
                     (states.float() @ direction).sum().backward()
-                for ref, value in _squares(seen).items():
+                for ref, value in _squares(seen, len(rows)).items():
                     sums[ref] += value
     return sums
 
@@ -101,14 +105,23 @@ def _watched(model: nn.Module, modules: Modules) -> Generator[Seen]:
         yield seen
 
 
-def _squares(seen: Seen) -> dict[ModuleRef, float]:
+def _squares(seen: Seen, prompts: int) -> dict[ModuleRef, float]:
     """Return the sum over prompts of the squared gradient norm of each module."""
     grams: dict[int, Tensor] = {}  # q, k and v read one input, gate and up another.
     out: dict[ModuleRef, float] = {}
     for ref, (inputs, gradients) in seen.items():
         key = inputs.data_ptr()
         if key not in grams:
-            grams[key] = inputs.float() @ inputs.float().mT
+            grams[key] = _gram(inputs, prompts)
         (gradient,) = gradients
-        out[ref] = float((grams[key] * (gradient.float() @ gradient.float().mT)).sum())
+        out[ref] = float((grams[key] * _gram(gradient, prompts)).sum())
     return out
+
+
+def _gram(rows: Tensor, prompts: int) -> Tensor:
+    """Return (prompts, tokens, tokens): the products of each prompt's tokens with each other.
+
+    OPT hands its MLP all tokens of a batch as one list; they are told apart by prompt again.
+    """
+    apart = rows.reshape(prompts, -1, rows.shape[-1]).float()
+    return apart @ apart.mT

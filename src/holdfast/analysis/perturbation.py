@@ -10,6 +10,7 @@ added to the adapted module.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import cast
 
 import torch
@@ -18,12 +19,22 @@ from torch import Tensor, nn
 
 from holdfast.analysis.probe import Probe
 from holdfast.analysis.suffix import Suffix
-from holdfast.errors import InputError, ModelError
-from holdfast.ops.modules import ModuleRef
+from holdfast.errors import InputError, ModelError, RunError
+from holdfast.ops.modules import ATTENTION_ROLES, ModuleRef
 from holdfast.ops.randomness import derived_seed
 from holdfast.ops.weights import shifted_weights
 
-__all__ = ["Change", "Damage", "Modules", "Probed", "delta", "noise", "noise_unit", "perturbable"]
+__all__ = [
+    "Change",
+    "Damage",
+    "Modules",
+    "Probed",
+    "delta",
+    "noise",
+    "noise_unit",
+    "perturbable",
+    "pooled",
+]
 
 Modules = Mapping[ModuleRef, nn.Linear]
 Change = Callable[[ModuleRef, int], Tensor]
@@ -38,13 +49,23 @@ class Damage(BaseModel):
     drift: float
     """1 − cos between a prompt's features before and after, averaged; in [0, 2]."""
     logit: float
-    """Root mean square of the change of the logit."""
+    """Root mean square of the change of the logit over the harmful prompts."""
     mean_logit: float
     """Change of the mean logit; below 0 the prompts look less harmful."""
     accuracy: float
     """Drop of the share of harmful prompts called harmful."""
     balanced_accuracy: float
     """Drop of the balanced accuracy over harmful and benign prompts."""
+
+
+def pooled(damages: Sequence[Damage], score: str) -> float:
+    """Return one figure for several draws: their mean, or the root mean square of ``logit``.
+
+    ``logit`` is a root mean square over prompts, so over draws too its squares are averaged: that
+    is what the first-order estimate is an estimate of.
+    """
+    values = [float(getattr(d, score)) for d in damages]
+    return fmean(v * v for v in values) ** 0.5 if score == "logit" else fmean(values)
 
 
 @dataclass(frozen=True)
@@ -58,13 +79,28 @@ class Probed:
     modules: Modules
 
     def damage(self, change: Change, refs: Iterable[ModuleRef], seed: int) -> Damage:
-        """Return the damage of changing ``refs`` together; the weights come back bit for bit."""
+        """Return the damage of changing ``refs`` together; the weights come back bit for bit.
+
+        A copy and a change of each of these weights is held meanwhile: three times their memory
+        where they are all of the model's.
+
+        Raises:
+            InputError: A change has not the shape of its weight.
+            RunError: The changed model's hidden states are not finite.
+        """
         chosen = list(refs)
         weights = {r.name: cast("nn.Parameter", self.modules[r].weight) for r in chosen}
         by = {r.name: change(r, seed) for r in chosen}
+        _check_shapes(weights, by)
         first = min((r.layer for r in chosen), default=0)
+        attention = any(r.layer == first and r.role in ATTENTION_ROLES for r in chosen)
         with shifted_weights(weights, by):
-            states = self.suffix.states(first)
+            states = self.suffix.states(first, attention=attention)
+        if not bool(torch.isfinite(states).all()):
+            raise RunError(
+                f"hidden states are not finite once {', '.join(by)} is changed; use a smaller rho, "
+                "or float32 or bfloat16 weights"
+            )
         return self.damage_of(states)
 
     def damage_of(self, states: Tensor) -> Damage:
@@ -81,6 +117,15 @@ class Probed:
             accuracy=float((old[:count] > 0).float().mean() - (new[:count] > 0).float().mean()),
             balanced_accuracy=_balanced(old, count) - _balanced(new, count),
         )
+
+
+def _check_shapes(weights: Mapping[str, Tensor], by: Mapping[str, Tensor]) -> None:
+    for name, extra in by.items():
+        if extra.shape != weights[name].shape:
+            raise InputError(
+                f"the change of {name} has shape {tuple(extra.shape)} and its weight "
+                f"{tuple(weights[name].shape)}; give the change of the same model"
+            )
 
 
 def _balanced(logits: Tensor, harmful: int) -> float:
@@ -113,17 +158,22 @@ def delta(changes: Mapping[str, Tensor]) -> Change:
     """Return the perturbation that puts in each module's own ΔW.
 
     Args:
-        changes: Module's plain name → ΔW, shape (out, in); a module without one did not change.
+        changes: Module's plain name → ΔW, shape (out, in); zeros where a module did not change.
+
+    Raises:
+        InputError: When it is used on a module that has no ΔW.
     """
 
     def change(ref: ModuleRef, _seed: int) -> Tensor:
+        if ref.name not in changes:
+            raise InputError(f"no change of {ref.name!r} is given; give each module's, zeros too")
         return changes[ref.name]
 
     return change
 
 
-def perturbable(modules: Modules, roles: Sequence[str] | None = None) -> Modules:
-    """Return the modules whose weights noise can be added to.
+def perturbable(modules: Modules) -> Modules:
+    """Return the modules, all of whose weights noise can be added to.
 
     Raises:
         ModelError: A module's weight is quantized.
@@ -134,4 +184,4 @@ def perturbable(modules: Modules, roles: Sequence[str] | None = None) -> Modules
                 f"module {ref.name!r} holds {module.weight.dtype} weights; analyze the model in "
                 "float32, bfloat16 or float16"
             )
-    return {r: m for r, m in modules.items() if roles is None or r.role in roles}
+    return modules

@@ -17,13 +17,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from torch import Tensor
 
 from holdfast.errors import DataError, InputError
+from holdfast.ops.files import write_whole
 from holdfast.ops.randomness import derived_seed
 
 __all__ = ["BLIND", "Probe", "ProbeSettings", "Quality", "fit_probe", "quality"]
@@ -93,17 +95,20 @@ class Probe:
         ]
 
     def save(self, folder: str | Path) -> Path:
-        """Write ``probe.json`` and ``probe.safetensors`` and return the first one's path."""
+        """Write ``probe.json`` and ``probe.safetensors`` and return the first one's path.
+
+        Raises:
+            RunError: The folder cannot be written.
+        """
         target = Path(folder)
-        target.mkdir(parents=True, exist_ok=True)
-        tensors = {"weight": self.weight, "mean": self.mean, "scale": self.scale}
-        save_file(tensors, target / "probe.safetensors")
         document = {
             "bias": self.bias,
             "quality": {k: q.model_dump() for k, q in self.quality.items()},
         }
         path = target / "probe.json"
-        path.write_text(json.dumps(document, indent=1) + "\n")
+        write_whole(path, json.dumps(document, indent=1) + "\n")
+        tensors = {"weight": self.weight, "mean": self.mean, "scale": self.scale}
+        save_file(tensors, target / "probe.safetensors")
         return path
 
     @classmethod
@@ -119,7 +124,16 @@ class Probe:
             tensors = load_file(source / "probe.safetensors")
             found = {name: Quality(**q) for name, q in document["quality"].items()}
             parts = (tensors["weight"], float(document["bias"]), tensors["mean"], tensors["scale"])
-        except (OSError, KeyError, TypeError, ValueError, ValidationError) as error:
+            if {t.shape for t in tensors.values()} != {parts[0].shape} or parts[0].ndim != 1:
+                raise ValueError("its tensors have different shapes")
+        except (
+            OSError,
+            LookupError,
+            AttributeError,
+            TypeError,
+            ValueError,
+            SafetensorError,
+        ) as error:
             raise InputError(
                 f"{source}: holds no security probe that can be read ({error}); expected "
                 "probe.json and probe.safetensors of one `holdfast analyze`"
@@ -142,12 +156,17 @@ def fit_probe(
         out_of_domain: (harmful, benign) states of other kinds of prompts, only tested on.
 
     Raises:
-        DataError: A class is missing or a split leaves one empty, or a state is not finite.
+        InputError: ``held_out`` is out of range.
+        DataError: A class has fewer than four prompts (out of domain: none), or a state is not
+            finite.
     """
     chosen = settings or ProbeSettings()
     if not 0 < chosen.held_out < 1:
         raise InputError(f"held_out={chosen.held_out!r} must lie between 0 and 1")
-    _check_states({"harmful": harmful, "benign": benign})
+    _check_states({"harmful": harmful, "benign": benign}, least=4)  # Two to train on, two to test.
+    if out_of_domain is not None:
+        names = ("out-of-domain harmful", "out-of-domain benign")
+        _check_states(dict(zip(names, out_of_domain, strict=True)), least=1)
     size = min(len(harmful), len(benign))
     left, left_test = _split(harmful, size, chosen, "harmful")
     right, right_test = _split(benign, size, chosen, "benign")
@@ -161,12 +180,19 @@ def fit_probe(
     return Probe(weight, bias, mean, scale, found)
 
 
-def _check_states(states: Mapping[str, Tensor]) -> None:
+def _check_states(states: Mapping[str, Tensor], least: int) -> None:
     for name, rows in states.items():
-        if len(rows) < 4:  # Two to train on and two to test on, at the least.
-            raise DataError(f"{name}: {len(rows)} prompts; a probe needs prompts of both classes")
-        if not bool(torch.isfinite(rows).all()):
-            raise DataError(f"{name}: the model's hidden states are not finite")
+        if len(rows) < least:
+            raise DataError(
+                f"{name}: {len(rows)} prompts, expected {least} or more; a probe needs prompts of "
+                "both classes"
+            )
+        wrong = (~torch.isfinite(rows)).any(1).nonzero().flatten().tolist()
+        if wrong:
+            raise DataError(
+                f"{name}, prompt {wrong[0] + 1}: the model's hidden states are not finite "
+                f"({len(wrong)} prompts in all); check the model, or load it in float32"
+            )
 
 
 def _split(states: Tensor, size: int, settings: ProbeSettings, name: str) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ __all__ = ["MIN_PROMPTS", "Prompts", "of_run", "with_tokenizer"]
 
 MIN_PROMPTS = 20
 """Fewest prompts of a class; below it a held-out split says nothing. Ours."""
+_INSTEAD = "raise the trainer's max_length, or run `holdfast analyze` first and give modules=FILE"
 Encode = Callable[[Sequence[Mapping[str, Any]]], list[list[int]]]
 
 
@@ -38,12 +39,12 @@ class Prompts:
         """Return the prompts without repeats.
 
         Raises:
-            DataError: Fewer than 20 different prompts of a class, one class only, or a prompt that
-                stands in two of the sets.
+            DataError: Fewer than 20 different prompts of a class, one class only, a row without a
+                prompt, or a prompt that stands in two of the sets.
         """
         given = {"harmful": harmful, "benign": benign}
         given |= {"out-of-domain harmful": harmful_ood, "out-of-domain benign": benign_ood}
-        sets = {name: _different(listed(rows)) for name, rows in given.items()}
+        sets = {name: _different(name, listed(rows)) for name, rows in given.items()}
         if bool(sets["out-of-domain harmful"]) != bool(sets["out-of-domain benign"]):
             raise DataError(
                 "an out-of-domain test needs harmful and benign prompts, got one class only: "
@@ -59,9 +60,18 @@ class Prompts:
         return cls(*(encode(rows) for rows in sets.values()))
 
 
-def _different(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _different(name: str, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the rows whose prompts are new, so that no repeat lies on both sides of a split."""
-    return list({prompt_key(row): row for row in reversed(rows)}.values())[::-1]
+    for number, row in enumerate(rows, start=1):
+        if not row.get("prompt"):
+            raise DataError(
+                f"{name}, row {number}: has no prompt; the analysis reads Examples, whose prompt "
+                "is a list of messages, and no token ids"
+            )
+    first: dict[tuple[tuple[str, str], ...], Mapping[str, Any]] = {}
+    for row in rows:
+        first.setdefault(prompt_key(row), row)
+    return list(first.values())
 
 
 def with_tokenizer(tokenizer: Any) -> Encode:
@@ -70,18 +80,35 @@ def with_tokenizer(tokenizer: Any) -> Encode:
 
 
 def of_run(run: Run) -> Encode:
-    """Encode Examples as the run prepares the user's data and cut each before its answer."""
+    """Encode Examples as the run prepares the user's data and cut each before its answer.
+
+    Raises:
+        DataError: Where the answer starts does not show: the run's rows have no labels, or are cut
+            off before the answer.
+    """
 
     def encode(rows: Sequence[Mapping[str, Any]]) -> list[list[int]]:
         if not rows:
             return []
         ready = run.prepare([dict(row) for row in rows])
-        return [_before_answer(run.collate([dict(ready[i])])) for i in range(len(ready))]
+        if len(ready) != len(rows):  # TRL drops a row that max_length leaves without its answer.
+            raise DataError(
+                f"the trainer drops {len(rows) - len(ready)} of {len(rows)} rows of the analysis; "
+                f"{_INSTEAD}"
+            )
+        return [_before_answer(dict(ready[i]), i + 1) for i in range(len(ready))]
 
     return encode
 
 
-def _before_answer(batch: Mapping[str, Any]) -> list[int]:
-    labels = batch["labels"][0].tolist()
-    start = next((i for i, label in enumerate(labels) if label != IGNORED), len(labels))
-    return batch["input_ids"][0, :start].tolist()
+def _before_answer(row: Mapping[str, Any], number: int) -> list[int]:
+    # The row's own labels: a collator may pad, or put labels on the prompt too.
+    labels = list(row.get("labels") or [])
+    start = next((i for i, label in enumerate(labels) if label != IGNORED), 0)
+    if start == 0:
+        raise DataError(
+            f"prompt {number} of the analysis: the row that the trainer makes of it, "
+            f"{len(row['input_ids'])} tokens, does not show where its answer starts; "
+            f"{_INSTEAD}"
+        )
+    return list(row["input_ids"])[:start]

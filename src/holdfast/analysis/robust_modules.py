@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
@@ -85,7 +85,7 @@ class RobustModules(_Record):
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise InputError(f"{source} cannot be read ({error}); {wanted}") from error
         given = document.get("schema_version") if isinstance(document, dict) else None
-        if not isinstance(given, int):
+        if not isinstance(given, int) or isinstance(given, bool):
             raise InputError(f"{source} holds no list of robust modules; {wanted}")
         if given > SCHEMA_VERSION:
             raise InputError(
@@ -100,12 +100,19 @@ class RobustModules(_Record):
             raise InputError(f"{source}: {where}: {first['msg']}; {wanted}") from error
 
     def check(self, model: nn.Module) -> None:
-        """Raise unless every module of the list is one of ``model``'s, and the layers agree.
+        """Raise unless every module of the list is one of ``model``'s and both are of one kind.
 
         Raises:
             ModelError: The list was made for another model, or a projection is fused or unknown.
         """
         refs = projections(model, split=True)
+        kind = str(cast("Any", model).config.model_type)
+        # A list made by hand need not say. Gemma 3 has a name with its vision tower, one without.
+        if self.architecture and _family(kind) != _family(self.architecture):
+            raise ModelError(
+                f"the list of robust modules was made for a {self.architecture} model and this one "
+                f"is {kind}; run `holdfast analyze` on this model"
+            )
         layers = 1 + max(r.layer for r in refs)
         if layers != self.layers:
             raise ModelError(
@@ -120,3 +127,7 @@ class RobustModules(_Record):
                 f"the list of robust modules names {role} of layer {layer}, which this model does "
                 "not have; run `holdfast analyze` on this model"
             )
+
+
+def _family(kind: str) -> str:
+    return kind.removesuffix("_text")

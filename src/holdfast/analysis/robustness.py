@@ -7,16 +7,16 @@ every module from one backward pass. The arithmetic is in ``perturbation`` and `
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from holdfast.analysis.first_order import first_order
-from holdfast.analysis.perturbation import Change, Damage, Probed, noise
+from holdfast.analysis.perturbation import Change, Damage, Probed, noise, pooled
 from holdfast.analysis.probe import Quality
 from holdfast.analysis.robust_modules import Method, ModuleAt, Score
-from holdfast.errors import InputError
+from holdfast.errors import InputError, RunError
+from holdfast.ops.files import write_whole
 from holdfast.ops.modules import ModuleRef
 
 __all__ = ["ModuleScore", "Robustness", "calibrated_rho", "exact"]
@@ -39,10 +39,11 @@ class ModuleScore(BaseModel):
     damage: list[Damage] = Field(default_factory=list[Damage])
 
     def mean(self, score: Score) -> float:
-        """Return the mean damage over the seeds, or the estimate of ``method="gradient"``."""
-        if self.estimate is not None:
-            return self.estimate
-        return fmean(getattr(d, score) for d in self.damage)
+        """Return the damage pooled over the seeds, or the estimate of ``method="gradient"``.
+
+        ``logit`` is pooled as a root mean square, the other scores as a mean.
+        """
+        return pooled(self.damage, score) if self.estimate is None else self.estimate
 
 
 class Robustness(BaseModel):
@@ -87,9 +88,13 @@ def exact(
         change: What is added to a module's weight.
         seeds: One pass over all modules for each.
         partial: File that keeps what is done, one line a module; a run that was killed goes on
-            from it and ends with the same figures.
-        key: What the figures depend on; a partial file of another analysis is refused.
-        progress: Called with (stage, done, in all).
+            from it and ends with the same figures. The file stays; remove it when all is done.
+        key: What the figures depend on, as JSON values; a partial file of another key is refused.
+        progress: Called with (``"modules"``, done, in all) before each module and after the last.
+
+    Raises:
+        InputError: ``partial`` is of another analysis, or no such file at all.
+        RunError: ``partial`` cannot be written.
     """
     work = [(ref, seed) for seed in seeds for ref in probed.modules]
     done = _resumed(partial, key or {}) if partial else {}
@@ -107,36 +112,54 @@ def exact(
 
 def _resumed(path: Path, key: dict[str, Any]) -> dict[tuple[str, int], Damage]:
     """Read what an earlier run of the same analysis did; begin the file where there is none."""
-    if not path.exists() or not path.read_text().endswith("\n"):
-        lines = path.read_text().splitlines()[:-1] if path.exists() else []  # A line cut by a kill.
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(f"{line}\n" for line in lines or [json.dumps({"key": key})]))
-    head, *rows = (json.loads(line) for line in path.read_text().splitlines())
-    if head != json.loads(json.dumps({"key": key})):
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    whole = text[: text.rfind("\n") + 1]  # A kill may have cut the last line.
+    head = json.dumps({"key": key}) + "\n"
+    if whole != text or not whole:
+        write_whole(path, whole or head)
+    try:
+        found, *rows = (json.loads(line) for line in (whole or head).splitlines())
+        done = {(row.pop("name"), row.pop("seed")): Damage(**row) for row in rows}
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path} is no file of a half-done analysis ({error}); remove it, or choose another"
+        ) from error
+    if found != json.loads(head):
         raise InputError(
             f"{path} holds part of another analysis (other model, prompts or settings); remove it, "
             "or choose another folder"
         )
-    return {(row.pop("name"), row.pop("seed")): Damage(**row) for row in rows}
+    return done
 
 
 def _append(path: Path, row: dict[str, Any]) -> None:
-    with path.open("a") as file:
-        file.write(json.dumps(row) + "\n")
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+    except OSError as error:
+        raise RunError(
+            f"{path} cannot be written: {error.strerror or error}; free space or choose another "
+            "folder; what is done so far stays"
+        ) from error
 
 
 def calibrated_rho(probed: Probed, seed: int) -> float:
     """Return the largest ρ of the ladder at which the most sensitive modules do not saturate.
 
     The three modules that the first-order estimate puts first are changed one by one. Larger noise
-    spreads the scores more; once the features point elsewhere it tells modules apart no more.
+    spreads the scores more; once the features point elsewhere it tells modules apart no more. The
+    smallest of the ladder is returned where even that saturates.
     """
     estimate = first_order(probed, 1.0)
-    first = sorted(estimate, key=lambda ref: -estimate[ref])[:3]
+    first = sorted(estimate, key=lambda ref: (-estimate[ref], ref))[:3]
     found = LADDER[0]
     for rho in LADDER:
         change = noise(probed.modules, rho)
-        if max(probed.damage(change, [ref], seed).drift for ref in first) > SATURATED:
+        try:
+            drift = max(probed.damage(change, [ref], seed).drift for ref in first)
+        except RunError:  # Beyond the numbers of the model's precision.
+            break
+        if drift > SATURATED:
             break
         found = rho
     return found

@@ -37,6 +37,8 @@ def search(
 ) -> tuple[list[ModuleRef], list[Trial]]:
     """Return Mods_Rob and every trial on the way to it.
 
+    Deterministic: ties of types are broken by name.
+
     Args:
         scores: Each module's damage alone, which orders the types.
         joint: Damage of modules together; called once for each trial.

@@ -1,20 +1,21 @@
 """The decoder layers of a model, run on fixed prompts from any layer on.
 
 A change of layer l leaves everything below it as it was, so what enters each layer is kept from one
-clean pass and only the layers from l on are run again: about half the work, the same bits.
+clean pass and only the layers from l on are run again. A change of l's MLP leaves l's attention as
+it was too, so what that returns is kept as well. About half the work, the same bits.
 """
 
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from holdfast.errors import ModelError, RunError
+from holdfast.errors import InputError, ModelError, RunError
 from holdfast.ops.engine import inference_mode_flags
-from holdfast.ops.modules import decoder_layers
+from holdfast.ops.modules import attentions, decoder_layers
 
 __all__ = ["Batch", "Suffix", "batches_of"]
 
@@ -29,6 +30,18 @@ class Batch:
     """``input_ids`` and ``attention_mask``, shape (rows, tokens)."""
     last: Tensor
     """Position of each prompt's last token, shape (rows,)."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What one clean pass over a batch leaves, layer by layer."""
+
+    calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = field(
+        default_factory=list[tuple[tuple[Any, ...], dict[str, Any]]]
+    )
+    """Positional and keyword arguments of each layer; the hidden states come first."""
+    attended: list[Any] = field(default_factory=list[Any])
+    """What each layer's attention returned."""
 
 
 def batches_of(prompts: Sequence[Sequence[int]], size: int, device: torch.device) -> list[Batch]:
@@ -54,8 +67,14 @@ class Suffix:
         model: A causal LM, bare or inside PEFT.
         prompts: Token ids, none empty.
         batch_size: Prompts at a time.
-        cached: Keep what enters each layer, L · prompts · tokens · hidden numbers in the model's
-            precision; False runs the whole model each time.
+        cached: Keep what enters each layer and what its attention returns, 2 · L · prompts ·
+            tokens · hidden numbers in the model's precision and on its device; False runs the whole
+            model each time.
+
+    Raises:
+        InputError: There is no prompt, or one has no token.
+        ModelError: The decoder or its layers are not where holdfast looks for them.
+        RunError: Running the layers one by one does not repeat the model's own pass.
     """
 
     def __init__(
@@ -66,23 +85,29 @@ class Suffix:
         batch_size: int = 64,
         cached: bool = True,
     ) -> None:
+        empty = next((i for i, ids in enumerate(prompts) if not ids), None)
+        if not prompts or empty is not None:
+            what = "no prompt" if empty is None else f"prompt {empty + 1} without a token"
+            raise InputError(f"got {what}; give prompts of one token or more")
         self.model, self.cached = model, cached
         self.layers = decoder_layers(model)
+        self.attentions = attentions(model) if cached else []
         self.batches = batches_of(prompts, batch_size, next(model.parameters()).device)
         self.count = len(prompts)
-        self._kept: list[list[tuple[tuple[Any, ...], dict[str, Any]]]] = []
+        self._kept: list[Kept] = []
         self.clean = self._clean()
 
-    def states(self, first: int = 0) -> Tensor:
+    def states(self, first: int = 0, *, attention: bool = True) -> Tensor:
         """Return the states, shape (prompts, hidden), float32 on the CPU.
 
         Args:
             first: The lowest layer whose weights differ from the clean ones.
+            attention: False: those of its attention do not.
         """
         with torch.no_grad(), inference_mode_flags(self.model):
             whole = not self.cached
             parts = [
-                self._whole(b) if whole else self._from(n, first)
+                self._whole(b) if whole else self._from(n, first, attention)
                 for n, b in enumerate(self.batches)
             ]
         return self._in_order(parts)
@@ -93,11 +118,12 @@ class Suffix:
         parts: list[Tensor] = []
         with torch.no_grad(), inference_mode_flags(self.model):
             for batch in self.batches:
-                with _inputs_kept(self.layers) as kept:
+                with _kept(self.layers, self.attentions) as kept:
                     parts.append(self._whole(batch))
                 self._kept.append(kept)
-        clean = self._in_order(parts)
-        if not torch.equal(clean, self.states(0)):
+        # What is measured is compared with a pass of its own kind, so that no change is no damage.
+        clean, whole = self.states(0), self._in_order(parts)
+        if not _repeats(clean, whole, parts[0]):
             raise RunError(
                 "running this model's layers one by one does not repeat its own forward pass; "
                 "analyze it with cached=False"
@@ -108,11 +134,14 @@ class Suffix:
         """Run the decoder and return (rows, hidden) of its last layer, before the final norm."""
         return at_last(whole_pass(self.model, self.layers, batch.inputs), batch)
 
-    def _from(self, number: int, first: int) -> Tensor:
-        calls = self._kept[number]
-        hidden = calls[first][0][0]
-        for layer, (args, options) in zip(self.layers[first:], calls[first:], strict=True):
-            out = layer(hidden, *args[1:], **options)
+    def _from(self, number: int, first: int, attention: bool) -> Tensor:
+        kept = self._kept[number]
+        hidden = kept.calls[first][0][0]
+        for at in range(first, len(self.layers)):
+            args, options = kept.calls[at]
+            skipped = at == first and not attention
+            with _answering(self.attentions[at], kept.attended[at]) if skipped else nullcontext():
+                out = self.layers[at](hidden, *args[1:], **options)
             hidden = out[0] if isinstance(out, tuple) else out
         return at_last(hidden, self.batches[number])
 
@@ -162,19 +191,50 @@ def decoder(model: nn.Module) -> nn.Module:
     return found
 
 
-@contextmanager
-def _inputs_kept(
-    layers: Sequence[nn.Module],
-) -> Generator[list[tuple[tuple[Any, ...], dict[str, Any]]]]:
-    """Collect each layer's positional and keyword arguments while the body runs."""
-    kept: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+def _repeats(clean: Tensor, whole: Tensor, native: Tensor) -> bool:
+    """Tell whether two passes agree: bit for bit on a CPU, to rounding elsewhere.
 
-    def keep(_module: nn.Module, args: tuple[Any, ...], options: dict[str, Any]) -> None:
+    An accelerator may choose another kernel for the same product. The square root of the model's
+    own precision lies far above what that changes and far below what a wrong mask or position does.
+    """
+    if native.device.type == "cpu":
+        return torch.equal(clean, whole)
+    limit = torch.finfo(native.dtype).eps ** 0.5
+    return bool(((clean - whole).norm(dim=1) <= limit * whole.norm(dim=1)).all())
+
+
+@contextmanager
+def _kept(layers: Sequence[nn.Module], attentions: Sequence[nn.Module]) -> Generator[Kept]:
+    """Collect what enters each layer, and what its attention returns, while the body runs."""
+    kept = Kept()
+
+    def call(_module: nn.Module, args: tuple[Any, ...], options: dict[str, Any]) -> None:
         options = dict(options)  # The layer still needs its own.
-        kept.append((args or (options.pop("hidden_states"),), options))
+        kept.calls.append((args or (options.pop("hidden_states"),), options))
+
+    def answer(_module: nn.Module, _args: object, output: Any) -> None:
+        if isinstance(output, tuple):  # Eager attention adds its weights, which no layer reads.
+            output = (output[0], *(None for _ in output[1:]))
+        kept.attended.append(output)
 
     with ExitStack() as stack:
         for layer in layers:
-            handle = layer.register_forward_pre_hook(keep, with_kwargs=True)
+            handle = layer.register_forward_pre_hook(call, with_kwargs=True)
             stack.callback(handle.remove)
+        for attention in attentions:
+            stack.callback(attention.register_forward_hook(answer).remove)
         yield kept
+
+
+@contextmanager
+def _answering(module: nn.Module, output: Any) -> Generator[None]:
+    """Let the module return ``output`` without running while the body does."""
+    own = vars(module).get("forward")  # What accelerate and others may have put there.
+    module.forward = lambda *_args, **_options: output
+    try:
+        yield
+    finally:
+        if own is None:
+            vars(module).pop("forward", None)
+        else:
+            module.forward = own

@@ -27,10 +27,12 @@ def write_whole(target: Path, text: str) -> None:
         # mkstemp makes files private; a result is as readable as any other file of the user.
         temporary.chmod(0o644)
         temporary.replace(target)
+        temporary = None
     except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
         raise RunError(
             f"{target} cannot be written: {error.strerror or error}; free space or choose another "
             "folder"
         ) from error
+    finally:
+        if temporary is not None:  # An error or Ctrl-C came in between.
+            temporary.unlink(missing_ok=True)

@@ -27,6 +27,7 @@ _ROLES: dict[str, str] = {
     "fc1": "up", "fc2": "down",
 }  # fmt: skip
 FUSED_ROLES = frozenset({"qkv"})
+ATTENTION_ROLES = frozenset({"q", "k", "v", "o", "qkv"})
 ARCHITECTURES = frozenset({
     "llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3", "gemma3_text", "gpt_neox", "opt",
 })  # fmt: skip
@@ -78,7 +79,8 @@ def projections(model: nn.Module, *, split: bool = False) -> dict[ModuleRef, nn.
 
     Raises:
         ModelError: The architecture is not one of ours, or a linear layer in it has no known role,
-            or ``split`` is set and a projection is fused.
+            or no layer has a linear projection (some quantized ones are of another class), or
+            ``split`` is set and a projection is fused.
     """
     kind = str(getattr(getattr(model, "config", None), "model_type", "unknown"))
     if kind not in ARCHITECTURES:
@@ -87,6 +89,11 @@ def projections(model: nn.Module, *, split: bool = False) -> dict[ModuleRef, nn.
             f"({', '.join(sorted(ARCHITECTURES))}); add its projections to holdfast.ops.modules"
         )
     found = {ref_of(name): module for name, module in _linears(model)}
+    if not found:
+        raise ModelError(
+            f"the decoder layers of this {kind!r} model hold no torch.nn.Linear; give a model "
+            "whose projections are not quantized or replaced"
+        )
     for ref in found:
         if ref.role == "other" or (split and ref.role in FUSED_ROLES):
             state = "unknown" if ref.role == "other" else "fused"
@@ -114,6 +121,26 @@ def decoder_layers(model: nn.Module) -> list[nn.Module]:
             "add its layout to holdfast.ops.modules"
         )
     return [found[number] for number in sorted(found)]
+
+
+def attentions(model: nn.Module) -> list[nn.Module]:
+    """Return each decoder layer's attention, the module around its output projection.
+
+    Raises:
+        ModelError: As ``projections`` and ``decoder_layers``, or a layer has no attention.
+    """
+    holders = {
+        ref.layer: ref.name.rpartition(".")[0] for ref in projections(model) if ref.role == "o"
+    }
+    modules = {plain_name(name): module for name, module in model.named_modules()}
+    count = len(decoder_layers(model))
+    found = [modules.get(holders[n]) if n in holders else None for n in range(count)]
+    if None in found:
+        raise ModelError(
+            f"layer {found.index(None)} of {type(model).__name__} has no attention with an output "
+            "projection; add its layout to holdfast.ops.modules"
+        )
+    return [module for module in found if module is not None]
 
 
 def _linears(model: nn.Module) -> Iterable[tuple[str, Any]]:

@@ -9,7 +9,15 @@ from torch import nn
 from transformers import AutoModelForCausalLM, Gemma3Config
 
 from holdfast.errors import ModelError
-from holdfast.ops.modules import canonical, plain_name, projections, ref_of, trainable
+from holdfast.ops.modules import (
+    attentions,
+    canonical,
+    decoder_layers,
+    plain_name,
+    projections,
+    ref_of,
+    trainable,
+)
 from tests.tiny import CONFIGS, LAYERS, tiny_model
 
 GATED = {"q", "k", "v", "o", "gate", "up", "down"}
@@ -136,3 +144,50 @@ def test_the_vision_tower_of_gemma3_is_not_its_decoder():
     assert any("vision_tower" in name for name, _ in model.named_modules())
     found = [(ref.layer, ref.role) for ref in refs(model)]
     assert sorted(found) == sorted((n, role) for n in range(LAYERS) for role in GATED)
+
+
+@ARCHS
+@pytest.mark.parametrize("peft", [False, True])
+def test_layers_and_their_attentions_in_order(arch, peft):
+    model = tiny_model(arch)
+    linears = {(r.layer, r.role): m for r, m in projections(model).items()}
+    layers = [m for n, m in model.named_modules() if re.search(r"layers\.\d+$", n)]
+    model = with_lora(model) if peft else model
+    assert decoder_layers(model) == layers
+    found = attentions(model)
+    assert [type(m).__name__.endswith("Attention") for m in found] == [True] * LAYERS
+    for n, attention in enumerate(found):
+        own = set(attention.modules())
+        inside = {role for (layer, role), m in linears.items() if layer == n and m in own}
+        assert inside == ROLES[arch] & {"q", "k", "v", "o", "qkv"}
+
+
+def test_the_layers_of_gemma3s_vision_tower_are_not_its_decoders():
+    model = nn.Module()
+    model.vision_tower = nn.Module()
+    model.vision_tower.layers = nn.ModuleList([nn.Linear(2, 2) for _ in range(3)])
+    model.layers = nn.ModuleList([nn.Linear(2, 2)])
+    assert decoder_layers(model) == [model.layers[0]]
+
+
+def test_no_layers_where_they_are_looked_for():
+    with pytest.raises(ModelError, match="Linear has no decoder layers"):
+        decoder_layers(nn.Linear(2, 2))
+
+
+def test_projections_of_another_class_are_refused():
+    model = tiny_model()
+    for layer in model.model.layers:
+        for part in (layer.self_attn, layer.mlp):
+            for name, child in list(part.named_children()):
+                if isinstance(child, nn.Linear):
+                    setattr(part, name, nn.Identity())
+    with pytest.raises(ModelError, match=r"hold no torch\.nn\.Linear"):
+        projections(model)
+
+
+def test_a_layer_without_attention_is_refused():
+    model = tiny_model()
+    model.model.layers[1].self_attn.o_proj = nn.Identity()
+    with pytest.raises(ModelError, match=r"layer 1 of .* no attention"):
+        attentions(model)
