@@ -29,7 +29,8 @@ def first_order(probed: Probed, rho: float) -> dict[ModuleRef, float]:
     """Return the estimated root-mean-square logit change of each module under noise ρ‖W‖.
 
     An estimate of ``pooled(damages, "logit")`` of ``noise`` over many draws, the better the
-    smaller ρ is; ρ scales every figure alike.
+    smaller ρ is; ρ scales every figure alike. Measured on two organisms for ρ from .1 to .6:
+    Spearman .94 to .97 with noise of 6 seeds, .99 with 48 (``results/analysis_cost.json``).
     """
     squares = squared_gradients(probed)
     scores: dict[ModuleRef, float] = {}
