@@ -35,3 +35,4 @@ docs: setup
 bench: setup
 	$(BIN)/python benchmarks/step_cost.py --out results/step_cost.json
 	$(BIN)/python benchmarks/generation.py --out results/generation.json
+	$(BIN)/python benchmarks/analysis_cost.py --out results/analysis_cost.json

@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from datasets import Dataset
@@ -246,7 +247,13 @@ class Defense:
         every: Any = fields(self)  # type: ignore[arg-type]
         names = [f.name for f in every if f.init and f.name not in self.card.data]
         values = {name: getattr(self, name) for name in names}
-        return {n: list(v) if isinstance(v, tuple) else v for n, v in values.items()}
+        return {n: _as_json(v) for n, v in values.items()}
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def implements(defense: Defense, hook: str) -> bool:

@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 from huggingface_hub import constants
-from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoTokenizer
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
 from holdfast.bench.configs import DType
 from holdfast.bench.sources import ORGANISM
 from holdfast.data.chat import require_template
+from holdfast.data.tokenizer import load_tokenizer
 from holdfast.errors import ModelError
 
 __all__ = ["check_folder", "load_adapter", "load_model", "positions"]
@@ -119,9 +120,7 @@ def _check_weights(folder: Path) -> None:
 
 
 def _tokenizer(name: str, chat_template: Path | None, shared: dict[str, Any]) -> Any:
-    tokenizer = _loaded(
-        f"{name} (tokenizer)", lambda: AutoTokenizer.from_pretrained(name, **shared)
-    )
+    tokenizer = _loaded(f"{name} (tokenizer)", lambda: load_tokenizer(name, **shared))
     if chat_template is not None:
         try:
             tokenizer.chat_template = chat_template.read_text(encoding="utf-8")

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -118,9 +119,14 @@ TRACKS = {
 def _tuned(task: Task, *defenses: Defense) -> tuple[Tuned, tuple[str, dict[str, Any], SeedRun]]:
     budget = scenarios.BUDGETS[task.scenario]
     tuned = tune(task.rows, defenses, task.seed, budget=budget)
-    settings = {d.card.name: d.config() for d in defenses}
+    settings = {d.card.name: _settings(d) for d in defenses}
     name = "+".join(map(_name, defenses)) or PLAIN
     return tuned, (name, settings, _measured(tuned, task))
+
+
+def _settings(defense: Defense) -> dict[str, Any]:
+    """Return the hyperparameters; of a file its name, because the run's folder moves at the end."""
+    return {n: Path(v).name if n == "modules" else v for n, v in defense.config().items()}
 
 
 def _name(defense: Defense) -> str:

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.progress import Progress
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
+from holdfast.data.tokenizer import load_tokenizer
 from holdfast.errors import ConfigError, ModelError
 from holdfast.evaluation.measure import evaluate
 from holdfast.organism.architectures import ARCHITECTURES, configure
@@ -197,5 +198,5 @@ def load(arch: str | Path = "llama", device: str | torch.device | None = None) -
     model: Any = AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32, local_files_only=True
     )
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    tokenizer = load_tokenizer(folder, local_files_only=True)
     return (model if device is None else model.to(device)).eval(), tokenizer
