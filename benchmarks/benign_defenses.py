@@ -48,6 +48,7 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0, help="the first of them")
     parser.add_argument("--split", default="test", help="test, or validation to choose on")
     parser.add_argument("--out", type=Path, default=Path("results/benign_defenses.json"))
+    parser.add_argument("--report", type=Path, help="also write the page, with answers")
     given = parser.parse_args()
     config = DemoConfig()
     seeds = range(given.first_seed, given.first_seed + given.seeds)
@@ -78,8 +79,9 @@ def main() -> None:
         },
         data=data_sources(tasks),
     )
-    result.save(given.out)
-    write_report(result, given.out.with_suffix(".html"))
+    result.without_answers().save(given.out)
+    if given.report:
+        write_report(result, given.report)
     for row in rows:
         print(row)
 

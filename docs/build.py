@@ -7,6 +7,7 @@ out of date is an error.
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from holdfast.defenses import registry
 from holdfast.report.records import BEFORE, PLAIN, Arm
@@ -16,6 +17,12 @@ from holdfast.report.words import arm_name
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / "results" / "demo.json"
+BENIGN = ROOT / "results" / "benign_defenses.json"
+SOURCES = {
+    "demo": ("`holdfast demo`", DEMO.name),
+    "bench": ("`benchmarks/benign_defenses.py`", BENIGN.name),
+}
+"""By the command of a result: what ran, and its file."""
 FIGURES = (
     ("hs", "HS"), ("hs_content", "of it right"), ("over_refusal", "over-refusal"),
     ("fa", "FA"), ("usefulness", "usefulness"),
@@ -49,7 +56,33 @@ def measured_table(result: RunResult, name: str | None = None) -> str:
     if len(found) > 1:
         heads = (f"**{scene.title}**, {_seeds(scene)}" for scene, _ in shown)
         tables = [f"{head}\n\n{table}" for head, table in zip(heads, tables, strict=True)]
-    return "\n\n".join([*tables, _note(found)])
+    return "\n\n".join([*tables, _note(found, result.command)])
+
+
+def controls_table(result: RunResult, name: str | None = None) -> str:
+    """Return the paired differences to plain fine-tuning and to the control subsets.
+
+    Args:
+        result: Its ``config.comparisons`` holds one row for each scenario, arm and other arm.
+        name: Only this method's; all where not given.
+    """
+    rows = ["| scenario | arm | minus | HS | FA | usefulness |", "|---|---|---|---|---|---|"]
+    given: list[dict[str, Any]] = result.config["comparisons"]  # type: ignore[assignment]
+    for row in given:
+        if name in (None, row["arm"]):
+            words = [row["scenario"], row["arm"], arm_name(row["minus"])]
+            cells = [*words, *(_difference(row[f]) for f in ("hs", "fa", "usefulness"))]
+            rows.append("| " + " | ".join(cells) + " |")
+    seeds = len(result.seeds)
+    return "\n".join(rows) + (
+        f"\n\nDifferences paired by prompt and seed, {seeds} seeds, with 95 % intervals; from "
+        f"`results/{BENIGN.name}`."
+    )
+
+
+def _difference(value: list[float]) -> str:
+    middle, low, high = value
+    return f"{middle:+.2f} [{low:+.2f}, {high:+.2f}]".replace("-", "−")
 
 
 def _wanted(arm: Arm, name: str | None) -> bool:
@@ -77,16 +110,15 @@ def _seeds(scene: Scene) -> str:
     return f"{' to '.join(str(n) for n in counts[:: max(1, len(counts) - 1)])} seeds"
 
 
-def _note(found: list[Scene]) -> str:
+def _note(found: list[Scene], command: str) -> str:
     """Return what the figures are and where they come from."""
-    alone = len(found) == 1
+    (ran, file), alone = SOURCES[command], len(found) == 1
     words = found[0].name.replace("_", " ")
     share = f" at p = {found[0].p}" if found[0].p is not None else ""
     what = f", {words}{share}, means over {_seeds(found[0])}" if alone else ", means over seeds"
     return (
-        f"`holdfast demo`{what} "
-        "with 95 % intervals; from `results/demo.json`. HS: share of harmful requests complied "
-        "with; FA: accuracy on the user's task; time: relative to plain fine-tuning."
+        f"{ran}{what} with 95 % intervals; from `results/{file}`. HS: share of harmful requests "
+        "complied with; FA: accuracy on the user's task; time: relative to plain fine-tuning."
     )
 
 
@@ -117,13 +149,15 @@ def pages() -> dict[Path, str]:
     """Return every page with generated parts as it should be."""
     readme = ROOT / "README.md"
     text = replaced(readme.read_text(), "defenses", defenses_table())
-    result = RunResult.load(DEMO) if DEMO.exists() else None
+    demo, benign = (RunResult.load(path) for path in (DEMO, BENIGN))
+    text = replaced(text, "measured", measured_table(demo))
+    text = replaced(text, "controls", controls_table(benign))
     out: dict[Path, str] = {}
-    if result is not None:
-        text = replaced(text, "measured", measured_table(result))
-        for name in registry():
-            card = ROOT / "src" / "holdfast" / "defenses" / name / "card.md"
-            out[card] = replaced(card.read_text(), "measured", measured_table(result, name))
+    for name in registry():
+        card = ROOT / "src" / "holdfast" / "defenses" / name / "card.md"
+        parts = [measured_table(demo, name), measured_table(benign, name)]
+        parts += [controls_table(benign, name)] if parts[1] else []
+        out[card] = replaced(card.read_text(), "measured", "\n\n".join(filter(None, parts)))
     return {readme: text, **out}
 
 

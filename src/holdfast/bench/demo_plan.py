@@ -56,6 +56,8 @@ class DemoConfig:
     """Share of all modules' damage that Mods_Rob may do."""
     ratio: float = MLLR.ratio
     """ML-LR: learning rate of the rest relative to Mods_Rob's."""
+    boost: float = 2.0
+    """Learning rate of Mods_Rob over the user's in the harmful mix."""
     warmup: float = SWAT.warmup
     """SWAT: share of the steps in which Mods_Rob learns alone."""
 

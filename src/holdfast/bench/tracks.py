@@ -197,11 +197,16 @@ def _security_vectors(task: Task) -> SecurityVectors:
 
 
 def _ml_lr(task: Task, subset: Any = "robust") -> MLLR:
-    return MLLR(ratio=task.config.ratio, modules=task.modules, subset=subset)
+    return MLLR(ratio=task.config.ratio, boost=_boost(task), modules=task.modules, subset=subset)
 
 
 def _swat(task: Task, subset: Any = "robust") -> SWAT:
-    return SWAT(warmup=task.config.warmup, modules=task.modules, subset=subset)
+    return SWAT(warmup=task.config.warmup, boost=_boost(task), modules=task.modules, subset=subset)
+
+
+def _boost(task: Task) -> float:
+    """Return the rate of Mods_Rob: at LoRA's budget so few modules learn nothing at the user's."""
+    return 1.0 if scenarios.BUDGETS[task.scenario].full else task.config.boost
 
 
 def strength_zero(config: DemoConfig) -> dict[str, bool]:

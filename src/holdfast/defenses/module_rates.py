@@ -72,6 +72,8 @@ class ModuleRates(Defense):
     """Norm of the analysis' noise relative to a weight's; calibrated where not given. Ours."""
     tau: float = 0.1
     """Share of the damage of all modules together that Mods_Rob may do, in [0, 1]. Ours."""
+    boost: float = 1.0
+    """Learning rate of Mods_Rob over the trainer's, above 0; where few modules learn too slowly."""
     subset: Literal["robust", "random", "complement"] = "robust"
     """What is treated as robust; controls: as many at random, or what is outside Mods_Rob."""
     subset_seed: int = 0
@@ -91,7 +93,7 @@ class ModuleRates(Defense):
 
     @property
     def _off(self) -> bool:
-        return getattr(self, self.card.strength) == self.card.off
+        return getattr(self, self.card.strength) == self.card.off and self.boost == 1
 
     def validate(self) -> None:
         """Check ranges, and that Mods_Rob is given or can be found, unless the strength is off.
@@ -103,6 +105,7 @@ class ModuleRates(Defense):
         name = self.card.name
         in_range(self, "tau", 0.0, 1.0)
         in_range(self, "subset_seed", 0)
+        in_range(self, "boost", 1e-6)
         if self.rho is not None:
             in_range(self, "rho", 1e-6)
         choices = {
@@ -219,8 +222,9 @@ class ModuleRates(Defense):
         self._members = frozenset((int(layer), str(role)) for layer, role in self.robust_)
 
     def learning_rate(self, module: ModuleRef, progress: float) -> float:
-        """Return the method's ``rate`` for the module's group."""
-        return self.rate((module.layer, module.role) in self._members, progress)
+        """Return the method's ``rate`` for the module's group, times ``boost`` in Mods_Rob."""
+        robust = (module.layer, module.role) in self._members
+        return self.rate(robust, progress) * (self.boost if robust else 1.0)
 
     def gradient(self, step: Step, backward: Backward) -> Tensor:
         """Run the user's pass with the held modules frozen; outside it every flag is as it was."""

@@ -104,6 +104,15 @@ class RunResult(Record):
         ratios = [ours / theirs for ours, theirs in pairs if ours is not None and theirs]
         return sum(ratios) / len(ratios) if ratios else None
 
+    def without_answers(self) -> "RunResult":
+        """Return the result without raw answers: every figure, interval and difference stays."""
+
+        def bare(arm: Arm) -> Arm:
+            runs = [run.model_copy(update={"answers": []}) for run in arm.runs]
+            return arm.model_copy(update={"runs": runs})
+
+        return self.model_copy(update={"arms": [bare(arm) for arm in self.arms]})
+
     def rows(self) -> list[Row]:
         """Return one row for each fine-tuned arm; the untouched model has none."""
         return [self._row(arm) for arm in self.arms if arm.defense != BEFORE]

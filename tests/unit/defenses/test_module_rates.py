@@ -52,6 +52,23 @@ class TestEquations:
         assert [defense.learning_rate(r, 0.0) for r in refs] == [1.0, 0.5, 0.5]
         assert defense.learning_rate(ModuleRef(-1, "other", "embed"), 0.9) == 0.5
 
+    @pytest.mark.parametrize("kind", [MLLR, SWAT])
+    def test_boost_raises_the_robust_and_nothing_else(self, kind):
+        plain, boosted = kind(), kind(boost=3.0)
+        for defense in (plain, boosted):
+            defense.load({"robust_": [[1, "q"]]})
+        robust, rest = ModuleRef(1, "q", "a"), ModuleRef(0, "q", "b")
+        for progress in (0.0, 0.5, 0.9):
+            assert boosted.learning_rate(robust, progress) == 3.0
+            assert boosted.learning_rate(rest, progress) == plain.learning_rate(rest, progress)
+
+    def test_a_boost_alone_still_needs_its_modules(self):
+        MLLR(ratio=1.0).validate()
+        with pytest.raises(ConfigError, match="modules="):
+            MLLR(ratio=1.0, boost=2.0).validate()
+        with pytest.raises(ConfigError, match="boost"):
+            SWAT(boost=0.0).validate()
+
 
 class TestSubsets:
     def test_robust_and_complement_share_the_trained_modules(self):

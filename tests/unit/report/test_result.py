@@ -139,3 +139,12 @@ def test_the_schema_is_the_recorded_one():
     """
     assert RunResult.model_json_schema() == json.loads(SCHEMA.read_text())
     assert SCHEMA_VERSION == 1
+
+
+def test_a_published_result_keeps_every_figure_and_no_answer(result):
+    bare = result.without_answers()
+    assert not [a for arm in bare.arms for run in arm.runs for a in run.answers]
+    assert bare.rows() == result.rows()
+    for ours, theirs in zip(bare.arms, result.arms, strict=True):
+        assert ours.figures == theirs.figures
+        assert ours.versus_plain == theirs.versus_plain

@@ -25,7 +25,7 @@ class MLLR(ModuleRates):
     """Lets robust modules learn at the full learning rate and everything else at a small one."""
 
     ratio: float = 1e-2
-    """Learning rate of the rest over that of Mods_Rob, in [0, 1]; 1 is plain fine-tuning. Ours."""
+    """Learning rate of the rest over the trainer's, in [0, 1]; 1 is plain fine-tuning. Ours."""
     moments: Literal["kept", "fresh"] = "fresh"
     """With ratio=0: freeze the rest, or (kept) let its gradients count in clipping. Ours."""
 
