@@ -46,22 +46,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5, help="runs per arm")
     parser.add_argument("--first-seed", type=int, default=0, help="the first of them")
+    parser.add_argument("--scenario", choices=BENIGN, help="one of them only")
     parser.add_argument("--split", default="test", help="test, or validation to choose on")
     parser.add_argument("--out", type=Path, default=Path("results/benign_defenses.json"))
+    parser.add_argument("--answers", action="store_true", help="keep the raw answers")
     parser.add_argument("--report", type=Path, help="also write the page, with answers")
     given = parser.parse_args()
     config = DemoConfig()
+    chosen = [given.scenario] if given.scenario else BENIGN
     seeds = range(given.first_seed, given.first_seed + given.seeds)
     with tempfile.TemporaryDirectory() as folder:
         modules = Path(folder) / "robust_modules.json"
         robust = find_modules(config, modules)
         tasks = [
             Task(track, seed, config, scenario, modules, given.split)
-            for scenario in BENIGN
+            for scenario in chosen
             for seed in seeds
             for track in TRACKS
         ]
-        tasks += [Task(BEFORE, 0, config, s, split=given.split) for s in BENIGN]
+        tasks += [Task(BEFORE, 0, config, s, split=given.split) for s in chosen]
         found, _ = run_all(
             tasks, lambda _, done, total: print(done, total, flush=True), check=False
         )
@@ -79,7 +82,7 @@ def main() -> None:
         },
         data=data_sources(tasks),
     )
-    result.without_answers().save(given.out)
+    (result if given.answers else result.without_answers()).save(given.out)
     if given.report:
         write_report(result, given.report)
     for row in rows:
