@@ -18,6 +18,7 @@ from holdfast.report.words import arm_name
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / "results" / "demo.json"
 BENIGN = ROOT / "results" / "benign_defenses.json"
+CONTROLS = ROOT / "results" / "benign_obedience_15_seeds.json"
 SOURCES = {
     "demo": ("`holdfast demo`", DEMO.name),
     "bench": ("`benchmarks/benign_defenses.py`", BENIGN.name),
@@ -76,7 +77,7 @@ def controls_table(result: RunResult, name: str | None = None) -> str:
     seeds = len(result.seeds)
     return "\n".join(rows) + (
         f"\n\nDifferences paired by prompt and seed, {seeds} seeds, with 95 % intervals; from "
-        f"`results/{BENIGN.name}`."
+        f"`results/{CONTROLS.name}`."
     )
 
 
@@ -149,14 +150,14 @@ def pages() -> dict[Path, str]:
     """Return every page with generated parts as it should be."""
     readme = ROOT / "README.md"
     text = replaced(readme.read_text(), "defenses", defenses_table())
-    demo, benign = (RunResult.load(path) for path in (DEMO, BENIGN))
+    demo, benign, controls = (RunResult.load(path) for path in (DEMO, BENIGN, CONTROLS))
     text = replaced(text, "measured", measured_table(demo))
-    text = replaced(text, "controls", controls_table(benign))
+    text = replaced(text, "controls", controls_table(controls))
     out: dict[Path, str] = {}
     for name in registry():
         card = ROOT / "src" / "holdfast" / "defenses" / name / "card.md"
         parts = [measured_table(demo, name), measured_table(benign, name)]
-        parts += [controls_table(benign, name)] if parts[1] else []
+        parts += [controls_table(controls, name)] if parts[1] else []
         out[card] = replaced(card.read_text(), "measured", "\n\n".join(filter(None, parts)))
     return {readme: text, **out}
 
