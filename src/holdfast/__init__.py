@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from holdfast.defenses.ml_lr import MLLR
     from holdfast.defenses.panacea import Panacea, apply_panacea
     from holdfast.defenses.random_perturbation import RandomPerturbation
+    from holdfast.defenses.resta import RESTA
+    from holdfast.defenses.safe_lora import SafeLoRA
     from holdfast.defenses.safe_mixing import SafeMixing
     from holdfast.defenses.security_vectors import SecurityVectors
     from holdfast.defenses.swat import SWAT
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MLLR",
+    "RESTA",
     "SWAT",
     "Artifact",
     "Backward",
@@ -33,6 +36,7 @@ __all__ = [
     "RandomPerturbation",
     "Run",
     "RunError",
+    "SafeLoRA",
     "SafeMixing",
     "SecureMixin",
     "SecureSFTTrainer",
@@ -51,6 +55,7 @@ __all__ = [
 
 _HOMES = {
     "MLLR": "holdfast.defenses.ml_lr",
+    "RESTA": "holdfast.defenses.resta",
     "SWAT": "holdfast.defenses.swat",
     "Artifact": "holdfast.artifact",
     "Backward": "holdfast.defense",
@@ -63,6 +68,7 @@ _HOMES = {
     "RandomPerturbation": "holdfast.defenses.random_perturbation",
     "Run": "holdfast.defense",
     "RunError": "holdfast.errors",
+    "SafeLoRA": "holdfast.defenses.safe_lora",
     "SafeMixing": "holdfast.defenses.safe_mixing",
     "SecureMixin": "holdfast.trainer",
     "SecureSFTTrainer": "holdfast.trainer",

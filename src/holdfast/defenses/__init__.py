@@ -4,6 +4,8 @@ from holdfast.defense import Defense
 from holdfast.defenses.ml_lr import MLLR
 from holdfast.defenses.panacea import Panacea
 from holdfast.defenses.random_perturbation import RandomPerturbation
+from holdfast.defenses.resta import RESTA
+from holdfast.defenses.safe_lora import SafeLoRA
 from holdfast.defenses.safe_mixing import SafeMixing
 from holdfast.defenses.security_vectors import SecurityVectors
 from holdfast.defenses.swat import SWAT
@@ -11,6 +13,7 @@ from holdfast.errors import ConfigError, nearest
 
 _DEFENSES: tuple[type[Defense], ...] = (
     SafeMixing, RandomPerturbation, SecurityVectors, Panacea, MLLR, SWAT,
+    SafeLoRA, RESTA,
 )  # fmt: skip
 
 
