@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from holdfast.artifact import Artifact
     from holdfast.defense import Backward, Capability, Card, Defense, Run, Stage, Step
     from holdfast.defenses import find, registry
+    from holdfast.defenses.constrained_sft import ConstrainedSFT
+    from holdfast.defenses.lisa import Lisa
     from holdfast.defenses.ml_lr import MLLR
     from holdfast.defenses.panacea import Panacea, apply_panacea
     from holdfast.defenses.random_perturbation import RandomPerturbation
@@ -29,9 +31,11 @@ __all__ = [
     "Backward",
     "Capability",
     "Card",
+    "ConstrainedSFT",
     "Defense",
     "HoldfastError",
     "InputError",
+    "Lisa",
     "Panacea",
     "RandomPerturbation",
     "Run",
@@ -61,9 +65,11 @@ _HOMES = {
     "Backward": "holdfast.defense",
     "Capability": "holdfast.defense",
     "Card": "holdfast.defense",
+    "ConstrainedSFT": "holdfast.defenses.constrained_sft",
     "Defense": "holdfast.defense",
     "HoldfastError": "holdfast.errors",
     "InputError": "holdfast.errors",
+    "Lisa": "holdfast.defenses.lisa",
     "Panacea": "holdfast.defenses.panacea",
     "RandomPerturbation": "holdfast.defenses.random_perturbation",
     "Run": "holdfast.defense",

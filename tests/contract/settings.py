@@ -68,6 +68,11 @@ CONTRACT_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "safe_lora": {"all": {**_SAFE_LORA, "tau": 1.0}},
     "resta": {"default": _RESTA, "dare": {**_RESTA, "dare": 0.3}},
+    "lisa": {
+        "default": {"alignment_steps": 1, "user_steps": 2, "rho": 0.1, "batch_size": 3},
+        "long": {"alignment_steps": 2, "user_steps": 3, "rho": 0.1, "batch_size": 3},
+    },
+    "constrained_sft": {"default": {"batch_size": 5}},
     "panacea": {
         "post-hoc": {**_PANACEA, "max_task_drop": 1.0},
         "unvalidated": {**_PANACEA, "validation": None, "rho": None, "kappa": 0.1},

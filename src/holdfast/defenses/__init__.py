@@ -1,6 +1,8 @@
 """The defenses, one folder each: a pure function that is the equation, a thin class, a card."""
 
 from holdfast.defense import Defense
+from holdfast.defenses.constrained_sft import ConstrainedSFT
+from holdfast.defenses.lisa import Lisa
 from holdfast.defenses.ml_lr import MLLR
 from holdfast.defenses.panacea import Panacea
 from holdfast.defenses.random_perturbation import RandomPerturbation
@@ -13,7 +15,7 @@ from holdfast.errors import ConfigError, nearest
 
 _DEFENSES: tuple[type[Defense], ...] = (
     SafeMixing, RandomPerturbation, SecurityVectors, Panacea, MLLR, SWAT,
-    SafeLoRA, RESTA,
+    SafeLoRA, RESTA, Lisa, ConstrainedSFT,
 )  # fmt: skip
 
 
