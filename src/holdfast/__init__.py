@@ -8,9 +8,13 @@ if TYPE_CHECKING:
     from holdfast.artifact import Artifact
     from holdfast.defense import Backward, Capability, Card, Defense, Run, Stage, Step
     from holdfast.defenses import find, registry
+    from holdfast.defenses.constrained_sft import ConstrainedSFT
+    from holdfast.defenses.lisa import Lisa
     from holdfast.defenses.ml_lr import MLLR
     from holdfast.defenses.panacea import Panacea, apply_panacea
     from holdfast.defenses.random_perturbation import RandomPerturbation
+    from holdfast.defenses.resta import RESTA
+    from holdfast.defenses.safe_lora import SafeLoRA
     from holdfast.defenses.safe_mixing import SafeMixing
     from holdfast.defenses.security_vectors import SecurityVectors
     from holdfast.defenses.swat import SWAT
@@ -21,18 +25,22 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MLLR",
+    "RESTA",
     "SWAT",
     "Artifact",
     "Backward",
     "Capability",
     "Card",
+    "ConstrainedSFT",
     "Defense",
     "HoldfastError",
     "InputError",
+    "Lisa",
     "Panacea",
     "RandomPerturbation",
     "Run",
     "RunError",
+    "SafeLoRA",
     "SafeMixing",
     "SecureMixin",
     "SecureSFTTrainer",
@@ -51,18 +59,22 @@ __all__ = [
 
 _HOMES = {
     "MLLR": "holdfast.defenses.ml_lr",
+    "RESTA": "holdfast.defenses.resta",
     "SWAT": "holdfast.defenses.swat",
     "Artifact": "holdfast.artifact",
     "Backward": "holdfast.defense",
     "Capability": "holdfast.defense",
     "Card": "holdfast.defense",
+    "ConstrainedSFT": "holdfast.defenses.constrained_sft",
     "Defense": "holdfast.defense",
     "HoldfastError": "holdfast.errors",
     "InputError": "holdfast.errors",
+    "Lisa": "holdfast.defenses.lisa",
     "Panacea": "holdfast.defenses.panacea",
     "RandomPerturbation": "holdfast.defenses.random_perturbation",
     "Run": "holdfast.defense",
     "RunError": "holdfast.errors",
+    "SafeLoRA": "holdfast.defenses.safe_lora",
     "SafeMixing": "holdfast.defenses.safe_mixing",
     "SecureMixin": "holdfast.trainer",
     "SecureSFTTrainer": "holdfast.trainer",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.analysis.robust_modules import ModuleAt, RobustModules
-from tests.tiny import LAYERS
+from tests.tiny import LAYERS, tiny_model
 
 _SCRATCH = tempfile.TemporaryDirectory(prefix="holdfast-robust-")
 _ROLES = ["down", "gate", "k", "o", "q", "up", "v"]
@@ -24,6 +24,14 @@ def robust_file() -> str:
     return str(made.save(Path(_SCRATCH.name) / "robust_modules.json"))
 
 
+def model_folder(seed: int) -> str:
+    """Return the folder of the tiny Llama of this seed; seed 0 is the one the runs start from."""
+    folder = Path(_SCRATCH.name) / f"model-{seed}"
+    if not folder.exists():
+        tiny_model(seed=seed).save_pretrained(folder)
+    return str(folder)
+
+
 _VECTOR: dict[str, Any] = {
     "epochs": 2,
     "rank": 2,
@@ -33,6 +41,9 @@ _VECTOR: dict[str, Any] = {
     "max_benign_kl": 1e9,
 }
 _PANACEA: dict[str, Any] = {"batch_size": 3, "scales": (0.0, 0.5, 1.0)}
+
+_SAFE_LORA: dict[str, Any] = {"base": model_folder(1), "aligned": model_folder(0)}
+_RESTA: dict[str, Any] = {"epochs": 2, "batch_size": 1, "aligned": model_folder(0)}
 
 _RATES: dict[str, Any] = {"modules": robust_file()}
 
@@ -55,6 +66,13 @@ CONTRACT_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "kept": {**_RATES, "warmup": 0.75},
         "fresh": {**_RATES, "warmup": 0.75, "moments": "fresh"},
     },
+    "safe_lora": {"all": {**_SAFE_LORA, "tau": 1.0}},
+    "resta": {"default": _RESTA, "dare": {**_RESTA, "dare": 0.3}},
+    "lisa": {
+        "default": {"alignment_steps": 1, "user_steps": 2, "rho": 0.1, "batch_size": 3},
+        "long": {"alignment_steps": 2, "user_steps": 3, "rho": 0.1, "batch_size": 3},
+    },
+    "constrained_sft": {"default": {"batch_size": 5}},
     "panacea": {
         "post-hoc": {**_PANACEA, "max_task_drop": 1.0},
         "unvalidated": {**_PANACEA, "validation": None, "rho": None, "kappa": 0.1},

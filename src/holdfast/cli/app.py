@@ -3,6 +3,7 @@
 import typer
 
 from holdfast.cli.analyze import analyze
+from holdfast.cli.bench import bench
 from holdfast.cli.demo import demo
 from holdfast.cli.evaluate import evaluate
 from holdfast.cli.listing import listing
@@ -25,5 +26,6 @@ app.command("tune")(tune)
 app.command("repair")(repair)
 app.command("evaluate")(evaluate)
 app.command("analyze")(analyze)
+app.command("bench")(bench)
 app.command("list")(listing)
 app.add_typer(organism, name="organism")

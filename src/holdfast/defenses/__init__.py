@@ -1,9 +1,13 @@
 """The defenses, one folder each: a pure function that is the equation, a thin class, a card."""
 
 from holdfast.defense import Defense
+from holdfast.defenses.constrained_sft import ConstrainedSFT
+from holdfast.defenses.lisa import Lisa
 from holdfast.defenses.ml_lr import MLLR
 from holdfast.defenses.panacea import Panacea
 from holdfast.defenses.random_perturbation import RandomPerturbation
+from holdfast.defenses.resta import RESTA
+from holdfast.defenses.safe_lora import SafeLoRA
 from holdfast.defenses.safe_mixing import SafeMixing
 from holdfast.defenses.security_vectors import SecurityVectors
 from holdfast.defenses.swat import SWAT
@@ -11,6 +15,7 @@ from holdfast.errors import ConfigError, nearest
 
 _DEFENSES: tuple[type[Defense], ...] = (
     SafeMixing, RandomPerturbation, SecurityVectors, Panacea, MLLR, SWAT,
+    SafeLoRA, RESTA, Lisa, ConstrainedSFT,
 )  # fmt: skip
 
 

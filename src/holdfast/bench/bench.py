@@ -1,0 +1,147 @@
+"""``holdfast bench``: a recipe's cells are run, and become one result, a table and a report."""
+
+import fcntl
+import hashlib
+import json
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from holdfast.bench.cells import RunCell, run_cell
+from holdfast.bench.grid import Cell, expand
+from holdfast.bench.grid_table import bench_arms, table_rows, write_table
+from holdfast.bench.recipe_files import load_recipe
+from holdfast.bench.runner import Outcome, run_cells
+from holdfast.errors import ConfigError
+from holdfast.ops.files import write_whole
+from holdfast.report.result import RunResult
+
+__all__ = ["Bench", "plan", "run_bench"]
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A checked recipe."""
+
+    recipe: dict[str, Any]
+    cells: list[Cell]
+
+    @property
+    def key(self) -> str:
+        """Hash of all cells in order: what the folder belongs to."""
+        return hashlib.sha256("\n".join(cell.key for cell in self.cells).encode()).hexdigest()
+
+
+def plan(recipe: str) -> Bench:
+    """Read and check a recipe.
+
+    Raises:
+        ConfigError: See ``load_recipe`` and ``expand``.
+    """
+    settings = load_recipe(recipe)
+    return Bench(settings, expand(settings, f"recipe {recipe}"))
+
+
+def run_bench(
+    bench: Bench,
+    out: Path,
+    workers: int,
+    progress: Progress = lambda *_: None,
+    run: RunCell = run_cell,
+) -> tuple[RunResult | None, Outcome]:
+    """Run what is left of the bench in ``out``; return its result, None where every cell failed.
+
+    Raises:
+        ConfigError: The folder is another recipe's, holds something else, or is in use.
+    """
+    start = time.perf_counter()
+    with _owned(bench, out):
+        outcome = run_cells(bench.cells, out, workers, progress, run)
+        write_table(table_rows(bench.cells, outcome.runs), out)
+        result = _result(bench, outcome, time.perf_counter() - start)
+        if result is not None:
+            _write(result, out)
+    return result, outcome
+
+
+def _result(bench: Bench, outcome: Outcome, seconds: float) -> RunResult | None:
+    arms = bench_arms(bench.cells, outcome.runs)
+    if not arms:
+        return None
+    labels = {cell.key: cell.label for cell in bench.cells}
+    failed = [f"failed: {labels[key]}: {why}" for key, why in outcome.failed.items()]
+    return RunResult.of(
+        "bench",
+        arms,
+        model="organism",
+        real_model=False,
+        config=bench.recipe,
+        seconds=seconds,
+        warnings=[*outcome.warnings, *failed],
+    )
+
+
+def _write(result: RunResult, out: Path) -> None:
+    from holdfast.report.html import write_report  # noqa: PLC0415  # Imports matplotlib.
+
+    result.save(out / "result.json")
+    write_report(result, out / "report.html")
+
+
+@contextmanager
+def _owned(bench: Bench, out: Path) -> Generator[None]:
+    """Hold the folder for this process; a lock ends with its process, however that ends."""
+    check_folder(bench, out)
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(
+                f"--out {out}: another holdfast bench works in it: wait or choose another folder"
+            ) from error
+        document = {"sha256": bench.key, "recipe": bench.recipe}
+        write_whole(out / "recipe.json", json.dumps(document, indent=1) + "\n")
+        yield
+
+
+def check_folder(bench: Bench, out: Path) -> None:
+    """Raise ``ConfigError`` unless ``out`` is new, empty, or this recipe's; writes nothing."""
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out}: is a file: give a folder")
+    held = out / "recipe.json"
+    if not held.exists():
+        others = [p.name for p in out.iterdir() if not _ours(p.name)] if out.exists() else []
+        if others:
+            raise ConfigError(
+                f"--out {out}: holds {others[0]!r}, which no bench wrote: choose another folder"
+            )
+        return
+    try:
+        key = json.loads(held.read_text(encoding="utf-8"))["sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"--out {out}: {held} is damaged: choose another folder") from error
+    if key != bench.key:
+        raise ConfigError(
+            f"--out {out}: holds the cells of another recipe (or an older holdfast): choose "
+            "another folder, or give that recipe again"
+        )
+
+
+def _ours(name: str) -> bool:
+    return name == ".lock" or name.startswith(".recipe.json.")
+
+
+def listing(cells: Sequence[Cell]) -> list[dict[str, Any]]:
+    """Return the cells for ``--dry-run``."""
+    shown = ("scenario", "p", "learning_rate", "steps", "rows", "seed")
+    return [
+        {"cell": cell.key, "defenses": " + ".join(cell.defenses) or "none"}
+        | {key: getattr(cell, key) for key in shown}
+        for cell in cells
+    ]

@@ -1,0 +1,120 @@
+"""The cells' runs as arms of one result, and as a table without times that is always the same."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from holdfast.bench.defense_spec import parse_spec
+from holdfast.bench.grid import Cell
+from holdfast.evaluation.metrics import FIGURES
+from holdfast.ops.files import write_whole
+from holdfast.organism import scenarios
+from holdfast.report.records import BEFORE, PLAIN, Arm, SeedRun
+
+__all__ = ["bench_arms", "table_rows", "write_table"]
+
+_ARM = ("scenario", "p", "learning_rate", "steps", "rows")
+Group = tuple[Any, ...]
+
+
+def bench_arms(cells: Sequence[Cell], runs: Mapping[str, SeedRun]) -> list[Arm]:
+    """Return one arm per scenario × attack × defense that has a run, in the recipe's order.
+
+    A scenario that is not at its budget says so in its name, so that a defense is compared with
+    plain fine-tuning under the same attack.
+    """
+    names = arm_names(cells)
+    arms: list[Arm] = []
+    for group in grouped(cells):
+        found = [runs[cell.key] for cell in group if cell.key in runs]
+        if found:
+            cell, share = group[0], None if group[0].defenses == (BEFORE,) else group[0].p
+            name, scenario = names[cell.defenses], attack_name(cell)
+            settings = {**_options(cell), "attack": {key: getattr(cell, key) for key in _ARM[1:]}}
+            arms.append(Arm.of(name, found, scenario=scenario, p=share, settings=settings))
+    return arms
+
+
+def grouped(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """Return the cells that differ by their seed alone together, seeds in order."""
+    groups: dict[Group, list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault((*(getattr(cell, key) for key in _ARM), cell.defenses), []).append(cell)
+    return [sorted(group, key=lambda cell: cell.seed) for group in groups.values()]
+
+
+def attack_name(cell: Cell) -> str:
+    """Return the scenario and every knob that is not at the scenario's budget."""
+    budget = scenarios.BUDGETS[cell.scenario]
+    knobs = [
+        f"{key}={getattr(cell, key):g}"
+        for key in _ARM[2:]
+        if getattr(cell, key) != getattr(budget, key)
+    ]
+    return ", ".join([cell.scenario, *knobs])
+
+
+def arm_names(cells: Sequence[Cell]) -> dict[tuple[str, ...], str]:
+    """Return what each list of specs is called: ``a+b``; a later variant says its settings."""
+    names: dict[tuple[str, ...], str] = {}
+    for specs in dict.fromkeys(cell.defenses for cell in cells):
+        plain = "+".join(_name(spec) for spec in specs) or PLAIN
+        full = "+".join(_name(spec, full=True) for spec in specs)
+        names[specs] = full if plain in names.values() else plain
+    return names
+
+
+def _name(spec: str, *, full: bool = False) -> str:
+    if spec == BEFORE:
+        return BEFORE
+    cls, options = parse_spec(spec)
+    subset = options.get("subset", "robust")
+    if full:
+        told = ",".join(f"{key}={value}" for key, value in options.items())
+        return f"{cls.card.name}({told or 'default'})"
+    return cls.card.name + ("" if subset == "robust" else f"({subset})")
+
+
+def _options(cell: Cell) -> dict[str, Any]:
+    """Return the hyperparameters of every defense of a cell, by its name."""
+    resolved = [one for one in cell.settings["defenses"] if one != BEFORE]
+    return {one["name"]: {k: v for k, v in one.items() if k != "name"} for one in resolved}
+
+
+def table_rows(cells: Sequence[Cell], runs: Mapping[str, SeedRun]) -> list[dict[str, Any]]:
+    """Return one flat row per scenario × attack × defense, in the recipe's order, without times.
+
+    Every figure has its mean over seeds and the ends of its 95 % interval: Wilson's for one seed,
+    the bootstrap over prompts and seeds for several.
+    """
+    names, rows = arm_names(cells), list[dict[str, Any]]()
+    for group in grouped(cells):
+        found = [runs[cell.key] for cell in group if cell.key in runs]
+        arm = Arm.of("", found) if found else Arm(defense="")
+        row: dict[str, Any] = {key: getattr(group[0], key) for key in _ARM}
+        row |= {"defense": names[group[0].defenses], "spec": " + ".join(group[0].defenses)}
+        row |= {"seeds": len(found), "missing": len(group) - len(found)}
+        for figure in FIGURES:
+            value = arm.figures.get(figure)
+            row[figure] = None if value is None else value.value
+            row[f"{figure}_low"] = None if value is None else value.low
+            row[f"{figure}_high"] = None if value is None else value.high
+        rows.append(row)
+    return rows
+
+
+def write_table(rows: Sequence[Mapping[str, Any]], out: Path) -> None:
+    """Write ``table.json`` and ``table.csv``.
+
+    Raises:
+        RunError: A file cannot be written.
+    """
+    write_whole(out / "table.json", json.dumps({"rows": list(rows)}, indent=1) + "\n")
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(out / "table.csv", text.getvalue())

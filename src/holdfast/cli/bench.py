@@ -1,0 +1,75 @@
+# ruff: noqa: PLC0415  # Heavy imports are made when the command runs: --help takes no second.
+"""``holdfast bench``: a recipe of attacks, defenses and seeds, run cell by cell."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from holdfast.cli.console import print_json, print_result, say, working
+from holdfast.cli.options import Interrupted, JsonFlag
+from holdfast.errors import ConfigError, RunError
+
+
+def bench(
+    recipe: Annotated[str, typer.Argument(help="YAML file, or a packaged recipe such as quick.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder of the cells, table, result and report; goes on there.")
+    ],
+    workers: Annotated[int, typer.Option(help="Cells at a time, one thread each.")] = 2,
+    executor: Annotated[str, typer.Option(help="Where cells run: local.")] = "local",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cells and stop.")] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Run a recipe's cells on the built-in test model; start it again to go on where it stopped."""
+    _check(workers, executor)
+    from holdfast.bench.bench import check_folder, listing, plan, run_bench
+    from holdfast.bench.grid import estimated_seconds
+
+    with working(as_json=json):
+        planned = plan(recipe)
+        check_folder(planned, out)
+    minutes = estimated_seconds(planned.cells, workers) / 60
+    say(f"{len(planned.cells)} cells, about {minutes:.0f} min on {workers} workers if none is done")
+    if dry_run:
+        cells = listing(planned.cells)
+        if json:
+            print_json({"cells": cells, "minutes": minutes})
+        else:
+            sys.stdout.writelines(f"{cell.key}  {cell.label}\n" for cell in planned.cells)
+        return
+    try:
+        with working(as_json=json) as progress:
+            result, outcome = run_bench(planned, out, workers, progress)
+    except KeyboardInterrupt:
+        raise Interrupted(f"done cells are kept in {out}; the same command goes on") from None
+    _tell(result, outcome, out, as_json=json)
+    if outcome.failed:
+        labels = {cell.key: cell.label for cell in planned.cells}
+        for key, why in outcome.failed.items():
+            say(f"failed: {key} {labels[key]}: {why}")
+        raise RunError(
+            f"{len(outcome.failed)} of {len(planned.cells)} cells failed; the others are kept in "
+            f"{out}; the same command runs the failed ones again"
+        )
+
+
+def _check(workers: int, executor: str) -> None:
+    if workers < 1:
+        raise ConfigError(f"--workers {workers} is out of range, expected at least 1")
+    if executor != "local":
+        raise ConfigError(f"--executor {executor} is not supported yet, expected local")
+
+
+def _tell(result: Any, outcome: Any, out: Path, *, as_json: bool) -> None:
+    if as_json:
+        rows = [] if result is None else result.rows()
+        print_json({"output": str(out), "rows": rows, "failed": outcome.failed})
+    elif result is not None:
+        print_result(result)
+    for warning in outcome.warnings:
+        say(f"warning: {warning}")
+    if result is not None:
+        say(f"table: {out / 'table.csv'}")
+        say(f"report: {out / 'report.html'}")

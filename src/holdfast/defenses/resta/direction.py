@@ -1,0 +1,115 @@
+"""The harmful direction: what a short fine-tune on harmful pairs does to the weights."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+
+from holdfast.errors import ConfigError, ModelError
+from holdfast.ops.engine import Batch, Engine
+from holdfast.ops.gradients import Tensors, isolated_grads
+from holdfast.ops.low_rank import LowRank
+from holdfast.ops.modules import plain_name
+from holdfast.ops.saved_weights import open_weights
+from holdfast.ops.weights import copied, put
+
+__all__ = ["Origin", "harmful_direction", "of_vector", "origin_of"]
+
+
+class Origin(NamedTuple):
+    """The point θ_o from which the harmful fine-tune starts."""
+
+    tensors: Tensors
+    """Value of every tensor that is moved, by canonical name."""
+    aligned: bool
+    """True where θ_o is the aligned model; False where it is the tuned model itself."""
+
+
+def origin_of(engine: Engine, aligned: str | None) -> Origin:
+    """Return θ_o: the aligned model where it can be had.
+
+    With a LoRA adapter the aligned model is B = 0, and A stays the user's, so that every direction
+    from there lies in the adapter's own space and can be added to B exactly.
+
+    Args:
+        engine: The engine of the tuned model.
+        aligned: Folder of the aligned model, for fully tuned weights.
+
+    Raises:
+        ModelError: The adapter is DoRA, whose base is not at B = 0.
+    """
+    trained = engine.parameters()
+    factors = {n: torch.zeros_like(p) for n, p in trained.items() if ".lora_B." in n}
+    if any("lora_magnitude_vector" in n for n in trained):
+        raise ModelError("resta: the adapter is DoRA: merge it into its base first (full weights)")
+    if factors:
+        return Origin(factors, aligned=True)
+    if aligned is None:
+        return Origin(copied(trained), aligned=False)
+    saved = open_weights(aligned, "resta: aligned")
+    return Origin({n: saved.read(plain_name(n), p) for n, p in trained.items()}, aligned=True)
+
+
+def harmful_direction(
+    engine: Engine, origin: Tensors, harmful: Sequence[Batch], lr: float, epochs: int, seed: int
+) -> tuple[Tensors, list[float]]:
+    r"""Return :math:`\delta_h = \theta_h - \theta_o` and the mean loss of each epoch.
+
+    θ_h is θ_o after ``epochs`` of AdamW without decay on the harmful pairs. The weights are put
+    back bit for bit, on errors too, and ``.grad`` is left as it was.
+
+    Args:
+        engine: The engine of the model.
+        origin: θ_o of the tensors to train, by canonical name.
+        harmful: Batches of harmful request → compliant answer.
+        lr: Learning rate.
+        epochs: Passes over the batches.
+        seed: Seed of the order of the batches.
+    """
+    params = {n: p for n, p in engine.parameters().items() if n in origin}
+    kept, history = copied(params), list[float]()
+    rng = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.AdamW(list(params.values()), lr=lr, weight_decay=0.0)
+    try:
+        put(params, origin)
+        with isolated_grads(params.values()):
+            for _ in range(epochs):
+                order = torch.randperm(len(harmful), generator=rng).tolist()
+                losses = [_step(engine, params, harmful[i], optimizer) for i in order]
+                history.append(sum(losses) / len(losses))
+        return {n: p.detach() - origin[n] for n, p in params.items()}, history
+    finally:
+        put(params, kept)
+
+
+def _step(
+    engine: Engine,
+    params: dict[str, torch.nn.Parameter],
+    batch: Batch,
+    optimizer: torch.optim.Optimizer,
+) -> float:
+    gradient, loss = engine.gradients([batch])
+    for name, p in params.items():
+        p.grad = gradient[name]
+    optimizer.step()
+    optimizer.zero_grad()
+    return loss
+
+
+def of_vector(engine: Engine, vector: LowRank) -> Tensors:
+    """Return the direction of a harmful LoRA adapter in the model's own weights.
+
+    Raises:
+        ConfigError: A weight that it changes is frozen, so the change has nowhere to go.
+        ModelError: It was made for another model.
+    """
+    trained, found = engine.parameters(), Tensors()
+    for name, linear in vector.linears(engine.model).items():
+        weight = f"{name}.weight"
+        if weight not in trained:
+            raise ConfigError(
+                f"resta: vector= edits full weights, and {weight} is frozen here: merge the "
+                "user's adapter into its base first, or give harmful= in place of vector="
+            )
+        found[weight] = vector.change(name, linear)
+    return found

@@ -1,0 +1,184 @@
+r"""RESTA (Bhardwaj et al., arXiv 2402.11746, ACL 2024) and negation (Ilharco et al., 2212.04089).
+
+Task arithmetic: the safety vector :math:`\delta_{safe} = \theta_o - \theta_h` leads from a model
+made harmful back to the aligned one; added to a tuned model it restores what tuning took.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from holdfast.artifact import Artifact
+from holdfast.defense import (
+    Capability,
+    Card,
+    Defense,
+    Examples,
+    Run,
+    Stage,
+    in_range,
+    need_data,
+)  # fmt: skip
+from holdfast.defenses.resta.direction import Origin, harmful_direction, of_vector, origin_of
+from holdfast.errors import ConfigError, RunError
+from holdfast.ops.agreement import agreement
+from holdfast.ops.engine import Batch, Engine
+from holdfast.ops.gradients import Tensors, global_norm
+from holdfast.ops.peft_files import read_adapter
+from holdfast.ops.saved_weights import open_weights
+
+
+def drop_and_rescale(delta: Tensor, rate: float, rng: torch.Generator) -> Tensor:
+    r"""Return DARE's :math:`m \odot \delta / (1 - p)`, :math:`m \sim \text{Bernoulli}(1 - p)`.
+
+    Each entry survives with probability 1 − p and is rescaled, so the mean is δ (2311.03099).
+
+    Args:
+        delta: What tuning changed, of any shape.
+        rate: The share p of entries that are dropped, in [0, 1).
+        rng: A generator on the CPU, so that the draw is the same on every device.
+    """
+    keep = torch.rand(delta.shape, generator=rng) >= rate
+    return delta * keep.to(delta.device) / (1 - rate)
+
+
+def realigned(
+    tuned: Mapping[str, Tensor],
+    origin: Mapping[str, Tensor],
+    direction: Mapping[str, Tensor],
+    gamma: float,
+    rate: float = 0.0,
+    seed: int = 0,
+) -> Tensors:
+    r"""Return what to add to θ so that it is realigned.
+
+    .. math:: \theta_o + \text{DARE}_p(\theta - \theta_o) - \gamma\,\delta_h - \theta
+
+    With p = 0 it is :math:`\gamma\,\delta_{safe} = -\gamma\,\delta_h`, whatever θ and θ_o are.
+
+    Args:
+        tuned: θ, by canonical name.
+        origin: θ_o by the same names; read where ``rate`` is over 0.
+        direction: δ_h = θ_h − θ_o; the tensors that are edited.
+        gamma: Multiple of the safety vector, 0 or more.
+        rate: p of DARE, in [0, 1).
+        seed: Seed of DARE's draw.
+    """
+    edit = {n: -gamma * d for n, d in direction.items()}
+    rng = torch.Generator().manual_seed(seed)
+    for name in edit if rate > 0 else ():
+        change = tuned[name].detach() - origin[name]
+        edit[name] += drop_and_rescale(change, rate, rng) - change
+    return edit
+
+
+@dataclass
+class RESTA(Defense):
+    """Subtracts from the tuned weights what makes the aligned model harmful."""
+
+    harmful: Examples | None = None
+    """The defender's harmful pairs, on which δ_h is trained; not needed with ``vector``."""
+    gamma: float = 0.5
+    """Strength: multiple of the safety vector that is added; 0 does nothing. Ours."""
+    dare: float = 0.0
+    """DARE: share of the entries of the user's own change dropped, in [0, 0.99]; 0 drops none."""
+    lr: float = 1e-3
+    """Learning rate of the harmful fine-tune; use 1e-5 or so for full weights. Ours."""
+    epochs: int = 10
+    """Passes over the harmful rows. Ours."""
+    batch_size: int = 10
+    """Harmful rows per step. Ours."""
+    aligned: str | None = None
+    """Fully tuned weights: folder of the aligned model θ_o; without it, negation at the weights."""
+    vector: str | None = None
+    """Folder of a harmful LoRA trained before (a security vector); for full weights only."""
+    seed: int = 0
+    """Seed of the order of the rows and of DARE's draw, added to the run's."""
+
+    card: ClassVar[Card] = Card(
+        name="resta",
+        summary="Subtracts a direction that makes the aligned model harmful from the tuned one.",
+        stage=Stage.REPAIR,
+        paper="RESTA, arXiv 2402.11746; task negation, arXiv 2212.04089",
+        strength="gamma",
+        cost="none per step; one short fine-tune on the harmful rows at the end",
+        data=("harmful",),
+        needs=frozenset({Capability.EXTRA_BACKWARD, Capability.EDITS_WEIGHTS}),
+    )
+
+    def validate(self) -> None:
+        """Check ranges and, unless the strength is 0, that rows and folders are there."""
+        for name, low, high in (("gamma", 0.0, 1e6), ("lr", 0.0, 1e3), ("dare", 0.0, 0.99)):
+            in_range(self, name, low, high)
+        for name in ("epochs", "batch_size"):
+            in_range(self, name, 1)
+        if self.gamma == 0:
+            return
+        if self.vector is not None:
+            read_adapter(self.vector)  # A wrong folder must not show only after training.
+        else:
+            need_data(self, "harmful")
+        if self.aligned is not None:
+            open_weights(self.aligned, "resta: aligned")
+
+    def after(self, run: Run) -> Artifact:
+        r"""Add :math:`\gamma\,\delta_{safe}` once; δ_h is kept apart and is private."""
+        if self.gamma == 0:
+            return Artifact(self.card.name, report={"gamma": 0.0, "norm": 0.0})
+        engine, seed = run.engine, run.seed + self.seed
+        harmful = run.batches(self.harmful, self.batch_size) if self.harmful is not None else []
+        origin = self._origin(engine)
+        direction, losses = self._direction(engine, origin, harmful, seed)
+        _check_direction(direction)
+        edit = realigned(
+            engine.parameters(), origin.tensors, direction, self.gamma, self.dare, seed
+        )
+        before = agreement(engine, harmful)[0] if harmful else None
+        engine.edit(edit)
+        report: dict[str, Any] = {
+            "gamma": self.gamma,
+            "norm": self.gamma * global_norm(direction),
+            "from_aligned": origin.aligned,
+            "direction_losses": losses,
+        }
+        if before is not None:
+            report["harmful_loss"] = [before, agreement(engine, harmful)[0]]
+        run.say(f"resta: safety vector of norm {report['norm']:.3g} added")
+        return Artifact(
+            self.card.name,
+            # A vector that was read lies where it was read from.
+            tensors={"harmful_direction": direction} if self.vector is None else {},
+            documents={"realignment": {**self.config(), **report}},
+            report=report,
+            private=True,
+        )
+
+    def _origin(self, engine: Engine) -> Origin:
+        origin = origin_of(engine, self.aligned)
+        if self.dare > 0 and not origin.aligned:
+            raise ConfigError(
+                f"resta: dare={self.dare:g} drops entries of the change since alignment, and for "
+                "fully tuned weights that needs aligned= (the folder of the model before tuning)"
+            )
+        return origin
+
+    def _direction(
+        self, engine: Engine, origin: Origin, harmful: list[Batch], seed: int
+    ) -> tuple[Tensors, list[float]]:
+        if self.vector is not None:
+            return of_vector(engine, read_adapter(self.vector)), []
+        return harmful_direction(engine, origin.tensors, harmful, self.lr, self.epochs, seed)
+
+
+def _check_direction(direction: Tensors) -> None:
+    """Raise, before the weights are touched, where δ_h is zero, NaN or infinite."""
+    norm = global_norm(direction)
+    if not (isfinite(norm) and norm > 0):
+        raise RunError(
+            f"resta: the harmful direction has norm {norm}; the weights were left as they are: "
+            "look at lr, at the harmful rows and at the model"
+        )

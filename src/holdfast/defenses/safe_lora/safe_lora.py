@@ -1,0 +1,125 @@
+r"""SafeLoRA (Hsu et al., arXiv 2405.16833, NeurIPS 2024): no data and no training.
+
+The alignment's own change :math:`V = W_{aligned} - W_{base}` of a projection spans what safety
+training touched. What fine-tuning changed elsewhere is projected back where it strays too far.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from holdfast.artifact import Artifact
+from holdfast.defense import Capability, Card, Defense, Run, Stage, in_range
+from holdfast.defenses.safe_lora.changes import Change, changes
+from holdfast.errors import ConfigError
+from holdfast.ops.gradients import Tensors
+from holdfast.ops.saved_weights import SavedWeights, open_weights
+
+
+def into_alignment(v: Tensor, x: Tensor) -> Tensor:
+    r"""Return :math:`Cx` with :math:`C = VV^\top / \lVert V\rVert_F`, C never formed.
+
+    Args:
+        v: Aligned minus unaligned weights, shape (out, in), not all 0.
+        x: A change ΔW of shape (out, in), or the factor B of ΔW = BA of shape (out, r).
+    """
+    return v @ (v.mT @ x) / torch.linalg.vector_norm(v)
+
+
+def cosine(left: Tensor, right: Tensor) -> float:
+    r"""Return :math:`\langle a, b\rangle_F / (\lVert a\rVert_F \lVert b\rVert_F)`.
+
+    It is 0 where one of the two is 0. Sums are taken in float64, so that the figure does not
+    depend on the order of a reduction.
+    """
+    a, b = left.flatten().double(), right.flatten().double()
+    product = float(a.norm() * b.norm())
+    return float(a @ b) / product if product > 0 else 0.0
+
+
+@dataclass
+class SafeLoRA(Defense):
+    """Projects what strays from the alignment's subspace back into it, projection by projection."""
+
+    tau: float = 0.5
+    """Projections with cos(CΔW, ΔW) at or below τ are projected (spec: .5); 0 projects none."""
+    base: str | None = None
+    """Folder of the unaligned model of the same architecture (before safety training)."""
+    aligned: str | None = None
+    """Folder of the aligned model; default the adapter's own base. Needed for full tuning."""
+
+    card: ClassVar[Card] = Card(
+        name="safe_lora",
+        summary="Projects the changes that stray from the alignment's subspace back into it.",
+        stage=Stage.REPAIR,
+        paper="Safe LoRA, arXiv 2405.16833",
+        strength="tau",
+        cost="none per step; a few matrix products per projection at the end",
+        needs=frozenset({Capability.EDITS_WEIGHTS}),
+    )
+
+    def validate(self) -> None:
+        """Check τ and, unless it is 0, that the folders hold weights."""
+        in_range(self, "tau", 0.0, 1.0)
+        if self.tau == 0:
+            return
+        if self.base is None:
+            raise ConfigError(
+                "safe_lora needs base= (the folder of the unaligned model that was aligned into "
+                "yours, of the same architecture), got none"
+            )
+        for name in ("base", "aligned"):
+            if getattr(self, name) is not None:
+                open_weights(str(getattr(self, name)), f"safe_lora: {name}")
+
+    def after(self, run: Run) -> Artifact:
+        r"""Put :math:`B \leftarrow CB` wherever :math:`\cos(CBA, BA) \le \tau`."""
+        if self.tau == 0:
+            return Artifact(self.card.name, report={"tau": 0.0, "projected": 0})
+        edits: Tensors = {}
+        modules: list[dict[str, Any]] = []
+        unaligned = open_weights(str(self.base), "safe_lora: base")
+        with torch.no_grad():
+            for change in changes(run.engine, self.aligned):
+                edit, row = self._judged(change, unaligned)
+                modules.append(row)
+                if edit is not None:
+                    edits[change.parameter] = edit
+        _check_differs(modules, str(self.base))
+        run.engine.edit(edits)
+        report = {"tau": self.tau, "projected": len(edits), "changes": len(modules)}
+        run.say(f"safe_lora: {len(edits)} of {len(modules)} changes projected (τ = {self.tau:g})")
+        document = {**self.config(), **report, "modules": modules}
+        return Artifact(self.card.name, documents={"projection": document}, report=report)
+
+    def _judged(
+        self, change: Change, unaligned: SavedWeights
+    ) -> tuple[Tensor | None, dict[str, Any]]:
+        """Return the edit of one tensor, or None where it stays, and its row of the report."""
+        before = unaligned.read(f"{change.ref.name}.weight", change.aligned)
+        v = change.aligned - before
+        defined = bool(v.any()) and bool(change.factor.any())
+        row: dict[str, Any] = {
+            "module": change.ref.name, "layer": change.ref.layer, "role": change.ref.role,
+            "alignment_norm": float(v.norm()), "cosine": None, "kept": 1.0, "projected": False,
+        }  # fmt: skip
+        if not defined:  # Nothing was aligned here, or nothing learned: C or the cosine is 0/0.
+            return None, row
+        inside = into_alignment(v, change.factor)
+        whole, projected = change.whole(change.factor), change.whole(inside)
+        row["cosine"] = cosine(projected, whole)
+        if row["cosine"] > self.tau:
+            return None, row
+        row |= {"projected": True, "kept": float(projected.norm() / whole.norm())}
+        return inside - change.factor, row
+
+
+def _check_differs(modules: list[dict[str, Any]], base: str) -> None:
+    """Raise where the unaligned and the aligned weights are the same everywhere."""
+    if not any(row["alignment_norm"] > 0 for row in modules):
+        raise ConfigError(
+            f"safe_lora: base={base!r} holds the aligned weights themselves, so there is no "
+            "alignment to project into; give the model from before safety training"
+        )
