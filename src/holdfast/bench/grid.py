@@ -30,7 +30,7 @@ _KNOBS: dict[str, Any] = {
     "rows": int,
 }  # fmt: skip
 _SIZES = ("items_per_kind", "defender_rows", "benign_rows", "validation_rows")
-_STEP_SECONDS, _CELL_SECONDS, _DEFENSE_SECONDS = 0.08, 4.0, 8.0  # Measured on two cores; rough.
+_STEP_SECONDS, _CELL_SECONDS, _DEFENSE_SECONDS = 0.08, 4.0, 8.0  # From the demo, two cores; rough.
 
 
 @dataclass(frozen=True)
