@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
 from holdfast.errors import InputError, ModelError
-from holdfast.ops.files import write_whole
+from holdfast.ops.files import refuse_newer, write_whole
 from holdfast.ops.modules import projections
 
 __all__ = ["Method", "ModuleAt", "RobustModules", "Score", "Trial"]
@@ -87,11 +87,7 @@ class RobustModules(_Record):
         given = document.get("schema_version") if isinstance(document, dict) else None
         if not isinstance(given, int) or isinstance(given, bool):
             raise InputError(f"{source} holds no list of robust modules; {wanted}")
-        if given > SCHEMA_VERSION:
-            raise InputError(
-                f"{source} has schema version {given} and this holdfast reads up to "
-                f"{SCHEMA_VERSION}; upgrade holdfast"
-            )
+        refuse_newer(source, given, SCHEMA_VERSION)
         try:
             return cls.model_validate(document)
         except ValidationError as error:

@@ -1,12 +1,12 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and versions that cannot be read."""
 
 import os
 import tempfile
 from pathlib import Path
 
-from holdfast.errors import RunError
+from holdfast.errors import InputError, RunError
 
-__all__ = ["write_whole"]
+__all__ = ["refuse_newer", "write_whole"]
 
 
 def write_whole(target: Path, text: str) -> None:
@@ -36,3 +36,12 @@ def write_whole(target: Path, text: str) -> None:
     finally:
         if temporary is not None:  # An error or Ctrl-C came in between.
             temporary.unlink(missing_ok=True)
+
+
+def refuse_newer(source: Path, given: int, known: int) -> None:
+    """Raise ``InputError`` where a file's schema version is above the one that is known."""
+    if given > known:
+        raise InputError(
+            f"{source} has schema version {given} and this holdfast reads up to {known}; "
+            "upgrade holdfast"
+        )

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from holdfast.analysis.comparison import Comparison
@@ -19,6 +19,7 @@ from holdfast.ops.files import write_whole
 from holdfast.report.analysis_figures import means
 from holdfast.report.provenance import DataSource, versions
 from holdfast.report.summary import SCOPE
+from holdfast.report.templating import environment_with
 
 __all__ = ["AnalysisPage", "answer", "render_analysis", "told", "where", "write_analysis"]
 
@@ -235,12 +236,4 @@ def _short(value: float) -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("holdfast.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"cell": _percent, "short": _short}
-    return environment
+    return environment_with({"cell": _percent, "short": _short})

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from holdfast.evaluation.metrics import Figure
@@ -28,6 +28,7 @@ from holdfast.report.sections import (
     trace_rows,
 )
 from holdfast.report.summary import SCOPE, answers, warnings_of
+from holdfast.report.templating import environment_with
 from holdfast.report.words import arm_name, percent
 from holdfast.report.words import interval as interval_text
 
@@ -170,14 +171,6 @@ def _dots(arm: Arm, figure: Figure) -> list[str]:
 
 @cache
 def _environment() -> Environment:
-    """Return the templates' environment: everything is escaped, an unknown name is an error."""
-    environment = Environment(
-        loader=PackageLoader("holdfast.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     ours: dict[str, Callable[..., Any]] = {
         "arm_name": arm_name,
         "percent": percent,
@@ -188,5 +181,4 @@ def _environment() -> Environment:
         "plain_value": plain_value,
         "spread": spread_text,
     }
-    environment.filters.update(ours)
-    return environment
+    return environment_with(ours)

@@ -14,7 +14,7 @@ from pydantic import Field, JsonValue, ValidationError
 
 from holdfast.errors import InputError
 from holdfast.evaluation.judges.agreement import Agreement
-from holdfast.ops.files import write_whole
+from holdfast.ops.files import refuse_newer, write_whole
 from holdfast.report.provenance import DataSource, Machine, this_machine, versions
 from holdfast.report.records import BEFORE, PLAIN, Arm, Record
 
@@ -142,11 +142,7 @@ class RunResult(Record):
             raise InputError(
                 f"{source} is no holdfast result: it has no schema_version; give a result.json"
             )
-        if given > SCHEMA_VERSION:
-            raise InputError(
-                f"{source} has schema version {given} and this holdfast reads up to "
-                f"{SCHEMA_VERSION}; upgrade holdfast"
-            )
+        refuse_newer(source, given, SCHEMA_VERSION)
         try:
             return cls.model_validate(document)
         except ValidationError as error:
