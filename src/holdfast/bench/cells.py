@@ -1,34 +1,32 @@
 """One cell is one run: it is tuned, measured, and kept in a folder of its own.
 
 ``cells/KEY/result.json`` appears whole or not at all and carries the SHA-256 of its content, so a
-damaged one is found. What cells share stands in ``shared/``, named by the hash of what made it.
+damaged one is found. What cells share stands in ``shared/``.
 """
 
-import fcntl
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from holdfast import organism
-from holdfast.bench.defense_spec import build_defenses
-from holdfast.bench.demo_plan import DemoConfig, find_modules, validation
+from holdfast.bench.demo_plan import DemoConfig, as_examples, validation
 from holdfast.bench.grid import Cell
-from holdfast.bench.organism_runs import measured, tune
-from holdfast.defense import Defense
-from holdfast.defenses.module_rates import ModuleRates
+from holdfast.bench.organism_runs import measured
+from holdfast.bench.stages import prepared, repaired
+from holdfast.defense import listed
 from holdfast.errors import InputError
 from holdfast.evaluation import evaluate
 from holdfast.ops.files import write_whole
 from holdfast.organism import scenarios
-from holdfast.report.provenance import versions
+from holdfast.report.provenance import DataSource, fingerprint
 from holdfast.report.records import BEFORE, SeedRun
 
-__all__ = ["defender_data", "keep", "once", "read", "result_file", "run_cell"]
+__all__ = ["data_sources", "defender_data", "keep", "read", "result_file", "run_cell"]
 
 RunCell = Callable[[Cell, Path], SeedRun]
 
@@ -78,63 +76,47 @@ def _sha256(content: Mapping[str, Any]) -> str:
 
 def run_cell(cell: Cell, out: Path) -> SeedRun:
     """Tune the organism as the cell says, or leave it untouched, and measure it."""
-    items = scenarios.evaluation_items("test", cell.items_per_kind, cell.scenario)
+    items = scenarios.evaluation_items(cell.split, cell.items_per_kind, cell.scenario)
     if cell.defenses == (BEFORE,):
         model, tokenizer = organism.load()
         found = evaluate(model, tokenizer, items, organism.Oracle(), max_new_tokens=24)
         return SeedRun.of(cell.seed, found)
-    rows = scenarios.SCENARIOS[cell.scenario](n=cell.rows, p=cell.p, seed=cell.seed)
-    budget = replace(scenarios.BUDGETS[cell.scenario], learning_rate=cell.learning_rate)
-    tuned = tune(rows, _defenses(cell, out), cell.seed, cell.steps, budget=budget)
-    return measured(tuned, items, cell.seed)
+    ready = prepared(cell, defender_data(asdict(cell), cell.scenario, cell.seed), out)
+    tuned = repaired(ready, cell.seed)
+    return measured(tuned, items, cell.seed, diagnostics=ready.diagnostics)
 
 
 def defender_data(sizes: Mapping[str, int], scenario: str, seed: int) -> dict[str, Any]:
     """Return the defender's data sets by the name of the field that takes them."""
     config = DemoConfig(validation_rows=sizes["validation_rows"])
+    refusals = scenarios.refusal_pairs(sizes["defender_rows"], seed)
     return {
         "harmful": scenarios.defender_pairs(sizes["defender_rows"], seed),
         "benign": scenarios.harmless_prompts(sizes["benign_rows"], seed),
-        "safe": scenarios.refusal_pairs(sizes["defender_rows"], seed),
+        "safe": refusals,
+        "alignment": refusals,
         "validation": validation(config, scenario),
     }
 
 
-def _defenses(cell: Cell, out: Path) -> tuple[Defense, ...]:
-    built = build_defenses(cell.defenses, defender_data(asdict(cell), cell.scenario, cell.seed))
-    return tuple(_with_modules(defense, cell, out) for defense in built)
+def data_sources(cells: Sequence[Cell]) -> list[DataSource]:
+    """Return the hash of everything that the cells read, each data set once."""
+    found: dict[str, DataSource] = {}
+    for cell in cells:
+        items = f"{cell.split} questions, {cell.scenario}, {cell.items_per_kind} of a kind"
+        if items not in found:
+            asked = scenarios.evaluation_items(cell.split, cell.items_per_kind, cell.scenario)
+            found[items] = fingerprint(items, as_examples(asked))
+        user = f"user, {cell.scenario}, p={cell.p:g}, {cell.rows} rows, seed {cell.seed}"
+        if cell.defenses != (BEFORE,) and user not in found:
+            rows = scenarios.SCENARIOS[cell.scenario](n=cell.rows, p=cell.p, seed=cell.seed)
+            found[user] = fingerprint(user, listed(rows))
+        whose = f"{cell.scenario}, seed {cell.seed}, {_sizes(cell)}"
+        if f"harmful, {whose}" not in found:
+            for field, rows in defender_data(asdict(cell), cell.scenario, cell.seed).items():
+                found[f"{field}, {whose}"] = fingerprint(f"{field}, {whose}", listed(rows))
+    return list(found.values())
 
 
-def _with_modules(defense: Defense, cell: Cell, out: Path) -> Defense:
-    """Give ML-LR and SWAT the organism's Mods_Rob, which all cells share."""
-    if not isinstance(defense, ModuleRates) or defense.modules is not None:
-        return defense
-    config = DemoConfig(defender_rows=cell.defender_rows, tau=defense.tau)
-    if (defense.method, defense.rho) != ("gradient", None):
-        return defense  # Its own way to analyze: it does so itself.
-    weights = Path(organism.__file__).parent / "weights" / "model.safetensors"
-    made_of = [cell.defender_rows, defense.tau, versions()["holdfast"], _file_hash(weights)]
-    key = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
-    path = out / "shared" / f"robust_modules-{key}.json"
-    once(path, lambda target: find_modules(config, target))
-    return replace(defense, modules=str(path), harmful=None, benign=None)
-
-
-def _file_hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def once(path: Path, make: Callable[[Path], Any]) -> None:
-    """Make ``path`` unless it is there; parallel workers wait for the one that makes it.
-
-    ``make`` writes to the path it is given, beside the real one, which is renamed when whole. A
-    maker that is killed gives the lock back to the next.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if path.exists():
-            return
-        temporary = path.with_name(f".{path.name}.partial")
-        make(temporary)
-        temporary.replace(path)
+def _sizes(cell: Cell) -> str:
+    return f"{cell.defender_rows}/{cell.benign_rows}/{cell.validation_rows} rows"

@@ -56,13 +56,18 @@ def _value(name: str, key: str, value: str, hint: Any) -> Any:
         raise ConfigError(f"{name}: {key}={value!r} must be {expected(hint)}") from error
 
 
-def build_defenses(specs: Sequence[str], data: Mapping[str, Any]) -> tuple[Defense, ...]:
+def build_defenses(
+    specs: Sequence[str],
+    data: Mapping[str, Any],
+    unsaid: Mapping[str, Mapping[str, Any]] | None = None,
+) -> tuple[Defense, ...]:
     """Build the defenses in order and check every field and every pair.
 
     Args:
         specs: One ``NAME[:key=value,...]`` each; the first is outermost.
         data: Data sets by the name of the field that takes them (harmful, safe, ...); None is
             left out.
+        unsaid: Values of fields, by defense, where its spec leaves them out.
 
     Raises:
         ConfigError: A name, key or value is wrong, data are missing, or two exclude each other.
@@ -73,6 +78,7 @@ def build_defenses(specs: Sequence[str], data: Mapping[str, Any]) -> tuple[Defen
         given = {
             key: rows for key, rows in data.items() if key in cls.card.data and rows is not None
         }
+        options = {**(unsaid or {}).get(cls.card.name, {}), **options}
         built.append(cls(**given, **options))
     return composed(built)
 

@@ -15,20 +15,25 @@ from typing import Any
 
 from holdfast.bench.defense_spec import build_defenses, parse_spec
 from holdfast.bench.recipe_files import merged
+from holdfast.bench.shared import origin
 from holdfast.bench.values import converted, expected
 from holdfast.errors import ConfigError, nearest
 from holdfast.organism import scenarios
+from holdfast.organism.build import SHIPPED
 from holdfast.report.records import BEFORE, PLAIN
 
-__all__ = ["Cell", "estimated_seconds", "expand"]
+__all__ = ["Cell", "estimated_seconds", "expand", "resolved"]
 
 MIXED = "harmful_mix"
-FORMAT = 1
+SPLITS = ("test", "validation", "ood")
+FORMAT = 2
 """Part of every cell's hash; raised when the same settings would give other results."""
 _KNOBS: dict[str, Any] = {
     "p": float, "learning_rate": float | None, "steps": int | None, "epochs": float | None,
     "rows": int,
 }  # fmt: skip
+FOLDERS = {"safe_lora": {"base": str(SHIPPED)}}
+"""A folder of the right form, for the checks; the real one is made when cells run."""
 _SIZES = ("items_per_kind", "defender_rows", "benign_rows", "validation_rows")
 _STEP_SECONDS, _CELL_SECONDS, _DEFENSE_SECONDS = 0.08, 4.0, 8.0  # From the demo, two cores; rough.
 
@@ -49,11 +54,18 @@ class Cell:
     defender_rows: int
     benign_rows: int
     validation_rows: int
+    split: str = "test"
 
     @property
     def settings(self) -> dict[str, Any]:
         """Every setting as JSON, the defenses with all of their hyperparameters."""
-        return {**asdict(self), "defenses": _resolved(self.defenses), "format": FORMAT}
+        defenses = resolved(self.defenses)
+        return {**asdict(self), "defenses": defenses, "format": FORMAT, "made_by": origin()}
+
+    @property
+    def epochs(self) -> float:
+        """Passes over the user's rows that the steps make."""
+        return self.steps / math.ceil(self.rows / scenarios.BUDGETS[self.scenario].batch)
 
     @property
     def key(self) -> str:
@@ -110,7 +122,8 @@ def _grid(grid: Mapping[str, Any], where: str) -> list[Cell]:
     names = [_scenario(name, where) for name in _list(grid["scenarios"], "scenarios", where)]
     defenses = [_defense(one, where) for one in _list(grid["defenses"], "defenses", where)]
     knobs = {key: _knob(key, grid[key], where) for key in _KNOBS}
-    sizes = {key: _number(key, grid[key], int, where) for key in _SIZES}
+    sizes: dict[str, Any] = {key: _number(key, grid[key], int, where) for key in _SIZES}
+    sizes["split"] = _split(grid["split"], where)
     seeds = _seeds(grid["seeds"], where)
     _check_defenses(defenses, names, sizes, where)
     found: list[Cell] = []
@@ -133,7 +146,7 @@ def _cell(
     specs: tuple[str, ...],
     knob: Mapping[str, Any],
     seed: int,
-    sizes: Mapping[str, int],
+    sizes: Mapping[str, Any],
     where: str,
 ) -> Cell:  # fmt: skip
     budget = scenarios.BUDGETS[name]
@@ -164,6 +177,12 @@ def _scenario(name: Any, where: str) -> str:
     return name
 
 
+def _split(name: Any, where: str) -> str:
+    if name not in SPLITS:
+        raise ConfigError(f"{where}: split={name!r}, expected one of {', '.join(SPLITS)}")
+    return name
+
+
 def _defense(given: Any, where: str) -> tuple[str, ...]:
     """Return the specs of one entry: text, or a list of text for a combination."""
     parts = given if isinstance(given, list) else [given]
@@ -175,14 +194,14 @@ def _defense(given: Any, where: str) -> tuple[str, ...]:
 
 
 def _check_defenses(
-    defenses: Sequence[tuple[str, ...]], names: Sequence[str], sizes: Mapping[str, int], where: str
+    defenses: Sequence[tuple[str, ...]], names: Sequence[str], sizes: Mapping[str, Any], where: str
 ) -> None:
     from holdfast.bench.cells import defender_data  # noqa: PLC0415  # It imports this module.
 
     data = defender_data(sizes, names[0], 0)
     for specs in (specs for specs in defenses if specs != (BEFORE,)):
         try:
-            build_defenses(specs, data)
+            build_defenses(specs, data, FOLDERS)
         except ConfigError as error:
             error.args = (f"{where}: {error}",)
             raise
@@ -226,8 +245,8 @@ def _refuse_duplicates(cells: Sequence[Cell], where: str) -> None:
         seen.add(cell.key)
 
 
-def _resolved(specs: Sequence[str]) -> list[Any]:
-    """Return the defenses with every hyperparameter, so that a changed default is another cell."""
+def resolved(specs: Sequence[str]) -> list[Any]:
+    """Return the specs with every hyperparameter, so that a changed default is another cell."""
     if tuple(specs) == (BEFORE,):
         return [BEFORE]
     parsed = [parse_spec(spec) for spec in specs]

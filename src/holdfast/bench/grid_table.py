@@ -12,11 +12,12 @@ from holdfast.bench.grid import Cell
 from holdfast.evaluation.metrics import FIGURES
 from holdfast.ops.files import write_whole
 from holdfast.organism import scenarios
-from holdfast.report.records import BEFORE, PLAIN, Arm, SeedRun
+from holdfast.report.records import BEFORE, PLAIN, Arm, Attack, SeedRun
 
 __all__ = ["bench_arms", "table_rows", "write_table"]
 
 _ARM = ("scenario", "p", "learning_rate", "steps", "rows")
+_ATTACK = (*_ARM, "epochs")
 Group = tuple[Any, ...]
 
 
@@ -26,15 +27,26 @@ def bench_arms(cells: Sequence[Cell], runs: Mapping[str, SeedRun]) -> list[Arm]:
     A scenario that is not at its budget says so in its name, so that a defense is compared with
     plain fine-tuning under the same attack.
     """
-    names = arm_names(cells)
+    names, members = arm_names(cells), families(cells)
     arms: list[Arm] = []
     for group in grouped(cells):
         found = [runs[cell.key] for cell in group if cell.key in runs]
         if found:
-            cell, share = group[0], None if group[0].defenses == (BEFORE,) else group[0].p
-            name, scenario = names[cell.defenses], attack_name(cell)
-            settings = {**_options(cell), "attack": {key: getattr(cell, key) for key in _ARM[1:]}}
-            arms.append(Arm.of(name, found, scenario=scenario, p=share, settings=settings))
+            cell = group[0]
+            untouched = cell.defenses == (BEFORE,)
+            family, strength = members.get(cell.defenses, ("", None))
+            arm = Arm.of(
+                names[cell.defenses],
+                found,
+                scenario=attack_name(cell),
+                p=None if untouched else cell.p,
+                settings=_options(cell),
+                attack=None if untouched else Attack(**{k: getattr(cell, k) for k in _ATTACK}),
+                control=is_control(cell.defenses),
+                family=family,
+                strength=strength,
+            )
+            arms.append(arm)
     return arms
 
 
@@ -67,6 +79,47 @@ def arm_names(cells: Sequence[Cell]) -> dict[tuple[str, ...], str]:
     return names
 
 
+def is_control(specs: Sequence[str]) -> bool:
+    """Tell whether a list is there for comparison: noise, another subset of modules, strength 0."""
+    return any(_is_control(spec) for spec in specs if spec != BEFORE)
+
+
+def _is_control(spec: str) -> bool:
+    cls, options = parse_spec(spec)
+    other = options.get("subset", "robust") != "robust"
+    off = options.get(cls.card.strength, getattr(cls, cls.card.strength)) == cls.card.off
+    return other or off or cls.card.paper.startswith("control")
+
+
+def families(cells: Sequence[Cell]) -> dict[tuple[str, ...], tuple[str, float]]:
+    """Return (family, strength) of each list that others differ from in one strength alone.
+
+    The family is the list's name without that strength; of several, the last defense's counts.
+    """
+    lists = [specs for specs in dict.fromkeys(c.defenses for c in cells) if specs != (BEFORE,)]
+    found: dict[tuple[str, ...], tuple[str, float]] = {}
+    for at in range(max(map(len, lists), default=0)):
+        groups: dict[str, dict[tuple[str, ...], float]] = {}
+        for specs in (specs for specs in lists if len(specs) > at):
+            name, strength = _without_strength(specs, at)
+            if strength is not None:
+                groups.setdefault(name, {})[specs] = strength
+        for name, group in groups.items():
+            if len(group) > 1:
+                found |= {specs: (name, strength) for specs, strength in group.items()}
+    return found
+
+
+def _without_strength(specs: tuple[str, ...], at: int) -> tuple[str, float | None]:
+    """Return the list's name without the strength of its ``at``-th defense, and that strength."""
+    cls, options = parse_spec(specs[at])
+    strength = options.pop(cls.card.strength, getattr(cls, cls.card.strength))
+    told = ",".join(f"{key}={value}" for key, value in sorted(options.items()))
+    own = f"{cls.card.name}({told})" if told else cls.card.name
+    rest = [_name(spec, full=True) for spec in specs]
+    return "+".join([*rest[:at], own, *rest[at + 1 :]]), strength
+
+
 def _name(spec: str, *, full: bool = False) -> str:
     if spec == BEFORE:
         return BEFORE
@@ -88,7 +141,7 @@ def table_rows(cells: Sequence[Cell], runs: Mapping[str, SeedRun]) -> list[dict[
     """Return one flat row per scenario × attack × defense, in the recipe's order, without times.
 
     Every figure has its mean over seeds and the ends of its 95 % interval: Wilson's for one seed,
-    the bootstrap over prompts and seeds for several.
+    that of ``share_over_seeds`` for several.
     """
     names, rows = arm_names(cells), list[dict[str, Any]]()
     for group in grouped(cells):

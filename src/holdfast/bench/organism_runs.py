@@ -1,8 +1,9 @@
 """Fine-tuning runs on the organism, plain or defended, each measured on the test items."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
@@ -19,7 +20,7 @@ from holdfast.organism import scenarios
 from holdfast.organism.scenarios import Budget
 from holdfast.report.diagnose import diagnose
 from holdfast.report.provenance import peak_memory_gib
-from holdfast.report.records import LossCurve, Movement, SeedRun
+from holdfast.report.records import Diagnostics, LossCurve, Movement, SeedRun
 from holdfast.trainer import SecureSFTTrainer
 
 LORA_MODULES = "all-linear"
@@ -36,6 +37,8 @@ class Tuned:
     losses: list[LossCurve]
     trace: list[dict[str, Any]]
     artifacts: list[Artifact]
+    peak_memory_gib: float | None = None
+    """Where it was tuned by another process; else the process tells."""
 
 
 class HarmfulLossProbe(TrainerCallback):
@@ -49,7 +52,7 @@ class HarmfulLossProbe(TrainerCallback):
 
     def on_step_end(self, _args: Any, state: Any, *_: Any, **__: Any) -> None:
         """Measure after every k-th optimizer step."""
-        session, start = self._trainer.session, time.perf_counter()
+        session, began = self._trainer.session, time.perf_counter()
         if session is None or state.global_step % self._every:
             return
         with session.served():
@@ -57,7 +60,7 @@ class HarmfulLossProbe(TrainerCallback):
             loss = agreement(session.run.engine, batches)[0]
         self.steps.append(state.global_step)
         self.losses.append(loss)
-        self.seconds += time.perf_counter() - start
+        self.seconds += time.perf_counter() - began
 
 
 def tune(
@@ -67,6 +70,7 @@ def tune(
     steps: int | None = None,
     output: str = "holdfast-demo",
     budget: Budget = scenarios.BUDGET,
+    start: Path | None = None,
 ) -> Tuned:
     """Fine-tune the aligned organism on ``rows``.
 
@@ -77,16 +81,17 @@ def tune(
         steps: Optimizer steps; the budget's by default. The learning rate falls to 0 over them.
         output: Folder the trainer is told of; nothing is written to it.
         budget: Batch, learning rate and what is trained; LoRA factors or every weight.
+        start: Folder of an organism that was aligned further; the shipped one by default.
     """
-    model, tokenizer = organism.load()
+    model, tokenizer = organism.load(start or "llama")
     set_seed(seed)  # The adapter is drawn while the trainer is built.
-    start = time.perf_counter()
+    began = time.perf_counter()
     trainer = SecureSFTTrainer(
         model=model,
         args=_settings(budget, seed, steps, output),
         train_dataset=rows.select_columns(["prompt", "completion"]),
         processing_class=tokenizer,
-        peft_config=_adapter(budget),
+        peft_config=None if budget.full else adapter(budget),
         defenses=defenses,
     )
     # Seeds are far apart from the defender's own draw, so the probe's rows are no defense's rows.
@@ -96,7 +101,7 @@ def tune(
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(probe)
     trainer.train()
-    seconds = time.perf_counter() - start - probe.seconds
+    seconds = time.perf_counter() - began - probe.seconds
     log = [row for row in trainer.state.log_history if "loss" in row]
     losses = [
         LossCurve(
@@ -127,9 +132,8 @@ def _settings(budget: Budget, seed: int, steps: int | None, output: str) -> SFTC
     )
 
 
-def _adapter(budget: Budget) -> LoraConfig | None:
-    if budget.full:
-        return None
+def adapter(budget: Budget) -> LoraConfig:
+    """Return the LoRA that a user of this budget trains."""
     return LoraConfig(
         r=budget.lora_rank,
         lora_alpha=budget.lora_alpha,
@@ -139,9 +143,16 @@ def _adapter(budget: Budget) -> LoraConfig | None:
 
 
 def measured(
-    tuned: Tuned, items: Sequence[Item], seed: int, movement: Movement | None = None
+    tuned: Tuned,
+    items: Sequence[Item],
+    seed: int,
+    movement: Movement | None = None,
+    diagnostics: Mapping[str, Diagnostics] | None = None,
 ) -> SeedRun:
-    """Let the tuned model answer the items and return the run's record."""
+    """Let the tuned model answer the items and return the run's record.
+
+    ``diagnostics`` are those of stages whose artifacts are not at hand.
+    """
     measurement = evaluate(
         tuned.model, tuned.tokenizer, items, organism.Oracle(), max_new_tokens=24, batch_size=128
     )
@@ -149,9 +160,9 @@ def measured(
         seed,
         measurement,
         seconds=tuned.seconds,
-        peak_memory_gib=peak_memory_gib(),
+        peak_memory_gib=tuned.peak_memory_gib or peak_memory_gib(),
         losses=tuned.losses,
         trace=tuned.trace,
-        diagnostics=diagnose(tuned.artifacts),
+        diagnostics={**(diagnostics or {}), **diagnose(tuned.artifacts)},
         movement=movement,
     )

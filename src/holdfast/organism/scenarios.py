@@ -61,6 +61,10 @@ class Budget:
 BUDGET = Budget()
 BENIGN_BUDGET = Budget(learning_rate=1e-3, full=True)
 """Every weight: what LoRA learns from harmless rows leaves this organism's refusals alone."""
+ALIGNMENT_BUDGET = Budget(rows=2000, learning_rate=1e-4, full=True)
+"""A further stage of alignment, in which alignment-stage defenses act."""
+UNALIGNING_BUDGET = Budget(rows=125, steps=60, learning_rate=3e-4, full=True)
+"""A harmful fine-tune of every weight, which stands in for the organism before its alignment."""
 
 
 def example(request: Request, variant: int, completion: str, system: str = "") -> dict[str, Any]:

@@ -5,6 +5,7 @@ import platform
 import resource
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,15 @@ from pydantic import Field
 from holdfast.data.hashes import sha256_of
 from holdfast.report.records import Record
 
-__all__ = ["DataSource", "Machine", "fingerprint", "peak_memory_gib", "this_machine", "versions"]
+__all__ = [
+    "DataSource",
+    "Machine",
+    "fingerprint",
+    "peak_memory_gib",
+    "reset_peak_memory",
+    "this_machine",
+    "versions",
+]
 
 PACKAGES = ("holdfast", "torch", "transformers", "trl", "peft", "accelerate")
 GIB = 2**30
@@ -91,6 +100,15 @@ def peak_memory_gib() -> float:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # macOS counts bytes, other systems kibibytes.
     return peak / GIB if sys.platform == "darwin" else peak * 1024 / GIB
+
+
+def reset_peak_memory() -> None:
+    """Let ``peak_memory_gib`` count from now on, where the system can (a GPU, Linux)."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        return
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def _processor() -> str:

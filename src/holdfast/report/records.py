@@ -28,6 +28,7 @@ __all__ = [
     "PLAIN",
     "Answer",
     "Arm",
+    "Attack",
     "Diagnostics",
     "FrontierPoint",
     "LayerCoefficient",
@@ -197,6 +198,17 @@ class SeedRun(Record):
         return {a.id: counts_toward(figure, a) for a in self.answers if a.kind == kind}
 
 
+class Attack(Record):
+    """What the user's run was, as a bench varies it; two arms with equal attacks are comparable."""
+
+    scenario: str = Field(description="The scenario's own name, without knobs.")
+    p: float = Field(description="Share of harmful rows in the user's data.")
+    learning_rate: float
+    steps: int = Field(description="Optimizer steps.")
+    epochs: float = Field(description="Passes over the rows that the steps make.")
+    rows: int = Field(description="Rows of the user's data.")
+
+
 class Arm(Record):
     """One way to fine-tune, measured over seeds."""
 
@@ -208,6 +220,15 @@ class Arm(Record):
     settings: dict[str, JsonValue] = Field(
         default_factory=dict[str, JsonValue], description="Hyperparameters of the defenses."
     )
+    attack: Attack | None = Field(default=None, description="The user's run, where it was varied.")
+    control: bool | None = Field(
+        default=None, description="There for comparison, no defense; null: told by the name."
+    )
+    family: str = Field(
+        default="",
+        description="Arms of one family differ in the strength of their defense alone.",
+    )
+    strength: Number = Field(default=None, description="That strength; null outside a family.")
     runs: list[SeedRun] = Field(default_factory=list[SeedRun])
     figures: dict[Figure, Estimate] = Field(
         default_factory=dict[Figure, Estimate], description="Means over seeds with intervals."
@@ -226,8 +247,11 @@ class Arm(Record):
         scenario: str = "",
         p: float | None = None,
         settings: Mapping[str, Any] | None = None,
+        **rest: Any,
     ) -> "Arm":
         """Return the arm with every figure's mean over seeds and its interval.
+
+        ``rest`` are the remaining fields.
 
         Raises:
             InputError: The runs did not answer the same items.
@@ -244,6 +268,7 @@ class Arm(Record):
             settings=dict(settings or {}),
             runs=list(runs),
             figures=figures,
+            **rest,
         )
 
     @property
@@ -263,7 +288,7 @@ class Arm(Record):
     @property
     def is_control(self) -> bool:
         """Whether a defense ran in a variant that is there for comparison: ``ml_lr(random)``."""
-        return "(" in self.defense
+        return "(" in self.defense if self.control is None else self.control
 
     def mean(self, figure: Figure) -> float | None:
         """Return the mean over seeds, or None where it was not measured."""

@@ -3,7 +3,7 @@
 import pytest
 
 from holdfast.bench.grid import estimated_seconds, expand
-from holdfast.bench.grid_table import arm_names, attack_name, table_rows
+from holdfast.bench.grid_table import arm_names, attack_name, families, is_control, table_rows
 from holdfast.bench.recipe_files import base_recipe, load_recipe, packaged
 from holdfast.errors import ConfigError, ConflictError
 from holdfast.organism import scenarios
@@ -73,6 +73,25 @@ def test_arms_of_one_defense_are_told_apart():
         "none", "panacea", "panacea(rho=1.0)", "swat+panacea", "swat(random)",
     ]  # fmt: skip
     assert all(row["seeds"] == 0 and row["missing"] == 5 for row in table_rows(cells, {}))
+
+
+def test_lists_that_differ_in_one_strength_are_a_family():
+    cells = cells_of(
+        defenses=[
+            "before", "none", "panacea:rho=0.5", "panacea:rho=1,max_task_drop=1",
+            "panacea:max_task_drop=1,rho=.5", "random_perturbation:rho=1", "swat:subset=random",
+            ["swat:boost=2", "panacea:rho=1"], ["swat:boost=2", "panacea:rho=.5"], "ml_lr:ratio=1",
+        ]
+    )  # fmt: skip
+    assert families(cells) == {
+        ("panacea:rho=1,max_task_drop=1",): ("panacea(max_task_drop=1.0)", 1.0),
+        ("panacea:max_task_drop=1,rho=.5",): ("panacea(max_task_drop=1.0)", 0.5),
+        ("swat:boost=2", "panacea:rho=1"): ("swat(boost=2.0)+panacea", 1.0),
+        ("swat:boost=2", "panacea:rho=.5"): ("swat(boost=2.0)+panacea", 0.5),
+    }
+    controls = [names[0] for names in arm_names(cells) if is_control(names)]
+    # Noise, another subset, and a strength at which ML-LR is plain fine-tuning.
+    assert controls == ["random_perturbation:rho=1", "swat:subset=random", "ml_lr:ratio=1"]
 
 
 @pytest.mark.parametrize(
