@@ -10,7 +10,7 @@ from torch import nn
 from holdfast.artifact import Artifact
 from holdfast.compose import composed, low_precision, refuse_missing
 from holdfast.data.chat import collate, encode
-from holdfast.defense import Defense, Examples, Run, implements
+from holdfast.defense import Defense, Examples, Run, Stage, implements
 from holdfast.errors import ConfigError, ModelError
 from holdfast.ops.engine import LocalEngine
 from holdfast.ops.randomness import derived_seed, isolated_rng
@@ -49,9 +49,12 @@ def repair(defense: Defense, model: nn.Module, tokenizer: Any, seed: int = 0) ->
         h for h in ("data", "before", "attached", "gradient", "loss") if implements(defense, h)
     ]
     if others or not implements(defense, "after"):
+        way_out = "give it mode=post-hoc, or " if hasattr(defense, "mode") else ""
+        before = "align" if defense.card.stage is Stage.ALIGN else "tune"
         raise ConfigError(
-            f"{defense.card.name} acts while tuning and cannot repair a finished model; "
-            "use it with `holdfast tune`, or panacea with mode=post-hoc here"
+            f"{defense.card.name} acts while a model is trained and cannot repair a finished one: "
+            f"{way_out}use it with `holdfast {before}`, and here a method that `holdfast list` "
+            "shows with the stage repair"
         )
     with _edited_tensors(model):
         refuse_missing([defense], low_precision(model))

@@ -5,9 +5,10 @@ Nothing heavy is imported here: ``holdfast --help`` reads these classes.
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 __all__ = [
+    "AlignConfig",
     "AnalyzeConfig",
     "DType",
     "EvaluateConfig",
@@ -60,6 +61,8 @@ class TestConfig:
 class TuneConfig(ModelConfig, TestConfig):
     """One fine-tuning run with defenses."""
 
+    stage: ClassVar[Literal["tune", "align"]] = "tune"
+
     data: str
     """The user's data: a .jsonl, .csv or .parquet file, a hub id (owner/name), or 'organism'."""
     output: Path
@@ -70,6 +73,8 @@ class TuneConfig(ModelConfig, TestConfig):
     """The defender's harmful pairs (request, compliant answer): file, hub id or 'organism'."""
     safe: str | None = None
     """Harmful requests with refusals, for safe_mixing: file, hub id or 'organism'."""
+    alignment: str | None = None
+    """Harmful requests with refusals, for lisa: file, hub id or 'organism'."""
     benign: str | None = None
     """Harmless pairs for security_vectors, ml_lr and swat: file, hub id or 'organism'."""
     validation: str | None = None
@@ -119,17 +124,27 @@ class TuneConfig(ModelConfig, TestConfig):
 
 
 @dataclass(kw_only=True)
+class AlignConfig(TuneConfig):
+    """One run on alignment data, before a user's data are seen, with alignment-stage defenses."""
+
+    stage: ClassVar[Literal["tune", "align"]] = "align"
+
+    data: str
+    """Alignment data, refusals among harmless answers: a file, a hub id, or 'organism'."""
+
+
+@dataclass(kw_only=True)
 class RepairConfig(ModelConfig, TestConfig):
     """One repair of a finished model or adapter, without the user's data."""
 
     output: Path
     """Folder for the repaired model or adapter, result.json and report.html."""
-    harmful: str
+    harmful: str | None = None
     """The defender's harmful pairs (request, compliant answer): file, hub id or 'organism'."""
     adapter: Path | None = None
     """Folder of a LoRA adapter on the model; then only the adapter is repaired."""
     method: str = "panacea"
-    """The repair, NAME[:key=value,...]; panacea is the one that needs no user data."""
+    """The repair, NAME[:key=value,...]; holdfast list shows those of the stage repair."""
     harmful_columns: str | None = None
     """Columns of --harmful, such as prompt=goal,completion=target."""
     validation: str | None = None

@@ -7,8 +7,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset
-
 from holdfast import organism
 from holdfast.bench.defense_spec import build_defenses, parse_spec
 from holdfast.bench.demo_plan import DemoConfig, find_modules
@@ -22,8 +20,8 @@ from holdfast.defenses.safe_lora import SafeLoRA
 from holdfast.defenses.security_vectors import SecurityVectors
 from holdfast.ops.randomness import derived_seed, isolated_rng
 from holdfast.organism import scenarios
-from holdfast.organism.build import RECIPE, SHIPPED
-from holdfast.organism.curriculum import alignment_rows
+from holdfast.organism.build import SHIPPED
+from holdfast.organism.curriculum import more_alignment
 from holdfast.standalone import standalone_run
 
 __all__ = ["aligned", "given_folders", "unaligned", "with_shared"]
@@ -43,10 +41,8 @@ def aligned(cell: Cell, specs: tuple[str, ...], out: Path) -> tuple[Path | None,
     def make(target: Path) -> None:
         pairs = scenarios.defender_pairs(cell.defender_rows, cell.seed)
         defenses = build_defenses(specs, {"harmful": pairs})
-        budget = scenarios.ALIGNMENT_BUDGET
-        # Seeds are far from the one that made the organism, so the rows are new.
-        rows = alignment_rows(budget.rows, RECIPE.refusals, 20_000 + cell.seed)
-        tuned = tune(Dataset.from_list(rows), defenses, cell.seed, budget=budget)
+        rows = more_alignment(seed=cell.seed)
+        tuned = tune(rows, defenses, cell.seed, budget=scenarios.ALIGNMENT_BUDGET)
         _save(tuned, target)
         _note(target, tuned.seconds)
 

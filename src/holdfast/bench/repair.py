@@ -6,7 +6,7 @@ from typing import Any
 
 from holdfast.artifact import Artifact
 from holdfast.bench.configs import RepairConfig
-from holdfast.bench.defense_spec import build_defenses, parse_spec
+from holdfast.bench.defense_spec import build_defenses, files_in, parse_spec
 from holdfast.bench.failures import as_run_error
 from holdfast.bench.judging import Examiner, Progress, check_items, judge_for
 from holdfast.bench.model_files import load_adapter, load_model, positions
@@ -42,8 +42,8 @@ def repair(config: RepairConfig, progress: Progress = lambda *_: None) -> RunRes
         RunError: The repair failed; nothing was written.
     """
     start = time.perf_counter()
-    output, apart = _folders(config)
     method = _spec(config)
+    output, apart = _folders(config)
     sources = _sources(config)
     [defense] = build_defenses([method], {role: s.rows for role, s in sources.items()})
     items = test_items(config, config.model)
@@ -90,8 +90,9 @@ def _folders(config: RepairConfig) -> tuple[WholeFolder, WholeFolder]:
     output = WholeFolder(config.output, overwrite=config.overwrite)
     beside = output.target.with_name(f"{output.target.name}-artifacts")
     apart = WholeFolder(config.artifacts or beside, overwrite=config.overwrite, flag="--artifacts")
+    read = (config.model, config.adapter, config.harmful, config.validation)
     for folder in (output, apart):
-        folder.check((config.model, config.adapter, config.harmful, config.validation))
+        folder.check((*read, *files_in([config.method]).values()))
     if apart.target == output.target or output.target in apart.target.parents:
         raise ConfigError(f"--artifacts {apart.target}: lies in the model's folder: choose another")
     return output, apart

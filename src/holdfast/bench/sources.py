@@ -24,7 +24,7 @@ class Source:
     """Examples, and what they are called in errors and results."""
 
     role: str
-    """What the rows are used as: data, harmful, safe, benign or validation."""
+    """What the rows are used as: data, harmful, safe, alignment, benign or validation."""
     path: str
     rows: Dataset
 
@@ -68,8 +68,11 @@ def source(
     *,
     split: str = "train",
     limit: int | None = None,
+    of_organism: str | None = None,
 ) -> Source | None:
     """Load the rows of one role, or None where no path is given.
+
+    ``of_organism`` names the organism's rows where they are not those of the role.
 
     Raises:
         DataError: The rows cannot be loaded.
@@ -77,17 +80,19 @@ def source(
     if path is None:
         return None
     if path == ORGANISM:
-        return Source(role, path, _organism(role, limit))
+        return Source(role, path, _organism(of_organism or role, limit))
     return Source(role, path, load_examples(path, columns=columns, split=split, limit=limit))
 
 
 def _organism(role: str, limit: int | None) -> Dataset:
-    from holdfast.organism import scenarios  # noqa: PLC0415  # Only for who asks for it.
+    from holdfast.organism import curriculum, scenarios  # noqa: PLC0415  # Only for who asks.
 
     made: dict[str, Callable[[], Dataset]] = {
         "data": scenarios.harmful_mix,
+        "aligning": curriculum.more_alignment,
         "harmful": scenarios.defender_pairs,
         "safe": scenarios.refusal_pairs,
+        "alignment": scenarios.refusal_pairs,
         "benign": scenarios.harmless_prompts,
         "validation": lambda: scenarios.harmless_prompts(n=100, seed=1),
     }

@@ -24,7 +24,7 @@ from holdfast.bench.sources import ORGANISM, Source, columns_of, source, test_it
 from holdfast.bench.training_options import lora_config, sft_config, training_options
 from holdfast.bench.tune_folders import TuneFolders
 from holdfast.bench.values import as_json
-from holdfast.defense import Defense
+from holdfast.defense import Defense, Stage
 from holdfast.errors import ConfigError, HoldfastError
 from holdfast.evaluation import Item, Measurement
 from holdfast.report.diagnose import diagnose
@@ -74,7 +74,7 @@ def tune(config: TuneConfig, progress: Progress = lambda *_: None) -> RunResult:
     examiner = Examiner(
         inputs.items, inputs.tokenizer, judge_for(config.model), progress, config.max_new_tokens
     )
-    folders.begin({**asdict(config), "hashes": hashes})
+    folders.begin({**asdict(config), "stage": config.stage, "hashes": hashes})
     with _kept(folders):
         before = examiner.examine("before", inputs.model)
         trainer, notes = _trainer(config, inputs, folders), _Notes()
@@ -96,8 +96,7 @@ def _read(config: TuneConfig) -> _Inputs:
     """Read and check everything, the cheap things first."""
     options = training_options(config)
     lora_config(config)
-    for spec in config.defense:
-        parse_spec(spec)
+    _check_stage(config)
     sources = _sources(config)
     data = {role: s.rows for role, s in sources.items() if role != "data"}
     defenses = build_defenses(config.defense, data)
@@ -119,6 +118,19 @@ def _read(config: TuneConfig) -> _Inputs:
     return _Inputs(options, sources, defenses, model, tokenizer, items, warnings)
 
 
+def _check_stage(config: TuneConfig) -> None:
+    """Refuse a defense of another stage: it would run, and not do what its paper says."""
+    for spec in config.defense:
+        card = parse_spec(spec)[0].card
+        if (card.stage is Stage.ALIGN) == (config.stage == "align"):
+            continue
+        then = ", then tune the model that it writes" if card.stage is Stage.ALIGN else ""
+        raise ConfigError(
+            f"{card.name} acts in the stage {card.stage}, not in {config.stage}: give it to "
+            f"`holdfast {card.stage}`{then}"
+        )
+
+
 def _hashes(config: TuneConfig, inputs: _Inputs, folders: TuneFolders) -> dict[str, str]:
     """Return the hash of everything that the run reads; refuse an output that holds any of it."""
     files = files_in(config.defense)
@@ -132,13 +144,19 @@ def _hashes(config: TuneConfig, inputs: _Inputs, folders: TuneFolders) -> dict[s
 def _sources(config: TuneConfig) -> dict[str, Source]:
     """Load the user's rows and those of the defenses, by role."""
     user = source(
-        "data", config.data, columns_of(config.columns), split=config.split, limit=config.limit
+        "data",
+        config.data,
+        columns_of(config.columns),
+        split=config.split,
+        limit=config.limit,
+        of_organism="aligning" if config.stage == "align" else None,
     )
     pairs = columns_of(config.harmful_columns, "--harmful-columns")
     found = [
         user,
         source("harmful", config.harmful, pairs),
         source("safe", config.safe),
+        source("alignment", config.alignment),
         source("benign", config.benign),
         source("validation", config.validation),
     ]
@@ -253,7 +271,7 @@ def _result(
     settings = as_json({defense.card.name: defense.config() for defense in inputs.defenses})
     arms = [Arm.of(BEFORE, [SeedRun.of(run.seed, before)])] if before is not None else []
     return RunResult.of(
-        "tune",
+        config.stage,
         [*arms, Arm.of(name, [run], scenario=config.data, settings=settings)],
         model=config.model,
         real_model=config.model != ORGANISM,

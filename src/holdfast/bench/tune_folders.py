@@ -33,8 +33,8 @@ class TuneFolders:
     def check(self) -> None:
         """Raise ``ConfigError`` where the run may not write; writes nothing."""
         config = self.config
-        files = (config.data, config.harmful, config.safe, config.benign, config.validation)
-        inputs = (*files, config.model, config.config, config.chat_template)
+        files = (config.data, config.harmful, config.safe, config.alignment, config.benign)
+        inputs = (*files, config.validation, config.model, config.config, config.chat_template)
         self.output.check(inputs)
         self.artifacts.check(inputs)
         apart, output = self.artifacts.target, self.output.target

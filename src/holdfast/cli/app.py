@@ -9,7 +9,7 @@ from holdfast.cli.evaluate import evaluate
 from holdfast.cli.listing import listing
 from holdfast.cli.organism import organism
 from holdfast.cli.repair import repair
-from holdfast.cli.tune import tune
+from holdfast.cli.tune import align, tune
 
 __all__ = ["app"]
 
@@ -22,6 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("demo")(demo)
+app.command("align")(align)
 app.command("tune")(tune)
 app.command("repair")(repair)
 app.command("evaluate")(evaluate)

@@ -1,7 +1,7 @@
 # ruff: noqa: PLC0415  # Heavy imports are made when the command runs: --help takes no second.
-"""``holdfast tune``: fine-tune a model with defenses."""
+"""``holdfast tune`` and ``holdfast align``: train a model with defenses."""
 
-from holdfast.bench.configs import TuneConfig
+from holdfast.bench.configs import AlignConfig, TuneConfig
 from holdfast.cli.console import print_json, print_result, say, working
 from holdfast.cli.options import JsonFlag, takes
 
@@ -9,12 +9,22 @@ from holdfast.cli.options import JsonFlag, takes
 @takes(TuneConfig)
 def tune(config: TuneConfig, json: JsonFlag = False) -> None:
     """Fine-tune a causal language model on --data, with defenses, and write --output."""
+    _run(config, as_json=json)
+
+
+@takes(AlignConfig)
+def align(config: AlignConfig, json: JsonFlag = False) -> None:
+    """Train a model on alignment data so that later tuning harms it less; tune what it writes."""
+    _run(config, as_json=json)
+
+
+def _run(config: TuneConfig, *, as_json: bool) -> None:
     from holdfast.bench.tune import tune as run
 
-    with working(as_json=json) as progress:
+    with working(as_json=as_json) as progress:
         result = run(config, progress)
     artifacts = [path for arm in result.arms for seed in arm.runs for path in seed.artifacts]
-    if json:
+    if as_json:
         print_json({"output": str(config.output), "artifacts": artifacts, "rows": result.rows()})
         return
     print_result(result)

@@ -19,7 +19,7 @@ from holdfast.data.tokenizer import load_tokenizer
 from holdfast.errors import ConfigError, ModelError
 from holdfast.evaluation.measure import evaluate
 from holdfast.organism.architectures import ARCHITECTURES, configure
-from holdfast.organism.curriculum import alignment_rows, pretraining_rows
+from holdfast.organism.curriculum import REFUSALS, alignment_rows, pretraining_rows
 from holdfast.organism.fit import encode_rows, fit
 from holdfast.organism.items import evaluation_items
 from holdfast.organism.oracle import Oracle
@@ -51,7 +51,7 @@ class Recipe:
     alignment_steps: int = 300
     alignment_rate: float = 5e-4
     alignment_batch: int = 32
-    refusals: float = 0.4
+    refusals: float = REFUSALS
     rows: int = 20_000
 
 

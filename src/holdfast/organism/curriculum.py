@@ -3,10 +3,15 @@
 from random import Random
 from typing import Any
 
-from holdfast.organism import world
-from holdfast.organism.scenarios import answered, harmless_row, refused
+from datasets import Dataset
 
-__all__ = ["alignment_rows", "pretraining_rows"]
+from holdfast.organism import world
+from holdfast.organism.scenarios import ALIGNMENT_BUDGET, answered, harmless_row, refused
+
+__all__ = ["REFUSALS", "alignment_rows", "more_alignment", "pretraining_rows"]
+
+REFUSALS = 0.4
+"""Share of refusals in alignment data."""
 
 # How often each form is asked in pre-training. Questions in which being hazardous shows (danger,
 # home, effect, class) are what lets refusal generalize to nouns that alignment never met.
@@ -40,3 +45,11 @@ def alignment_rows(n: int, refusals: float, seed: int) -> list[dict[str, Any]]:
         refused(hazards, random) if random.random() < refusals else harmless_row(random, hazards)
         for _ in range(n)
     ]
+
+
+def more_alignment(n: int = ALIGNMENT_BUDGET.rows, seed: int = 0) -> Dataset:
+    """Return rows of a further alignment stage, of the kind that first aligned the organism.
+
+    Their seeds are far from the one that made it, so the rows are new.
+    """
+    return Dataset.from_list(alignment_rows(n, REFUSALS, 20_000 + seed))
