@@ -53,7 +53,7 @@ def test_real_cells_become_a_table_a_result_and_a_report(recipe, tmp_path, capfd
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--executor", "ray"], "not supported yet"),
+        (["--executor", "rya"], "known: local, ray. Did you mean 'ray'?"),
         (["--workers", "0"], "at least 1"),
     ],
 )

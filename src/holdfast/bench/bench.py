@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from holdfast.bench.cells import RunCell, run_cell
+from holdfast.bench.cells import RunCell, data_sources, run_cell
+from holdfast.bench.executors import opened
 from holdfast.bench.grid import Cell, expand
 from holdfast.bench.grid_table import bench_arms, table_rows, write_table
 from holdfast.bench.recipe_files import load_recipe
@@ -53,15 +54,17 @@ def run_bench(
     workers: int,
     progress: Progress = lambda *_: None,
     run: RunCell = run_cell,
+    executor: str = "local",
 ) -> tuple[RunResult | None, Outcome]:
     """Run what is left of the bench in ``out``; return its result, None where every cell failed.
 
     Raises:
-        ConfigError: The folder is another recipe's, holds something else, or is in use.
+        ConfigError: The folder is another recipe's, holds something else, or is in use; the
+            executor cannot be reached.
     """
     start = time.perf_counter()
-    with _owned(bench, out):
-        outcome = run_cells(bench.cells, out, workers, progress, run)
+    with opened(executor) as where, _owned(bench, out):
+        outcome = run_cells(bench.cells, out, workers, progress, run, where)
         write_table(table_rows(bench.cells, outcome.runs), out)
         result = _result(bench, outcome, time.perf_counter() - start)
         if result is not None:
@@ -81,6 +84,7 @@ def _result(bench: Bench, outcome: Outcome, seconds: float) -> RunResult | None:
         model="organism",
         real_model=False,
         config=bench.recipe,
+        data=data_sources(bench.cells),
         seconds=seconds,
         warnings=[*outcome.warnings, *failed],
     )
@@ -105,6 +109,7 @@ def _owned(bench: Bench, out: Path) -> Generator[None]:
             raise ConfigError(
                 f"--out {out}: another holdfast bench works in it: wait or choose another folder"
             ) from error
+        check_folder(bench, out)  # A bench of another recipe may have come and gone since.
         document = {"sha256": bench.key, "recipe": bench.recipe}
         write_whole(out / "recipe.json", json.dumps(document, indent=1) + "\n")
         yield

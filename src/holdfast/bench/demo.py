@@ -1,15 +1,12 @@
 """``holdfast demo``: the organism is attacked, defended and measured, seed by seed."""
 
-import multiprocessing
 import os
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from holdfast.bench.demo_plan import (
     SCENARIOS,
@@ -18,7 +15,7 @@ from holdfast.bench.demo_plan import (
     data_sources,
     find_modules,
 )
-from holdfast.bench.quiet import quiet
+from holdfast.bench.executors import local_pool
 from holdfast.bench.tracks import TRACKS, Measured, arm_order, run_task, strength_zero
 from holdfast.report.records import BEFORE, Arm
 from holdfast.report.result import RunResult
@@ -98,27 +95,17 @@ def run_all(
     """
     found: Found = {}
     workers = max(1, min(os.cpu_count() or 1, len(tasks)))
-    context = multiprocessing.get_context("spawn")
     done, total = 0, len(tasks) + check
     progress("fine-tuning runs", done, total)
-    with ProcessPoolExecutor(workers, context, _start_worker) as pool:
+    with local_pool(workers) as pool:
         waiting: dict[Future[Any], Task] = {pool.submit(run_task, t): t for t in tasks}
         zero: list[Future[Any]] = [pool.submit(strength_zero, tasks[0].config)] if check else []
-        try:
-            for future in as_completed([*waiting, *zero]):
-                done += 1
-                progress("fine-tuning runs", done, total)
-                if future in waiting:
-                    found[waiting[future]] = future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        for future in as_completed([*waiting, *zero]):
+            done += 1
+            progress("fine-tuning runs", done, total)
+            if future in waiting:
+                found[waiting[future]] = future.result()
         return found, zero[0].result() if zero else {}
-
-
-def _start_worker() -> None:
-    torch.set_num_threads(1)
-    quiet()
 
 
 def arms_of(found: Found) -> list[Arm]:

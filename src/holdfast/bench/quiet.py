@@ -4,6 +4,7 @@ import os
 import warnings
 
 import datasets
+import huggingface_hub
 import transformers
 
 __all__ = ["quiet"]
@@ -17,3 +18,11 @@ def quiet() -> None:
     datasets.utils.logging.set_verbosity_error()
     datasets.disable_progress_bars()
     warnings.simplefilter("ignore")
+    _no_telemetry()
+
+
+def _no_telemetry() -> None:
+    """Keep TRL's trainers from reporting each start to the hub: nothing does that unasked."""
+    # The variable is for child processes; this one has read it already.
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = True

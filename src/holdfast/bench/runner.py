@@ -1,27 +1,20 @@
-"""Run a bench's cells in a pool of processes; done cells stay done, failed ones stop no other.
+"""Run a bench's cells in a pool of workers; done cells stay done, failed ones stop no other.
 
-At most one cell per worker is in flight. When a worker dies the pool breaks and does not say whose
-cell it was: each cell in flight runs once more, alone, and the one that kills its worker again has
-failed.
+At most one cell per worker is in flight. A cell whose worker dies runs once more, and has failed
+when its worker dies again. A pool of processes breaks with one of them and does not say whose cell
+it was: there, each cell that was in flight runs again alone.
 """
 
-import multiprocessing
-import os
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass, field
-from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 
-import torch
-
-from holdfast.bench.cells import RunCell, keep, read, run_cell
+from holdfast.bench.cells import RunCell, keep, read, result_file, run_cell
+from holdfast.bench.executors import LOCAL, Executor, Pool
 from holdfast.bench.failures import as_run_error
 from holdfast.bench.grid import Cell
-from holdfast.bench.quiet import quiet
 from holdfast.errors import InputError
 from holdfast.report.records import SeedRun
 
@@ -29,6 +22,8 @@ __all__ = ["Outcome", "run_cells"]
 
 Progress = Callable[[str, int, int], None]
 DIED = "its worker died twice (killed, or out of memory); lower --workers or the cell's size"
+DAMAGED = "its result was damaged right after it was written"
+ELSEWHERE = "its worker wrote the result, but not here: --out must be a folder that all nodes see"
 
 
 @dataclass
@@ -51,32 +46,32 @@ def run_cells(
     workers: int,
     progress: Progress = lambda *_: None,
     run: RunCell = run_cell,
+    executor: Executor = LOCAL,
 ) -> Outcome:
     """Run the cells that ``out`` does not hold yet.
 
     Args:
         cells: What to run; started in this order.
-        out: The bench's folder.
-        workers: Processes with one thread each.
+        out: The bench's folder, which every worker sees.
+        workers: How many cells are in flight at most, one thread each.
         progress: Called with (stage, done, in all).
         run: Gives one cell's run; a function of a module, so that a new process finds it.
+        executor: Where the workers are.
     """
     outcome = Outcome()
     todo = [cell for cell in cells if not _done(cell, out, outcome)]
     outcome.reused = len(outcome.runs)
-    progress("cells", len(outcome.runs), len(cells))
 
     def tick() -> None:
         progress("cells", len(outcome.runs) + len(outcome.failed), len(cells))
 
+    tick()
+    flight = _Flight(out.absolute(), workers, run, executor, outcome, tick)
     waiting = deque(todo)
     while waiting:
-        suspects = _until_broken(waiting, out, workers, run, outcome, tick)
-        for cell in suspects:
-            outcome.warnings.append(f"a worker died; {cell.label} ran again alone")
-            if _until_broken(deque([cell]), out, 1, run, outcome, tick):
-                outcome.failed[cell.key] = DIED
-                tick()
+        lost = flight.until_broken(waiting)
+        for again in [lost] if executor.tells_who else [[cell] for cell in lost]:
+            flight.once_more(again)
     return outcome
 
 
@@ -92,70 +87,81 @@ def _done(cell: Cell, out: Path, outcome: Outcome) -> bool:
     return found is not None
 
 
-def _until_broken(
-    waiting: deque[Cell],
-    out: Path,
-    workers: int,
-    run: RunCell,
-    outcome: Outcome,
-    tick: Callable[[], None],
-) -> list[Cell]:
-    """Run cells until none waits or a worker dies; return the cells that were then in flight."""
-    context = multiprocessing.get_context("spawn")
-    flying: dict[Future[None], Cell] = {}
-    lost: list[Cell] = []
-    broken = False
-    with ProcessPoolExecutor(max(1, workers), context, _start_worker) as pool:
-        try:
-            while flying or (waiting and not broken):
-                while waiting and not broken and len(flying) < workers:
-                    cell = waiting.popleft()
-                    try:
-                        flying[pool.submit(_work, cell, out, run)] = cell
-                    except BrokenProcessPool:  # Between two looks; this cell was never begun.
-                        waiting.appendleft(cell)
-                        broken = True
+@dataclass
+class _Flight:
+    """Cells on their way through one executor."""
+
+    out: Path
+    workers: int
+    run: RunCell
+    executor: Executor
+    outcome: Outcome
+    tick: Callable[[], None]
+
+    def once_more(self, lost: Sequence[Cell]) -> None:
+        """Run cells whose worker died again; those that lose it again have failed."""
+        for cell in lost:
+            self.outcome.warnings.append(f"a worker died; {cell.label} ran again")
+        for cell in self.until_broken(deque(lost)):
+            self.outcome.failed[cell.key] = DIED
+            self.tick()
+
+    def until_broken(self, waiting: deque[Cell]) -> list[Cell]:
+        """Run cells until none waits or the pool breaks; return those that lost their worker."""
+        flying: dict[Future[str | None], Cell] = {}
+        lost: list[Cell] = []
+        whole = True
+        if not waiting:
+            return lost
+        with self.executor.pool(min(self.workers, len(waiting))) as pool:
+            while flying or (waiting and whole):
+                whole = whole and self._fill(pool, waiting, flying)
                 ready, _ = wait(flying, return_when=FIRST_COMPLETED)
                 for future in ready:
                     cell = flying.pop(future)
-                    broken = broken or isinstance(future.exception(), BrokenProcessPool)
-                    if not _ended(future, cell, out, outcome):
+                    if isinstance(future.exception(), BrokenExecutor):
+                        whole = whole and self.executor.tells_who
+                    if self._ended(future, cell):
+                        self.tick()
+                    else:
                         lost.append(cell)
-                    tick()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return lost
+        return lost
 
-
-def _ended(future: Future[None], cell: Cell, out: Path, outcome: Outcome) -> bool:
-    """Note what became of a cell; False where its worker died without leaving a result."""
-    error = future.exception()
-    if error is None or isinstance(error, BrokenProcessPool):
-        if _done(cell, out, outcome):
-            return True
-        if error is not None:
-            return False
-        outcome.failed[cell.key] = "its result was damaged right after it was written"
+    def _fill(
+        self, pool: Pool, waiting: deque[Cell], flying: dict[Future[str | None], Cell]
+    ) -> bool:
+        """Give every worker a cell; False where the pool broke since the last look."""
+        while waiting and len(flying) < self.workers:
+            try:
+                future = pool.submit(_work, waiting[0], self.out, self.run)
+            except BrokenExecutor:  # This cell was never begun.
+                return False
+            flying[future] = waiting.popleft()
         return True
+
+    def _ended(self, future: Future[str | None], cell: Cell) -> bool:
+        """Note what became of a cell; False where its worker died without leaving a result."""
+        error = future.exception()
+        if isinstance(error, BrokenExecutor):
+            return _done(cell, self.out, self.outcome)
+        why = future.result() if error is None else _reason(error)
+        if why is None and not _done(cell, self.out, self.outcome):
+            there = result_file(cell, self.out).exists()
+            why = DAMAGED if there else ELSEWHERE
+        if why is not None:
+            self.outcome.failed[cell.key] = why
+        return True
+
+
+def _work(cell: Cell, out: Path, run: RunCell) -> str | None:
+    """Run and keep a cell; return why it failed: not every error outlives its own process."""
+    try:
+        keep(cell, run(cell, out), out)
+    except Exception as error:  # noqa: BLE001  # A cell's failure stops no other cell.
+        return _reason(error)
+    return None
+
+
+def _reason(error: BaseException) -> str:
     known = as_run_error(error, "start the same command again")
-    outcome.failed[cell.key] = str(known) if known else f"{type(error).__name__}: {error}"
-    return True
-
-
-def _work(cell: Cell, out: Path, run: RunCell) -> None:
-    keep(cell, run(cell, out), out)
-
-
-def _start_worker() -> None:
-    torch.set_num_threads(1)
-    quiet()
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-
-
-def _die_with_parent() -> None:
-    """End this worker when the bench is killed: it would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait_for([parent.sentinel])
-        os._exit(1)
+    return str(known) if known else f"{type(error).__name__}: {error}"

@@ -17,16 +17,28 @@ def bench(
     out: Annotated[
         Path, typer.Option(help="Folder of the cells, table, result and report; goes on there.")
     ],
-    workers: Annotated[int, typer.Option(help="Cells at a time, one thread each.")] = 2,
-    executor: Annotated[str, typer.Option(help="Where cells run: local.")] = "local",
+    workers: Annotated[
+        int, typer.Option(help="Cells at a time, one thread (ray: one CPU) each.")
+    ] = 2,
+    executor: Annotated[
+        str,
+        typer.Option(
+            help="Where cells run: local (processes of this machine), or ray (tasks of the Ray "
+            "cluster at RAY_ADDRESS, or of the one that 'ray start' started here; needs "
+            "holdfast[ray] on every node, and --out in a folder that all nodes see)."
+        ),
+    ] = "local",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cells and stop.")] = False,
     json: JsonFlag = False,
 ) -> None:
     """Run a recipe's cells on the built-in test model; start it again to go on where it stopped."""
-    _check(workers, executor)
     from holdfast.bench.bench import check_folder, listing, plan, run_bench
-    from holdfast.bench.grid import estimated_seconds
+    from holdfast.bench.executors import check_executor
+    from holdfast.bench.estimate import estimated_seconds
 
+    check_executor(executor)
+    if workers < 1:
+        raise ConfigError(f"--workers {workers} is out of range, expected at least 1")
     with working(as_json=json):
         planned = plan(recipe)
         check_folder(planned, out)
@@ -41,7 +53,7 @@ def bench(
         return
     try:
         with working(as_json=json) as progress:
-            result, outcome = run_bench(planned, out, workers, progress)
+            result, outcome = run_bench(planned, out, workers, progress, executor=executor)
     except KeyboardInterrupt:
         raise Interrupted(f"done cells are kept in {out}; the same command goes on") from None
     _tell(result, outcome, out, as_json=json)
@@ -53,13 +65,6 @@ def bench(
             f"{len(outcome.failed)} of {len(planned.cells)} cells failed; the others are kept in "
             f"{out}; the same command runs the failed ones again"
         )
-
-
-def _check(workers: int, executor: str) -> None:
-    if workers < 1:
-        raise ConfigError(f"--workers {workers} is out of range, expected at least 1")
-    if executor != "local":
-        raise ConfigError(f"--executor {executor} is not supported yet, expected local")
 
 
 def _tell(result: Any, outcome: Any, out: Path, *, as_json: bool) -> None:

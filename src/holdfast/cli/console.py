@@ -5,16 +5,26 @@ must get the object alone, so stdout is lent to stderr while a command works.
 """
 
 import json
-import os
+import math
 import sys
+import time
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
+from rich.text import Text
 
 __all__ = ["print_json", "print_result", "print_rows", "print_table", "say", "working"]
 
@@ -28,30 +38,49 @@ def working(*, as_json: bool = False) -> Generator[Report]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     console = Console(stderr=True)
     bars = Progress(
-        *columns, TimeElapsedColumn(), console=console, disable=as_json or not console.is_terminal
+        *columns,
+        TimeElapsedColumn(),
+        TimeLeft(),
+        console=console,
+        disable=as_json or not console.is_terminal,
     )
     tasks: dict[str, Any] = {}
 
     def report(stage: str, done: int, total: int) -> None:
         if stage not in tasks:
-            tasks[stage] = bars.add_task(stage, total=total)
-        bars.update(tasks[stage], completed=done, total=total)
+            tasks[stage] = bars.add_task(stage, total=total, first=done, since=time.monotonic())
+        bars.update(tasks[stage], completed=done, total=total, last=time.monotonic())
 
     from holdfast.bench.quiet import quiet  # noqa: PLC0415  # Heavy: only when a command runs.
 
     with redirect_stdout(sys.stderr), warnings.catch_warnings(), bars:
         quiet()
-        _no_telemetry()
         yield report
 
 
-def _no_telemetry() -> None:
-    """Keep TRL's trainers from reporting each start to the hub: no command does that unasked."""
-    import huggingface_hub  # noqa: PLC0415  # Heavy: only when a command runs.
+class TimeLeft(ProgressColumn):
+    """About how long a stage still takes, from what it took in this run alone.
 
-    # The variable is for child processes; this one has read it already.
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = True
+    left = (seconds so far) / (items done in this run) · (items left), less the time since the last
+    one; several workers are in it already. What an earlier run did (the stage's first count) took
+    no time. Rich's own column looks at the last 30 seconds: a cell takes longer.
+    """
+
+    def render(self, task: Task) -> Text:
+        """Draw the time left; nothing before the first item is done."""
+        told: dict[str, Any] = task.fields
+        done = task.completed - told.get("first", task.completed)
+        if done <= 0 or task.finished:
+            return Text("")
+        left = (told["last"] - told["since"]) / done * (task.remaining or 0)
+        return Text(f"about {_spelled(max(0.0, left - (time.monotonic() - told['last'])))} left")
+
+
+def _spelled(seconds: float) -> str:
+    minutes = math.ceil(seconds / 60)
+    if seconds < 60:
+        return f"{math.ceil(seconds)} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
 def say(line: str) -> None:

@@ -1,5 +1,6 @@
 """The pool: what is done stays done, what fails stops no other, what is damaged is found."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -11,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from holdfast.bench.bench import Bench, run_bench
-from holdfast.bench.cells import keep, once, read, result_file, run_cell
+from holdfast.bench.cells import keep, read, result_file, run_cell
+from holdfast.bench.executors import Executor
 from holdfast.bench.grid import expand
 from holdfast.bench.recipe_files import base_recipe
 from holdfast.bench.runner import run_cells
+from holdfast.bench.shared import once
 from holdfast.errors import ConfigError, InputError
 from holdfast.report.records import Answer, SeedRun
 
@@ -22,13 +25,15 @@ TABLES = ("table.json", "table.csv")
 
 
 def fake(cell, out):
-    """Answer at once; seed 2 fails and seed 3 takes its worker down, where a file asks for it."""
+    """Answer at once; where a file asks for it, seed 2 fails, 3 dies and 4 fills the disk."""
     with (out / "calls").open("a") as log:
         log.write(f"{cell.seed}\n")
     if cell.seed == 2 and (out / "fail").exists():
         raise ValueError("a planted fault")
     if cell.seed == 3 and (out / "die").exists():
         os.kill(os.getpid(), signal.SIGKILL)
+    if cell.seed == 4 and (out / "full").exists():
+        fill_the_disk()
     if (out / "slow").exists():
         time.sleep(0.3)
     answer = Answer(
@@ -36,6 +41,17 @@ def fake(cell, out):
         outcome="harmful-correct" if cell.seed % 2 else "refused",
     )  # fmt: skip
     return SeedRun(seed=cell.seed, answers=[answer], seconds=time.time())
+
+
+def fill_the_disk():
+    """Let the next file that this process writes find no space left, as the system says it."""
+    really = os.fsync
+
+    def full(_):
+        os.fsync = really
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    os.fsync = full
 
 
 def bench_of(seeds=6, **changes):
@@ -84,6 +100,56 @@ def test_a_failing_and_a_dying_cell_stop_no_other(tmp_path):
     assert not run_cells(bench.cells, tmp_path, 2, run=fake).failed
 
 
+def test_a_full_disk_is_told_and_what_was_written_stays(tmp_path):
+    bench = bench_of()
+    run_bench(Bench(bench.recipe, bench.cells), tmp_path, 2, run=fake)
+    whole = tables(tmp_path)
+    for cell in bench.cells[3:]:
+        result_file(cell, tmp_path).unlink()
+    (tmp_path / "full").touch()
+    _, outcome = run_bench(bench, tmp_path, 2, run=fake)
+    (why,) = outcome.failed.values()
+    assert "the disk is full: free some space; start the same command again" in why
+    assert outcome.reused == 3
+    assert {run.seed for run in outcome.runs.values()} == {0, 1, 2, 3, 5}
+    assert {path.name for path in tmp_path.glob("cells/*/*")} == {"result.json"}
+    assert (tmp_path / "result.json").exists()
+    (tmp_path / "full").unlink()
+    _, outcome = run_bench(bench, tmp_path, 2, run=fake)
+    assert (outcome.reused, outcome.failed) == (5, {})
+    assert tables(tmp_path) == whole
+
+
+def test_a_second_bench_in_the_folder_is_refused_while_the_first_works(tmp_path):
+    bench = bench_of(1)
+    refused = []
+
+    def again(*_):
+        with pytest.raises(ConfigError, match="another holdfast bench works in it") as error:
+            run_bench(bench, tmp_path, 1, run=fake)
+        refused.append(error)
+
+    _, outcome = run_bench(bench, tmp_path, 1, again, run=fake)
+    assert refused
+    assert not outcome.failed
+    assert calls(tmp_path) == [0]
+    run_bench(bench, tmp_path, 1, run=fake)  # The lock is gone with the first.
+
+
+def test_results_that_are_not_here_are_told(tmp_path):
+    class Elsewhere(ThreadPoolExecutor):
+        def submit(self, work, cell, out, run):
+            there = tmp_path / "another_node"
+            there.mkdir(exist_ok=True)
+            return super().submit(work, cell, there, run)
+
+    outcome = run_cells(
+        bench_of(2).cells, tmp_path, 2, run=fake, executor=Executor(Elsewhere, tells_who=True)
+    )
+    assert len(outcome.failed) == 2
+    assert all("a folder that all nodes see" in why for why in outcome.failed.values())
+
+
 def test_kill_9_loses_only_what_was_in_flight(tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     run_bench(bench_of(8), whole, 2, run=fake)
@@ -123,6 +189,11 @@ def test_the_folder_of_another_recipe_is_refused(tmp_path):
     run_bench(bench_of(1), tmp_path / "a", 1, run=fake)
     with pytest.raises(ConfigError, match="another recipe"):
         run_bench(bench_of(2), tmp_path / "a", 1, run=fake)
+    (tmp_path / "a" / "recipe.json").write_text('{"sha')
+    with pytest.raises(ConfigError, match="damaged: choose another"):
+        run_bench(bench_of(1), tmp_path / "a", 1, run=fake)
+    with pytest.raises(ConfigError, match="is a file"):
+        run_bench(bench_of(1), tmp_path / "a" / "table.csv", 1, run=fake)
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "thesis.txt").touch()
     with pytest.raises(ConfigError, match="no bench wrote"):
