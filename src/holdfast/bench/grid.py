@@ -22,7 +22,7 @@ from holdfast.organism import scenarios
 from holdfast.organism.build import SHIPPED
 from holdfast.report.records import BEFORE, PLAIN
 
-__all__ = ["Cell", "estimated_seconds", "expand", "resolved"]
+__all__ = ["Cell", "expand", "resolved"]
 
 MIXED = "harmful_mix"
 SPLITS = ("test", "validation", "ood")
@@ -35,7 +35,6 @@ _KNOBS: dict[str, Any] = {
 FOLDERS = {"safe_lora": {"base": str(SHIPPED)}}
 """A folder of the right form, for the checks; the real one is made when cells run."""
 _SIZES = ("items_per_kind", "defender_rows", "benign_rows", "validation_rows")
-_STEP_SECONDS, _CELL_SECONDS, _DEFENSE_SECONDS = 0.08, 4.0, 8.0  # From the demo, two cores; rough.
 
 
 @dataclass(frozen=True)
@@ -99,15 +98,6 @@ def expand(recipe: Mapping[str, Any], where: str = "recipe") -> list[Cell]:
         for cell in _grid(grid, told):
             cells.setdefault(cell.key, cell)
     return list(cells.values())
-
-
-def estimated_seconds(cells: Sequence[Cell], workers: int) -> float:
-    """Return roughly how long the cells take on this many workers with a core each."""
-    total = 0.0
-    for cell in cells:
-        steps = 0 if cell.defenses == (BEFORE,) else cell.steps
-        total += _CELL_SECONDS + _STEP_SECONDS * steps + _DEFENSE_SECONDS * len(cell.defenses)
-    return total / max(1, min(workers, len(cells)))
 
 
 def _check_model(recipe: Mapping[str, Any], where: str) -> None:

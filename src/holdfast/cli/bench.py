@@ -33,8 +33,8 @@ def bench(
 ) -> None:
     """Run a recipe's cells on the built-in test model; start it again to go on where it stopped."""
     from holdfast.bench.bench import check_folder, listing, plan, run_bench
-    from holdfast.bench.executors import check_executor
     from holdfast.bench.estimate import estimated_seconds
+    from holdfast.bench.executors import check_executor
 
     check_executor(executor)
     if workers < 1:

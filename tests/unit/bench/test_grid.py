@@ -2,7 +2,8 @@
 
 import pytest
 
-from holdfast.bench.grid import estimated_seconds, expand
+from holdfast.bench.estimate import estimated_seconds
+from holdfast.bench.grid import expand
 from holdfast.bench.grid_table import arm_names, attack_name, families, is_control, table_rows
 from holdfast.bench.recipe_files import base_recipe, load_recipe, packaged
 from holdfast.errors import ConfigError, ConflictError
@@ -73,6 +74,16 @@ def test_arms_of_one_defense_are_told_apart():
         "none", "panacea", "panacea(rho=1.0)", "swat+panacea", "swat(random)",
     ]  # fmt: skip
     assert all(row["seeds"] == 0 and row["missing"] == 5 for row in table_rows(cells, {}))
+
+
+def test_the_estimate_counts_a_shared_tuned_model_once():
+    def seconds(*defenses):
+        return estimated_seconds(cells_of(defenses=list(defenses), seeds=1), 1)
+
+    repairs = seconds("none", "panacea:rho=1", "panacea:rho=2") - seconds("none")
+    assert 0 < repairs < seconds("none")
+    assert seconds("panacea:mode=in-loop") > 2 * seconds("none")
+    assert seconds("before") < repairs
 
 
 def test_lists_that_differ_in_one_strength_are_a_family():

@@ -1,0 +1,40 @@
+"""How long a recipe takes, before it runs: rough, from runs of the organism on a core each."""
+
+from collections.abc import Sequence
+
+from holdfast.bench.defense_spec import parse_spec
+from holdfast.bench.grid import Cell
+from holdfast.defense import Stage
+from holdfast.report.records import BEFORE
+
+__all__ = ["estimated_seconds"]
+
+_STEP, _CELL, _REPAIR, _LEARN = 0.09, 2.0, 4.0, 8.0
+"""Seconds of a step, of measuring a cell, of a repair, and of what is learned before step 0."""
+_IN_LOOP = 3.0  # Gradients of an in-loop step.
+
+
+def estimated_seconds(cells: Sequence[Cell], workers: int) -> float:
+    """Return roughly how long the cells take on this many workers with a core each.
+
+    Cells that differ in a repair alone share their tuned model, and it is counted once.
+    """
+    total, tuned = 0.0, set[tuple[object, ...]]()
+    for cell in cells:
+        total += _CELL
+        if cell.defenses == (BEFORE,):
+            continue
+        repairs = [spec for spec in cell.defenses if _repairs(spec)]
+        total += _REPAIR * len(repairs)
+        specs = tuple(spec for spec in cell.defenses if spec not in repairs)
+        knobs = (cell.scenario, cell.p, cell.learning_rate, cell.steps, cell.rows, cell.seed, specs)
+        if knobs not in tuned:
+            tuned.add(knobs)
+            factor = _IN_LOOP if any("mode=in-loop" in spec for spec in specs) else 1.0
+            total += _STEP * cell.steps * factor + _LEARN * len(specs)
+    return total / max(1, min(workers, len(cells)))
+
+
+def _repairs(spec: str) -> bool:
+    cls, options = parse_spec(spec)
+    return cls.card.stage is Stage.REPAIR and options.get("mode") != "in-loop"
