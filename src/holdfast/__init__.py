@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from holdfast.artifact import Artifact
     from holdfast.defense import Backward, Capability, Card, Defense, Run, Stage, Step
     from holdfast.defenses import find, registry
+    from holdfast.defenses.booster import Booster
     from holdfast.defenses.constrained_sft import ConstrainedSFT
     from holdfast.defenses.lisa import Lisa
     from holdfast.defenses.ml_lr import MLLR
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from holdfast.defenses.safe_mixing import SafeMixing
     from holdfast.defenses.security_vectors import SecurityVectors
     from holdfast.defenses.swat import SWAT
+    from holdfast.defenses.vaccine import Vaccine
     from holdfast.errors import HoldfastError, InputError, RunError
     from holdfast.standalone import repair
     from holdfast.trace import Trace
@@ -29,6 +31,7 @@ __all__ = [
     "SWAT",
     "Artifact",
     "Backward",
+    "Booster",
     "Capability",
     "Card",
     "ConstrainedSFT",
@@ -49,6 +52,7 @@ __all__ = [
     "Stage",
     "Step",
     "Trace",
+    "Vaccine",
     "apply_panacea",
     "find",
     "organism",
@@ -63,6 +67,7 @@ _HOMES = {
     "SWAT": "holdfast.defenses.swat",
     "Artifact": "holdfast.artifact",
     "Backward": "holdfast.defense",
+    "Booster": "holdfast.defenses.booster",
     "Capability": "holdfast.defense",
     "Card": "holdfast.defense",
     "ConstrainedSFT": "holdfast.defenses.constrained_sft",
@@ -83,6 +88,7 @@ _HOMES = {
     "Stage": "holdfast.defense",
     "Step": "holdfast.defense",
     "Trace": "holdfast.trace",
+    "Vaccine": "holdfast.defenses.vaccine",
     "apply_panacea": "holdfast.defenses.panacea",
     "find": "holdfast.defenses",
     "protect": "holdfast.trainer",

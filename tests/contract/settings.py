@@ -49,6 +49,8 @@ _RATES: dict[str, Any] = {"modules": robust_file()}
 
 WITHOUT_PAIRS = frozenset({"ml_lr-random", "ml_lr-complement"})
 """Variants that run the hooks of another one on other modules: pairs of their own tell nothing."""
+PER_MICRO_BATCH = frozenset({"vaccine"})
+"""Variants that act on each micro-batch by the method's definition: accumulation changes them."""
 CONTRACT_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "safe_mixing": {"default": {"share": 0.5}},
     "security_vectors": {
@@ -73,6 +75,8 @@ CONTRACT_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "long": {"alignment_steps": 2, "user_steps": 3, "rho": 0.1, "batch_size": 3},
     },
     "constrained_sft": {"default": {"batch_size": 5}},
+    "vaccine": {"default": {"rho": 0.5}},
+    "booster": {"default": {"lam": 0.5, "alpha": 0.1, "batch_size": 3}},
     "panacea": {
         "post-hoc": {**_PANACEA, "max_task_drop": 1.0},
         "unvalidated": {**_PANACEA, "validation": None, "rho": None, "kappa": 0.1},

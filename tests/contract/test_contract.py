@@ -15,7 +15,7 @@ from tests.contract.runs import (
     new_trainer,
     trained,
 )
-from tests.contract.settings import WITHOUT_PAIRS
+from tests.contract.settings import PER_MICRO_BATCH, WITHOUT_PAIRS
 
 RECIPES = recipes()
 every_recipe = pytest.mark.parametrize("make", RECIPES, ids=lambda r: r.label)
@@ -48,6 +48,10 @@ def test_every_hook_is_in_the_trace(make, setting):
 @two_settings
 @every_recipe
 def test_accumulation_equals_one_batch(make, setting):
+    if make.label in PER_MICRO_BATCH:  # Exempt, and only as long as it has to be.
+        with pytest.raises(AssertionError, match="accumulation moves"):
+            checks.check_accumulation(make, setting)
+        return
     checks.check_accumulation(make, setting)
 
 

@@ -1,6 +1,7 @@
 """The defenses, one folder each: a pure function that is the equation, a thin class, a card."""
 
 from holdfast.defense import Defense
+from holdfast.defenses.booster import Booster
 from holdfast.defenses.constrained_sft import ConstrainedSFT
 from holdfast.defenses.lisa import Lisa
 from holdfast.defenses.ml_lr import MLLR
@@ -11,11 +12,12 @@ from holdfast.defenses.safe_lora import SafeLoRA
 from holdfast.defenses.safe_mixing import SafeMixing
 from holdfast.defenses.security_vectors import SecurityVectors
 from holdfast.defenses.swat import SWAT
+from holdfast.defenses.vaccine import Vaccine
 from holdfast.errors import ConfigError, nearest
 
 _DEFENSES: tuple[type[Defense], ...] = (
     SafeMixing, RandomPerturbation, SecurityVectors, Panacea, MLLR, SWAT,
-    SafeLoRA, RESTA, Lisa, ConstrainedSFT,
+    SafeLoRA, RESTA, Lisa, ConstrainedSFT, Vaccine, Booster,
 )  # fmt: skip
 
 

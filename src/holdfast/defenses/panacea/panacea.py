@@ -30,6 +30,7 @@ from holdfast.defenses.panacea.patch import is_lora_only, safety_patch
 from holdfast.errors import ConfigError, RunError
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.gradients import Tensors, ascent_step, global_norm, scaled
+from holdfast.ops.lookahead import add_gradient_change
 from holdfast.ops.peft_files import adapter_files
 
 
@@ -138,20 +139,17 @@ class Panacea(Defense):
         engine, batches = step.engine, self._batches(step.run)
         batch = batches[step.number // self.every % len(batches)]
         self.direction_ = {}  # Freed first: no more than three copies of the weights at a time.
-        here, loss_here = engine.gradients([batch])
-        self.direction_ = ascent_step(here, self._radius(engine))
-        self.losses_ = {"harmful_loss": loss_here}
-        if self.lam == 0:
-            return
-        weight = self.lam * self.every
-        engine.add_gradient(here, weight)
-        del here
-        with engine.shifted(self.direction_):
-            ahead, loss_ahead = engine.gradients(
-                [batch], lambda b: engine.loss(b).clamp(max=self.cap)
-            )
-        self.losses_["harmful_loss_ahead"] = loss_ahead
-        engine.add_gradient(ahead, -weight)
+        seen = add_gradient_change(
+            engine,
+            batch,
+            self._radius(engine),
+            self.lam * self.every,
+            loss_there=lambda b: engine.loss(b).clamp(max=self.cap),
+        )
+        self.direction_ = seen.direction
+        self.losses_ = {"harmful_loss": seen.loss_here}
+        if seen.loss_there is not None:
+            self.losses_["harmful_loss_ahead"] = seen.loss_there
 
     def metrics(self) -> dict[str, float]:
         """Return the harmful losses of the latest in-loop passes."""
