@@ -4,11 +4,10 @@ Intervals have 95 % coverage unless said. Everything random takes a seed.
 
 An answer is indexed by the run's seed and by its prompt, and neither axis is a free sample: the
 same prompts return under every seed, and a run may shift all its answers. Several seeds are
-therefore read as a crossed two-way design (Searle, Casella & McCulloch 1992, chapter 4), with
-Student's t because five runs say little about the spread between runs. A percentile bootstrap over
-both axes (the "pigeonhole" bootstrap, Owen 2007) covers 84 to 91 % at five seeds that differ and
-78 to 88 % at three, so only one seed's difference and :mod:`holdfast.evaluation.fronts` resample.
-``results/statistics_check.json`` holds the coverage of both.
+therefore read as a crossed design (:mod:`holdfast.evaluation.crossed`). A percentile bootstrap over
+both axes (the "pigeonhole" bootstrap, Owen 2007) covers 83 to 91 % at five seeds that differ much
+and 81 to 88 % at three, so only one seed's difference and :mod:`holdfast.evaluation.fronts`
+resample. ``results/statistics_check.json`` holds the coverage of both.
 """
 
 import math
@@ -18,9 +17,10 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
 from holdfast.errors import InputError
+from holdfast.evaluation.crossed import difference_ends, share_ends
 
 __all__ = [
     "Difference",
@@ -38,7 +38,6 @@ Hits: TypeAlias = Sequence[Sequence[bool]]
 """Whether an answer counts, ``[seeds][prompts]``: same prompts, same order in every row."""
 
 RESAMPLES = 2000
-TIE = 1e-12  # a mean square below this is rounding
 
 
 @dataclass(frozen=True)
@@ -97,11 +96,10 @@ def wilson(count: int, n: int, confidence: float = 0.95) -> Interval:
 def share_over_seeds(hits: Hits, *, confidence: float = 0.95, seed: int = 0) -> Estimate:
     """Return the mean share over seeds with its interval.
 
-    One seed gives Wilson's interval, which says nothing of other runs. Several give Wilson's
-    formula with the effective number of answers ``n = m (1 - m) / V`` in place of ``n`` and
-    Student's t in place of z (Dean & Pagano 2015), V and its degrees of freedom from the crossed
-    design: the interval stays in [0, 1]. Where every answer counts alike V is 0; Wilson over the
-    distinct prompts stands in, as if there were one run.
+    One seed gives Wilson's interval, which says nothing of other runs. Several give the crossed
+    design's (:func:`~holdfast.evaluation.crossed.share_ends`), inside (0, 1). Where every answer
+    counts alike nothing shows a spread; Wilson over the distinct prompts stands in, as if there
+    were one run.
 
     Args:
         hits: ``[seeds][prompts]``.
@@ -117,7 +115,7 @@ def share_over_seeds(hits: Hits, *, confidence: float = 0.95, seed: int = 0) -> 
     if seeds == 1 or value in {0.0, 1.0}:
         interval = wilson(round(value * prompts), prompts, confidence)
     else:
-        interval = _effective_wilson(table, confidence)
+        interval = Interval(*share_ends(table, confidence))
     return Estimate(value, interval.low, interval.high, prompts, seeds)
 
 
@@ -126,10 +124,10 @@ def paired_difference(
 ) -> Difference:
     """Return the mean of ``ours - theirs``, paired by prompt and by seed, with its interval.
 
-    One seed gives the percentile bootstrap over prompts. Several give ``d +- t(df) sqrt(V)``, V and
-    df from the crossed design, cut to [-1, 1]. Neither has a width where every pair differs alike;
-    Newcombe's square-and-add interval of the two Wilson intervals (Newcombe 1998, method 10) stands
-    in.
+    One seed gives the percentile bootstrap over prompts. Several give the crossed design's
+    ``d +- t sqrt(V)`` (:func:`~holdfast.evaluation.crossed.difference_ends`). Neither has a width
+    where every pair differs alike; Newcombe's square-and-add interval of the two Wilson intervals
+    (Newcombe 1998, method 10) stands in.
 
     Args:
         ours: ``[seeds][prompts]``.
@@ -153,7 +151,7 @@ def paired_difference(
     elif gap.shape[0] == 1:
         interval = _bootstrap(gap[0], confidence, seed)
     else:
-        interval = _student(gap, confidence)
+        interval = Interval(*difference_ends(gap, confidence))
     p_values = tuple(mcnemar(a, b) for a, b in zip(ours, theirs, strict=True))
     return Difference(float(gap.mean()), interval.low, interval.high, p_values)
 
@@ -169,12 +167,11 @@ def mcnemar(ours: Sequence[bool], theirs: Sequence[bool]) -> float:
     """
     if len(ours) != len(theirs):
         raise InputError(f"McNemar needs pairs; given {len(ours)} and {len(theirs)} answers")
-    only_ours = sum(a and not b for a, b in zip(ours, theirs, strict=True))
-    only_theirs = sum(b and not a for a, b in zip(ours, theirs, strict=True))
-    discordant = only_ours + only_theirs
-    if discordant == 0:
-        return 1.0
-    return float(stats.binomtest(only_ours, discordant, 0.5).pvalue)
+    left, right = np.asarray(ours, dtype=bool), np.asarray(theirs, dtype=bool)
+    only_ours, only_theirs = int((left & ~right).sum()), int((right & ~left).sum())
+    # At 1/2 the two tails are alike. Where b = c they share the middle and would sum to above 1.
+    tail = special.bdtr(min(only_ours, only_theirs), only_ours + only_theirs, 0.5)
+    return min(1.0, 2 * float(tail))
 
 
 def _table(hits: Hits) -> NDArray[np.float64]:
@@ -207,51 +204,6 @@ def _bootstrap(gap: NDArray[np.float64], confidence: float, seed: int) -> Interv
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return Interval(float(low), float(high))
-
-
-def _crossed_variance(table: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the variance of the mean of ``table`` [S seeds, P prompts] and its degrees of freedom.
-
-    With ``y_sp = mu + a_s + b_p + e_sp`` and the mean squares of seeds A, prompts B, residual E::
-
-        V  = V_A + V_B,   V_A = A / (S P),   V_B = max(B - E, 0) / (S P)
-        df = V^2 / (V_A^2 / (S - 1) + V_B^2 / (P - 1))        (Satterthwaite 1946, equation 17)
-
-    since E[A] = s_e^2 + P s_a^2 and E[B] = s_e^2 + S s_b^2. Without a prompt effect it is the t
-    interval of the runs' shares; without a seed effect, that of the prompts' shares.
-    """
-    seeds, prompts = table.shape
-    mean, by_seed, by_prompt = table.mean(), table.mean(axis=1), table.mean(axis=0)
-    rest = table - by_seed[:, None] - by_prompt[None, :] + mean
-    of_seeds, of_prompts = seeds - 1, max(prompts - 1, 1)
-    between = prompts * float(((by_seed - mean) ** 2).sum()) / of_seeds
-    across = seeds * float(((by_prompt - mean) ** 2).sum()) / of_prompts
-    residual = float((rest**2).sum()) / (of_seeds * of_prompts)
-    # Runs that tie by chance do not show that the answers are free of noise.
-    runs = (between if between > TIE else residual) / table.size
-    items = max(across - residual, 0.0) / table.size
-    variance = runs + items
-    return variance, variance**2 / (runs**2 / of_seeds + items**2 / of_prompts)
-
-
-def _student(table: NDArray[np.float64], confidence: float) -> Interval:
-    """Student's interval of the mean of differences ``table`` [seeds, prompts]."""
-    variance, freedom = _crossed_variance(table)
-    half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(variance)
-    mean = float(table.mean())
-    return Interval(max(-1.0, mean - half), min(1.0, mean + half))
-
-
-def _effective_wilson(table: NDArray[np.float64], confidence: float) -> Interval:
-    """Wilson's interval of the share in ``table`` [seeds, prompts] with its effective size."""
-    variance, freedom = _crossed_variance(table)
-    mean = float(table.mean())
-    spread = mean * (1 - mean)
-    t = float(stats.t.ppf((1 + confidence) / 2, freedom))
-    ratio = t**2 * variance / spread  # t^2 / n
-    center = (mean + ratio / 2) / (1 + ratio)
-    half = math.sqrt(ratio * spread + ratio**2 / 4) / (1 + ratio)
-    return Interval(max(0.0, center - half), min(1.0, center + half))
 
 
 def _newcombe(left: NDArray[np.float64], right: NDArray[np.float64], confidence: float) -> Interval:
