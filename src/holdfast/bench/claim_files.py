@@ -231,7 +231,9 @@ def _paper(path: Path) -> Paper:
     try:
         return Paper.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except ValidationError as error:
-        first = error.errors()[0]
+        # A misspelt key is also a missing one; the key that is there is what to look at.
+        found = error.errors()
+        first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
         where = ".".join(str(part) for part in first["loc"]) or "top level"
         raise ConfigError(f"claims {path}: {where}: {first['msg']}") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -19,7 +19,7 @@ from holdfast.errors import InputError
 from holdfast.evaluation.metrics import Figure
 from holdfast.evaluation.statistics import Estimate
 from holdfast.ops.files import refuse_newer, write_whole
-from holdfast.report.records import Arm, Attack, Record
+from holdfast.report.records import Arm, Attack, Record, SeedRun
 from holdfast.report.result import RunResult
 
 __all__ = [
@@ -245,9 +245,8 @@ def _reasons(tests: Sequence[JudgedTest]) -> list[tuple[str, Finding]]:
 def _measured(name: str, label: str, arm: Arm, claim: Claim) -> MeasuredArm:
     by_seed: dict[Figure, list[float]] = {}
     for figure in SHOWN:
-        shares = [run.shares[figure].value for run in arm.runs if figure in run.shares]
-        if len(shares) == len(arm.runs):
-            by_seed[figure] = shares
+        shares = [_share(run, figure) for run in arm.runs]
+        by_seed[figure] = [share for share in shares if share is not None]
     reads_layers = any(test.kind in ("uneven", "architectures") for test in claim.tests)
     return MeasuredArm.model_validate(
         {
@@ -258,10 +257,18 @@ def _measured(name: str, label: str, arm: Arm, claim: Claim) -> MeasuredArm:
             "settings": arm.settings,
             "seeds": arm.seeds,
             "figures": {f: arm.figures[f] for f in SHOWN if f in arm.figures},
-            "by_seed": by_seed,
+            "by_seed": {f: shares for f, shares in by_seed.items() if len(shares) == len(arm.runs)},
             "layers": _layers(arm) if reads_layers else None,
         }
     )
+
+
+def _share(run: SeedRun, figure: Figure) -> float | None:
+    """Return a run's share, which a published result keeps when its answers are gone."""
+    if figure in run.shares:
+        return run.shares[figure].value
+    hits = run.hits(figure)
+    return sum(hits.values()) / len(hits) if hits else None
 
 
 def _layers(arm: Arm) -> list[list[float]] | None:
