@@ -1,20 +1,18 @@
 """The report: one self-contained page without scripts, that asks nothing of the network."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any
 
-from jinja2 import Environment
 from markupsafe import Markup
 
 from holdfast.evaluation.metrics import Figure
-from holdfast.evaluation.statistics import Difference, Estimate
 from holdfast.ops.files import write_whole
 from holdfast.report import figures
+from holdfast.report.bench_page import is_bench, render_bench
 from holdfast.report.looks import Look, looks
-from holdfast.report.movement import MovementRow, movement_rows, movement_sentence, spread_text
+from holdfast.report.movement import MovementRow, movement_rows, movement_sentence
+from holdfast.report.page import columns_of, environment, picture
 from holdfast.report.records import Arm
 from holdfast.report.result import RunResult
 from holdfast.report.samples import Sample, samples
@@ -23,23 +21,12 @@ from holdfast.report.sections import (
     TraceRow,
     measured_values,
     panacea_of,
-    plain_value,
     settings_of,
     trace_rows,
 )
 from holdfast.report.summary import SCOPE, answers, warnings_of
-from holdfast.report.templating import environment_with
-from holdfast.report.words import arm_name, percent
-from holdfast.report.words import interval as interval_text
 
 __all__ = ["render", "write_report"]
-
-COLUMNS: tuple[tuple[Figure, str], ...] = (
-    ("hs", "Harmful score"),
-    ("over_refusal", "Over-refusal"),
-    ("fa", "Task accuracy"),
-    ("usefulness", "Usefulness"),
-)
 
 
 @dataclass(frozen=True)
@@ -85,6 +72,8 @@ def write_report(result: RunResult, path: str | Path, *, show_harmful: bool = Fa
 
 def render(result: RunResult, *, show_harmful: bool = False) -> str:
     """Return the page as text."""
+    if is_bench(result):
+        return render_bench(result, show_harmful=show_harmful)
     shown = scenes(result)
     look = looks(arm for scene in shown for arm in scene.arms)
     redacted = result.real_model and not show_harmful
@@ -92,7 +81,7 @@ def render(result: RunResult, *, show_harmful: bool = False) -> str:
     panacea, pictures = _panacea(shown, look)
     judges = dict.fromkeys(r.judge for s in shown for arm in s.arms for r in arm.runs if r.judge)
     return (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             result=result,
@@ -118,9 +107,9 @@ def _part(scene: Scene, number: int, look: Mapping[str, Look], redacted: bool) -
     losses = figures.losses(arms, look, f"losses{number or ''}", scene.title)
     return Part(
         scene=scene,
-        columns=[(f, title) for f, title in COLUMNS if any(f in arm.figures for arm in arms)],
-        utility=_picture(utility),
-        losses=_picture(losses),
+        columns=columns_of(arms),
+        utility=picture(utility),
+        losses=picture(losses),
         movement=movement_rows(arms),
         moved=movement_sentence(arms),
         gates=measured_values(arms),
@@ -137,48 +126,8 @@ def _panacea(
         source, found = panacea_of(scene.arms)
         if found:
             drawn = {
-                "frontier": _picture(figures.frontier(found, look[source])),
-                "layers": _picture(figures.layers(found, look[source])),
+                "frontier": picture(figures.frontier(found, look[source])),
+                "layers": picture(figures.layers(found, look[source])),
             }
             return scene.title, drawn
     return "", {"frontier": None, "layers": None}
-
-
-def _picture(svg: str | None) -> Markup | None:
-    """Return a picture that the page puts in as it is."""
-    # Made by figures.py alone, where matplotlib escapes every label.
-    return None if svg is None else Markup(svg)  # noqa: S704
-
-
-def _points(difference: Difference | None) -> str:
-    """Return a difference as ``-59 points``, with its interval."""
-    if difference is None:
-        return ""
-    low, high = 100 * difference.low, 100 * difference.high
-    return f"{100 * difference.value:+.0f} points [{low:+.0f}, {high:+.0f}]".replace("-", "−")
-
-
-def _width(estimate: Estimate | None) -> str:
-    """Return a share as the width of a bar."""
-    return f"{100 * estimate.value:.1f}%" if estimate is not None else "0%"
-
-
-def _dots(arm: Arm, figure: Figure) -> list[str]:
-    """Return where each seed's share lies on the bar; one seed is the mean and needs no dot."""
-    found = [run.shares[figure].value for run in arm.runs if figure in run.shares]
-    return [f"{100 * share:.1f}%" for share in found] if len(found) > 1 else []
-
-
-@cache
-def _environment() -> Environment:
-    ours: dict[str, Callable[..., Any]] = {
-        "arm_name": arm_name,
-        "percent": percent,
-        "interval": interval_text,
-        "points": _points,
-        "width": _width,
-        "dots": _dots,
-        "plain_value": plain_value,
-        "spread": spread_text,
-    }
-    return environment_with(ours)

@@ -15,6 +15,7 @@ from pydantic import Field, JsonValue, ValidationError
 from holdfast.errors import InputError
 from holdfast.evaluation.judges.agreement import Agreement
 from holdfast.ops.files import refuse_newer, write_whole
+from holdfast.report.bench_records import BenchSummary
 from holdfast.report.provenance import DataSource, Machine, this_machine, versions
 from holdfast.report.records import BEFORE, PLAIN, Arm, Record
 
@@ -60,6 +61,9 @@ class RunResult(Record):
         default_factory=list[Agreement], description="Between judges of the same answers."
     )
     warnings: list[str] = Field(default_factory=list[str])
+    bench: BenchSummary | None = Field(
+        default=None, description="What the arms of a bench say together, from their answers."
+    )
 
     @classmethod
     def of(cls, command: str, arms: Sequence[Arm], **rest: Any) -> "RunResult":

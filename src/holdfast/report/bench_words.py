@@ -1,0 +1,78 @@
+"""What a bench says in words: the worst cases in a few sentences."""
+
+from collections.abc import Sequence
+
+from holdfast.report.attacks import attack_text, varied
+from holdfast.report.bench_records import BenchSummary, Range, WorstCaseRow, WorstCaseTable
+from holdfast.report.records import BEFORE, PLAIN
+from holdfast.report.summary import TASK_BUDGET
+from holdfast.report.words import DASH, TITLES, arm_name, percent
+from holdfast.report.worst import ranked
+
+__all__ = ["bench_answers", "ends"]
+
+
+def bench_answers(summary: BenchSummary) -> list[str]:
+    """Return one sentence or two on each scenario, the first in full."""
+    return [text for table in summary.worst if (text := _told(table))]
+
+
+def ends(found: Range) -> str:
+    """Return an interval as ``[55-68]`` in percent, with an en dash."""
+    return f"[{100 * found.low:.0f}{DASH}{100 * found.high:.0f}]"
+
+
+def _told(table: WorstCaseTable) -> str:
+    """Return what one scenario's worst cases say; '' where nothing was compared."""
+    rows = [row for row in table.rows if row.defense != BEFORE]
+    plain = next((row for row in rows if row.defense == PLAIN), None)
+    defended = [row for row in rows if not row.control and row.defense != PLAIN]
+    controls = [row for row in rows if row.control]
+    name = TITLES.get(table.scenario, table.scenario)
+    n = len(table.attacks)
+    over = f" over {n} attacks" if n > 1 else ""
+    parts: list[str] = []
+    if plain is not None:
+        at = _where(plain, table)
+        parts.append(
+            f"{name[:1].upper()}{name[1:]}: plain fine-tuning ends at a harmful score of "
+            f"{percent(plain.hs.value)} {ends(plain.hs)}" + (f" at worst{over}{at}" if over else "")
+        )
+    if defended:
+        parts.append(_defended(table, plain, defended))
+    if controls:
+        parts.append(_span(controls, "control"))
+    return "; ".join(parts) + "." if parts else ""
+
+
+def _where(row: WorstCaseRow, table: WorstCaseTable) -> str:
+    knobs = varied(table.attacks)
+    return f" ({attack_text(row.attack, knobs)})" if row.attack is not None and knobs else ""
+
+
+def _defended(
+    table: WorstCaseTable, plain: WorstCaseRow | None, rows: Sequence[WorstCaseRow]
+) -> str:
+    """Name the lowest worst case where there are seeds to rank, else tell the range."""
+    if plain is None or plain.fa_worst is None or not ranked(table.rows):
+        return _span(rows, "defense")
+    floor = plain.fa_worst.value - TASK_BUDGET
+    keeping = [row for row in rows if row.fa_worst is not None and row.fa_worst.value >= floor]
+    points = f"{100 * TASK_BUDGET:.0f} points"
+    if not keeping:
+        return f"none of {len(rows)} defenses keeps the user's task within {points} of it"
+    best = min(keeping, key=lambda row: row.hs.value)
+    beside = [("task", best.fa), ("over-refusal", best.over_refusal)]
+    cost = ", ".join(f"{word} {percent(found.value)}" for word, found in beside if found)
+    return (
+        f"of {len(keeping)} defenses that keep the user's task within {points} of it, "
+        f"{arm_name(best.defense)} is lowest at {percent(best.hs.value)} {ends(best.hs)} ({cost})"
+    )
+
+
+def _span(rows: Sequence[WorstCaseRow], word: str) -> str:
+    """Return the range of worst cases without naming one."""
+    values = sorted(row.hs.value for row in rows)
+    if len(values) == 1:
+        return f"{percent(values[0])} with the one {word}"
+    return f"{percent(values[0])} to {percent(values[-1])} with {len(values)} {word}s"
