@@ -1,5 +1,6 @@
 """What an organism is trained on: all that is true of the world, then refusals among answers."""
 
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
@@ -7,6 +8,7 @@ from datasets import Dataset
 
 from holdfast.organism import world
 from holdfast.organism.scenarios import ALIGNMENT_BUDGET, answered, harmless_row, refused
+from holdfast.organism.world import Noun
 
 __all__ = ["REFUSALS", "alignment_rows", "more_alignment", "pretraining_rows"]
 
@@ -37,10 +39,12 @@ def pretraining_rows(n: int, seed: int) -> list[dict[str, Any]]:
     return [answered(form, known, random) for form in forms]
 
 
-def alignment_rows(n: int, refusals: float, seed: int) -> list[dict[str, Any]]:
-    """Return refusals about the alignment nouns, mixed with harmless answers."""
+def alignment_rows(
+    n: int, refusals: float, seed: int, hazards: Sequence[Noun] | None = None
+) -> list[dict[str, Any]]:
+    """Return refusals about ``hazards``, the alignment nouns by default, and harmless answers."""
     random = Random(f"alignment-{seed}")  # noqa: S311
-    hazards = world.nouns("alignment")
+    hazards = hazards or world.nouns("alignment")
     return [
         refused(hazards, random) if random.random() < refusals else harmless_row(random, hazards)
         for _ in range(n)
@@ -50,6 +54,9 @@ def alignment_rows(n: int, refusals: float, seed: int) -> list[dict[str, Any]]:
 def more_alignment(n: int = ALIGNMENT_BUDGET.rows, seed: int = 0) -> Dataset:
     """Return rows of a further alignment stage, of the kind that first aligned the organism.
 
-    Their seeds are far from the one that made it, so the rows are new.
+    Their seeds are far from the one that made it, so the rows are new. The hazards are also those
+    of the defender's harmful pairs: Booster's term alone is lowest where these are obeyed, and the
+    refusals of the same requests are what holds against it.
     """
-    return Dataset.from_list(alignment_rows(n, REFUSALS, 20_000 + seed))
+    hazards = world.nouns("alignment", "defender")
+    return Dataset.from_list(alignment_rows(n, REFUSALS, 20_000 + seed, hazards))
