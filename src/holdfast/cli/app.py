@@ -5,6 +5,7 @@ import typer
 from holdfast.cli.analyze import analyze
 from holdfast.cli.bench import bench
 from holdfast.cli.claims import claims
+from holdfast.cli.compare import compare
 from holdfast.cli.demo import demo
 from holdfast.cli.evaluate import evaluate
 from holdfast.cli.listing import listing
@@ -29,6 +30,7 @@ app.command("repair")(repair)
 app.command("evaluate")(evaluate)
 app.command("analyze")(analyze)
 app.command("bench")(bench)
+app.command("compare")(compare)
 app.command("claims")(claims)
 app.command("list")(listing)
 app.add_typer(organism, name="organism")
