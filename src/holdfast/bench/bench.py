@@ -18,6 +18,8 @@ from holdfast.bench.recipe_files import load_recipe
 from holdfast.bench.runner import Outcome, run_cells
 from holdfast.errors import ConfigError
 from holdfast.ops.files import write_whole
+from holdfast.report.bench_exports import write_bench_tables
+from holdfast.report.bench_summary import summarize
 from holdfast.report.result import RunResult
 
 __all__ = ["Bench", "plan", "run_bench"]
@@ -85,6 +87,7 @@ def _result(bench: Bench, outcome: Outcome, seconds: float) -> RunResult | None:
         real_model=False,
         config=bench.recipe,
         data=data_sources(bench.cells),
+        bench=summarize(arms),
         seconds=seconds,
         warnings=[*outcome.warnings, *failed],
     )
@@ -94,6 +97,8 @@ def _write(result: RunResult, out: Path) -> None:
     from holdfast.report.html import write_report  # noqa: PLC0415  # Imports matplotlib.
 
     result.save(out / "result.json")
+    if result.bench is not None:
+        write_bench_tables(result.bench, out)
     write_report(result, out / "report.html")
 
 

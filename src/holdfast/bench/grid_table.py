@@ -36,7 +36,7 @@ def bench_arms(cells: Sequence[Cell], runs: Mapping[str, SeedRun]) -> list[Arm]:
             untouched = cell.defenses == (BEFORE,)
             family, strength = members.get(cell.defenses, ("", None))
             arm = Arm.of(
-                names[cell.defenses],
+                names[cell.scenario, cell.defenses],
                 found,
                 scenario=attack_name(cell),
                 p=None if untouched else cell.p,
@@ -69,13 +69,20 @@ def attack_name(cell: Cell) -> str:
     return ", ".join([cell.scenario, *knobs])
 
 
-def arm_names(cells: Sequence[Cell]) -> dict[tuple[str, ...], str]:
-    """Return what each list of specs is called: ``a+b``; a later variant says its settings."""
-    names: dict[tuple[str, ...], str] = {}
-    for specs in dict.fromkeys(cell.defenses for cell in cells):
+def arm_names(cells: Sequence[Cell]) -> dict[tuple[str, tuple[str, ...]], str]:
+    """Return what each list of specs is called in each scenario: ``a+b``.
+
+    A later variant of a scenario says its settings. Scenarios are named apart, since what suits the
+    budget of one is a variant in another.
+    """
+    names: dict[tuple[str, tuple[str, ...]], str] = {}
+    taken: set[tuple[str, str]] = set()
+    for key in dict.fromkeys((cell.scenario, cell.defenses) for cell in cells):
+        scenario, specs = key
         plain = "+".join(_name(spec) for spec in specs) or PLAIN
         full = "+".join(_name(spec, full=True) for spec in specs)
-        names[specs] = full if plain in names.values() else plain
+        names[key] = full if (scenario, plain) in taken else plain
+        taken.add((scenario, names[key]))
     return names
 
 
@@ -148,7 +155,10 @@ def table_rows(cells: Sequence[Cell], runs: Mapping[str, SeedRun]) -> list[dict[
         found = [runs[cell.key] for cell in group if cell.key in runs]
         arm = Arm.of("", found) if found else Arm(defense="")
         row: dict[str, Any] = {key: getattr(group[0], key) for key in _ARM}
-        row |= {"defense": names[group[0].defenses], "spec": " + ".join(group[0].defenses)}
+        row |= {
+            "defense": names[group[0].scenario, group[0].defenses],
+            "spec": " + ".join(group[0].defenses),
+        }
         row |= {"seeds": len(found), "missing": len(group) - len(found)}
         for figure in FIGURES:
             value = arm.figures.get(figure)

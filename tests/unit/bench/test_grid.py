@@ -73,6 +73,11 @@ def test_arms_of_one_defense_are_told_apart():
     assert list(arm_names(cells).values()) == [
         "none", "panacea", "panacea(rho=1.0)", "swat+panacea", "swat(random)",
     ]  # fmt: skip
+    apart = cells_of(
+        defenses=["swat:boost=2"],
+        sweeps=[{"scenarios": ["benign_obedience"], "defenses": ["swat"]}],
+    )
+    assert list(arm_names(apart).values()) == ["swat", "swat"]
     assert all(row["seeds"] == 0 and row["missing"] == 5 for row in table_rows(cells, {}))
 
 
@@ -100,7 +105,7 @@ def test_lists_that_differ_in_one_strength_are_a_family():
         ("swat:boost=2", "panacea:rho=1"): ("swat(boost=2.0)+panacea", 1.0),
         ("swat:boost=2", "panacea:rho=.5"): ("swat(boost=2.0)+panacea", 0.5),
     }
-    controls = [names[0] for names in arm_names(cells) if is_control(names)]
+    controls = [specs[0] for _, specs in arm_names(cells) if is_control(specs)]
     # Noise, another subset, and a strength at which ML-LR is plain fine-tuning.
     assert controls == ["random_perturbation:rho=1", "swat:subset=random", "ml_lr:ratio=1"]
 
