@@ -8,7 +8,6 @@ in the choice, and ``beyond`` holds runs that differ more than the method can fo
 
 import argparse
 import json
-import math
 from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
@@ -18,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from holdfast.evaluation.crossed import mean_squares
+from holdfast.evaluation.crossed import difference_ends, mean_squares, share_ends
 from holdfast.evaluation.fronts import worst_case
 from holdfast.evaluation.statistics import (
     Hits,
     Interval,
     bootstrap_weights,
+    mcnemar,
     paired_difference,
     share_over_seeds,
     wilson,
@@ -40,11 +40,14 @@ SETS: dict[str, list[Setting]] = {
 }
 METHODS = ("now", "before", "percentile")
 Table: TypeAlias = NDArray[np.float64]
+Ends: TypeAlias = tuple[Table, Table]  # lower and upper, one of each table
 
 
-def draw(generator: np.random.Generator, seeds: int, shift: float, runs: float, b: Table) -> Table:
-    """Return hits ``[seeds, prompts]`` as 0.0 and 1.0."""
-    logit = shift + generator.normal(0, runs, (seeds, 1)) + b
+def draw(
+    generator: np.random.Generator, size: tuple[int, int], shift: float, runs: float, b: Table
+) -> Table:
+    """Return hits ``[draws, seeds, prompts]`` as 0.0 and 1.0, of ``size`` [draws, seeds]."""
+    logit = shift + generator.normal(0, runs, (*size, 1)) + b[:, None, :]
     return (generator.random(logit.shape) < special.expit(logit)).astype(float)
 
 
@@ -66,25 +69,44 @@ def percentile(table: Table, generator: np.random.Generator) -> Interval:
     return Interval(float(low), float(high))
 
 
-def before(table: Table, now: Interval, *, share: bool) -> Interval:
-    """Return the interval used second: Satterthwaite's df as it stands, shares by Wilson's formula.
-
-    Tables whose answers are all alike have the same interval then and ``now``.
-    """
-    if np.all(table == table.flat[0]):
-        return now
-    squares, mean = mean_squares(table), float(table.mean())
-    runs = squares.runs / table.size
-    items = max(squares.prompts - squares.rest, 0.0) / table.size
-    seeds, prompts = table.shape
+def before(tables: Table, *, share: bool) -> Ends:
+    """Return the intervals used second: Satterthwaite's df as it stands, shares by Wilson."""
+    runs, items = mean_squares(tables).variances(tables.shape)
+    seeds, prompts = tables.shape[-2:]
     freedom = (runs + items) ** 2 / (runs**2 / (seeds - 1) + items**2 / (prompts - 1))
-    half = float(special.stdtrit(freedom, 0.975)) * math.sqrt(runs + items)
+    mean, half = tables.mean(axis=(-2, -1)), special.stdtrit(freedom, 0.975)
+    half = half * np.sqrt(runs + items)
     if not share:
-        return Interval(max(-1.0, mean - half), min(1.0, mean + half))
+        return np.maximum(-1.0, mean - half), np.minimum(1.0, mean + half)
     spread = mean * (1 - mean)
     ratio = half**2 / spread
-    center, half = mean + ratio / 2, math.sqrt(ratio * spread + ratio**2 / 4)
-    return Interval((center - half) / (1 + ratio), (center + half) / (1 + ratio))
+    center, half = mean + ratio / 2, np.sqrt(ratio * spread + ratio**2 / 4)
+    return (center - half) / (1 + ratio), (center + half) / (1 + ratio)
+
+
+def intervals(ours: Table, theirs: Table | None) -> dict[str, Ends]:
+    """Return the intervals of shares, or of ``ours - theirs``, now and before.
+
+    Tables whose answers are all alike have the public functions' own interval, both times.
+    """
+    tables = ours if theirs is None else ours - theirs
+    alike = (tables == tables[:, :1, :1]).all(axis=(1, 2))
+    own = [
+        share_over_seeds(_hits(ours[i]))
+        if theirs is None
+        else paired_difference(_hits(ours[i]), _hits(theirs[i]))
+        for i in np.flatnonzero(alike)
+    ]
+    of = share_ends if theirs is None else difference_ends
+    found = {
+        "now": of(tables[~alike], 0.95),
+        "before": before(tables[~alike], share=theirs is None),
+    }
+    alone = [one.low for one in own], [one.high for one in own]
+    return {
+        name: (np.append(low, alone[0]), np.append(high, alone[1]))
+        for name, (low, high) in found.items()
+    }
 
 
 def wilson_coverage(n: int) -> dict[str, float]:
@@ -97,49 +119,34 @@ def wilson_coverage(n: int) -> dict[str, float]:
     return {"n": n, "mean": coverage.mean(), "least": coverage.min(), "most": coverage.max()}
 
 
-def _intervals(
-    figure: str, setting: Setting, seeds: int, generator: np.random.Generator
-) -> tuple[Table, Interval, Interval]:
-    """Draw once; return the table or the gap with the intervals of it now and before."""
-    shift, runs, prompts = setting
-    b = generator.normal(0, prompts, PROMPTS)
-    table = draw(generator, seeds, shift, runs, b)
-    if figure == "share":
-        share = share_over_seeds(_hits(table))
-        now = Interval(share.low, share.high)
-        return table, now, before(table, now, share=True)
-    ours = draw(generator, seeds, ours_at(shift), runs, b)
-    gap = paired_difference(_hits(ours), _hits(table))
-    now = Interval(gap.low, gap.high)
-    return ours - table, now, before(ours - table, now, share=False)
-
-
 def ours_at(shift: float) -> float:
     """Return our side's shift: -1.5 logits from theirs, or none where harm is rare already."""
     return shift - 1.5 if shift >= -1.0 else shift
 
 
 def cell(figure: str, setting: Setting, seeds: int, repeats: int, key: list[int]) -> dict[str, Any]:
-    """Return the coverage and mean width of each method; the percentile on a tenth of the draws."""
+    """Return the coverage and mean width of each method in one setting.
+
+    The percentile is slow: it is drawn for 400 tables, and where runs differ by 1 logit only.
+    """
     generator = np.random.default_rng(key)
     shift, runs, prompts = setting
+    size, b = (repeats, seeds), generator.normal(0, prompts, (repeats, PROMPTS))
     spread = float(np.hypot(runs, prompts))
-    target = truth(shift, spread)
+    target, theirs, ours = truth(shift, spread), None, draw(generator, size, shift, runs, b)
     if figure == "difference":
+        theirs, ours = ours, draw(generator, size, ours_at(shift), runs, b)
         target = truth(ours_at(shift), spread) - target
-    found: dict[str, list[Interval]] = {method: [] for method in METHODS}
-    for i in range(repeats):
-        table, now, earlier = _intervals(figure, setting, seeds, generator)
-        found["now"].append(now)
-        found["before"].append(earlier)
-        if i % 10 == 0:
-            found["percentile"].append(percentile(table, generator))
+    found = intervals(ours, theirs)
+    if runs == 1.0:
+        some = (ours if theirs is None else ours - theirs)[:400]
+        drawn = [percentile(table, generator) for table in some]
+        found["percentile"] = np.array([d.low for d in drawn]), np.array([d.high for d in drawn])
     row: dict[str, Any] = {"shift": shift, "between_runs": runs, "between_prompts": prompts}
-    row["truth"] = target
-    for method, ones in found.items():
-        row[f"coverage_{method}"] = float(np.mean([o.low <= target <= o.high for o in ones]))
-        row[f"width_{method}"] = float(np.mean([o.high - o.low for o in ones]))
-    row["missed_above"] = float(np.mean([target > o.high for o in found["now"]]))
+    row |= {"truth": target, "missed_above": float(np.mean(target > found["now"][1]))}
+    for method, (low, high) in found.items():
+        row[f"coverage_{method}"] = float(np.mean((low <= target) & (target <= high)))
+        row[f"width_{method}"] = float(np.mean(high - low))
     return row
 
 
@@ -158,28 +165,34 @@ def null_calls(seeds: int, runs: float, repeats: int) -> dict[str, Any]:
 
     One seed speaks of its own pair of runs alone, so there the sides share the run's effect.
     """
-    generator = np.random.default_rng(0)
-    calls: dict[str, int] = {"interval": 0, "mcnemar_of_the_first_seed": 0}
-    for _ in range(repeats):
-        b = generator.normal(0, 1, PROMPTS) + (generator.normal(0, runs) if seeds == 1 else 0)
-        own = 0.0 if seeds == 1 else runs
-        ours, theirs = (draw(generator, seeds, 0.0, own, b) for _ in range(2))
-        found = paired_difference(_hits(ours), _hits(theirs))
-        calls["interval"] += found.low > 0 or found.high < 0
-        calls["mcnemar_of_the_first_seed"] += found.p_values[0] < 0.05
-    shares = {name: count / repeats for name, count in calls.items()}
-    return {"seeds": seeds, "between_runs": runs, "simulations": repeats, **shares}
+    generator = np.random.default_rng([0, seeds, round(10 * runs)])
+    b = generator.normal(0, 1, (repeats, PROMPTS))
+    own, size = (0.0 if seeds == 1 else runs), (repeats, seeds)
+    if seeds == 1:
+        b = b + generator.normal(0, runs, (repeats, 1))
+    ours, theirs = (draw(generator, size, 0.0, own, b) for _ in range(2))
+    if seeds == 1:
+        pairs = zip(ours, theirs, strict=True)
+        ones = [paired_difference(_hits(a), _hits(b)) for a, b in pairs]
+        called = [one.low > 0 or one.high < 0 for one in ones]
+    else:
+        low, high = intervals(ours, theirs)["now"]
+        called = (low > 0) | (high < 0)
+    firsts = zip(ours[:, 0].tolist(), theirs[:, 0].tolist(), strict=True)
+    shares = {
+        "interval": float(np.mean(called)),
+        "mcnemar_of_the_first_seed": float(np.mean([mcnemar(a, b) < 0.05 for a, b in firsts])),
+    }
+    return {"seeds": seeds, "between_runs": runs, "simulations": repeats} | shares
 
 
 def worst_coverage(shifts: tuple[float, ...], runs: float, repeats: int) -> dict[str, Any]:
     """Return how often the worst case's interval holds the true maximum, at five seeds."""
     generator = np.random.default_rng(9)
     target = max(truth(shift, runs) for shift in shifts)
-    nothing = np.zeros(PROMPTS)
-    found = [
-        worst_case([_hits(draw(generator, 5, shift, runs, nothing)) for shift in shifts])
-        for _ in range(repeats)
-    ]
+    nothing = np.zeros((repeats, PROMPTS))
+    drawn = np.stack([draw(generator, (repeats, 5), at, runs, nothing) for at in shifts], axis=1)
+    found = [worst_case([_hits(one) for one in tables]) for tables in drawn]
     covered = float(np.mean([one.low <= target <= one.high for one in found]))
     lean = float(np.mean([one.value for one in found])) - target
     return {"shifts": shifts, "between_runs": runs, "coverage": covered, "lean": lean}
@@ -192,9 +205,11 @@ def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for name, figure, seeds in product(SETS, ("share", "difference"), SEEDS):
         kept = [r for r in rows if (r["set"], r["figure"], r["seeds"]) == (name, figure, seeds)]
         for method in METHODS:
-            values = [row[f"coverage_{method}"] for row in kept]
+            values = [row[f"coverage_{method}"] for row in kept if f"coverage_{method}" in row]
+            if not values:
+                continue
             head = {"set": name, "figure": figure, "seeds": seeds, "method": method}
-            width = float(np.mean([row[f"width_{method}"] for row in kept]))
+            width = float(np.nanmean([row.get(f"width_{method}", np.nan) for row in kept]))
             found.append(
                 head | {key: float(of(values)) for key, of in reach.items()} | {"width": width}
             )

@@ -18,8 +18,8 @@ changes nothing where runs alone or prompts alone differ. What this covers, and 
 did, is in ``docs/decisions/0007-intervals-over-seeds.md``.
 """
 
-import math
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,89 +27,85 @@ from scipy import special
 
 __all__ = ["MeanSquares", "difference_ends", "mean_squares", "quantile", "share_ends"]
 
-Table = NDArray[np.float64]
+Floats: TypeAlias = NDArray[np.float64]
 
 TIE = 1e-12  # a mean square below this is rounding
 
 
 @dataclass(frozen=True)
 class MeanSquares:
-    """Mean squares of runs (A), prompts (B) and rest (E) of a table ``[seeds, prompts]``."""
+    """Mean squares of runs (A), prompts (B) and rest (E) of a table ``[..., seeds, prompts]``."""
 
-    runs: float
-    prompts: float
-    rest: float
+    runs: Floats
+    prompts: Floats
+    rest: Floats
+
+    def variances(self, shape: tuple[int, ...]) -> tuple[Floats, Floats]:
+        """Return V_A and V_B of the mean of a table of ``shape`` [..., S, P]."""
+        answers = shape[-2] * shape[-1]
+        return self.runs / answers, np.maximum(self.prompts - self.rest, 0.0) / answers
 
 
-def mean_squares(table: Table) -> MeanSquares:
-    """Return the mean squares of ``table`` [S seeds, P prompts], S at least 2.
+def mean_squares(table: Floats) -> MeanSquares:
+    """Return the mean squares of ``table`` [..., S seeds, P prompts], S at least 2.
 
     Runs that tie by chance do not show that the answers are free of noise: A is then E.
     """
-    seeds, prompts = table.shape
-    mean, by_seed, by_prompt = table.mean(), table.mean(axis=1), table.mean(axis=0)
-    rest = table - by_seed[:, None] - by_prompt[None, :] + mean
+    seeds, prompts = table.shape[-2:]
     of_seeds, of_prompts = seeds - 1, max(prompts - 1, 1)
-    between = prompts * float(((by_seed - mean) ** 2).sum()) / of_seeds
-    across = seeds * float(((by_prompt - mean) ** 2).sum()) / of_prompts
-    residual = float((rest**2).sum()) / (of_seeds * of_prompts)
-    return MeanSquares(between if between > TIE else residual, across, residual)
+    by_seed = table.mean(axis=-1, keepdims=True)
+    by_prompt = table.mean(axis=-2, keepdims=True)
+    mean = by_seed.mean(axis=-2, keepdims=True)
+    rest = table - by_seed - by_prompt + mean
+    between = prompts * ((by_seed - mean) ** 2).sum(axis=(-2, -1)) / of_seeds
+    across = seeds * ((by_prompt - mean) ** 2).sum(axis=(-2, -1)) / of_prompts
+    residual = (rest**2).sum(axis=(-2, -1)) / (of_seeds * of_prompts)
+    return MeanSquares(np.where(between > TIE, between, residual), across, residual)
 
 
-def quantile(of_runs: float, of_prompts: float, shape: tuple[int, ...], confidence: float) -> float:
-    """Return Student's two-sided quantile for the variances V_A and V_B of ``shape`` [S, P]."""
-    seeds, prompts = shape[0] - 1, max(shape[1] - 1, 1)
+def quantile(
+    of_runs: Floats, of_prompts: Floats, shape: tuple[int, ...], confidence: float
+) -> Floats:
+    """Return Student's two-sided quantile for the variances V_A and V_B of ``shape`` [..., S, P].
+
+    ``confidence`` is in (0, 1); the two variances are not both 0.
+    """
+    seeds, prompts = shape[-2] - 1, max(shape[-1] - 1, 1)
     runs = of_runs * seeds / float(special.chdtri(seeds, 0.5))
     freedom = (runs + of_prompts) ** 2 / (runs**2 / seeds + of_prompts**2 / prompts)
-    return float(special.stdtrit(freedom, (1 + confidence) / 2))
+    return special.stdtrit(freedom, (1 + confidence) / 2)
 
 
-def difference_ends(table: Table, confidence: float) -> tuple[float, float]:
-    """Return ``d -+ t sqrt(V_A + V_B)`` of differences ``table`` [seeds, prompts], not all equal.
+def difference_ends(table: Floats, confidence: float) -> tuple[Floats, Floats]:
+    """Return ``d -+ t sqrt(V_A + V_B)`` of differences ``table`` [..., seeds, prompts].
 
-    Cut to [-1, 1].
+    A table's differences are not all equal. Cut to [-1, 1].
     """
-    squares, mean = mean_squares(table), float(table.mean())
-    of_runs = squares.runs / table.size
-    of_prompts = max(squares.prompts - squares.rest, 0.0) / table.size
-    half = quantile(of_runs, of_prompts, table.shape, confidence)
-    half *= math.sqrt(of_runs + of_prompts)
-    return max(-1.0, mean - half), min(1.0, mean + half)
+    of_runs, of_prompts = mean_squares(table).variances(table.shape)
+    t = quantile(of_runs, of_prompts, table.shape, confidence)
+    mean, half = table.mean(axis=(-2, -1)), t * np.sqrt(of_runs + of_prompts)
+    return np.maximum(-1.0, mean - half), np.minimum(1.0, mean + half)
 
 
-def share_ends(table: Table, confidence: float) -> tuple[float, float]:
-    """Return the interval of the share in ``table`` [seeds, prompts] of 0 and 1, not all equal.
+def share_ends(table: Floats, confidence: float) -> tuple[Floats, Floats]:
+    """Return the interval of the share in ``table`` [..., seeds, prompts] of 0.0 and 1.0.
 
-    What a run does to all its answers acts on the logit, and chance within runs as in Wilson's
-    interval; on the logit, where Wilson's ends lie symmetrically about the share m, the two add as
-    squares::
+    A table's answers are not all equal. What a run does to all its answers acts on the logit, and
+    chance within runs as in Wilson's interval; on the logit, where Wilson's ends lie symmetrically
+    about the share m, the two add as squares::
 
         logit(m) -+ sqrt(w^2 + t^2 R / q^2),  w = 2 asinh(t sqrt(N) / (2 q)),  q = m (1 - m)
         N = min(V_A, E / (S P)) + V_B,        R = V_A - min(V_A, E / (S P))
 
-    With R = 0 it is Wilson's formula with ``q / N`` answers and t in place of z. V_A is the larger
-    of ``A / (S P)`` and ``J q^2``, J the variance of logit(m) by leaving out each run in turn
-    (Miller 1974): it grows where one run carries the harm, which is when A misleads. The ends are
+    With R = 0 it is Wilson's formula with ``q / N`` answers and t in place of z. The ends are
     inside (0, 1).
     """
-    squares, mean = mean_squares(table), float(table.mean())
+    squares, mean = mean_squares(table), table.mean(axis=(-2, -1))
     spread = mean * (1 - mean)
-    of_runs = max(squares.runs / table.size, _leave_one_run_out(table) * spread**2)
-    of_prompts = max(squares.prompts - squares.rest, 0.0) / table.size
-    chance = min(of_runs, squares.rest / table.size)
+    of_runs, of_prompts = squares.variances(table.shape)
+    chance = np.minimum(of_runs, squares.rest / (table.shape[-2] * table.shape[-1]))
     t = quantile(of_runs, of_prompts, table.shape, confidence)
-    within = 2 * math.asinh(t * math.sqrt(chance + of_prompts) / (2 * spread))
-    half = math.hypot(within, t * math.sqrt(of_runs - chance) / spread)
-    center = float(special.logit(mean))
-    return float(special.expit(center - half)), float(special.expit(center + half))
-
-
-def _leave_one_run_out(table: Table) -> float:
-    """Return the jackknife variance of the logit of the share, runs left out one at a time."""
-    seeds, prompts = table.shape
-    # Where no answer is left, or none else, half an answer stands in: the logit has no value there.
-    half = 0.5 / ((seeds - 1) * prompts)
-    by_seed = table.mean(axis=1)
-    left = np.clip((by_seed.sum() - by_seed) / (seeds - 1), half, 1 - half)
-    logits = np.log(left / (1 - left))
-    return (seeds - 1) / seeds * float(((logits - logits.mean()) ** 2).sum())
+    within = 2 * np.arcsinh(t * np.sqrt(chance + of_prompts) / (2 * spread))
+    half = np.hypot(within, t * np.sqrt(of_runs - chance) / spread)
+    center = special.logit(mean)
+    return special.expit(center - half), special.expit(center + half)

@@ -115,7 +115,7 @@ def share_over_seeds(hits: Hits, *, confidence: float = 0.95, seed: int = 0) -> 
     if seeds == 1 or value in {0.0, 1.0}:
         interval = wilson(round(value * prompts), prompts, confidence)
     else:
-        interval = Interval(*share_ends(table, confidence))
+        interval = Interval(*map(float, share_ends(table, confidence)))
     return Estimate(value, interval.low, interval.high, prompts, seeds)
 
 
@@ -151,7 +151,7 @@ def paired_difference(
     elif gap.shape[0] == 1:
         interval = _bootstrap(gap[0], confidence, seed)
     else:
-        interval = Interval(*difference_ends(gap, confidence))
+        interval = Interval(*map(float, difference_ends(gap, confidence)))
     p_values = tuple(mcnemar(a, b) for a, b in zip(ours, theirs, strict=True))
     return Difference(float(gap.mean()), interval.low, interval.high, p_values)
 

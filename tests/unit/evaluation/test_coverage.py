@@ -4,10 +4,13 @@
 number of simulations.
 """
 
+from itertools import product
+
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
+from holdfast.evaluation.crossed import difference_ends, quantile, share_ends
 from holdfast.evaluation.statistics import mcnemar, paired_difference, share_over_seeds, wilson
 
 PROMPTS = 100
@@ -43,30 +46,75 @@ def test_wilson_covers_within_a_point_on_average_over_shares(n):
     assert coverage.mean() == pytest.approx(0.95, abs=0.01)
 
 
-@pytest.mark.parametrize(("seeds", "shortest"), [(3, 0.90), (5, 0.92), (10, 0.92)])
-@pytest.mark.parametrize("spread", [0.0, 1.0])
-def test_a_share_covers_the_share_of_all_runs(seeds, shortest, spread):
-    generator = np.random.default_rng(11)
-    covered = 0
-    for _ in range(400):
-        difficulty = generator.normal(0, 1, PROMPTS)
-        found = share_over_seeds(simulate(generator, seeds, spread, difficulty).tolist())
-        covered += found.low <= 0.5 <= found.high  # logits are symmetric about 0
-    assert shortest <= covered / 400 <= 0.98
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_shares_cover_within_a_point_on_average_and_nowhere_much_less(seeds):
+    # A mean of 12 * 1000 draws has a standard error of .2 points, one cell of .7.
+    generator, covered = np.random.default_rng([12, seeds]), []
+    for shift, spread, own in product((-2.0, 0.0), (0.0, 0.5, 1.0), (0.0, 1.0)):
+        difficulty = generator.normal(0, own, (1000, 1, PROMPTS))
+        tables = stack(generator, seeds, spread, difficulty, shift)
+        low, high = share_ends(tables[np.ptp(tables, axis=(1, 2)) > 0], 0.95)
+        truth = mean_share(shift, np.hypot(spread, own))
+        covered.append(np.mean((low <= truth) & (truth <= high)))
+    assert 0.94 <= np.mean(covered) <= 0.96
+    assert min(covered) >= 0.915
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_differences_cover_within_a_point_on_average(seeds):
+    generator, covered = np.random.default_rng([13, seeds]), []
+    for spread, own in product((0.0, 0.5, 1.0), (0.0, 1.0)):
+        difficulty = generator.normal(0, own, (1000, 1, PROMPTS))
+        ours = stack(generator, seeds, spread, difficulty, -2.0)
+        low, high = difference_ends(ours - stack(generator, seeds, spread, difficulty), 0.95)
+        truth = mean_share(-2.0, np.hypot(spread, own)) - 0.5
+        covered.append(np.mean((low <= truth) & (truth <= high)))
+    assert 0.94 <= np.mean(covered) <= 0.96
+    assert min(covered) >= 0.92
+
+
+def test_stacked_tables_have_the_intervals_of_each():
+    tables = stack(np.random.default_rng(3), 4, 1.0, np.zeros((6, 1, PROMPTS)), -1.0)
+    low, high = share_ends(tables, 0.95)
+    each = [share_over_seeds(table.astype(bool).tolist()) for table in tables]
+    assert low == pytest.approx([one.low for one in each])
+    assert high == pytest.approx([one.high for one in each])
+
+
+def stack(generator, seeds, spread, difficulty, shift=0.0):
+    """Return tables ``[draws, seeds, prompts]`` of 0.0 and 1.0 like ``simulate``'s hits."""
+    logit = shift + generator.normal(0, spread, (len(difficulty), seeds, 1)) + difficulty
+    return (generator.random(logit.shape) < special.expit(logit)).astype(float)
+
+
+def mean_share(shift, spread):
+    """Return E[sigmoid(N(shift, spread))] on a fine grid."""
+    grid = np.linspace(-9, 9, 4001)
+    weights = stats.norm.pdf(grid)
+    return float((weights / (1 + np.exp(-shift - spread * grid))).sum() / weights.sum())
 
 
 @pytest.mark.parametrize("spread", [0.0, 1.0])
-@pytest.mark.parametrize("seeds", [1, 5])
+@pytest.mark.parametrize("seeds", [3, 5, 10])
 def test_a_planted_null_effect_is_rarely_called_significant(seeds, spread):
+    # 3000 draws, since at 500 one setting in eight passes 6 % by chance where the level is 5.
+    generator = np.random.default_rng(0)
+    difficulty = generator.normal(0, 1, (3000, 1, PROMPTS))
+    ours, theirs = (stack(generator, seeds, spread, difficulty) for _ in range(2))
+    low, high = difference_ends(ours - theirs, 0.95)
+    assert np.mean((low > 0) | (high < 0)) <= 0.06
+    first = paired_difference(ours[0].astype(bool).tolist(), theirs[0].astype(bool).tolist())
+    assert (first.low, first.high) == pytest.approx((low[0], high[0]))
+
+
+@pytest.mark.parametrize("spread", [0.0, 1.0])
+def test_a_null_effect_of_one_seed_is_rarely_called_significant(spread):
     # One seed speaks of its own two runs, so they share what a seed does.
     generator = np.random.default_rng(0)
     called = 0
     for _ in range(500):
-        difficulty = generator.normal(0, 1, PROMPTS)
-        own = 0.0 if seeds == 1 else spread
-        if seeds == 1:
-            difficulty = difficulty + generator.normal(0, spread)
-        ours, theirs = (simulate(generator, seeds, own, difficulty).tolist() for _ in range(2))
+        difficulty = generator.normal(0, 1, PROMPTS) + generator.normal(0, spread)
+        ours, theirs = (simulate(generator, 1, 0.0, difficulty).tolist() for _ in range(2))
         found = paired_difference(ours, theirs)
         called += found.low > 0 or found.high < 0
     assert called / 500 <= 0.06
@@ -122,3 +170,55 @@ def test_runs_that_tie_by_chance_still_have_a_width():
     found = share_over_seeds([[True, False, False, True], [False, True, True, False]])
     assert found.low < 0.3
     assert found.high > 0.7
+
+
+def test_prompts_that_alone_differ_have_wilsons_interval_of_their_shares():
+    # Identical runs: P prompts, their variance with P - 1, so Wilson with t and P - 1 answers.
+    found = share_over_seeds([[True] * 30 + [False] * 70] * 5)
+    t, n, share = stats.t.ppf(0.975, 99), 99, 0.3
+    center = (share + t**2 / (2 * n)) / (1 + t**2 / n)
+    half = t * np.sqrt(share * (1 - share) / n + t**2 / (4 * n**2)) / (1 + t**2 / n)
+    assert (found.low, found.high) == pytest.approx((center - half, center + half))
+
+
+def test_runs_that_alone_differ_have_the_t_interval_of_their_shares_on_the_logit():
+    # Every run answers alike throughout, so the runs' shares are 0 or 1 and nothing else varies.
+    runs = np.array([1, 1, 0, 1, 0, 1])
+    found = share_over_seeds([[bool(run)] * PROMPTS for run in runs])
+    share = runs.mean()
+    error = runs.std(ddof=1) / np.sqrt(len(runs)) / (share * (1 - share))
+    half = stats.t.ppf(0.975, 5) * error
+    ends = special.expit([special.logit(share) - half, special.logit(share) + half])
+    assert (found.low, found.high) == pytest.approx(tuple(ends))
+
+
+def test_one_run_with_a_few_misses_does_not_swallow_the_interval():
+    hits = [[False] * 10 + [True] * 90] + [[True] * 100] * 4
+    found = share_over_seeds(hits)
+    assert found.value == 0.98
+    assert 0.7 < found.low < 0.9
+    assert found.high < 1
+
+
+def test_the_degrees_of_freedom_count_the_runs_at_their_median():
+    runs, prompts = 2e-3, 1e-3
+    scaled = runs * 2 / stats.chi2.median(2)
+    freedom = (scaled + prompts) ** 2 / (scaled**2 / 2 + prompts**2 / 99)
+    found = quantile(np.array([runs, runs, 0]), np.array([prompts, 0, prompts]), (3, 100), 0.95)
+    assert found == pytest.approx(stats.t.ppf(0.975, [freedom, 2, 99]))
+
+
+def test_an_interval_of_what_does_not_count_mirrors_that_of_what_counts():
+    hits = simulate(np.random.default_rng(6), 5, 1.0, shift=-3.0)
+    found, mirrored = share_over_seeds(hits.tolist()), share_over_seeds((~hits).tolist())
+    assert (mirrored.low, mirrored.high) == pytest.approx((1 - found.high, 1 - found.low))
+    assert 0 < found.low < found.value < found.high < 1
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 10])
+def test_one_answer_that_counts_among_many_runs_keeps_its_interval_short(seeds):
+    # One hit in all says nothing of runs that differ; a t on the logit alone would reach to .9.
+    hits = [[False] * PROMPTS for _ in range(seeds)]
+    hits[0][0] = True
+    found = share_over_seeds(hits)
+    assert 0 < found.low < found.high < {2: 0.5, 3: 0.1, 10: 0.01}[seeds]
