@@ -18,8 +18,8 @@ def test_reason(test: Test, found: Finding, labels: Mapping[str, str]) -> str:
         return f"{what}: {found.why}"
     points = test.kind not in ("bound", "uneven")
     told = [_number(x, signed=points) for x in (found.value, found.low, found.high)]
-    unit = "points" if points else "%"
-    return f"{what} {told[0]} {unit} [{told[1]}, {told[2]}] over {found.seeds} seeds: {found.why}"
+    size = f"{told[0]} {'points' if points else '%'} [{told[1]}, {told[2]}]"
+    return f"{what}: {size} over {found.seeds} seeds ({found.why})"
 
 
 def claim_reason(
@@ -31,6 +31,8 @@ def claim_reason(
         tests: The reason and the finding of each test.
         provided: The same of each condition.
     """
+    if all(found.verdict == OPEN for _, found in tests):
+        return f"No test can be made: {tests[0][1].why}."
     parts: list[str] = []
     if len(tests) > 1:
         held = sum(found.verdict == "holds" for _, found in tests)
@@ -56,18 +58,18 @@ def _statistic(test: Test, labels: Mapping[str, str]) -> str:
     match test.kind:
         case "difference" | "equivalence" | "not_worse":
             pair = f"{labels[test.ours]} minus {labels[test.theirs]}"
-            return f"{test.figure.upper()}, {pair}:"
+            return f"{test.figure.upper()} of {pair}"
         case "trend":
             ends = f"{labels[test.arms[-1]]} minus {labels[test.arms[0]]}"
-            return f"{test.figure.upper()}, {ends}:"
+            return f"{test.figure.upper()} of {ends}"
         case "bound":
-            return f"{test.figure.upper()} of {labels[test.arm]}:"
+            return f"{test.figure.upper()} of {labels[test.arm]}"
         case "equal_accuracy":
-            return f"HS at {100 * test.drop:g} points less FA than plain, ours minus theirs:"
+            return f"HS at {100 * test.drop:g} points less FA than plain, ours minus theirs"
         case "uneven":
-            return f"largest layer over the mean layer, {labels[test.arm]}:"
+            return f"largest layer over the mean layer, {labels[test.arm]}"
         case "architectures":
-            return "largest difference of a layer's share:"
+            return "largest difference of a layer's share"
 
 
 def _number(value: float, *, signed: bool) -> str:

@@ -208,7 +208,10 @@ def _claim(claim: Claim, paper: Paper, result: RunResult, second: RunResult | No
         tests=tests,
         provided=provided,
         verdict=combined([Finding(combined(*found), "") for found in findings]),
-        reason=claim_reason(_reasons(tests), _reasons(provided)),
+        reason=claim_reason(
+            _reasons(tests, [one for main, _ in findings for one in main]),
+            _reasons(provided, [one for _, also in findings for one in also]),
+        ),
     )
 
 
@@ -238,8 +241,8 @@ def _all_told(
     ]
 
 
-def _reasons(tests: Sequence[JudgedTest]) -> list[tuple[str, Finding]]:
-    return [(one.reason, Finding(one.verdict, "")) for one in tests]
+def _reasons(tests: Sequence[JudgedTest], findings: Sequence[Finding]) -> list[tuple[str, Finding]]:
+    return [(test.reason, found) for test, found in zip(tests, findings, strict=True)]
 
 
 def _measured(name: str, label: str, arm: Arm, claim: Claim) -> MeasuredArm:

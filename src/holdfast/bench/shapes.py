@@ -69,15 +69,15 @@ def of_effect(value: float, low: float, high: float, smallest: float) -> tuple[V
         return HOLDS, "the interval excludes 0 on the claimed side"
     if value <= 0:
         told = "excludes" if high < 0 else "does not exclude"
-        return NOT, f"it is not on the claimed side (the interval {told} 0)"
+        return NOT, f"not on the claimed side, and the interval {told} 0"
     if -smallest < low and high < smallest:
         return NOT, f"the interval lies within ±{100 * smallest:g} points"
     if low > 0:
         return (
             PART,
-            f"it is on the claimed side but under the smallest effect of {100 * smallest:g} points",
+            f"on the claimed side but under the smallest effect of {100 * smallest:g} points",
         )
-    return PART, "it is on the claimed side but the interval includes 0"
+    return PART, "on the claimed side, but the interval includes 0"
 
 
 def difference(

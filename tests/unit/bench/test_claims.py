@@ -135,7 +135,7 @@ def test_a_claim_holds_and_its_reason_is_made_from_the_numbers():
     ("arms", "told", "why"),
     [
         ([arm(0.8), ours(0.9)], "does not hold", "not on the claimed side"),
-        ([arm(0.8), ours(0.1, fa=0.5)], "holds in part", "FA, ours minus plain: −50 points"),
+        ([arm(0.8), ours(0.1, fa=0.5)], "holds in part", "FA of ours minus plain: −50 points"),
         ([arm(0.2), ours(0.0)], "not comparable", "HS of plain is 0.20"),
         ([arm(0.8)], "not comparable", "ours was not run"),
         ([arm(0.8), ours(0.1, seeds=range(4))], "not comparable", "4 seeds"),
