@@ -127,7 +127,7 @@ def ours_at(shift: float) -> float:
 def cell(figure: str, setting: Setting, seeds: int, repeats: int, key: list[int]) -> dict[str, Any]:
     """Return the coverage and mean width of each method in one setting.
 
-    The percentile is slow: it is drawn for 400 tables, and where runs differ by 1 logit only.
+    The percentile is slow: it is drawn for 200 tables, and where runs differ by 1 logit only.
     """
     generator = np.random.default_rng(key)
     shift, runs, prompts = setting
@@ -139,7 +139,7 @@ def cell(figure: str, setting: Setting, seeds: int, repeats: int, key: list[int]
         target = truth(ours_at(shift), spread) - target
     found = intervals(ours, theirs)
     if runs == 1.0:
-        some = (ours if theirs is None else ours - theirs)[:400]
+        some = (ours if theirs is None else ours - theirs)[:200]
         drawn = [percentile(table, generator) for table in some]
         found["percentile"] = np.array([d.low for d in drawn]), np.array([d.high for d in drawn])
     row: dict[str, Any] = {"shift": shift, "between_runs": runs, "between_prompts": prompts}

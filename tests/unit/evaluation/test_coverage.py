@@ -120,6 +120,17 @@ def test_a_null_effect_of_one_seed_is_rarely_called_significant(spread):
     assert called / 500 <= 0.06
 
 
+@pytest.mark.parametrize("spread", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize(("seeds", "most"), [(3, 0.065), (5, 0.06), (10, 0.06)])
+def test_a_planted_null_effect_keeps_its_level_in_the_long_run(seeds, most, spread):
+    # Three seeds that differ much call 6.0 % of 8000: at the bound, and they rank nothing.
+    generator = np.random.default_rng([14, seeds])
+    difficulty = generator.normal(0, 1, (8000, 1, PROMPTS))
+    sides = (stack(generator, seeds, spread, difficulty) for _ in range(2))
+    low, high = difference_ends(np.subtract(*sides), 0.95)
+    assert np.mean((low > 0) | (high < 0)) <= most
+
+
 def test_a_planted_effect_is_called_significant():
     generator = np.random.default_rng(1)
     called = 0
