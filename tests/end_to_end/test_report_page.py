@@ -11,6 +11,7 @@ import pytest
 from holdfast.report.html import write_report
 from holdfast.report.records import Arm
 from holdfast.report.result import RunResult
+from tests.synthetic_bench import synthetic_bench
 from tests.synthetic_result import synthetic_result, synthetic_scenarios
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
@@ -67,6 +68,11 @@ def scenario_page(tmp_path_factory):
     return write_report(
         awkward(synthetic_scenarios()), tmp_path_factory.mktemp("scenarios") / "report.html"
     )
+
+
+@pytest.fixture(scope="module")
+def bench_page(tmp_path_factory):
+    return write_report(synthetic_bench(5, 8), tmp_path_factory.mktemp("bench") / "report.html")
 
 
 def awkward(result: RunResult | None = None) -> RunResult:
@@ -137,6 +143,16 @@ def test_several_scenarios_fit_too(scenario_page, tmp_path, width):
     assert found["scroll"] <= found["width"]
     assert found["outside"] == []
     assert found["pictures"] == 8
+    assert found["smallest"] >= 10
+
+
+@pytest.mark.parametrize("width", [390, 850, 1280])
+def test_a_bench_fits_too(bench_page, tmp_path, width):
+    found = measured(bench_page, tmp_path, width, "--window-size=1400,1000")
+    assert found["requests"] == []
+    assert found["scroll"] <= found["width"]
+    assert found["outside"] == []
+    assert found["pictures"] == 3 * 7 + 1  # knobs, arms; fronts
     assert found["smallest"] >= 10
 
 

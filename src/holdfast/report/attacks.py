@@ -1,5 +1,6 @@
 """Which attacks a bench ran, which of them arms have in common, and how they are told."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
@@ -8,6 +9,7 @@ from holdfast.report.words import TITLES, percent
 
 __all__ = [
     "KNOBS",
+    "apart",
     "attack_text",
     "attacked",
     "attacks_of",
@@ -77,6 +79,16 @@ def common_attacks(met: Met) -> tuple[list[Attack], list[str]]:
 def varied(attacks: Sequence[Attack]) -> list[str]:
     """Return the knobs that differ among ``attacks``."""
     return [knob for knob in KNOBS if len({getattr(one, knob) for one in attacks}) > 1]
+
+
+def apart(attack: Attack, among: Sequence[Attack]) -> str:
+    """Return in words what sets an attack apart: its knobs that are not the most common ones."""
+    usual = {
+        knob: Counter(getattr(one, knob) for one in among).most_common(1)[0][0] for knob in KNOBS
+    }
+    knobs = varied(among)
+    own = [knob for knob in knobs if getattr(attack, knob) != usual[knob]]
+    return attack_text(attack, own or knobs) if knobs else ""
 
 
 def attack_text(attack: Attack, knobs: Sequence[str] = KNOBS, *, named: bool = False) -> str:

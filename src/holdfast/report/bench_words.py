@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from holdfast.report.attacks import attack_text, varied
+from holdfast.report.attacks import apart
 from holdfast.report.bench_records import BenchSummary, Range, WorstCaseRow, WorstCaseTable
 from holdfast.report.records import BEFORE, PLAIN
 from holdfast.report.summary import TASK_BUDGET
@@ -46,8 +46,8 @@ def _told(table: WorstCaseTable) -> str:
 
 
 def _where(row: WorstCaseRow, table: WorstCaseTable) -> str:
-    knobs = varied(table.attacks)
-    return f" ({attack_text(row.attack, knobs)})" if row.attack is not None and knobs else ""
+    told = apart(row.attack, table.attacks) if row.attack is not None else ""
+    return f" ({told})" if told else ""
 
 
 def _defended(
@@ -64,9 +64,15 @@ def _defended(
     best = min(keeping, key=lambda row: row.hs.value)
     beside = [("task", best.fa), ("over-refusal", best.over_refusal)]
     cost = ", ".join(f"{word} {percent(found.value)}" for word, found in beside if found)
+    figures = f"{percent(best.hs.value)} {ends(best.hs)} ({cost})"
+    if len(keeping) == 1 < len(rows):
+        return (
+            f"of {len(rows)} defenses only {arm_name(best.defense)} keeps the user's task within "
+            f"{points} of it: {figures}"
+        )
     return (
-        f"of {len(keeping)} defenses that keep the user's task within {points} of it, "
-        f"{arm_name(best.defense)} is lowest at {percent(best.hs.value)} {ends(best.hs)} ({cost})"
+        f"of the {len(keeping)} in {len(rows)} defenses that keep the user's task within {points} "
+        f"of it, {arm_name(best.defense)} is lowest at {figures}"
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from holdfast.evaluation.compare import MIN_SEEDS_TO_RANK
-from holdfast.report.attacks import attack_text, varied
+from holdfast.report.attacks import apart, attack_text
 from holdfast.report.bench_records import BenchSummary, Range, WorstCaseRow, WorstCaseTable
 from holdfast.report.records import BEFORE, PLAIN
 from holdfast.report.words import DASH, TITLES, arm_name, percent
@@ -89,11 +89,10 @@ def _ordered(table: WorstCaseTable) -> list[WorstCaseRow]:
 
 
 def _view(table: WorstCaseTable) -> WorstView:
-    knobs = varied(table.attacks)
     lines = [
         WorstLine(
             row,
-            attack_text(row.attack, knobs) if row.attack and knobs else "",
+            apart(row.attack, table.attacks) if row.attack else "",
             [f"{100 * share:.1f}%" for share in row.hs_by_seed] if row.seeds > 1 else [],
             f"{100 * row.hs.value:.1f}%",
         )

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from holdfast.report.attacks import attack_text, common_attacks, short, varied
+from holdfast.report.attacks import apart, attack_text, common_attacks, short, varied
 from holdfast.report.bench_exports import write_bench_tables
 from holdfast.report.bench_summary import summarize
 from holdfast.report.records import Answer, Arm, Attack, SeedRun
@@ -178,3 +178,7 @@ def test_an_attack_is_told_by_what_varies():
     full = "harmful mix: 30% harmful rows, learning rate 2e-4, 2 epochs, 400 rows"
     assert attack_text(STRONG, named=True) == full
     assert attack_text(STRONG, []) == "harmful mix"
+    fast = attack(0.1, learning_rate=4e-4)
+    assert apart(fast, [MILD, MIDDLE, attack(0.1, steps=200), fast]) == "learning rate 4e-4"
+    assert apart(MIDDLE, [MILD, MIDDLE, MIDDLE]) == "10% harmful rows"
+    assert apart(MILD, [MILD]) == ""
