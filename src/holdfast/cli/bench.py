@@ -17,9 +17,7 @@ def bench(
     out: Annotated[
         Path, typer.Option(help="Folder of the cells, table, result and report; goes on there.")
     ],
-    workers: Annotated[
-        int, typer.Option(help="Cells at a time, one thread (ray: one CPU) each.")
-    ] = 2,
+    workers: Annotated[int, typer.Option(help="Cells at a time, one thread or CPU each.")] = 2,
     executor: Annotated[
         str,
         typer.Option(
