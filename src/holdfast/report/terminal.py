@@ -9,11 +9,13 @@ from rich.text import Text
 
 from holdfast.evaluation.metrics import Figure
 from holdfast.evaluation.statistics import Estimate
+from holdfast.report.bench_records import Range
 from holdfast.report.records import Arm
 from holdfast.report.result import RunResult
 from holdfast.report.scenes import Scene, scenes
 from holdfast.report.summary import warnings_of
 from holdfast.report.words import DASH, arm_name, interval, percent
+from holdfast.report.worst import WorstView, views
 
 __all__ = ["render_table"]
 
@@ -31,8 +33,12 @@ def render_table(result: RunResult) -> Group:
     """Return the tables of the page's first view; print them with ``rich.console.Console``.
 
     Every figure is a mean over seeds in percent with its 95 % interval below it. Each table stands
-    under its scenario's title.
+    under its scenario's title. A bench of several attacks shows its worst cases: one table for each
+    scenario and not for each attack.
     """
+    if result.bench is not None and any(len(table.attacks) > 1 for table in result.bench.worst):
+        worst = [Padding(_worst(view), (0, 0, 1, 0)) for view in views(result.bench)]
+        return Group(*worst, _caption(result))
     shown = scenes(result)
     tables = [Padding(_table(result, scene), (0, 0, 1, 0)) for scene in shown]
     return Group(*tables, _caption(result))
@@ -53,6 +59,31 @@ def _table(result: RunResult, scene: Scene) -> Table:
     return table
 
 
+def _worst(view: WorstView) -> Table:
+    """Return one scenario's worst cases over its attacks."""
+    many = len(view.attacks) > 1
+    title = Text(view.title + (f": worst of {len(view.attacks)} attacks" if many else ""), "bold")
+    table = Table(box=None, padding=(0, 1), pad_edge=False, title=title, title_justify="left")
+    table.add_column("", justify="left", vertical="top")
+    for head in ("harmful\nscore", "task\naccuracy", *(("under",) if many else ())):
+        table.add_column(head, justify="right", no_wrap=True)
+    table.add_column("time\nvs plain", justify="right", no_wrap=True)
+    for line in view.lines:
+        row = line.row
+        name = _named(row.defense + (" (control)" if row.control else ""))
+        under = (Text(line.attack.replace(", ", "\n") or DASH),) if many else ()
+        table.add_row(name, _range(row.hs), _range(row.fa), *under, _time(row.relative_time))
+    return table
+
+
+def _range(found: Range | None) -> Text:
+    """Return a share with its interval below it."""
+    if found is None:
+        return Text(DASH)
+    ends = f"{100 * found.low:.0f}{DASH}{100 * found.high:.0f}"
+    return Text.assemble(percent(found.value), (f"\n{ends}", "dim"))
+
+
 def _columns(arms: Sequence[Arm]) -> list[tuple[Figure, str]]:
     """Return the figures that any arm has."""
     return [(f, head) for f, head in COLUMNS if any(f in arm.figures for arm in arms)]
@@ -60,7 +91,11 @@ def _columns(arms: Sequence[Arm]) -> list[tuple[Figure, str]]:
 
 def _name(arm: Arm) -> Text:
     """Return an arm's name; a combination takes a line for each defense, a control for its kind."""
-    name = arm_name(arm.defense)
+    return _named(arm.defense)
+
+
+def _named(defense: str) -> Text:
+    name = arm_name(defense)
     for word in (" + ", " (", " fine"):
         name = name.replace(word, f"\n{word.strip()}{' ' if word.endswith(' ') else ''}")
     return Text(name)

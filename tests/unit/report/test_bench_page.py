@@ -1,14 +1,17 @@
 """A bench's page: worst cases first, controls marked, small, and silent about what is missing."""
 
+import io
 import re
 
 import pytest
+from rich.console import Console
 
 from holdfast.report.attacks import attack_text
 from holdfast.report.curves import doses
 from holdfast.report.html import render
 from holdfast.report.records import Arm, Attack
 from holdfast.report.result import RunResult
+from holdfast.report.terminal import render_table
 from holdfast.report.worst import heat_rows, views
 from tests.synthetic_bench import synthetic_bench
 from tests.unit.report.test_html import ATTACK, Page
@@ -135,3 +138,13 @@ def test_names_cannot_inject(result):
     assert "alert(1)" in page
     assert "<script" not in page
     assert "<img" not in page
+
+
+def test_the_terminal_shows_worst_cases_and_not_every_attack(result):
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(render_table(result))
+    text = console.export_text()
+    worst = result.bench.worst
+    assert [f"worst of {len(t.attacks)} attacks" in text for t in worst if len(t.attacks) > 1]
+    rows = [line for line in text.splitlines() if line.startswith("plain ")]
+    assert len(rows) == len(worst)
