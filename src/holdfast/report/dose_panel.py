@@ -53,7 +53,7 @@ def panel(dose: Dose, defense: str, looks: Mapping[str, Look]) -> str:
     label = escape(f"{defense}: harmful score and task accuracy by {dose.title}")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="{label}" font-size="11" fill="var(--muted)">'
+        f'aria-label="{label}" font-size="11.5" fill="var(--muted)">'
         f"{''.join(parts)}{_ticks(dose)}</svg>"
     )
 
