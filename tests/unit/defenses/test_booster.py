@@ -45,6 +45,7 @@ def test_the_harmful_step_has_its_length_and_lowers_the_harmful_loss(alpha):
     engine, batch = LocalEngine(tiny_model()), batch_of(HARMFUL)
     seen = attenuate(engine, batch, alpha, 1.0)
     assert math.isclose(global_norm(seen.direction), alpha, rel_tol=1e-5)
+    assert seen.loss_there is not None
     assert seen.loss_there < seen.loss_here
     assert float(engine.loss(batch).detach()) == seen.loss_here  # The weights are back.
     with engine.shifted(seen.direction, -1.0):
@@ -92,9 +93,11 @@ def test_descent_on_the_term_attenuates_what_a_harmful_step_gains():
     for _ in range(5):
         model.zero_grad()
         seen = attenuate(engine, batch, 0.1, 1.0)
+        assert seen.loss_there is not None
         gains.append(seen.loss_here - seen.loss_there)
         with torch.no_grad():
             for p in trainable(model).values():
+                assert p.grad is not None
                 p.sub_(0.3 * p.grad)
     assert gains == sorted(gains, reverse=True)
     assert 0 < gains[-1] < 0.95 * gains[0]
