@@ -5,8 +5,8 @@ Intervals have 95 % coverage unless said. Everything random takes a seed.
 An answer is indexed by the run's seed and by its prompt, and neither axis is a free sample: the
 same prompts return under every seed, and a run may shift all its answers. Several seeds are
 therefore read as a crossed design (:mod:`holdfast.evaluation.crossed`). A percentile bootstrap over
-both axes (the "pigeonhole" bootstrap, Owen 2007) covers 83 to 91 % at five seeds that differ much
-and 81 to 88 % at three, so only one seed's difference and :mod:`holdfast.evaluation.fronts`
+both axes (the "pigeonhole" bootstrap, Owen 2007) covers 84 to 93 % at five seeds that differ much
+and 77 to 91 % at three, so only one seed's difference and :mod:`holdfast.evaluation.fronts`
 resample. ``results/statistics_check.json`` holds the coverage of both.
 """
 
