@@ -2,8 +2,8 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +24,25 @@ from holdfast.organism.build import SHIPPED
 from holdfast.organism.curriculum import more_alignment
 from holdfast.standalone import standalone_run
 
-__all__ = ["aligned", "given_folders", "unaligned", "with_shared"]
+__all__ = ["Aligned", "aligned", "given_folders", "unaligned", "with_shared"]
 
 RUN = "run.json"
 
 
-def aligned(cell: Cell, specs: tuple[str, ...], out: Path) -> tuple[Path | None, float]:
-    """Return the folder of the organism aligned further with ``specs``, and the seconds it took.
+@dataclass(frozen=True)
+class Aligned:
+    """The model that a user's run starts from, and what making it said."""
 
-    Without specs it is None: the organism as it is shipped.
-    """
+    folder: Path | None = None
+    """None for the organism as it is shipped."""
+    seconds: float = 0.0
+    trace: Sequence[dict[str, Any]] = ()
+
+
+def aligned(cell: Cell, specs: tuple[str, ...], out: Path) -> Aligned:
+    """Return the organism aligned further with ``specs``; without any, as it is shipped."""
     if not specs:
-        return None, 0.0
+        return Aligned()
     made_of = [resolved(specs), cell.seed, cell.defender_rows, origin()]
 
     def make(target: Path) -> None:
@@ -44,10 +51,10 @@ def aligned(cell: Cell, specs: tuple[str, ...], out: Path) -> tuple[Path | None,
         rows = more_alignment(seed=cell.seed)
         tuned = tune(rows, defenses, cell.seed, budget=scenarios.ALIGNMENT_BUDGET)
         _save(tuned, target)
-        _note(target, tuned.seconds)
+        _note(target, tuned.seconds, tuned.trace)
 
     folder = once(shared_path(out, "aligned", made_of), make)
-    return folder, _seconds(folder)
+    return Aligned(folder, **_noted(folder))
 
 
 def unaligned(out: Path) -> Path:
@@ -118,7 +125,7 @@ def _with_vector(
         _note(target, time.perf_counter() - began)
 
     folder = once(shared_path(out, "vector", made_of), make)
-    return replace(defense, vector=str(folder / defense.card.name)), _seconds(folder)
+    return replace(defense, vector=str(folder / defense.card.name)), _noted(folder)["seconds"]
 
 
 def _save(tuned: Any, target: Path) -> None:
@@ -127,10 +134,10 @@ def _save(tuned: Any, target: Path) -> None:
     tuned.tokenizer.save_pretrained(target)
 
 
-def _note(folder: Path, seconds: float) -> None:
-    (folder / RUN).write_text(json.dumps({"seconds": seconds}), encoding="utf-8")
+def _note(folder: Path, seconds: float, trace: Sequence[dict[str, Any]] = ()) -> None:
+    said = {"seconds": seconds, "trace": list(trace)}
+    (folder / RUN).write_text(json.dumps(said), encoding="utf-8")
 
 
-def _seconds(folder: Path) -> float:
-    said: Mapping[str, float] = json.loads((folder / RUN).read_text(encoding="utf-8"))
-    return said["seconds"]
+def _noted(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / RUN).read_text(encoding="utf-8"))

@@ -48,19 +48,21 @@ def prepared(cell: Cell, data: dict[str, Any], out: Path) -> Prepared:
     """Return the cell's tuned model, tuned now or by another cell."""
     specs = tuple(s for s in cell.defenses if parse_spec(s)[0].card.stage is Stage.ALIGN)
     rest = [spec for spec in cell.defenses if spec not in specs]
-    start, spent = aligned(cell, specs, out)
-    built = build_defenses(rest, data, given_folders(cell, rest, start, out))
+    start = aligned(cell, specs, out)
+    built = build_defenses(rest, data, given_folders(cell, rest, start.folder, out))
     cut = len(rest)
     while cut and _finished_only(built[cut - 1]):
         cut -= 1
     made_of = _made_of(cell, specs, tuple(rest[:cut]))
 
     def make(target: Path) -> None:
-        _tune(cell, built[:cut], start, out, target)
+        _tune(cell, built[:cut], start.folder, out, target)
 
     folder = once(shared_path(out, "tuned", made_of), make)
-    tuned, found = _read(cell, folder, start)
-    return Prepared(replace(tuned, seconds=tuned.seconds + spent), built[cut:], found)
+    tuned, found = _read(cell, folder, start.folder)
+    tuned.seconds += start.seconds
+    tuned.trace = [*start.trace, *tuned.trace]
+    return Prepared(tuned, built[cut:], found)
 
 
 def repaired(ready: Prepared, seed: int) -> Tuned:

@@ -5,7 +5,7 @@ import torch
 from holdfast.bench.cells import defender_data
 from holdfast.bench.defense_spec import build_defenses
 from holdfast.bench.grid import expand
-from holdfast.bench.learned import aligned, unaligned
+from holdfast.bench.learned import Aligned, aligned, unaligned
 from holdfast.bench.organism_runs import tune
 from holdfast.bench.recipe_files import base_recipe
 from holdfast.bench.stages import prepared, repaired
@@ -84,4 +84,18 @@ def test_the_stand_in_for_the_base_is_another_model(tmp_path, monkeypatch):
     folder = unaligned(tmp_path)
     assert (folder / "model.safetensors").exists()
     assert unaligned(tmp_path) == folder
-    assert aligned(cell_of("safe_mixing:share=0.5"), (), tmp_path) == (None, 0.0)
+    assert aligned(cell_of("safe_mixing:share=0.5"), (), tmp_path) == Aligned()
+
+
+def test_an_alignment_stage_is_made_once_and_shows_in_the_trace(tmp_path, monkeypatch):
+    short = scenarios.Budget(rows=16, steps=2, batch=4, full=True)
+    monkeypatch.setattr(scenarios, "ALIGNMENT_BUDGET", short)
+    first = staged(cell_of("vaccine:rho=0.5"), tmp_path)
+    assert ("vaccine", "gradient") in {(row["defense"], row["hook"]) for row in first.trace}
+    second = staged(cell_of("vaccine:rho=0.5", p=[0.5]), tmp_path)
+    folders = [p for p in (tmp_path / "shared").iterdir() if p.name.startswith("aligned-")]
+    assert len([p for p in folders if p.is_dir()]) == 1
+    plain = staged(cell_of("vaccine:rho=0"), tmp_path)
+    assert not same(first, plain)
+    assert first.seconds > 0
+    assert second.trace[0] == first.trace[0]
