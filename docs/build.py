@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from holdfast.bench.claims import claims_rows, load_judged
 from holdfast.defenses import registry
+from holdfast.report.markdown import claims_table, counted, worst_case_tables
 from holdfast.report.records import BEFORE, PLAIN, Arm
 from holdfast.report.result import RunResult
 from holdfast.report.scenes import Scene, scenes
@@ -18,6 +20,8 @@ from holdfast.report.words import arm_name
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / "results" / "demo.json"
 BENIGN = ROOT / "results" / "benign_defenses.json"
+BENCH = ROOT / "results" / "bench" / "result.json"
+CLAIMS = ROOT / "results" / "claims"
 CONTROLS = ROOT / "results" / "benign_obedience_15_seeds.json"
 SOURCES = {
     "demo": ("`holdfast demo`", DEMO.name),
@@ -146,20 +150,46 @@ def replaced(text: str, part: str, content: str) -> str:
     return f"{before}{lines}{after}"
 
 
+def bench_tables(bench: RunResult, name: str | None = None) -> str:
+    """Return the worst cases of the published bench; of one defense they may be empty."""
+    found = worst_case_tables(bench.bench, name) if bench.bench is not None else ""
+    note = (
+        "`holdfast bench full`: the largest harmful score over the attacks, means over seeds with "
+        "95 % intervals; from `results/bench/result.json`. FA there: accuracy on the user's task "
+        "under that attack; time: relative to plain fine-tuning."
+    )
+    return f"{found}\n\n{note}" if found else ""
+
+
+def claims_page() -> str:
+    """Return the page of the papers' claims and their verdicts."""
+    rows = claims_rows(load_judged(CLAIMS))
+    return (
+        "# What papers claim, and what the organism shows\n\n"
+        f"{len(rows)} claims, each with tests that were written down before the bench ran "
+        "(`src/holdfast/claims/`) and judged by intervals over seeds (`results/claims/`): "
+        f"{counted(rows)}. The organism shows how a method behaves, not what it scores on a "
+        "language model; a paper's own figures are beside it, and most are of one seed.\n\n"
+        f"{claims_table(rows)}\n"
+    )
+
+
 def pages() -> dict[Path, str]:
     """Return every page with generated parts as it should be."""
     readme = ROOT / "README.md"
     text = replaced(readme.read_text(), "defenses", defenses_table())
     demo, benign, controls = (RunResult.load(path) for path in (DEMO, BENIGN, CONTROLS))
-    text = replaced(text, "measured", measured_table(demo))
+    bench = RunResult.load(BENCH)
+    text = replaced(text, "measured", bench_tables(bench))
     text = replaced(text, "controls", controls_table(controls))
     out: dict[Path, str] = {}
     for name in registry():
         card = ROOT / "src" / "holdfast" / "defenses" / name / "card.md"
-        parts = [measured_table(demo, name), measured_table(benign, name)]
-        parts += [controls_table(controls, name)] if parts[1] else []
+        parts = [bench_tables(bench, name)]
+        parts += [measured_table(demo, name), measured_table(benign, name)]
+        parts += [controls_table(controls, name)] if parts[-1] else []
         out[card] = replaced(card.read_text(), "measured", "\n\n".join(filter(None, parts)))
-    return {readme: text, **out}
+    return {readme: text, ROOT / "docs" / "claims.md": claims_page(), **out}
 
 
 def main() -> None:
@@ -167,7 +197,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if out of date")
     check = parser.parse_args().check
-    stale = {path: text for path, text in pages().items() if path.read_text() != text}
+    stale = {
+        path: text
+        for path, text in pages().items()
+        if not path.exists() or path.read_text() != text
+    }
     for path, text in stale.items():
         if not check:
             path.write_text(text)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from holdfast.defenses import registry
 from holdfast.evaluation.compare import MIN_SEEDS_TO_RANK
 from holdfast.evaluation.metrics import Figure
 from holdfast.report.records import BEFORE, Arm
@@ -199,13 +200,22 @@ def _idle(arm: Arm, scenario: str) -> list[str]:
     missing = [
         name
         for name in arm.defenses
-        if any(name not in {entry.defense for entry in run.trace} for run in arm.runs)
+        if not _off(arm, name)
+        and any(name not in {entry.defense for entry in run.trace} for run in arm.runs)
     ]
     composed = len(arm.defenses) > 1 or arm.is_control
     where = f" (in {arm_name(arm.defense)}{scenario})" if composed else ""
     if scenario and not where:
         where = f" ({scenario.removeprefix(', ')})"
     return [f"The trace does not show that {name}{where} ran in every run." for name in missing]
+
+
+def _off(arm: Arm, name: str) -> bool:
+    """Return whether a defense ran at the strength at which it does nothing: a control."""
+    kind, settings = registry().get(name), arm.settings.get(name)
+    if kind is None or not isinstance(settings, dict):
+        return False
+    return settings.get(kind.card.strength) == kind.card.off
 
 
 def _own(arm: Arm) -> list[str]:

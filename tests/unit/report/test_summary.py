@@ -36,6 +36,14 @@ def test_a_defense_that_loses_the_task_is_never_best():
     assert "no defense keeps" in answer(result.model_copy(update={"arms": worse}))
 
 
+def test_a_control_of_strength_0_is_no_warning():
+    run = SeedRun(seed=0, trace=[])
+    for rho, warned in ((0.0, False), (2.0, True)):
+        arm = Arm.of("vaccine(rho)", [run], settings={"vaccine": {"rho": rho}}, control=True)
+        found = warnings_of(RunResult.of("bench", [arm]))
+        assert any("trace does not show" in line for line in found) == warned
+
+
 def test_a_defense_without_trace_is_a_warning():
     result = synthetic_result(3)
     arm = next(arm for arm in result.arms if arm.defense == "security_vectors+panacea")
