@@ -6,7 +6,7 @@ import pytest
 
 from holdfast.cli import main
 from tests.unit.report.test_bench_summary import MILD, arm
-from tests.unit.report.test_comparison import result
+from tests.unit.report.test_result_comparison import result
 
 
 @pytest.fixture
