@@ -60,7 +60,7 @@ def check(recipe: str, work: Path, workers: int, kills: int, seed: int) -> dict[
     report: list[dict[str, Any]] = []
     while len(report) < kills:
         process = start(recipe, out, workers)
-        after, group = moments.uniform(0, 0.3 * seconds), len(report) % 2 == 0
+        after, group = moments.uniform(0, 0.4 * seconds), len(report) % 2 == 0
         if not kill(process, after, workers=group):
             shutil.rmtree(out)  # It was done before the kill: begin again.
             report.clear()
