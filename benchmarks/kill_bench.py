@@ -34,12 +34,17 @@ def start(recipe: str, out: Path, workers: int) -> subprocess.Popen[bytes]:
     )
 
 
-def kill(process: subprocess.Popen[bytes], after: float, *, workers: bool) -> bool:
-    """Send SIGKILL after some seconds, to its workers too if asked; False if it was done."""
+def kill(process: subprocess.Popen[bytes], out: Path, mark: int, wait: float, group: bool) -> bool:
+    """Send SIGKILL ``wait`` seconds after ``mark`` cells are done; False if the bench was faster.
+
+    To the whole group if asked, else to the bench alone, whose workers then end by themselves.
+    """
+    while done(out) < mark and process.poll() is None:
+        time.sleep(0.02)
     try:
-        process.wait(after)
+        process.wait(wait)
     except subprocess.TimeoutExpired:
-        (os.killpg if workers else os.kill)(process.pid, signal.SIGKILL)
+        (os.killpg if group else os.kill)(process.pid, signal.SIGKILL)
         process.wait()
         return True
     return False
@@ -51,27 +56,37 @@ def done(out: Path) -> int:
 
 
 def check(recipe: str, work: Path, workers: int, kills: int, seed: int) -> dict[str, Any]:
-    """Return what happened; the last entry says whether the tables are the same."""
+    """Return what happened; the last entry says whether the tables are the same.
+
+    The kills are spread over the run: each waits for a random number of cells, then for a random
+    part of the time that one cell takes.
+    """
     began = time.perf_counter()
     if start(recipe, work / "reference", workers).wait() != 0:
         raise SystemExit("the undisturbed bench failed")
-    seconds = time.perf_counter() - began
+    seconds, cells = time.perf_counter() - began, done(work / "reference")
     moments, out = random.Random(seed), work / "killed"  # noqa: S311  # No secret.
     report: list[dict[str, Any]] = []
     while len(report) < kills:
-        process = start(recipe, out, workers)
-        after, group = moments.uniform(0, 0.4 * seconds), len(report) % 2 == 0
-        if not kill(process, after, workers=group):
-            shutil.rmtree(out)  # It was done before the kill: begin again.
-            report.clear()
-            continue
-        killed = "the bench and its workers" if group else "the bench"
-        report.append({"after_seconds": after, "killed": killed, "cells_done": done(out)})
+        report.clear()
+        shutil.rmtree(out, ignore_errors=True)  # It was done before a kill: begin again.
+        for mark in sorted(moments.sample(range(cells), kills)):
+            process = start(recipe, out, workers)
+            wait, group = moments.uniform(0, seconds * workers / cells), len(report) % 2 == 0
+            if not kill(process, out, mark, wait, group):
+                if process.returncode != 0:
+                    raise SystemExit(f"the bench ended by itself with {process.returncode}")
+                break
+            killed = "the bench and its workers" if group else "the bench"
+            report.append(
+                {"waited_for_cells": mark, "then_seconds": wait, "killed": killed,
+                 "cells_done": done(out)}
+            )  # fmt: skip
     left = start(recipe, out, workers).wait()
     same = {name: _same(name, work) for name in TABLES}
     return {
         "recipe": recipe, "workers": workers, "seconds_undisturbed": seconds,
-        "cells": done(work / "reference"), "kills": report, "last_exit_code": left,
+        "cells": cells, "kills": report, "last_exit_code": left,
         "same_bytes": same,
     }  # fmt: skip
 

@@ -23,6 +23,7 @@ from holdfast.errors import ConfigError, nearest
 __all__ = ["LOCAL", "Executor", "Pool", "check_executor", "local_pool", "opened"]
 
 EXECUTORS = ("local", "ray")
+_PROCESSES = multiprocessing.get_context("spawn")
 
 
 class Pool(Protocol):
@@ -46,8 +47,7 @@ class Executor:
 @contextmanager
 def local_pool(workers: int) -> Generator[ProcessPoolExecutor]:
     """Open a pool of new processes with one thread each, which end with this one."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max(1, workers), context, _start_worker) as pool:
+    with ProcessPoolExecutor(max(1, workers), _PROCESSES, _start_worker) as pool:
         try:
             yield pool
         except BaseException:
