@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from holdfast.bench.cell import Cell
 from holdfast.bench.cells import RunCell, data_sources, run_cell
 from holdfast.bench.executors import opened
-from holdfast.bench.grid import Cell, expand
+from holdfast.bench.grid import expand
 from holdfast.bench.grid_table import bench_arms, table_rows, write_table
 from holdfast.bench.recipe_files import load_recipe
 from holdfast.bench.runner import Outcome, run_cells
@@ -79,12 +80,13 @@ def _result(bench: Bench, outcome: Outcome, seconds: float) -> RunResult | None:
     if not arms:
         return None
     labels = {cell.key: cell.label for cell in bench.cells}
+    subject = bench.cells[0].subject
     failed = [f"failed: {labels[key]}: {why}" for key, why in outcome.failed.items()]
     return RunResult.of(
         "bench",
         arms,
-        model="organism",
-        real_model=False,
+        model=subject.name,
+        real_model=subject.real,
         config=bench.recipe,
         data=data_sources(bench.cells),
         bench=summarize(arms),

@@ -7,26 +7,22 @@ damaged one is found. What cells share stands in ``shared/``.
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from holdfast import organism
-from holdfast.bench.demo_plan import DemoConfig, as_examples, validation
-from holdfast.bench.grid import Cell
-from holdfast.bench.organism_runs import measured
+from holdfast.bench.cell import Cell
+from holdfast.bench.demo_plan import as_examples
+from holdfast.bench.organism_runs import examined, measured
 from holdfast.bench.stages import prepared, repaired
 from holdfast.defense import listed
 from holdfast.errors import InputError
-from holdfast.evaluation import evaluate
 from holdfast.ops.files import write_whole
-from holdfast.organism import scenarios
 from holdfast.report.provenance import DataSource, fingerprint
 from holdfast.report.records import BEFORE, SeedRun
 
-__all__ = ["data_sources", "defender_data", "keep", "read", "result_file", "run_cell"]
+__all__ = ["data_sources", "keep", "read", "result_file", "run_cell"]
 
 RunCell = Callable[[Cell, Path], SeedRun]
 
@@ -75,45 +71,31 @@ def _sha256(content: Mapping[str, Any]) -> str:
 
 
 def run_cell(cell: Cell, out: Path) -> SeedRun:
-    """Tune the organism as the cell says, or leave it untouched, and measure it."""
-    items = scenarios.evaluation_items(cell.split, cell.items_per_kind, cell.scenario)
+    """Tune the model as the cell says, or leave it untouched, and measure it."""
     if cell.defenses == (BEFORE,):
-        model, tokenizer = organism.load()
-        found = evaluate(model, tokenizer, items, organism.Oracle(), max_new_tokens=24)
-        return SeedRun.of(cell.seed, found)
-    ready = prepared(cell, defender_data(asdict(cell), cell.scenario, cell.seed), out)
+        return SeedRun.of(cell.seed, examined(*cell.subject.load(), cell.questions, cell.subject))
+    ready = prepared(cell, out)
     tuned = repaired(ready, cell.seed)
-    return measured(tuned, items, cell.seed, diagnostics=ready.diagnostics)
-
-
-def defender_data(sizes: Mapping[str, int], scenario: str, seed: int) -> dict[str, Any]:
-    """Return the defender's data sets by the name of the field that takes them."""
-    config = DemoConfig(validation_rows=sizes["validation_rows"])
-    refusals = scenarios.refusal_pairs(sizes["defender_rows"], seed)
-    return {
-        "harmful": scenarios.defender_pairs(sizes["defender_rows"], seed),
-        "benign": scenarios.harmless_prompts(sizes["benign_rows"], seed),
-        "safe": refusals,
-        "alignment": refusals,
-        "validation": validation(config, scenario),
-    }
+    return measured(
+        tuned, cell.questions, cell.seed, diagnostics=ready.diagnostics, subject=cell.subject
+    )
 
 
 def data_sources(cells: Sequence[Cell]) -> list[DataSource]:
     """Return the hash of everything that the cells read, each data set once."""
     found: dict[str, DataSource] = {}
+    asked: set[str] = set()
     for cell in cells:
         items = f"{cell.split} questions, {cell.scenario}, {cell.items_per_kind} of a kind"
         if items not in found:
-            asked = scenarios.evaluation_items(cell.split, cell.items_per_kind, cell.scenario)
-            found[items] = fingerprint(items, as_examples(asked))
+            found[items] = fingerprint(items, as_examples(cell.questions))
         user = f"user, {cell.scenario}, p={cell.p:g}, {cell.rows} rows, seed {cell.seed}"
         if cell.defenses != (BEFORE,) and user not in found:
-            rows = scenarios.SCENARIOS[cell.scenario](n=cell.rows, p=cell.p, seed=cell.seed)
-            found[user] = fingerprint(user, listed(rows))
+            found[user] = fingerprint(user, listed(cell.user_rows))
         whose = f"{cell.scenario}, seed {cell.seed}, {_sizes(cell)}"
-        if f"harmful, {whose}" not in found:
-            for field, rows in defender_data(asdict(cell), cell.scenario, cell.seed).items():
+        if whose not in asked:
+            asked.add(whose)
+            for field, rows in cell.defender.items():
                 found[f"{field}, {whose}"] = fingerprint(f"{field}, {whose}", listed(rows))
     return list(found.values())
 

@@ -123,13 +123,19 @@ def data_sources(tasks: Sequence[Task]) -> list[DataSource]:
 
 def find_modules(config: DemoConfig, path: Path) -> RobustModules:
     """Analyze the aligned organism on the defender's prompts and write Mods_Rob to ``path``."""
-    model, tokenizer = organism.load()
-    harmful, benign = _prompts(config)
-    prompts = Prompts.checked(with_tokenizer(tokenizer), harmful, benign)
-    identity = {"model": "organism", "probe_sha256": sha256_of([*listed(harmful), *listed(benign)])}
-    found = analyze(model, prompts, AnalysisSettings(tau=config.tau), identity=identity).robust
+    found = robust_modules(organism.load(), *_prompts(config), config.tau, "organism")
     found.save(path)
     return found
+
+
+def robust_modules(
+    pair: tuple[Any, Any], harmful: Dataset, benign: Dataset, tau: float, name: str
+) -> RobustModules:
+    """Return Mods_Rob of (model, tokenizer) by the gradient, on these prompts; ``name`` is kept."""
+    model, tokenizer = pair
+    prompts = Prompts.checked(with_tokenizer(tokenizer), harmful, benign)
+    identity = {"model": name, "probe_sha256": sha256_of([*listed(harmful), *listed(benign)])}
+    return analyze(model, prompts, AnalysisSettings(tau=tau), identity=identity).robust
 
 
 def _prompts(config: DemoConfig) -> tuple[Dataset, Dataset]:

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from holdfast.bench.cell import Cell
 from holdfast.bench.defense_spec import parse_spec
-from holdfast.bench.grid import Cell
 from holdfast.defense import Stage
 from holdfast.report.records import BEFORE
 

@@ -5,78 +5,31 @@ the other scenarios are benign and have p = 0. A sweep is one more grid
 that differs from the recipe; cells that grids share are run once.
 """
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
 
+from holdfast.bench.cell import Cell
 from holdfast.bench.defense_spec import build_defenses, parse_spec
+from holdfast.bench.file_recipe import file_subject
 from holdfast.bench.recipe_files import merged
-from holdfast.bench.shared import origin
-from holdfast.bench.values import converted, expected
+from holdfast.bench.recipe_values import knob_of, list_of, number_of, seeds_of, told_in
+from holdfast.bench.subjects import MIXED, ORGANISM_SUBJECT, Subject
+from holdfast.defense import Stage
 from holdfast.errors import ConfigError, nearest
-from holdfast.organism import scenarios
-from holdfast.organism.build import SHIPPED
 from holdfast.report.records import BEFORE, PLAIN
 
-__all__ = ["Cell", "expand", "resolved"]
+__all__ = ["expand"]
 
-MIXED = "harmful_mix"
 SPLITS = ("test", "validation", "ood")
-FORMAT = 2
-"""Part of every cell's hash; raised when the same settings would give other results."""
 _KNOBS: dict[str, Any] = {
     "p": float, "learning_rate": float | None, "steps": int | None, "epochs": float | None,
     "rows": int,
 }  # fmt: skip
-FOLDERS = {"safe_lora": {"base": str(SHIPPED)}}
-"""A folder of the right form, for the checks; the real one is made when cells run."""
+_OF_THE_MODEL = ("model", "files", "training")
+"""What a recipe says once: its sweeps cannot differ in it."""
 _SIZES = ("items_per_kind", "defender_rows", "benign_rows", "validation_rows")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One run: everything that decides its result."""
-
-    scenario: str
-    defenses: tuple[str, ...]
-    """Specs as in the recipe, outermost first; empty for plain fine-tuning, or ``before``."""
-    p: float
-    learning_rate: float
-    steps: int
-    rows: int
-    seed: int
-    items_per_kind: int
-    defender_rows: int
-    benign_rows: int
-    validation_rows: int
-    split: str = "test"
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Every setting as JSON, the defenses with all of their hyperparameters."""
-        defenses = resolved(self.defenses)
-        return {**asdict(self), "defenses": defenses, "format": FORMAT, "made_by": origin()}
-
-    @property
-    def epochs(self) -> float:
-        """Passes over the user's rows that the steps make."""
-        return self.steps / math.ceil(self.rows / scenarios.BUDGETS[self.scenario].batch)
-
-    @property
-    def key(self) -> str:
-        """First 16 hexadecimal digits of the SHA-256 of the settings; the folder's name."""
-        text = json.dumps(self.settings, sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-    @property
-    def label(self) -> str:
-        """The cell in one line."""
-        knobs = f"p={self.p:g} lr={self.learning_rate:g} steps={self.steps} rows={self.rows}"
-        return f"{self.scenario} {knobs} {' + '.join(self.defenses) or PLAIN} seed={self.seed}"
 
 
 def expand(recipe: Mapping[str, Any], where: str = "recipe") -> list[Cell]:
@@ -86,35 +39,40 @@ def expand(recipe: Mapping[str, Any], where: str = "recipe") -> list[Cell]:
         ConfigError: A value is unknown, of another type or out of range, a grid names a cell
             twice, has no seeds, or a defense cannot run (ConflictError: two exclude each other).
     """
-    _check_model(recipe, where)
+    subject = _subject(recipe, where)
     sweeps = recipe["sweeps"] or []
     if not isinstance(sweeps, list) or not all(isinstance(one, dict) for one in sweeps):
         raise ConfigError(f"{where}: sweeps must be a list of settings that differ, key: value")
-    own = {key: value for key, value in recipe.items() if key not in ("sweeps", "model")}
+    own = {key: value for key, value in recipe.items() if key not in ("sweeps", *_OF_THE_MODEL)}
     grids = [own, *(merged(own, one, f"{where}, sweep {n}") for n, one in enumerate(sweeps, 1))]
     cells: dict[str, Cell] = {}
     for number, grid in enumerate(grids):
         told = f"{where}, sweep {number}" if number else where
-        for cell in _grid(grid, told):
+        for cell in _grid(grid, subject, told):
             cells.setdefault(cell.key, cell)
     return list(cells.values())
 
 
-def _check_model(recipe: Mapping[str, Any], where: str) -> None:
-    if recipe["model"] != "organism":
-        raise ConfigError(
-            f"{where}: model {recipe['model']!r} cannot be benched yet, expected 'organism'; use "
-            "holdfast tune and holdfast evaluate for other models"
-        )
+def _subject(recipe: Mapping[str, Any], where: str) -> Subject:
+    if recipe["model"] != ORGANISM_SUBJECT.name:
+        return file_subject(recipe, where)
+    for key in ("files", "training"):
+        if recipe[key]:
+            raise ConfigError(
+                f"{where}: {key} is for another model, and model is 'organism', which brings its "
+                "own: name the model, or leave it out"
+            )
+    return ORGANISM_SUBJECT
 
 
-def _grid(grid: Mapping[str, Any], where: str) -> list[Cell]:
-    names = [_scenario(name, where) for name in _list(grid["scenarios"], "scenarios", where)]
-    defenses = [_defense(one, where) for one in _list(grid["defenses"], "defenses", where)]
-    knobs = {key: _knob(key, grid[key], where) for key in _KNOBS}
-    sizes: dict[str, Any] = {key: _number(key, grid[key], int, where) for key in _SIZES}
-    sizes["split"] = _split(grid["split"], where)
-    seeds = _seeds(grid["seeds"], where)
+def _grid(grid: Mapping[str, Any], subject: Subject, where: str) -> list[Cell]:
+    named = list_of(grid["scenarios"], "scenarios", where)
+    names = [_scenario(name, subject.scenarios, where) for name in named]
+    defenses = [_defense(one, where) for one in list_of(grid["defenses"], "defenses", where)]
+    knobs = {key: knob_of(key, grid[key], hint, where) for key, hint in _KNOBS.items()}
+    sizes: dict[str, Any] = {key: number_of(key, grid[key], int, where) for key in _SIZES}
+    sizes |= {"split": _split(grid["split"], where), "subject": subject}
+    seeds = seeds_of(grid["seeds"], where)
     _check_defenses(defenses, names, sizes, where)
     found: list[Cell] = []
     for name in names:
@@ -128,6 +86,8 @@ def _grid(grid: Mapping[str, Any], where: str) -> list[Cell]:
                 knob = dict(zip(_KNOBS, setting, strict=True))
                 found += [_cell(name, specs, knob, seed, sizes, where) for seed in seeds]
     _refuse_duplicates(found, where)
+    if subject.real:
+        _check_rows([cell for cell in found if cell.defenses != (BEFORE,)], where)
     return found
 
 
@@ -139,7 +99,7 @@ def _cell(
     sizes: Mapping[str, Any],
     where: str,
 ) -> Cell:  # fmt: skip
-    budget = scenarios.BUDGETS[name]
+    budget = sizes["subject"].budget(name)
     if knob["steps"] is not None and knob["epochs"] is not None:
         raise ConfigError(f"{where}: steps and epochs are both given; give one of them")
     rows, steps = knob["rows"] or budget.rows, knob["steps"] or budget.steps
@@ -151,15 +111,8 @@ def _cell(
     )  # fmt: skip
 
 
-def _list(value: Any, key: str, where: str) -> list[Any]:
-    if not isinstance(value, list) or not value:
-        raise ConfigError(f"{where}: {key} is {value!r}, expected a list of at least one")
-    return value
-
-
-def _scenario(name: Any, where: str) -> str:
-    if name not in scenarios.SCENARIOS:
-        known = list(scenarios.SCENARIOS)
+def _scenario(name: Any, known: Sequence[str], where: str) -> str:
+    if name not in known:
         raise ConfigError(
             f"{where}: unknown scenario {name!r}, known: {', '.join(known)}."
             f"{nearest(str(name), known)}"
@@ -186,45 +139,20 @@ def _defense(given: Any, where: str) -> tuple[str, ...]:
 def _check_defenses(
     defenses: Sequence[tuple[str, ...]], names: Sequence[str], sizes: Mapping[str, Any], where: str
 ) -> None:
-    from holdfast.bench.cells import defender_data  # noqa: PLC0415  # It imports this module.
-
-    data = defender_data(sizes, names[0], 0)
+    subject = sizes["subject"]
+    data = subject.defender(sizes, names[0], 0)
     for specs in (specs for specs in defenses if specs != (BEFORE,)):
-        try:
-            build_defenses(specs, data, FOLDERS)
-        except ConfigError as error:
-            error.args = (f"{where}: {error}",)
-            raise
+        with told_in(where):
+            build_defenses(specs, data, subject.folders())
+            if any(parse_spec(spec)[0].card.stage is Stage.ALIGN for spec in specs):
+                subject.alignment(0)
 
 
-def _knob(key: str, value: Any, where: str) -> list[Any]:
-    values = value if isinstance(value, list) else [value]
-    return [_number(key, one, _KNOBS[key], where) for one in _list(values, key, where)]
-
-
-def _number(key: str, value: Any, hint: Any, where: str) -> Any:
-    try:
-        number = converted(value, hint)
-    except ValueError as error:
-        raise ConfigError(f"{where}: {key}={value!r} must be {expected(hint)}") from error
-    bad = number is not None and (not 0 <= number <= 1 if key == "p" else number <= 0)
-    if bad:
-        wanted = "a share in [0, 1]" if key == "p" else "more than 0"
-        raise ConfigError(f"{where}: {key}={value} is out of range, expected {wanted}")
-    return number
-
-
-def _seeds(value: Any, where: str) -> list[int]:
-    given = value if isinstance(value, list) else None
-    try:
-        seeds = list(range(converted(value, int))) if given is None else [
-            converted(one, int) for one in given
-        ]  # fmt: skip
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"{where}: seeds={value!r} must be a whole number or a list") from error
-    if not seeds or min(seeds) < 0:
-        raise ConfigError(f"{where}: seeds={value!r}, expected at least one, from 0 up")
-    return seeds
+def _check_rows(cells: Sequence[Cell], where: str) -> None:
+    """Draw each amount of the user's rows once: a file may have too few."""
+    for cell in {(cell.scenario, cell.rows, cell.p): cell for cell in cells}.values():
+        with told_in(where):
+            _ = cell.user_rows
 
 
 def _refuse_duplicates(cells: Sequence[Cell], where: str) -> None:
@@ -233,11 +161,3 @@ def _refuse_duplicates(cells: Sequence[Cell], where: str) -> None:
         if cell.key in seen:
             raise ConfigError(f"{where}: this cell is named twice: {cell.label}; name it once")
         seen.add(cell.key)
-
-
-def resolved(specs: Sequence[str]) -> list[Any]:
-    """Return the specs with every hyperparameter, so that a changed default is another cell."""
-    if tuple(specs) == (BEFORE,):
-        return [BEFORE]
-    parsed = [parse_spec(spec) for spec in specs]
-    return [{"name": cls.card.name, **cls(**options).config()} for cls, options in parsed]

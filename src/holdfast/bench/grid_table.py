@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from holdfast.bench.cell import Cell
 from holdfast.bench.defense_spec import parse_spec
-from holdfast.bench.grid import Cell
 from holdfast.evaluation.metrics import FIGURES
 from holdfast.ops.files import write_whole
-from holdfast.organism import scenarios
 from holdfast.report.records import BEFORE, PLAIN, Arm, Attack, SeedRun
 
 __all__ = ["bench_arms", "table_rows", "write_table"]
@@ -60,11 +59,10 @@ def grouped(cells: Sequence[Cell]) -> list[list[Cell]]:
 
 def attack_name(cell: Cell) -> str:
     """Return the scenario and every knob that is not at the scenario's budget."""
-    budget = scenarios.BUDGETS[cell.scenario]
     knobs = [
         f"{key}={getattr(cell, key):g}"
         for key in _ARM[2:]
-        if getattr(cell, key) != getattr(budget, key)
+        if getattr(cell, key) != getattr(cell.budget, key)
     ]
     return ", ".join([cell.scenario, *knobs])
 

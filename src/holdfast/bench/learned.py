@@ -7,12 +7,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from holdfast import organism
+from peft import PeftModel
+
+from holdfast.bench.cell import Cell, resolved
 from holdfast.bench.defense_spec import build_defenses, parse_spec
-from holdfast.bench.demo_plan import DemoConfig, find_modules
-from holdfast.bench.grid import Cell, resolved
-from holdfast.bench.organism_runs import tune
-from holdfast.bench.shared import once, origin, shared_path
+from holdfast.bench.demo_plan import robust_modules
+from holdfast.bench.organism_runs import Tuned, tune
+from holdfast.bench.shared import once, shared_path
+from holdfast.bench.subjects import ORGANISM_SUBJECT
 from holdfast.defense import Defense
 from holdfast.defenses.module_rates import ModuleRates
 from holdfast.defenses.resta import RESTA
@@ -21,7 +23,6 @@ from holdfast.defenses.security_vectors import SecurityVectors
 from holdfast.ops.randomness import derived_seed, isolated_rng
 from holdfast.organism import scenarios
 from holdfast.organism.build import SHIPPED
-from holdfast.organism.curriculum import more_alignment
 from holdfast.standalone import standalone_run
 
 __all__ = ["Aligned", "aligned", "given_folders", "unaligned", "with_shared"]
@@ -34,22 +35,21 @@ class Aligned:
     """The model that a user's run starts from, and what making it said."""
 
     folder: Path | None = None
-    """None for the organism as it is shipped."""
+    """None for the model as it is given."""
     seconds: float = 0.0
     trace: Sequence[dict[str, Any]] = ()
 
 
 def aligned(cell: Cell, specs: tuple[str, ...], out: Path) -> Aligned:
-    """Return the organism aligned further with ``specs``; without any, as it is shipped."""
+    """Return the model aligned further with ``specs``; without any, as it is given."""
     if not specs:
         return Aligned()
-    made_of = [resolved(specs), cell.seed, cell.defender_rows, origin()]
+    made_of = [resolved(specs), cell.seed, cell.defender_rows, cell.subject.made_by()]
 
     def make(target: Path) -> None:
-        pairs = scenarios.defender_pairs(cell.defender_rows, cell.seed)
-        defenses = build_defenses(specs, {"harmful": pairs})
-        rows = more_alignment(seed=cell.seed)
-        tuned = tune(rows, defenses, cell.seed, budget=scenarios.ALIGNMENT_BUDGET)
+        defenses = build_defenses(specs, cell.defender)
+        rows, budget = cell.subject.alignment(cell.seed)
+        tuned = tune(rows, defenses, cell.seed, budget=budget, subject=cell.subject)
         _save(tuned, target)
         _note(target, tuned.seconds, tuned.trace)
 
@@ -64,7 +64,8 @@ def unaligned(out: Path) -> Path:
     def make(target: Path) -> None:
         _save(tune(scenarios.defender_pairs(budget.rows, 0), (), 0, budget=budget), target)
 
-    return once(shared_path(out, "unaligned", [asdict(budget), origin()]), make)
+    made_by = ORGANISM_SUBJECT.made_by()
+    return once(shared_path(out, "unaligned", [asdict(budget), made_by]), make)
 
 
 def given_folders(
@@ -72,11 +73,13 @@ def given_folders(
 ) -> dict[str, dict[str, str]]:
     """Return the model folders that defenses need and a recipe need not name, by defense."""
     named = {parse_spec(spec)[0] for spec in specs}
-    origin_of = str(start or SHIPPED)
+    real = cell.subject.real
+    given = cell.subject.name if real else SHIPPED
     found: dict[str, dict[str, str]] = {}
-    full = {"aligned": origin_of} if scenarios.BUDGETS[cell.scenario].full else {}
+    full = {"aligned": str(start or given)} if cell.budget.full else {}
     if SafeLoRA in named:
-        found[SafeLoRA.card.name] = {"base": str(unaligned(out)), **full}
+        base = {} if real else {"base": str(unaligned(out))}  # A recipe names a real one.
+        found[SafeLoRA.card.name] = {**base, **full}
     if RESTA in named:
         found[RESTA.card.name] = full
     return found
@@ -87,19 +90,26 @@ def with_shared(
 ) -> tuple[Defense, float]:
     """Give a defense what it would learn before step 0; return it and what that took, seconds."""
     if isinstance(defense, ModuleRates) and defense.modules is None:
-        return _with_modules(defense, cell, out), 0.0
+        return _with_modules(defense, cell, start, out), 0.0
     if isinstance(defense, SecurityVectors) and defense.vector is None and defense.scale > 0:
         return _with_vector(defense, cell, start, out)
     return defense, 0.0
 
 
-def _with_modules(defense: ModuleRates, cell: Cell, out: Path) -> Defense:
-    """Give ML-LR and SWAT the organism's Mods_Rob."""
+def _with_modules(defense: ModuleRates, cell: Cell, start: Path | None, out: Path) -> Defense:
+    """Give ML-LR and SWAT the model's Mods_Rob."""
     if (defense.method, defense.rho) != ("gradient", None):
         return defense  # Its own way to analyze: it does so itself.
-    config = DemoConfig(defender_rows=cell.defender_rows, tau=defense.tau)
-    path = shared_path(out, "robust_modules", [cell.defender_rows, defense.tau, origin()], ".json")
-    once(path, lambda target: find_modules(config, target))
+    of = [cell.defender_rows, defense.tau, cell.subject.made_by(), *([start.name] if start else [])]
+    path = shared_path(out, "robust_modules", of, ".json")
+    rows = replace(cell, seed=0, benign_rows=cell.defender_rows).defender
+
+    def make(target: Path) -> None:
+        prompts = rows["harmful"], rows["benign"]
+        model = cell.subject.load(start)
+        robust_modules(model, *prompts, defense.tau, cell.subject.name).save(target)
+
+    once(path, make)
     return replace(defense, modules=str(path), harmful=None, benign=None)
 
 
@@ -113,10 +123,10 @@ def _with_vector(
     """Give security vectors a trained vector; each run still holds it against the gate."""
     config = {k: v for k, v in defense.config().items() if k not in _ATTACHING}
     sizes = [cell.defender_rows, cell.benign_rows]
-    made_of = [config, sizes, cell.seed, start.name if start else "", origin()]
+    made_of = [config, sizes, cell.seed, start.name if start else "", cell.subject.made_by()]
 
     def make(target: Path) -> None:
-        model, tokenizer = organism.load(start or "llama")
+        model, tokenizer = cell.subject.load(start)
         began, run = time.perf_counter(), standalone_run(model, tokenizer, cell.seed)
         learning = replace(defense, max_harmful_nll=1e6, max_benign_kl=1e6)
         with isolated_rng(derived_seed(cell.seed, defense.card.name, "before")):
@@ -128,9 +138,11 @@ def _with_vector(
     return replace(defense, vector=str(folder / defense.card.name)), _noted(folder)["seconds"]
 
 
-def _save(tuned: Any, target: Path) -> None:
-    """Write a model folder that ``organism.load`` reads."""
-    tuned.model.save_pretrained(target)
+def _save(tuned: Tuned, target: Path) -> None:
+    """Write a model folder that ``Subject.load`` reads, LoRA factors merged into it."""
+    model = tuned.model
+    whole = model.merge_and_unload() if isinstance(model, PeftModel) else model
+    whole.save_pretrained(target)
     tuned.tokenizer.save_pretrained(target)
 
 

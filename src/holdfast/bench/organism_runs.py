@@ -1,4 +1,4 @@
-"""Fine-tuning runs on the organism, plain or defended, each measured on the test items."""
+"""Fine-tuning runs of a bench or demo, plain or defended, each measured on its questions."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -11,10 +11,10 @@ from peft import LoraConfig
 from transformers import PrinterCallback, TrainerCallback, set_seed
 from trl.trainer.sft_config import SFTConfig
 
-from holdfast import organism
 from holdfast.artifact import Artifact
+from holdfast.bench.subjects import ORGANISM_SUBJECT, Subject
 from holdfast.defense import Defense, Examples
-from holdfast.evaluation import Item, evaluate
+from holdfast.evaluation import Item, Measurement, evaluate
 from holdfast.ops.agreement import agreement
 from holdfast.organism import scenarios
 from holdfast.organism.scenarios import Budget
@@ -24,7 +24,7 @@ from holdfast.report.records import Diagnostics, LossCurve, Movement, SeedRun
 from holdfast.trainer import SecureSFTTrainer
 
 LORA_MODULES = "all-linear"
-PROBE_EVERY, PROBE_ROWS = 10, 32
+PROBE_EVERY = 10
 
 
 @dataclass
@@ -53,7 +53,7 @@ class HarmfulLossProbe(TrainerCallback):
     def on_step_end(self, _args: Any, state: Any, *_: Any, **__: Any) -> None:
         """Measure after every k-th optimizer step."""
         session, began = self._trainer.session, time.perf_counter()
-        if session is None or state.global_step % self._every:
+        if session is None or not len(self._rows) or state.global_step % self._every:
             return
         with session.served():
             batches = session.run.batches(self._rows, len(self._rows))
@@ -68,36 +68,33 @@ def tune(
     defenses: Sequence[Defense],
     seed: int,
     steps: int | None = None,
-    output: str = "holdfast-demo",
     budget: Budget = scenarios.BUDGET,
     start: Path | None = None,
+    subject: Subject = ORGANISM_SUBJECT,
 ) -> Tuned:
-    """Fine-tune the aligned organism on ``rows``.
+    """Fine-tune the subject's model, the aligned organism by default, on ``rows``.
 
     Args:
         rows: The user's Examples.
         defenses: Defenses, the first outermost; none for plain fine-tuning.
         seed: Seed of the adapter's start, the order of rows and the defenses.
         steps: Optimizer steps; the budget's by default. The learning rate falls to 0 over them.
-        output: Folder the trainer is told of; nothing is written to it.
         budget: Batch, learning rate and what is trained; LoRA factors or every weight.
-        start: Folder of an organism that was aligned further; the shipped one by default.
+        start: Folder of a model that was aligned further; the subject's own by default.
+        subject: Whose model it is.
     """
-    model, tokenizer = organism.load(start or "llama")
+    model, tokenizer = subject.load(start)
     set_seed(seed)  # The adapter is drawn while the trainer is built.
     began = time.perf_counter()
     trainer = SecureSFTTrainer(
         model=model,
-        args=_settings(budget, seed, steps, output),
+        args=_settings(budget, seed, steps, subject.trainer_options(model, tokenizer)),
         train_dataset=rows.select_columns(["prompt", "completion"]),
         processing_class=tokenizer,
         peft_config=None if budget.full else adapter(budget),
         defenses=defenses,
     )
-    # Seeds are far apart from the defender's own draw, so the probe's rows are no defense's rows.
-    probe = HarmfulLossProbe(
-        trainer, scenarios.defender_pairs(PROBE_ROWS, seed=10_000), PROBE_EVERY
-    )
+    probe = HarmfulLossProbe(trainer, subject.probe() or [], PROBE_EVERY)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(probe)
     trainer.train()
@@ -116,9 +113,11 @@ def tune(
     )
 
 
-def _settings(budget: Budget, seed: int, steps: int | None, output: str) -> SFTConfig:
+def _settings(
+    budget: Budget, seed: int, steps: int | None, options: Mapping[str, Any]
+) -> SFTConfig:
     return SFTConfig(
-        output_dir=output,
+        output_dir="holdfast-run",  # Nothing is written to it.
         max_steps=steps or budget.steps,
         per_device_train_batch_size=budget.batch,
         learning_rate=budget.learning_rate,
@@ -126,9 +125,8 @@ def _settings(budget: Budget, seed: int, steps: int | None, output: str) -> SFTC
         logging_steps=5,
         save_strategy="no",
         report_to="none",
-        use_cpu=True,
-        bf16=False,
         disable_tqdm=True,
+        **options,
     )
 
 
@@ -148,21 +146,31 @@ def measured(
     seed: int,
     movement: Movement | None = None,
     diagnostics: Mapping[str, Diagnostics] | None = None,
+    subject: Subject = ORGANISM_SUBJECT,
 ) -> SeedRun:
     """Let the tuned model answer the items and return the run's record.
 
     ``diagnostics`` are those of stages whose artifacts are not at hand.
     """
-    measurement = evaluate(
-        tuned.model, tuned.tokenizer, items, organism.Oracle(), max_new_tokens=24, batch_size=128
-    )
     return SeedRun.of(
         seed,
-        measurement,
+        examined(tuned.model, tuned.tokenizer, items, subject),
         seconds=tuned.seconds,
         peak_memory_gib=tuned.peak_memory_gib or peak_memory_gib(),
         losses=tuned.losses,
         trace=tuned.trace,
         diagnostics={**(diagnostics or {}), **diagnose(tuned.artifacts)},
         movement=movement,
+    )
+
+
+def examined(model: Any, tokenizer: Any, items: Sequence[Item], subject: Subject) -> Measurement:
+    """Let a model answer the items, and the subject's judge read the answers."""
+    return evaluate(
+        model,
+        tokenizer,
+        items,
+        subject.judge(),
+        max_new_tokens=subject.max_new_tokens,
+        batch_size=32 if subject.real else 128,
     )

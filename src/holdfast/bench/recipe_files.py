@@ -28,11 +28,13 @@ def load_recipe(recipe: str) -> dict[str, Any]:
 
     Args:
         recipe: A YAML file, or the name of a packaged recipe (``quick``, ``recipes/quick.yaml``).
+            Paths of its model and files are relative to its folder.
 
     Raises:
         ConfigError: There is no such recipe, it is no YAML mapping, or a key is unknown.
     """
-    return merged(base_recipe(), _mapping(_text(recipe), recipe), recipe)
+    given = _mapping(_text(recipe), recipe)
+    return merged(base_recipe(), _from_folder(given, Path(recipe).parent), recipe)
 
 
 def merged(settings: Mapping[str, Any], given: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -48,6 +50,20 @@ def merged(settings: Mapping[str, Any], given: Mapping[str, Any], where: str) ->
                 f"{nearest(str(key), settings)}"
             )
     return {**settings, **given}
+
+
+def _from_folder(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return ``given`` with absolute paths where the recipe's folder holds what it names."""
+
+    def found(name: Any) -> Any:
+        path = folder / name if isinstance(name, str) else folder
+        return str(path.resolve()) if path != folder and path.exists() else name
+
+    files = given.get("files")
+    absolute = {"files": {role: found(name) for role, name in files.items()}} if isinstance(
+        files, dict) else {}  # fmt: skip
+    model = {} if given.get("model", "organism") == "organism" else {"model": found(given["model"])}
+    return {**given, **absolute, **model}
 
 
 def _text(recipe: str) -> str:

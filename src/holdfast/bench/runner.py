@@ -11,10 +11,10 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from holdfast.bench.cell import Cell
 from holdfast.bench.cells import RunCell, keep, read, result_file, run_cell
 from holdfast.bench.executors import LOCAL, Executor, Pool
 from holdfast.bench.failures import as_run_error
-from holdfast.bench.grid import Cell
 from holdfast.errors import InputError
 from holdfast.report.records import SeedRun
 

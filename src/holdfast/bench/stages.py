@@ -14,17 +14,15 @@ from typing import Any
 from peft import get_peft_model
 from safetensors.torch import load_file, save_file
 
-from holdfast import organism
+from holdfast.bench.cell import Cell, resolved
 from holdfast.bench.defense_spec import build_defenses, parse_spec
-from holdfast.bench.grid import Cell, resolved
 from holdfast.bench.learned import aligned, given_folders, with_shared
 from holdfast.bench.organism_runs import Tuned, adapter, tune
-from holdfast.bench.shared import once, origin, shared_path
+from holdfast.bench.shared import once, shared_path
 from holdfast.defense import Defense, Stage, implements
 from holdfast.errors import ModelError
 from holdfast.ops.modules import trainable
 from holdfast.ops.weights import copied, put
-from holdfast.organism import scenarios
 from holdfast.report.diagnose import diagnose
 from holdfast.report.provenance import peak_memory_gib, reset_peak_memory
 from holdfast.report.records import Diagnostics, LossCurve
@@ -44,12 +42,12 @@ class Prepared:
     """Of the stages that are done."""
 
 
-def prepared(cell: Cell, data: dict[str, Any], out: Path) -> Prepared:
+def prepared(cell: Cell, out: Path) -> Prepared:
     """Return the cell's tuned model, tuned now or by another cell."""
     specs = tuple(s for s in cell.defenses if parse_spec(s)[0].card.stage is Stage.ALIGN)
     rest = [spec for spec in cell.defenses if spec not in specs]
     start = aligned(cell, specs, out)
-    built = build_defenses(rest, data, given_folders(cell, rest, start.folder, out))
+    built = build_defenses(rest, cell.defender, given_folders(cell, rest, start.folder, out))
     cut = len(rest)
     while cut and _finished_only(built[cut - 1]):
         cut -= 1
@@ -94,20 +92,21 @@ def _made_of(cell: Cell, aligning: tuple[str, ...], tuning: tuple[str, ...]) -> 
     knobs = [cell.scenario, cell.p, cell.learning_rate, cell.steps, cell.rows, cell.seed]
     defended = aligning or tuning
     sizes = [cell.defender_rows, cell.benign_rows, cell.validation_rows] if defended else []
-    return [knobs, sizes, resolved(aligning), resolved(tuning), origin()]
+    return [knobs, sizes, resolved(aligning), resolved(tuning), cell.subject.made_by()]
 
 
 def _tune(
     cell: Cell, defenses: tuple[Defense, ...], start: Path | None, out: Path, target: Path
 ) -> None:
     """Tune, and write the trained tensors and what the run said of itself."""
-    rows = scenarios.SCENARIOS[cell.scenario](n=cell.rows, p=cell.p, seed=cell.seed)
-    budget = replace(scenarios.BUDGETS[cell.scenario], learning_rate=cell.learning_rate)
+    budget = replace(cell.budget, learning_rate=cell.learning_rate)
     ready = [with_shared(defense, cell, start, out) for defense in defenses]
     reset_peak_memory()
+    acting = [defense for defense, _ in ready]
     tuned = tune(
-        rows, [defense for defense, _ in ready], cell.seed, cell.steps, budget=budget, start=start
-    )
+        cell.user_rows, acting, cell.seed, cell.steps,
+        budget=budget, start=start, subject=cell.subject,
+    )  # fmt: skip
     said = {
         "seconds": tuned.seconds + sum(seconds for _, seconds in ready),
         "peak_memory_gib": peak_memory_gib(),
@@ -124,13 +123,12 @@ def _tune(
 
 def _read(cell: Cell, folder: Path, start: Path | None) -> tuple[Tuned, dict[str, Diagnostics]]:
     """Return the tuned model that ``_tune`` wrote, bit for bit, and its diagnostics."""
-    model, tokenizer = organism.load(start or "llama")
-    budget = scenarios.BUDGETS[cell.scenario]
-    if not budget.full:
-        model = get_peft_model(model, adapter(budget))
+    model, tokenizer = cell.subject.load(start)
+    if not cell.budget.full:
+        model = get_peft_model(model, adapter(cell.budget))
     params, saved = trainable(model), load_file(folder / "weights.safetensors")
     if params.keys() != saved.keys():
-        raise ModelError(f"{folder}: holds other tensors than the organism trains; delete it")
+        raise ModelError(f"{folder}: holds other tensors than the model trains; delete it")
     put(params, saved)
     said = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     tuned = Tuned(

@@ -130,7 +130,7 @@ def test_lists_that_differ_in_one_strength_are_a_family():
         ({"steps": [3], "epochs": [1]}, "give one of them"),
         ({"sweeps": [{"pp": [0.1]}]}, "sweep 1: unknown key 'pp'"),
         ({"sweeps": [{"seeds": 0}]}, "sweep 1: seeds=0"),
-        ({"model": "some/folder"}, "holdfast tune"),
+        ({"model": "some/folder"}, "model other than 'organism' needs rows of its task"),
     ],
 )
 def test_a_wrong_recipe_is_refused(changes, said):

@@ -2,7 +2,6 @@
 
 import torch
 
-from holdfast.bench.cells import defender_data
 from holdfast.bench.defense_spec import build_defenses
 from holdfast.bench.grid import expand
 from holdfast.bench.learned import Aligned, aligned, unaligned
@@ -22,15 +21,14 @@ def cell_of(*specs, **changes):
 
 
 def staged(cell, out):
-    ready = prepared(cell, defender_data(vars(cell), cell.scenario, cell.seed), out)
+    ready = prepared(cell, out)
     return repaired(ready, cell.seed)
 
 
 def together(cell):
     """Tune with every defense in one trainer."""
-    data = defender_data(vars(cell), cell.scenario, cell.seed)
     rows = scenarios.SCENARIOS[cell.scenario](n=cell.rows, p=cell.p, seed=cell.seed)
-    defenses = build_defenses(cell.defenses, data)
+    defenses = build_defenses(cell.defenses, cell.defender)
     return tune(rows, defenses, cell.seed, cell.steps, budget=scenarios.BUDGETS[cell.scenario])
 
 
