@@ -15,6 +15,7 @@ FOLDERS = sorted(
 )
 every_folder = pytest.mark.parametrize("folder", FOLDERS, ids=lambda f: f.name)
 every_defense = pytest.mark.parametrize("name", holdfast.registry())
+every_built_in = pytest.mark.parametrize("name", defenses.built_in())
 
 
 @every_defense
@@ -33,11 +34,11 @@ def test_config(make):
 
 
 def test_every_defense_has_a_folder_and_every_folder_a_defense():
-    homes = {Path(inspect.getfile(cls)).parent for cls in holdfast.registry().values()}
+    homes = {Path(inspect.getfile(cls)).parent for cls in defenses.built_in().values()}
     assert homes == set(FOLDERS)
 
 
-@every_defense
+@every_built_in
 def test_registered_under_the_name_on_the_card(name):
     cls = holdfast.registry()[name]
     assert cls.card.name == name

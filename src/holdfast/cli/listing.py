@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from holdfast.cli.console import print_json, print_rows
+from holdfast.cli.console import print_json, print_rows, say
 from holdfast.cli.field_docs import field_docs
 from holdfast.cli.options import JsonFlag
 
@@ -17,11 +17,14 @@ def listing(
     json: JsonFlag = False,
 ) -> None:
     """List the defenses, or the fields of one with their defaults."""
-    from holdfast.defenses import find, registry
+    from holdfast.defenses import built_in, find, registry
+    from holdfast.defenses.installed import unusable
 
     if name is None:
         rows = [_card(cls) for cls in registry().values()]
         title = "Defenses; holdfast list NAME shows the fields of one"
+        for why in unusable(built_in()).values():
+            say(why)
     else:
         cls = find(name)
         docs = field_docs(cls)

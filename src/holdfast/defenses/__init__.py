@@ -3,6 +3,7 @@
 from holdfast.defense import Defense
 from holdfast.defenses.booster import Booster
 from holdfast.defenses.constrained_sft import ConstrainedSFT
+from holdfast.defenses.installed import declared, load, usable
 from holdfast.defenses.lisa import Lisa
 from holdfast.defenses.ml_lr import MLLR
 from holdfast.defenses.panacea import Panacea
@@ -21,20 +22,31 @@ _DEFENSES: tuple[type[Defense], ...] = (
 )  # fmt: skip
 
 
-def registry() -> dict[str, type[Defense]]:
-    """Return every defense's class by the name on its card."""
+def built_in() -> dict[str, type[Defense]]:
+    """Return holdfast's own defenses by the name on their card."""
     return {defense.card.name: defense for defense in _DEFENSES}
+
+
+def registry() -> dict[str, type[Defense]]:
+    """Return every defense's class by the name on its card: ours, then installed ones that work."""
+    own = built_in()
+    return own | usable(own)
 
 
 def find(name: str) -> type[Defense]:
     """Return the defense of this name.
 
     Raises:
-        ConfigError: There is none; the message suggests the nearest.
+        ConfigError: There is none (the message suggests the nearest), or it is an installed one
+            that cannot be used.
     """
+    own = built_in()
+    if name in own:
+        return own[name]
+    if name in declared():
+        return load(name)
     known = registry()
-    if name not in known:
-        raise ConfigError(
-            f"unknown defense {name!r}; known: {', '.join(known)}.{nearest(name, known)}"
-        )
-    return known[name]
+    raise ConfigError(
+        f"unknown defense {name!r}; known: {', '.join(known)}."
+        f"{nearest(name, [*known, *declared()])}"
+    )
