@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.bench.claims import claims_rows, load_judged
-from holdfast.defenses import registry
+from holdfast.defenses import built_in
 from holdfast.report.markdown import claims_table, counted, worst_case_tables
 from holdfast.report.records import BEFORE, PLAIN, Arm
 from holdfast.report.result import RunResult
@@ -37,7 +37,7 @@ FIGURES = (
 def defenses_table() -> str:
     """Return the table of defenses, from their cards."""
     rows = ["| defense | stage | what it does | cost | paper |", "|---|---|---|---|---|"]
-    for name, kind in registry().items():
+    for name, kind in built_in().items():
         card, path = kind.card, f"src/holdfast/defenses/{name}/card.md"
         rows.append(
             f"| [`{name}`]({path}) | {card.stage} | {card.summary} | {card.cost} | {card.paper} |"
@@ -166,7 +166,7 @@ def claims_page() -> str:
     rows = claims_rows(load_judged(CLAIMS))
     return (
         "# What papers claim, and what the organism shows\n\n"
-        f"{len(rows)} claims, each with tests that were written down before the bench ran "
+        f"{len(rows)} claims, each with tests that were written down before its results were seen "
         "(`src/holdfast/claims/`) and judged by intervals over seeds (`results/claims/`): "
         f"{counted(rows)}. The organism shows how a method behaves, not what it scores on a "
         "language model; a paper's own figures are beside it, and most are of one seed.\n\n"
@@ -183,7 +183,7 @@ def pages() -> dict[Path, str]:
     text = replaced(text, "measured", bench_tables(bench))
     text = replaced(text, "controls", controls_table(controls))
     out: dict[Path, str] = {}
-    for name in registry():
+    for name in built_in():
         card = ROOT / "src" / "holdfast" / "defenses" / name / "card.md"
         parts = [bench_tables(bench, name)]
         parts += [measured_table(demo, name), measured_table(benign, name)]

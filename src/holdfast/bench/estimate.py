@@ -14,11 +14,14 @@ _STEP, _CELL, _REPAIR, _LEARN = 0.09, 2.0, 4.0, 8.0
 _IN_LOOP = 3.0  # Gradients of an in-loop step.
 
 
-def estimated_seconds(cells: Sequence[Cell], workers: int) -> float:
+def estimated_seconds(cells: Sequence[Cell], workers: int) -> float | None:
     """Return roughly how long the cells take on this many workers with a core each.
 
-    Cells that differ in a repair alone share their tuned model, and it is counted once.
+    Cells that differ in a repair alone share their tuned model, and it is counted once. None for
+    another model than the organism.
     """
+    if any(cell.subject.real for cell in cells):
+        return None
     total, tuned = 0.0, set[tuple[object, ...]]()
     for cell in cells:
         total += _CELL

@@ -14,7 +14,7 @@ from holdfast.analysis.robust_modules import RobustModules
 from holdfast.bench.demo_plan import BENIGN, HARMFUL_MIX, DemoConfig, Task, base, validation
 from holdfast.bench.organism_runs import Tuned, measured, tune
 from holdfast.defense import Defense
-from holdfast.defenses import registry
+from holdfast.defenses import built_in
 from holdfast.defenses.ml_lr import MLLR
 from holdfast.defenses.panacea import Panacea
 from holdfast.defenses.random_perturbation import RandomPerturbation
@@ -214,7 +214,7 @@ def strength_zero(config: DemoConfig) -> dict[str, bool]:
     rows = scenarios.harmful_mix(p=config.p, seed=0)
     plain = copied(trainable(tune(rows, [], 0, config.zero_steps).model))
     same: dict[str, bool] = {}
-    for name, kind in registry().items():
+    for name, kind in built_in().items():
         tuned = tune(rows, [kind(**{kind.card.strength: kind.card.off})], 0, config.zero_steps)
         theirs = trainable(tuned.model)
         same[name] = all(torch.equal(weight, theirs[key]) for key, weight in plain.items())
@@ -223,7 +223,7 @@ def strength_zero(config: DemoConfig) -> dict[str, bool]:
 
 def arm_order(names: Sequence[str]) -> list[str]:
     """Return arms in the order of the report: untouched, plain, single methods, combinations."""
-    first = [BEFORE, PLAIN, *registry()]
+    first = [BEFORE, PLAIN, *built_in()]
     known = {name: at for at, name in enumerate(first)}
 
     def key(name: str) -> tuple[int, int, str]:

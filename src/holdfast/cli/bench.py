@@ -29,7 +29,10 @@ def bench(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cells and stop.")] = False,
     json: JsonFlag = False,
 ) -> None:
-    """Run a recipe's cells on the built-in test model; start it again to go on where it stopped."""
+    """Run a recipe's cells, on the built-in test model or the one that the recipe names.
+
+    Started again, it goes on where it stopped.
+    """
     from holdfast.bench.bench import check_folder, listing, plan, run_bench
     from holdfast.bench.estimate import estimated_seconds
     from holdfast.bench.executors import check_executor
@@ -40,8 +43,12 @@ def bench(
     with working(as_json=json):
         planned = plan(recipe)
         check_folder(planned, out)
-    minutes = estimated_seconds(planned.cells, workers) / 60
-    say(f"{len(planned.cells)} cells, about {minutes:.0f} min on {workers} workers if none is done")
+    seconds = estimated_seconds(planned.cells, workers)
+    minutes = None if seconds is None else seconds / 60
+    takes = "how long is unknown before one is done" if minutes is None else (
+        f"about {minutes:.0f} min on {workers} workers if none is done"
+    )  # fmt: skip
+    say(f"{len(planned.cells)} cells, {takes}")
     if dry_run:
         cells = listing(planned.cells)
         if json:
@@ -76,3 +83,5 @@ def _tell(result: Any, outcome: Any, out: Path, *, as_json: bool) -> None:
     if result is not None:
         say(f"table: {out / 'table.csv'}")
         say(f"report: {out / 'report.html'}")
+        if result.real_model:
+            say(f"{out / 'shared'} holds models tuned on harmful rows: never release them")

@@ -1,7 +1,9 @@
 """A bench of a model in a folder, with rows and questions in files."""
 
 import json
+import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
@@ -119,6 +121,17 @@ def test_the_whole_bench_with_every_kind_of_defense(folder, tmp_path):
     assert asked.prompt[-1]["content"] not in page  # A real model's prompts are redacted.
     shared = {path.name.partition("-")[0] for path in (tmp_path / "out" / "shared").iterdir()}
     assert {"aligned", "robust_modules", "tuned", "vector"} <= shared
+
+
+def test_the_recipe_on_the_docs_page_is_one(folder):
+    page = Path(__file__).parents[3] / "docs" / "bench.md"
+    [text] = re.findall(r"```yaml\n(model: .*?)```", page.read_text(), re.DOTALL)
+    shown = yaml.safe_load(text)
+    files = {role: f"{role}.jsonl" for role in shown["files"]}
+    small = {"model": "model", "files": files, "rows": [16]}
+    (folder / "page.yaml").write_text(yaml.safe_dump(shown | small))
+    bench = plan(str(folder / "page.yaml"))
+    assert len(bench.cells) == 1 + 3 * 2 * 5
 
 
 def test_another_model_or_file_is_another_cell(folder):
