@@ -7,15 +7,15 @@ from holdfast.bench.defense_spec import parse_spec
 from holdfast.defense import Stage
 from holdfast.report.records import BEFORE
 
-__all__ = ["estimated_seconds"]
+__all__ = ["estimated_minutes", "told"]
 
 _STEP, _CELL, _REPAIR, _LEARN = 0.09, 2.0, 4.0, 8.0
 """Seconds of a step, of measuring a cell, of a repair, and of what is learned before step 0."""
 _IN_LOOP = 3.0  # Gradients of an in-loop step.
 
 
-def estimated_seconds(cells: Sequence[Cell], workers: int) -> float | None:
-    """Return roughly how long the cells take on this many workers with a core each.
+def estimated_minutes(cells: Sequence[Cell], workers: int) -> float | None:
+    """Return roughly how many minutes the cells take on this many workers with a core each.
 
     Cells that differ in a repair alone share their tuned model, and it is counted once. None for
     another model than the organism.
@@ -35,7 +35,14 @@ def estimated_seconds(cells: Sequence[Cell], workers: int) -> float | None:
             tuned.add(knobs)
             factor = _IN_LOOP if any("mode=in-loop" in spec for spec in specs) else 1.0
             total += _STEP * cell.steps * factor + _LEARN * len(specs)
-    return total / max(1, min(workers, len(cells)))
+    return total / max(1, min(workers, len(cells))) / 60
+
+
+def told(minutes: float | None, workers: int) -> str:
+    """Return the estimate in words."""
+    if minutes is None:
+        return "how long is unknown before one is done"
+    return f"about {minutes:.0f} min on {workers} workers if none is done"
 
 
 def _repairs(spec: str) -> bool:

@@ -29,12 +29,9 @@ def bench(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cells and stop.")] = False,
     json: JsonFlag = False,
 ) -> None:
-    """Run a recipe's cells, on the built-in test model or the one that the recipe names.
-
-    Started again, it goes on where it stopped.
-    """
+    """Run a recipe's cells on the organism or the recipe's model; started again, it goes on."""
     from holdfast.bench.bench import check_folder, listing, plan, run_bench
-    from holdfast.bench.estimate import estimated_seconds
+    from holdfast.bench.estimate import estimated_minutes, told
     from holdfast.bench.executors import check_executor
 
     check_executor(executor)
@@ -43,16 +40,11 @@ def bench(
     with working(as_json=json):
         planned = plan(recipe)
         check_folder(planned, out)
-    seconds = estimated_seconds(planned.cells, workers)
-    minutes = None if seconds is None else seconds / 60
-    takes = "how long is unknown before one is done" if minutes is None else (
-        f"about {minutes:.0f} min on {workers} workers if none is done"
-    )  # fmt: skip
-    say(f"{len(planned.cells)} cells, {takes}")
+    minutes = estimated_minutes(planned.cells, workers)
+    say(f"{len(planned.cells)} cells, {told(minutes, workers)}")
     if dry_run:
-        cells = listing(planned.cells)
         if json:
-            print_json({"cells": cells, "minutes": minutes})
+            print_json({"cells": listing(planned.cells), "minutes": minutes})
         else:
             sys.stdout.writelines(f"{cell.key}  {cell.label}\n" for cell in planned.cells)
         return

@@ -2,7 +2,7 @@
 
 import pytest
 
-from holdfast.bench.estimate import estimated_seconds
+from holdfast.bench.estimate import estimated_minutes
 from holdfast.bench.grid import expand
 from holdfast.bench.grid_table import arm_names, attack_name, families, is_control, table_rows
 from holdfast.bench.recipe_files import base_recipe, load_recipe, packaged
@@ -24,7 +24,7 @@ def test_the_grid_is_every_combination_in_order():
     assert len({cell.key for cell in cells}) == 16
     assert [cell.seed for cell in cells[:2]] == [4, 2]
     assert {cell.learning_rate for cell in cells} == {scenarios.BUDGET.learning_rate, 1e-3}
-    alone, both = (estimated_seconds(cells, workers) for workers in (1, 2))
+    alone, both = (estimated_minutes(cells, workers) for workers in (1, 2))
     assert alone
     assert both == alone / 2
 
@@ -84,15 +84,15 @@ def test_arms_of_one_defense_are_told_apart():
 
 
 def test_the_estimate_counts_a_shared_tuned_model_once():
-    def seconds(*defenses):
-        found = estimated_seconds(cells_of(defenses=list(defenses), seeds=1), 1)
+    def minutes(*defenses):
+        found = estimated_minutes(cells_of(defenses=list(defenses), seeds=1), 1)
         assert found is not None
         return found
 
-    repairs = seconds("none", "panacea:rho=1", "panacea:rho=2") - seconds("none")
-    assert 0 < repairs < seconds("none")
-    assert seconds("panacea:mode=in-loop") > 2 * seconds("none")
-    assert seconds("before") < repairs
+    repairs = minutes("none", "panacea:rho=1", "panacea:rho=2") - minutes("none")
+    assert 0 < repairs < minutes("none")
+    assert minutes("panacea:mode=in-loop") > 2 * minutes("none")
+    assert minutes("before") < repairs
 
 
 def test_lists_that_differ_in_one_strength_are_a_family():
