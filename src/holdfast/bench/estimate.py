@@ -41,7 +41,7 @@ def estimated_minutes(cells: Sequence[Cell], workers: int) -> float | None:
 def told(minutes: float | None, workers: int) -> str:
     """Return the estimate in words."""
     if minutes is None:
-        return "how long is unknown before one is done"
+        return "no estimate of the time for a model of yours"
     return f"about {minutes:.0f} min on {workers} workers if none is done"
 
 
