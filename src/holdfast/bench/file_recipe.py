@@ -1,16 +1,16 @@
 """Read what a recipe says of a model of the user's, its files and its training, and check it."""
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from holdfast.bench.file_subject import ROLES, FileSubject, Training, examples_of
+from holdfast.bench.recipe_files import merged
 from holdfast.bench.recipe_values import number_of, told_in
+from holdfast.bench.shared import digest_of
 from holdfast.bench.sources import Source
 from holdfast.bench.values import converted, expected
-from holdfast.errors import ConfigError, nearest
+from holdfast.errors import ConfigError
 
 __all__ = ["file_subject"]
 
@@ -46,12 +46,7 @@ def file_subject(recipe: Mapping[str, Any], where: str) -> FileSubject:
 def _files(given: Any, where: str) -> dict[str, str]:
     if not isinstance(given, dict) or not all(isinstance(path, str) for path in given.values()):
         raise ConfigError(f"{where}: files must be a mapping, role: path")
-    for role in given:
-        if role not in ROLES:
-            raise ConfigError(
-                f"{where}: files: unknown role {role!r}, known: {', '.join(ROLES)}."
-                f"{nearest(str(role), ROLES)}"
-            )
+    merged(dict.fromkeys(ROLES), given, f"{where}: files")  # Refuses a role that is unknown.
     missing = [role for role in REQUIRED if role not in given]
     if missing:
         raise ConfigError(
@@ -64,15 +59,11 @@ def _files(given: Any, where: str) -> dict[str, str]:
 def _training(given: Any, where: str) -> Training:
     if not isinstance(given, dict):
         raise ConfigError(f"{where}: training must be a mapping, key: value")
-    hints = get_type_hints(Training)
-    known = [field.name for field in fields(Training) if field.name != "rows"]
-    values: dict[str, Any] = {}
-    for key, value in given.items():
-        if key not in known:
-            raise ConfigError(f"{where}: training: unknown key {key!r}, known: {', '.join(known)}."
-                              f"{nearest(str(key), known)}")  # fmt: skip
-        values[key] = _value(key, value, hints[key], f"{where}: training")
-    return Training(**values)
+    # The recipe has rows as a knob of its own.
+    defaults = {key: value for key, value in vars(Training()).items() if key != "rows"}
+    told, hints = f"{where}: training", get_type_hints(Training)
+    values = merged(defaults, given, told)
+    return Training(**{key: _value(key, value, hints[key], told) for key, value in values.items()})
 
 
 def _value(key: str, value: Any, hint: Any, where: str) -> Any:
@@ -85,12 +76,12 @@ def _value(key: str, value: Any, hint: Any, where: str) -> Any:
         raise ConfigError(f"{where}: {key}={value!r} must be {wanted}") from error
 
 
+_READ = (".json", ".safetensors", ".jinja", ".model")
+"""What of a model's folder decides how it answers."""
+
+
 def _weights(model: str) -> str:
     """Return the SHA-256 of a folder's files; a hub id has none here, and is told by its name."""
-    folder, found = Path(model), hashlib.sha256()
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.suffix in (".json", ".safetensors", ".jinja", ".model"):
-            found.update(f"{path.name}\0".encode())
-            with path.open("rb") as content:
-                found.update(hashlib.file_digest(content, "sha256").digest())
-    return found.hexdigest()
+    folder = Path(model)
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    return digest_of((path for path in files if path.suffix in _READ), folder)

@@ -19,17 +19,16 @@ from holdfast.bench.judging import check_items
 from holdfast.bench.model_files import load_model, positions
 from holdfast.bench.sources import Source, items_from
 from holdfast.bench.subjects import MIXED
+from holdfast.bench.training_options import cpu_options
 from holdfast.data.load import load_examples
 from holdfast.data.mix import mix
-from holdfast.errors import ConfigError, DataError
+from holdfast.errors import ConfigError
 from holdfast.evaluation import Item
-from holdfast.evaluation.judges import Judge
-from holdfast.evaluation.judges.refusal_phrases import RefusalPhrases
 from holdfast.evaluation.metrics import Kind
 from holdfast.organism.scenarios import Budget
 from holdfast.report.provenance import versions
 
-__all__ = ["QUESTIONS", "ROLES", "FileSubject", "Training", "examples_of"]
+__all__ = ["ROLES", "FileSubject", "Training", "examples_of"]
 
 BENIGN = "benign_task"
 QUESTIONS: dict[str, Kind] = {
@@ -90,14 +89,9 @@ class FileSubject:
         del scenario
         if p > 0 and "attack" not in self.files:
             raise ConfigError("files has no attack: give the harmful pairs of the attacker's rows")
-        task = self._rows("task")
-        added = self._rows("attack") if p > 0 else task.select(range(0))
-        try:
-            return mix(task, added, n=n, p=p, seed=seed)
-        except DataError as error:
-            named = str(error).replace("the base set", self.files["task"])
-            named = named.replace("the added set", self.files.get("attack", ""))
-            raise DataError(named.replace("mix: ", "")) from error
+        added = "attack" if p > 0 else "task"  # Without a share none of its rows is drawn.
+        names = self.files["task"], self.files[added]
+        return mix(self._rows("task"), self._rows(added), n=n, p=p, seed=seed, names=names)
 
     def defender(self, sizes: Mapping[str, Any], scenario: str, seed: int) -> dict[str, Any]:
         """Return rows of each file that is given: as many as the recipe says, or all it has."""
@@ -134,10 +128,6 @@ class FileSubject:
                 found += items_from(kind, self._rows(role).take(per_kind))
         return found
 
-    def judge(self) -> Judge:
-        """Return the judge that reads any model's answers: phrases of refusal."""
-        return RefusalPhrases()
-
     def load(self, start: Path | None = None) -> tuple[Any, Any]:
         """Return (model, tokenizer), on the GPU where there is one."""
         model, tokenizer = load_model(str(start or self.name), dtype=self.training.dtype)
@@ -145,20 +135,19 @@ class FileSubject:
 
     def trainer_options(self, model: Any, tokenizer: Any) -> dict[str, Any]:
         """Return the longest row the model takes, and what a CPU needs."""
-        cpu = {} if torch.cuda.is_available() else {"bf16": False, "dataloader_pin_memory": False}
-        return {"max_length": positions(model, tokenizer), **cpu}
+        return {"max_length": positions(model, tokenizer), **cpu_options()}
 
     def folders(self) -> dict[str, dict[str, str]]:
         """Return nothing: a defense that needs a folder has to name it."""
         return {}
 
     def check(self) -> None:
-        """Load the model once and hold every row and question against it.
+        """Load the model once, not to a GPU that its workers need, and hold all rows against it.
 
         Raises:
             InputError: The model or a file cannot be used; names the file and the row.
         """
-        model, tokenizer = self.load()
+        model, tokenizer = load_model(self.name, dtype=self.training.dtype)
         limit = positions(model, tokenizer)
         for role in self.files.keys() - QUESTIONS.keys():
             Source(role, self.files[role], self._rows(role)).check_lengths(tokenizer, limit)

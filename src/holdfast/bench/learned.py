@@ -102,9 +102,9 @@ def _with_modules(defense: ModuleRates, cell: Cell, start: Path | None, out: Pat
         return defense  # Its own way to analyze: it does so itself.
     of = [cell.defender_rows, defense.tau, cell.subject.made_by(), *([start.name] if start else [])]
     path = shared_path(out, "robust_modules", of, ".json")
-    rows = replace(cell, seed=0, benign_rows=cell.defender_rows).defender
 
     def make(target: Path) -> None:
+        rows = replace(cell, seed=0, benign_rows=cell.defender_rows).defender
         prompts = rows["harmful"], rows["benign"]
         model = cell.subject.load(start)
         robust_modules(model, *prompts, defense.tau, cell.subject.name).save(target)

@@ -12,6 +12,7 @@ from transformers import PrinterCallback, TrainerCallback, set_seed
 from trl.trainer.sft_config import SFTConfig
 
 from holdfast.artifact import Artifact
+from holdfast.bench.judging import judge_for
 from holdfast.bench.subjects import ORGANISM_SUBJECT, Subject
 from holdfast.defense import Defense, Examples
 from holdfast.evaluation import Item, Measurement, evaluate
@@ -165,12 +166,12 @@ def measured(
 
 
 def examined(model: Any, tokenizer: Any, items: Sequence[Item], subject: Subject) -> Measurement:
-    """Let a model answer the items, and the subject's judge read the answers."""
+    """Let a model answer the items, and the judge of its kind read the answers."""
     return evaluate(
         model,
         tokenizer,
         items,
-        subject.judge(),
+        judge_for(subject.name),
         max_new_tokens=subject.max_new_tokens,
         batch_size=32 if subject.real else 128,
     )

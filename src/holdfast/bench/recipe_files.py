@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from holdfast.bench.sources import ORGANISM
 from holdfast.errors import ConfigError, nearest
 
 __all__ = ["base_recipe", "load_recipe", "merged", "packaged"]
@@ -62,7 +63,7 @@ def _from_folder(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     files = given.get("files")
     absolute = {"files": {role: found(name) for role, name in files.items()}} if isinstance(
         files, dict) else {}  # fmt: skip
-    model = {} if given.get("model", "organism") == "organism" else {"model": found(given["model"])}
+    model = {} if given.get("model", ORGANISM) == ORGANISM else {"model": found(given["model"])}
     return {**given, **absolute, **model}
 
 

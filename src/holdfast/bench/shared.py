@@ -8,7 +8,7 @@ import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from holdfast.ops.files import write_whole
 from holdfast.organism.build import SHIPPED
 from holdfast.report.provenance import versions
 
-__all__ = ["once", "origin", "shared_path"]
+__all__ = ["digest_of", "once", "origin", "shared_path"]
 
 
 @cache
@@ -60,11 +60,17 @@ def once(path: Path, make: Callable[[Path], Any]) -> Path:
 
 def _digest(path: Path) -> str:
     """Return the SHA-256 of a file, or of a folder's names and files."""
-    found = hashlib.sha256()
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    return digest_of(files, path)
+
+
+def digest_of(files: Iterable[Path], folder: Path) -> str:
+    """Return the SHA-256 of the files' names in ``folder`` and of what they hold, in this order."""
+    found = hashlib.sha256()
     for file in files:
-        found.update(str(file.relative_to(path)).encode() + b"\0")
-        found.update(hashlib.sha256(file.read_bytes()).digest())
+        found.update(str(file.relative_to(folder)).encode() + b"\0")
+        with file.open("rb") as content:
+            found.update(hashlib.file_digest(content, "sha256").digest())
     return found.hexdigest()
 
 

@@ -13,8 +13,8 @@ from datasets import Dataset
 from holdfast import organism
 from holdfast.bench.demo_plan import DemoConfig, validation
 from holdfast.bench.shared import origin
+from holdfast.bench.sources import ORGANISM
 from holdfast.evaluation import Item
-from holdfast.evaluation.judges import Judge
 from holdfast.organism import scenarios
 from holdfast.organism.build import SHIPPED
 from holdfast.organism.curriculum import more_alignment
@@ -77,10 +77,6 @@ class Subject(Protocol):
         """Return the questions that measure a run."""
         ...
 
-    def judge(self) -> Judge:
-        """Return what reads the answers."""
-        ...
-
     def load(self, start: Path | None = None) -> tuple[Any, Any]:
         """Return (model, tokenizer), of ``start`` where it was aligned further."""
         ...
@@ -98,7 +94,7 @@ class Subject(Protocol):
 class OrganismSubject:
     """The built-in test model; every row and question is drawn for its seed."""
 
-    name: str = "organism"
+    name: str = ORGANISM
     real: bool = False
     scenarios: tuple[str, ...] = tuple(scenarios.SCENARIOS)
     max_new_tokens: int = 24
@@ -138,10 +134,6 @@ class OrganismSubject:
     def questions(self, split: str, per_kind: int, scenario: str) -> list[Item]:
         """Return questions about nouns of this split."""
         return scenarios.evaluation_items(split, per_kind, scenario)
-
-    def judge(self) -> Judge:
-        """Return the oracle, which knows every right answer."""
-        return organism.Oracle()
 
     def load(self, start: Path | None = None) -> tuple[Any, Any]:
         """Return the shipped organism, or the one in ``start``."""

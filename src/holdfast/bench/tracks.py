@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from holdfast import organism
 from holdfast.analysis.changes import movement
 from holdfast.analysis.robust_modules import RobustModules
 from holdfast.bench.demo_plan import BENIGN, HARMFUL_MIX, DemoConfig, Task, base, validation
-from holdfast.bench.organism_runs import Tuned, measured, tune
+from holdfast.bench.organism_runs import Tuned, examined, measured, tune
+from holdfast.bench.subjects import ORGANISM_SUBJECT
 from holdfast.defense import Defense
 from holdfast.defenses import built_in
 from holdfast.defenses.ml_lr import MLLR
@@ -21,7 +21,6 @@ from holdfast.defenses.random_perturbation import RandomPerturbation
 from holdfast.defenses.safe_mixing import SafeMixing
 from holdfast.defenses.security_vectors import SecurityVectors
 from holdfast.defenses.swat import SWAT
-from holdfast.evaluation import evaluate
 from holdfast.ops.modules import trainable
 from holdfast.ops.weights import copied, put
 from holdfast.organism import scenarios
@@ -39,8 +38,7 @@ def run_task(task: Task) -> Measured:
 
 def _before(task: Task) -> Measured:
     """Measure the aligned organism as it is."""
-    model, tokenizer = organism.load()
-    found = evaluate(model, tokenizer, task.items, organism.Oracle(), max_new_tokens=24)
+    found = examined(*ORGANISM_SUBJECT.load(), task.items, ORGANISM_SUBJECT)
     return [(BEFORE, {}, SeedRun.of(task.seed, found))]
 
 

@@ -14,7 +14,7 @@ from holdfast.bench.configs import TuneConfig
 from holdfast.bench.values import converted, expected
 from holdfast.errors import ConfigError, nearest
 
-__all__ = ["lora_config", "sft_config", "training_options"]
+__all__ = ["cpu_options", "lora_config", "sft_config", "training_options"]
 
 RESERVED = {
     "output_dir": "give --output",
@@ -65,9 +65,12 @@ def training_options(config: TuneConfig) -> dict[str, Any]:
 def _defaults() -> dict[str, Any]:
     """Ours: checkpoints often enough to resume from, curves in full, float32 on a CPU."""
     found: dict[str, Any] = {"save_steps": 100, "save_total_limit": 2, "logging_steps": 1}
-    if not torch.cuda.is_available():
-        found |= {"bf16": False, "dataloader_pin_memory": False}
-    return found
+    return found | cpu_options()
+
+
+def cpu_options() -> dict[str, Any]:
+    """Return what SFTConfig needs where there is no GPU, and nothing where there is one."""
+    return {} if torch.cuda.is_available() else {"bf16": False, "dataloader_pin_memory": False}
 
 
 def _yaml(path: Path) -> dict[str, Any]:

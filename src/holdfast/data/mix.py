@@ -27,7 +27,15 @@ def shares(n: int, p: float) -> tuple[int, int]:
     return n - k, k
 
 
-def mix(base: Dataset, added: Dataset, *, n: int, p: float, seed: int) -> Dataset:
+def mix(
+    base: Dataset,
+    added: Dataset,
+    *,
+    n: int,
+    p: float,
+    seed: int,
+    names: tuple[str, str] = ("the base set", "the added set"),
+) -> Dataset:
     """Return ``n`` rows, exactly ``round(p * n)`` of them from ``added``, in a seeded order.
 
     Each set is drawn from without replacement. A pure function: the same arguments give the same
@@ -40,16 +48,17 @@ def mix(base: Dataset, added: Dataset, *, n: int, p: float, seed: int) -> Datase
         n: Rows in all.
         p: Share of ``added`` in the result, in [0, 1].
         seed: Decides which rows are drawn and their order.
+        names: What the sets are called in errors, such as their files.
 
     Raises:
         ConfigError: ``n`` or ``p`` is out of range.
         DataError: A set has too few rows.
     """
     keep, add = shares(n, p)
-    for name, rows, wanted in (("base", base, keep), ("added", added, add)):
+    for name, rows, wanted in zip(names, (base, added), (keep, add), strict=True):
         if len(rows) < wanted:
             raise DataError(
-                f"mix: {n} rows at p={p} need {wanted} of the {name} set, which has {len(rows)}: "
+                f"mix: {n} rows at p={p} need {wanted} of {name}, which has {len(rows)}: "
                 "give more rows or a smaller n"
             )
     rng = np.random.default_rng(seed)

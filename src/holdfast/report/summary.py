@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from holdfast.defenses import registry
+from holdfast.defenses import find
+from holdfast.errors import ConfigError
 from holdfast.evaluation.compare import MIN_SEEDS_TO_RANK
 from holdfast.evaluation.metrics import Figure
 from holdfast.report.records import BEFORE, Arm
@@ -212,10 +213,14 @@ def _idle(arm: Arm, scenario: str) -> list[str]:
 
 def _off(arm: Arm, name: str) -> bool:
     """Return whether a defense ran at the strength at which it does nothing: a control."""
-    kind, settings = registry().get(name), arm.settings.get(name)
-    if kind is None or not isinstance(settings, dict):
+    settings = arm.settings.get(name)
+    if not isinstance(settings, dict):
         return False
-    return settings.get(kind.card.strength) == kind.card.off
+    try:
+        card = find(name).card
+    except ConfigError:  # Of a package that is not installed here.
+        return False
+    return settings.get(card.strength) == card.off
 
 
 def _own(arm: Arm) -> list[str]:
