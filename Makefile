@@ -33,6 +33,6 @@ docs: setup
 	$(BIN)/python docs/build.py
 
 bench: setup
-	$(BIN)/python benchmarks/step_cost.py --out results/step_cost.json
-	$(BIN)/python benchmarks/generation.py --out results/generation.json
-	$(BIN)/python benchmarks/analysis_cost.py --out results/analysis_cost.json
+	$(BIN)/python measurements/step_cost.py --out results/step_cost.json
+	$(BIN)/python measurements/generation.py --out results/generation.json
+	$(BIN)/python measurements/analysis_cost.py --out results/analysis_cost.json

@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from holdfast.bench.claims import claims_rows, load_judged
+from holdfast.claims.judge import claims_rows, load_judged
+from holdfast.comparisons.scenes import Scene, scenes
 from holdfast.defenses import built_in
 from holdfast.report.markdown import claims_table, counted, worst_case_tables
-from holdfast.report.records import BEFORE, PLAIN, Arm
-from holdfast.report.result import RunResult
-from holdfast.report.scenes import Scene, scenes
-from holdfast.report.words import arm_name
+from holdfast.results.records import BEFORE, PLAIN, Arm
+from holdfast.results.result import RunResult
+from holdfast.results.words import arm_name
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / "results" / "demo.json"
@@ -25,7 +25,7 @@ CLAIMS = ROOT / "results" / "claims"
 CONTROLS = ROOT / "results" / "benign_obedience_15_seeds.json"
 SOURCES = {
     "demo": ("`holdfast demo`", DEMO.name),
-    "bench": ("`benchmarks/benign_defenses.py`", BENIGN.name),
+    "bench": ("`measurements/benign_defenses.py`", BENIGN.name),
 }
 """By the command of a result: what ran, and its file."""
 FIGURES = (
@@ -167,7 +167,7 @@ def claims_page() -> str:
     return (
         "# What papers claim, and what the organism shows\n\n"
         f"{len(rows)} claims, each with tests that were written down before its results were seen "
-        "(`src/holdfast/claims/`) and judged by intervals over seeds (`results/claims/`): "
+        "(`src/holdfast/claims/papers/`) and judged by intervals over seeds (`results/claims/`): "
         f"{counted(rows)}. The organism shows how a method behaves, not what it scores on a "
         "language model; a paper's own figures are beside it, and most are of one seed.\n\n"
         f"{claims_table(rows)}\n"

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from functools import cache
 
-from holdfast.report.bench_summary import summarize
-from holdfast.report.records import Arm, Attack, SeedRun
-from holdfast.report.result import RunResult
+from holdfast.comparisons.worst_case import summarize
+from holdfast.results.records import Arm, Attack, SeedRun
+from holdfast.results.result import RunResult
 from tests.synthetic_result import measurement
 
 BASE = {"p": 0.1, "learning_rate": 2.3e-4, "steps": 120, "epochs": 120 / 63, "rows": 500}

@@ -7,7 +7,7 @@ from functools import cache
 from holdfast.evaluation.judges import Outcome, Verdict
 from holdfast.evaluation.measure import Measurement, judge_answers
 from holdfast.evaluation.metrics import Item
-from holdfast.report.records import (
+from holdfast.results.records import (
     Arm,
     Diagnostics,
     FrontierPoint,
@@ -15,7 +15,7 @@ from holdfast.report.records import (
     Movement,
     SeedRun,
 )
-from holdfast.report.result import RunResult
+from holdfast.results.result import RunResult
 
 Rates = Mapping[str, tuple[float, float, float, float, float, float | None]]
 # defense: (hs right, hs garbled, over-refusal, task, usefulness, seconds)

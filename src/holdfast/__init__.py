@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from holdfast.defenses.swat import SWAT
     from holdfast.defenses.vaccine import Vaccine
     from holdfast.errors import HoldfastError, InputError, RunError
-    from holdfast.standalone import repair
-    from holdfast.trace import Trace
-    from holdfast.trainer import SecureMixin, SecureSFTTrainer, SecureTrainer, protect
+    from holdfast.training.standalone import repair
+    from holdfast.training.trace import Trace
+    from holdfast.training.trainer import SecureMixin, SecureSFTTrainer, SecureTrainer, protect
 
 __all__ = [
     "MLLR",
@@ -81,19 +81,19 @@ _HOMES = {
     "RunError": "holdfast.errors",
     "SafeLoRA": "holdfast.defenses.safe_lora",
     "SafeMixing": "holdfast.defenses.safe_mixing",
-    "SecureMixin": "holdfast.trainer",
-    "SecureSFTTrainer": "holdfast.trainer",
-    "SecureTrainer": "holdfast.trainer",
+    "SecureMixin": "holdfast.training.trainer",
+    "SecureSFTTrainer": "holdfast.training.trainer",
+    "SecureTrainer": "holdfast.training.trainer",
     "SecurityVectors": "holdfast.defenses.security_vectors",
     "Stage": "holdfast.defense",
     "Step": "holdfast.defense",
-    "Trace": "holdfast.trace",
+    "Trace": "holdfast.training.trace",
     "Vaccine": "holdfast.defenses.vaccine",
     "apply_panacea": "holdfast.defenses.panacea",
     "find": "holdfast.defenses",
-    "protect": "holdfast.trainer",
+    "protect": "holdfast.training.trainer",
     "registry": "holdfast.defenses",
-    "repair": "holdfast.standalone",
+    "repair": "holdfast.training.standalone",
 }
 
 

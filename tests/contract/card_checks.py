@@ -8,7 +8,7 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from holdfast.cli.field_docs import field_docs
+from holdfast.cli.shell.field_docs import field_docs
 from holdfast.defense import HOOKS, Capability, Defense, Stage, implements
 from holdfast.errors import ConfigError
 from tests.contract.recipes import Make

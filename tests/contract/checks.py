@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from holdfast.artifact import joined_state, split_state
 from holdfast.defense import HOOKS, Defense, implements
 from holdfast.errors import ConflictError
-from holdfast.trainer import SecureSFTTrainer, SecureTrainer, protect
+from holdfast.training.trainer import SecureSFTTrainer, SecureTrainer, protect
 from tests.contract import snapshot
 from tests.contract.interruptions import PlantedError, broken_hook, stopped_at_forward
 from tests.contract.recipes import Make, strength_zero

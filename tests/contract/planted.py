@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from holdfast.trace import Trace
-from holdfast.trainer import SecureTrainer
+from holdfast.training.trace import Trace
+from holdfast.training.trainer import SecureTrainer
 from tests.contract.hook_checks import linear
 from tests.contract.probes import Planted, noise_like
 

@@ -17,7 +17,7 @@ from trl import SFTConfig, SFTTrainer
 
 from holdfast.data.chat import collate, encode
 from holdfast.defense import Defense
-from holdfast.trainer import SecureSFTTrainer, SecureTrainer
+from holdfast.training.trainer import SecureSFTTrainer, SecureTrainer
 from tests.tiny import tiny_model, tiny_tokenizer
 
 _SCRATCH = tempfile.TemporaryDirectory(prefix="holdfast-contract-")

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from holdfast.analysis.robust_modules import ModuleAt, RobustModules
+from holdfast.analysis.modules.robust_modules import ModuleAt, RobustModules
 from tests.tiny import LAYERS, tiny_model
 
 _SCRATCH = tempfile.TemporaryDirectory(prefix="holdfast-robust-")

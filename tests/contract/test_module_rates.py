@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-from holdfast import MLLR, SWAT, SecurityVectors, compat, trainer
+from holdfast import MLLR, SWAT, SecurityVectors
 from holdfast.defenses import frozen, module_rates
 from holdfast.defenses.frozen import trained_projections
 from holdfast.errors import ConflictError
 from holdfast.ops.modules import trainable
+from holdfast.training import compat, trainer
 from tests.contract import checks, rate_checks
 from tests.contract.recipes import data_rows
 from tests.contract.runs import (

@@ -5,10 +5,10 @@ from typing import Any, ClassVar
 
 import pytest
 
-from holdfast import trainer
-from holdfast.compose import composed
 from holdfast.errors import ConflictError
-from holdfast.session import Session
+from holdfast.training import trainer
+from holdfast.training.compose import composed
+from holdfast.training.session import Session
 from tests.contract import checks, planted
 from tests.contract.probes import Planted, card
 from tests.contract.runs import FULL, LORA, LORA_ON_BF16

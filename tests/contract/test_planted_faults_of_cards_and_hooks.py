@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from holdfast import learning_rates, trainer
 from holdfast.defense import Capability
-from holdfast.session import Session
-from holdfast.trace import Trace
+from holdfast.training import learning_rates, trainer
+from holdfast.training.session import Session
+from holdfast.training.trace import Trace
 from tests.contract import card_checks, checks, hook_checks
 from tests.contract.probes import Planted, SameLossAgain, card
 from tests.contract.runs import FULL, SFT_FULL

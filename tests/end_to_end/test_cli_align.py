@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from holdfast.cli import main
-from holdfast.report.result import RunResult
+from holdfast.results.result import RunResult
 from tests.tiny import WORDS, tiny_model, tiny_rows, tiny_tokenizer
 
 COMMON = ["--data", "data.jsonl", "--batch-size", "4", "--learning-rate", "1e-2"]

@@ -13,9 +13,9 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from holdfast.analysis.perturbation import Probed
-from holdfast.analysis.probe import Probe
-from holdfast.analysis.robust_modules import RobustModules
+from holdfast.analysis.modules.perturbation import Probed
+from holdfast.analysis.modules.robust_modules import RobustModules
+from holdfast.analysis.probing.probe import Probe
 from holdfast.cli import main
 from tests.analyze_files import ANALYZE, EXACT, benign, harmful, write_place
 from tests.tiny import tiny_model, tiny_tokenizer
@@ -185,7 +185,7 @@ def test_a_killed_analysis_goes_on(folder, monkeypatch):
 
 KILLED = """
 import os, signal, sys
-from holdfast.analysis.perturbation import Probed
+from holdfast.analysis.modules.perturbation import Probed
 from holdfast.cli import main
 real, done = Probed.damage, []
 def damage(self, *args):

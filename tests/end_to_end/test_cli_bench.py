@@ -5,7 +5,7 @@ import json
 import pytest
 
 from holdfast.cli import main
-from tests.unit.bench.test_runner import tables
+from tests.unit.bench.pool.test_runner import tables
 
 RECIPE = """
 defenses: [none, "swat:tau=0.1"]

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from holdfast.cli import main
-from tests.unit.report.test_bench_summary import MILD, arm
-from tests.unit.report.test_result_comparison import result
+from tests.unit.comparisons.test_two_results import result
+from tests.unit.comparisons.test_worst_case import MILD, arm
 
 
 @pytest.fixture

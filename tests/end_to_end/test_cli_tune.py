@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from holdfast.bench import tune as tuning
 from holdfast.cli import main
-from holdfast.report.result import RunResult
+from holdfast.commands import tune as tuning
+from holdfast.results.result import RunResult
 from tests.tiny import WORDS, tiny_model, tiny_rows, tiny_tokenizer
 
 VECTOR = "security_vectors:max_harmful_nll=100,max_benign_kl=100,epochs=1"

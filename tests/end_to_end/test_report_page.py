@@ -7,10 +7,10 @@ import subprocess
 from html import escape
 
 import pytest
+from holdfast.report.page import write_report
 
-from holdfast.report.html import write_report
-from holdfast.report.records import Arm
-from holdfast.report.result import RunResult
+from holdfast.results.records import Arm
+from holdfast.results.result import RunResult
 from tests.synthetic_bench import synthetic_bench
 from tests.synthetic_result import synthetic_result, synthetic_scenarios
 

@@ -11,23 +11,23 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from holdfast.analysis.first_order import first_order
-from holdfast.analysis.perturbation import Change, Probed, delta, noise, perturbable, pooled
-from holdfast.analysis.probe import Probe, ProbeSettings, fit_probe
-from holdfast.analysis.prompts import Prompts, of_run
-from holdfast.analysis.robust_modules import Method, RobustModules, Score
-from holdfast.analysis.robustness import (
+from holdfast.analysis.modules.first_order import first_order
+from holdfast.analysis.modules.perturbation import Change, Probed, delta, noise, perturbable, pooled
+from holdfast.analysis.modules.robust_modules import Method, RobustModules, Score
+from holdfast.analysis.modules.robustness import (
     ModuleScore,
     Progress,
     Robustness,
     calibrated_rho,
     exact,
 )
-from holdfast.analysis.search import at, search
-from holdfast.analysis.suffix import Suffix
-from holdfast.data.hashes import sha256_of
+from holdfast.analysis.modules.search import at, search
+from holdfast.analysis.probing.probe import Probe, ProbeSettings, fit_probe
+from holdfast.analysis.probing.prompts import Prompts, of_run
+from holdfast.analysis.probing.suffix import Suffix
 from holdfast.defense import Examples, Run, listed
 from holdfast.errors import ConfigError
+from holdfast.files.hashes import sha256_of
 from holdfast.ops.modules import ModuleRef, projections
 from holdfast.ops.randomness import derived_seed
 

@@ -14,9 +14,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from holdfast.analysis.perturbation import Probed
-from holdfast.analysis.robust_modules import RobustModules
-from holdfast.analysis.suffix import at_last, whole_pass
+from holdfast.analysis.modules.perturbation import Probed
+from holdfast.analysis.modules.robust_modules import RobustModules
+from holdfast.analysis.probing.suffix import at_last, whole_pass
 from holdfast.errors import ModelError
 from holdfast.ops.engine import inference_mode_flags
 from holdfast.ops.modules import decoder_layers, plain_name, projections, ref_of

@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict
 from torch import nn
 
 from holdfast.analysis.changes import change_norms, inside_outside, tuned_states
-from holdfast.analysis.perturbation import Probed
-from holdfast.analysis.probe import BLIND, ProbeSettings, Quality, fit_probe, quality
-from holdfast.analysis.robust_modules import ModuleAt, RobustModules
+from holdfast.analysis.modules.perturbation import Probed
+from holdfast.analysis.modules.robust_modules import ModuleAt, RobustModules
+from holdfast.analysis.probing.probe import BLIND, ProbeSettings, Quality, fit_probe, quality
 
 __all__ = ["Comparison", "ModuleNorm", "compare"]
 

@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from holdfast.bench.cell import Cell
-from holdfast.bench.cells import RunCell, data_sources, run_cell
-from holdfast.bench.executors import opened
-from holdfast.bench.grid import expand
-from holdfast.bench.grid_table import bench_arms, table_rows, write_table
-from holdfast.bench.recipe_files import load_recipe
-from holdfast.bench.runner import Outcome, run_cells
+from holdfast.bench.arms import bench_arms, table_rows, write_table
+from holdfast.bench.cell.cell import Cell
+from holdfast.bench.cell.run_cell import RunCell, data_sources, run_cell
+from holdfast.bench.pool.executors import opened
+from holdfast.bench.pool.runner import Outcome, run_cells
+from holdfast.bench.recipe.files import load_recipe
+from holdfast.bench.recipe.grid import expand
+from holdfast.comparisons.exports import write_bench_tables
+from holdfast.comparisons.worst_case import summarize
 from holdfast.errors import ConfigError
-from holdfast.ops.files import write_whole
-from holdfast.report.bench_exports import write_bench_tables
-from holdfast.report.bench_summary import summarize
-from holdfast.report.result import RunResult
+from holdfast.files.whole import write_whole
+from holdfast.results.result import RunResult
 
 __all__ = ["Bench", "plan", "run_bench"]
 
@@ -96,7 +96,7 @@ def _result(bench: Bench, outcome: Outcome, seconds: float) -> RunResult | None:
 
 
 def _write(result: RunResult, out: Path) -> None:
-    from holdfast.report.html import write_report  # noqa: PLC0415  # Imports matplotlib.
+    from holdfast.report.page import write_report  # noqa: PLC0415  # Imports matplotlib.
 
     result.save(out / "result.json")
     if result.bench is not None:

@@ -15,10 +15,10 @@ from holdfast.bench.demo_plan import (
     data_sources,
     find_modules,
 )
-from holdfast.bench.executors import local_pool
+from holdfast.bench.pool.executors import local_pool
 from holdfast.bench.tracks import TRACKS, Measured, arm_order, run_task, strength_zero
-from holdfast.report.records import BEFORE, Arm
-from holdfast.report.result import RunResult
+from holdfast.results.records import BEFORE, Arm
+from holdfast.results.result import RunResult
 
 Progress = Callable[[str, int, int], None]
 Found = dict[Task, Measured]
@@ -41,7 +41,7 @@ def run_demo(
         progress: Called with (stage, done, in all).
         config: Sizes and strengths; the published ones by default.
     """
-    from holdfast.report.html import write_report  # noqa: PLC0415  # Imports matplotlib.
+    from holdfast.report.page import write_report  # noqa: PLC0415  # Imports matplotlib.
 
     start, config = time.perf_counter(), config or DemoConfig()
     tasks = demo_tasks(seeds, config, out / "robust_modules.json")

@@ -10,16 +10,16 @@ from datasets import Dataset
 
 from holdfast import organism
 from holdfast.analysis.analyze import AnalysisSettings, analyze, probed_model
-from holdfast.analysis.perturbation import Probed
-from holdfast.analysis.prompts import Prompts, with_tokenizer
-from holdfast.analysis.robust_modules import RobustModules
-from holdfast.data.hashes import sha256_of
+from holdfast.analysis.modules.perturbation import Probed
+from holdfast.analysis.modules.robust_modules import RobustModules
+from holdfast.analysis.probing.prompts import Prompts, with_tokenizer
 from holdfast.defense import listed
 from holdfast.defenses.ml_lr import MLLR
 from holdfast.defenses.swat import SWAT
 from holdfast.evaluation import Item
+from holdfast.files.hashes import sha256_of
 from holdfast.organism import scenarios
-from holdfast.report.provenance import DataSource, fingerprint
+from holdfast.results.provenance import DataSource, fingerprint
 
 HARMFUL_MIX = "harmful_mix"
 BENIGN = ("benign_obedience", "benign_knowledge")

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from holdfast.analysis.changes import movement
-from holdfast.analysis.robust_modules import RobustModules
+from holdfast.analysis.modules.robust_modules import RobustModules
+from holdfast.bench.cell.runs import Tuned, examined, measured, tune
 from holdfast.bench.demo_plan import BENIGN, HARMFUL_MIX, DemoConfig, Task, base, validation
-from holdfast.bench.organism_runs import Tuned, examined, measured, tune
-from holdfast.bench.subjects import ORGANISM_SUBJECT
+from holdfast.bench.subject.organism import ORGANISM_SUBJECT
 from holdfast.defense import Defense
 from holdfast.defenses import built_in
 from holdfast.defenses.ml_lr import MLLR
@@ -24,8 +24,8 @@ from holdfast.defenses.swat import SWAT
 from holdfast.ops.modules import trainable
 from holdfast.ops.weights import copied, put
 from holdfast.organism import scenarios
-from holdfast.report.records import BEFORE, PLAIN, Movement, SeedRun
-from holdfast.standalone import repair
+from holdfast.results.records import BEFORE, PLAIN, Movement, SeedRun
+from holdfast.training.standalone import repair
 
 Measured = list[tuple[str, dict[str, Any], SeedRun]]
 """(arm's name, its settings, its run) of one track and seed."""

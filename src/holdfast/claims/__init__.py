@@ -1,1 +1,1 @@
-"""What each paper reports, and the shape of its claims as tests on measured arms; data only."""
+"""What each paper reports, as tests on measured arms, and the verdicts on them."""

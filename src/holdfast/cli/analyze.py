@@ -1,15 +1,15 @@
 # ruff: noqa: PLC0415  # Heavy imports are made when the command runs: --help takes no second.
 """``holdfast analyze``: which modules carry safety, and how far a fine-tuned model moved."""
 
-from holdfast.bench.configs import AnalyzeConfig
-from holdfast.cli.console import print_json, print_rows, say, working
-from holdfast.cli.options import JsonFlag, takes
+from holdfast.cli.shell.console import print_json, print_rows, say, working
+from holdfast.cli.shell.options import JsonFlag, takes
+from holdfast.inputs.configs import AnalyzeConfig
 
 
 @takes(AnalyzeConfig)
 def analyze(config: AnalyzeConfig, json: JsonFlag = False) -> None:
     """Map which modules a model's safety depends on, and search for those that can learn freely."""
-    from holdfast.bench.analyze import analyze_model
+    from holdfast.commands.analyze import analyze_model
     from holdfast.report.analysis_page import answer
 
     with working(as_json=json) as progress:

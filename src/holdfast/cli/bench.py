@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from holdfast.cli.console import print_json, print_result, say, working
-from holdfast.cli.options import Interrupted, JsonFlag
+from holdfast.cli.shell.console import print_json, print_result, say, working
+from holdfast.cli.shell.options import Interrupted, JsonFlag
 from holdfast.errors import ConfigError, RunError
 
 
@@ -31,8 +31,8 @@ def bench(
 ) -> None:
     """Run a recipe's cells on the organism or the recipe's model; started again, it goes on."""
     from holdfast.bench.bench import check_folder, listing, plan, run_bench
-    from holdfast.bench.estimate import estimated_minutes, told
-    from holdfast.bench.executors import check_executor
+    from holdfast.bench.pool.executors import check_executor
+    from holdfast.bench.recipe.estimate import estimated_minutes, told
 
     check_executor(executor)
     if workers < 1:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from holdfast.cli.console import print_json, print_rows, say, working
-from holdfast.cli.options import JsonFlag
+from holdfast.cli.shell.console import print_json, print_rows, say, working
+from holdfast.cli.shell.options import JsonFlag
 
 
 def claims(
@@ -21,8 +21,8 @@ def claims(
     json: JsonFlag = False,
 ) -> None:
     """Judge the papers' claims on a bench's result: holds, in part, does not, not comparable."""
-    from holdfast.bench.claims import claims_rows, judge, write_claims
-    from holdfast.report.result import RunResult
+    from holdfast.claims.judge import claims_rows, judge, write_claims
+    from holdfast.results.result import RunResult
 
     with working(as_json=json):
         other = None if second is None else RunResult.load(second)

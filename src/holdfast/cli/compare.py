@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from holdfast.cli.console import print_json, print_table, working
-from holdfast.cli.options import JsonFlag
+from holdfast.cli.shell.console import print_json, print_table, working
+from holdfast.cli.shell.options import JsonFlag
 
 
 def compare(
@@ -16,13 +16,13 @@ def compare(
     json: JsonFlag = False,
 ) -> None:
     """Compare two results: harmful score, over-refusal and task accuracy of every arm in both."""
-    from holdfast.report.comparison import compare_results, load_result
+    from holdfast.comparisons.two_results import compare_results, load_result
 
     with working(as_json=json):
         found = compare_results(load_result(a), load_result(b), (str(a), str(b)))
     if json:
         print_json(found.as_json())
         return
-    from holdfast.report.comparison_table import render_comparison
+    from holdfast.report.two_results import render_comparison
 
     print_table(render_comparison(found))

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from holdfast.cli.console import print_json, print_result, say, working
-from holdfast.cli.options import Interrupted, JsonFlag
+from holdfast.cli.shell.console import print_json, print_result, say, working
+from holdfast.cli.shell.options import Interrupted, JsonFlag
 from holdfast.errors import ConfigError
 
 
@@ -23,7 +23,7 @@ def demo(
     if seeds < 1:
         raise ConfigError(f"--seeds {seeds} is out of range, expected at least 1")
     from holdfast.bench.demo import run_demo
-    from holdfast.bench.output import WholeFolder
+    from holdfast.files.folders import WholeFolder
 
     folder = WholeFolder(out, overwrite=overwrite, flag="--out")
     folder.check()

@@ -3,15 +3,15 @@
 
 from typing import Any
 
-from holdfast.bench.configs import EvaluateConfig
-from holdfast.cli.console import print_json, print_result, say, working
-from holdfast.cli.options import JsonFlag, takes
+from holdfast.cli.shell.console import print_json, print_result, say, working
+from holdfast.cli.shell.options import JsonFlag, takes
+from holdfast.inputs.configs import EvaluateConfig
 
 
 @takes(EvaluateConfig)
 def evaluate(config: EvaluateConfig, json: JsonFlag = False) -> None:
     """Let a model answer files of questions and print the shares with their intervals."""
-    from holdfast.bench.evaluate import evaluate_model
+    from holdfast.commands.evaluate import evaluate_model
 
     with working(as_json=json) as progress:
         result = evaluate_model(config, progress)

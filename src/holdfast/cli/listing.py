@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from holdfast.cli.console import print_json, print_rows, say
-from holdfast.cli.field_docs import field_docs
-from holdfast.cli.options import JsonFlag
+from holdfast.cli.shell.console import print_json, print_rows, say
+from holdfast.cli.shell.field_docs import field_docs
+from holdfast.cli.shell.options import JsonFlag
 
 
 def listing(

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from holdfast.cli.app import app
-from holdfast.cli.options import Interrupted
+from holdfast.cli.shell.options import Interrupted
 from holdfast.errors import InputError, RunError
 
 __all__ = ["main"]

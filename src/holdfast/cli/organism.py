@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from holdfast.cli.console import print_json, print_table, say, working
-from holdfast.cli.options import JsonFlag
+from holdfast.cli.shell.console import print_json, print_table, say, working
+from holdfast.cli.shell.options import JsonFlag
 from holdfast.errors import ConfigError
 
 organism = typer.Typer(

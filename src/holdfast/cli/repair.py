@@ -1,15 +1,15 @@
 # ruff: noqa: PLC0415  # Heavy imports are made when the command runs: --help takes no second.
 """``holdfast repair``: take harm back out of a finished model or adapter."""
 
-from holdfast.bench.configs import RepairConfig
-from holdfast.cli.console import print_json, print_result, say, working
-from holdfast.cli.options import JsonFlag, takes
+from holdfast.cli.shell.console import print_json, print_result, say, working
+from holdfast.cli.shell.options import JsonFlag, takes
+from holdfast.inputs.configs import RepairConfig
 
 
 @takes(RepairConfig)
 def repair(config: RepairConfig, json: JsonFlag = False) -> None:
     """Repair a finished model or adapter without the user's data, and write --output."""
-    from holdfast.bench.repair import repair as run
+    from holdfast.commands.repair import repair as run
 
     with working(as_json=json) as progress:
         result = run(config, progress)

@@ -1,9 +1,9 @@
 # ruff: noqa: PLC0415  # Heavy imports are made when the command runs: --help takes no second.
 """``holdfast tune`` and ``holdfast align``: train a model with defenses."""
 
-from holdfast.bench.configs import AlignConfig, TuneConfig
-from holdfast.cli.console import print_json, print_result, say, working
-from holdfast.cli.options import JsonFlag, takes
+from holdfast.cli.shell.console import print_json, print_result, say, working
+from holdfast.cli.shell.options import JsonFlag, takes
+from holdfast.inputs.configs import AlignConfig, TuneConfig
 
 
 @takes(TuneConfig)
@@ -19,7 +19,7 @@ def align(config: AlignConfig, json: JsonFlag = False) -> None:
 
 
 def _run(config: TuneConfig, *, as_json: bool) -> None:
-    from holdfast.bench.tune import tune as run
+    from holdfast.commands.tune import tune as run
 
     with working(as_json=as_json) as progress:
         result = run(config, progress)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from torch import Tensor
 
-from holdfast.analysis.robust_modules import RobustModules
+from holdfast.analysis.modules.robust_modules import RobustModules
 from holdfast.artifact import Artifact
 from holdfast.defense import (
     Backward,
@@ -29,8 +29,8 @@ from holdfast.defense import (
 )  # fmt: skip
 from holdfast.defenses.frozen import frozen_but, trained_projections
 from holdfast.errors import ConfigError, InputError, ModelError
-from holdfast.learning_rates import layers_by_role, named
 from holdfast.ops.modules import ModuleRef
+from holdfast.training.learning_rates import layers_by_role, named
 
 At = tuple[int, str]
 """A projection: its decoder layer and role."""

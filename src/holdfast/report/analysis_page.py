@@ -11,15 +11,15 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from holdfast.analysis.comparison import Comparison
+from holdfast.analysis.modules.robust_modules import RobustModules
+from holdfast.analysis.modules.robustness import ModuleScore, Robustness
 from holdfast.analysis.patterns import Pattern, group_means
-from holdfast.analysis.probe import BLIND, Quality
-from holdfast.analysis.robust_modules import RobustModules
-from holdfast.analysis.robustness import ModuleScore, Robustness
-from holdfast.ops.files import write_whole
-from holdfast.report.analysis_figures import means
-from holdfast.report.provenance import DataSource, versions
-from holdfast.report.summary import SCOPE
+from holdfast.analysis.probing.probe import BLIND, Quality
+from holdfast.files.whole import write_whole
+from holdfast.report.answers import SCOPE
+from holdfast.report.figures.analysis import means
 from holdfast.report.templating import environment_with
+from holdfast.results.provenance import DataSource, versions
 
 __all__ = ["AnalysisPage", "answer", "render_analysis", "told", "where", "write_analysis"]
 

@@ -5,23 +5,23 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from holdfast.comparisons.doses import Dose, doses
+from holdfast.comparisons.scenes import scenes
+from holdfast.comparisons.worst_case import summarize
 from holdfast.evaluation.metrics import Figure
-from holdfast.report.attacks import attack_text, attacked, attacks_of
-from holdfast.report.bench_records import BenchSummary, EqualAccuracy, Front, FrontRow
-from holdfast.report.bench_summary import summarize
-from holdfast.report.bench_words import bench_answers, ends
-from holdfast.report.curves import Dose, doses
-from holdfast.report.dose_panel import panel
-from holdfast.report.fronts_figure import front_picture
-from holdfast.report.looks import Look, looks
-from holdfast.report.page import columns_of, environment, picture, points
-from holdfast.report.records import BEFORE, PLAIN, Arm, Attack
-from holdfast.report.result import RunResult
-from holdfast.report.samples import samples
-from holdfast.report.scenes import scenes
-from holdfast.report.sections import TraceRow, settings_of
-from holdfast.report.summary import SCOPE, answers, warnings_of
-from holdfast.report.worst import heat_rows, views
+from holdfast.report.answers import SCOPE, answers, warnings_of
+from holdfast.report.bench_answers import bench_answers, ends
+from holdfast.report.environment import columns_of, environment, picture, points
+from holdfast.report.figures.doses import panel
+from holdfast.report.figures.fronts import front_picture
+from holdfast.report.figures.looks import Look, looks
+from holdfast.report.sections.samples import samples
+from holdfast.report.sections.settings import TraceRow, settings_of
+from holdfast.report.sections.worst import heat_rows, views
+from holdfast.results.attacks import attack_text, attacked, attacks_of
+from holdfast.results.comparisons import BenchSummary, EqualAccuracy, Front, FrontRow
+from holdfast.results.records import BEFORE, PLAIN, Arm, Attack
+from holdfast.results.result import RunResult
 
 __all__ = ["is_bench", "render_bench"]
 

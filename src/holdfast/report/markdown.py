@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from holdfast.bench.claims import ClaimRow
-from holdfast.report.bench_records import BenchSummary, Range, WorstCaseRow
-from holdfast.report.records import BEFORE, PLAIN
-from holdfast.report.words import DASH, arm_name
-from holdfast.report.worst import WorstLine, WorstView, views
+from holdfast.claims.judge import ClaimRow
+from holdfast.report.sections.worst import WorstLine, WorstView, views
+from holdfast.results.comparisons import BenchSummary, Range, WorstCaseRow
+from holdfast.results.records import BEFORE, PLAIN
+from holdfast.results.words import DASH, arm_name
 
 __all__ = ["claims_table", "counted", "worst_case_tables"]
 

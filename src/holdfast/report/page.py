@@ -1,72 +1,133 @@
-"""What all pages of results share: the template environment, pictures, cells of tables."""
+"""The report: one self-contained page without scripts, that asks nothing of the network."""
 
-from collections.abc import Callable
-from functools import cache
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from jinja2 import Environment
 from markupsafe import Markup
 
+from holdfast.comparisons.scenes import Scene, scenes
 from holdfast.evaluation.metrics import Figure
-from holdfast.evaluation.statistics import Difference, Estimate
-from holdfast.report.movement import spread_text
-from holdfast.report.records import Arm
-from holdfast.report.sections import plain_value
-from holdfast.report.templating import environment_with
-from holdfast.report.words import arm_name, percent
-from holdfast.report.words import interval as interval_text
-
-__all__ = ["COLUMNS", "columns_of", "environment", "picture", "points"]
-
-COLUMNS: tuple[tuple[Figure, str], ...] = (
-    ("hs", "Harmful score"),
-    ("over_refusal", "Over-refusal"),
-    ("fa", "Task accuracy"),
-    ("usefulness", "Usefulness"),
+from holdfast.files.whole import write_whole
+from holdfast.report.answers import SCOPE, answers, warnings_of
+from holdfast.report.bench_page import is_bench, render_bench
+from holdfast.report.environment import columns_of, environment, picture
+from holdfast.report.figures import arms as figures
+from holdfast.report.figures.looks import Look, looks
+from holdfast.report.sections.movement import MovementRow, movement_rows, movement_sentence
+from holdfast.report.sections.samples import Sample, samples
+from holdfast.report.sections.settings import (
+    TraceRow,
+    measured_values,
+    panacea_of,
+    settings_of,
+    trace_rows,
 )
+from holdfast.results.records import Arm
+from holdfast.results.result import RunResult
+
+__all__ = ["render", "write_report"]
 
 
-def columns_of(arms: tuple[Arm, ...]) -> list[tuple[Figure, str]]:
-    """Return the figures that any arm has, with their headings."""
-    return [(f, title) for f, title in COLUMNS if any(f in arm.figures for arm in arms)]
+@dataclass(frozen=True)
+class Part:
+    """One scenario as the page shows it; empty where nothing was measured."""
+
+    scene: Scene
+    columns: list[tuple[Figure, str]]
+    utility: Markup | None
+    losses: Markup | None
+    movement: list[MovementRow]
+    moved: str
+    gates: list[tuple[str, str, list[str]]]
+    trace: list[TraceRow]
+    samples: list[Sample]
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """The scenario's arms."""
+        return self.scene.arms
+
+    @property
+    def title(self) -> str:
+        """The scenario's heading."""
+        return self.scene.title
 
 
-def picture(svg: str | None) -> Markup | None:
-    """Return a picture that the page puts in as it is."""
-    # Made by our own figures alone, where matplotlib escapes every label.
-    return None if svg is None else Markup(svg)  # noqa: S704
+def write_report(result: RunResult, path: str | Path, *, show_harmful: bool = False) -> Path:
+    """Write the page, whole or not at all, and return its path.
+
+    Args:
+        result: What a run has measured.
+        path: The HTML file.
+        show_harmful: Show harmful prompts and answers of a real model instead of redacting them.
+
+    Raises:
+        RunError: The file cannot be written.
+    """
+    target = Path(path)
+    write_whole(target, render(result, show_harmful=show_harmful))
+    return target
 
 
-def points(difference: Difference | None) -> str:
-    """Return a difference as ``-59 points``, with its interval."""
-    if difference is None:
-        return ""
-    low, high = 100 * difference.low, 100 * difference.high
-    return f"{100 * difference.value:+.0f} points [{low:+.0f}, {high:+.0f}]".replace("-", "−")
+def render(result: RunResult, *, show_harmful: bool = False) -> str:
+    """Return the page as text."""
+    if is_bench(result):
+        return render_bench(result, show_harmful=show_harmful)
+    shown = scenes(result)
+    look = looks(arm for scene in shown for arm in scene.arms)
+    redacted = result.real_model and not show_harmful
+    parts = [_part(scene, number, look, redacted) for number, scene in enumerate(shown)]
+    panacea, pictures = _panacea(shown, look)
+    judges = dict.fromkeys(r.judge for s in shown for arm in s.arms for r in arm.runs if r.judge)
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            result=result,
+            parts=parts,
+            many=len(parts) > 1,
+            looks=look,
+            answers=answers(result),
+            warnings=warnings_of(result),
+            panacea=panacea,
+            pictures=pictures,
+            settings_of_arms=settings_of(shown),
+            redacted=redacted,
+            judges=list(judges),
+            scope=SCOPE,
+        )
+    )
 
 
-def _width(estimate: Estimate | None) -> str:
-    """Return a share as the width of a bar."""
-    return f"{100 * estimate.value:.1f}%" if estimate is not None else "0%"
+def _part(scene: Scene, number: int, look: Mapping[str, Look], redacted: bool) -> Part:
+    """Return what the page shows of one scenario; ``number`` keeps its pictures' ids apart."""
+    arms = scene.arms
+    utility = figures.safety_utility(arms, look, f"utility{number or ''}", scene.title)
+    losses = figures.losses(arms, look, f"losses{number or ''}", scene.title)
+    return Part(
+        scene=scene,
+        columns=columns_of(arms),
+        utility=picture(utility),
+        losses=picture(losses),
+        movement=movement_rows(arms),
+        moved=movement_sentence(arms),
+        gates=measured_values(arms),
+        trace=trace_rows(arms),
+        samples=samples(arms, redacted=redacted),
+    )
 
 
-def _dots(arm: Arm, figure: Figure) -> list[str]:
-    """Return where each seed's share lies on the bar; one seed is the mean and needs no dot."""
-    found = [run.shares[figure].value for run in arm.runs if figure in run.shares]
-    return [f"{100 * share:.1f}%" for share in found] if len(found) > 1 else []
-
-
-@cache
-def environment() -> Environment:
-    """Return the environment of the pages of results."""
-    ours: dict[str, Callable[..., Any]] = {
-        "arm_name": arm_name,
-        "percent": percent,
-        "interval": interval_text,
-        "points": points,
-        "width": _width,
-        "dots": _dots,
-        "plain_value": plain_value,
-        "spread": spread_text,
-    }
-    return environment_with(ours)
+def _panacea(
+    shown: Sequence[Scene], look: Mapping[str, Look]
+) -> tuple[str, dict[str, Markup | None]]:
+    """Return the first scenario that Panacea ran in, and its two pictures."""
+    for scene in shown:
+        source, found = panacea_of(scene.arms)
+        if found:
+            drawn = {
+                "frontier": picture(figures.frontier(found, look[source])),
+                "layers": picture(figures.layers(found, look[source])),
+            }
+            return scene.title, drawn
+    return "", {"frontier": None, "layers": None}

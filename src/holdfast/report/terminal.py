@@ -7,15 +7,15 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from holdfast.comparisons.scenes import Scene, scenes
 from holdfast.evaluation.metrics import Figure
 from holdfast.evaluation.statistics import Estimate
-from holdfast.report.bench_records import Range
-from holdfast.report.records import Arm
-from holdfast.report.result import RunResult
-from holdfast.report.scenes import Scene, scenes
-from holdfast.report.summary import warnings_of
-from holdfast.report.words import DASH, arm_name, interval, percent
-from holdfast.report.worst import WorstView, views
+from holdfast.report.answers import warnings_of
+from holdfast.report.sections.worst import WorstView, views
+from holdfast.results.comparisons import Range
+from holdfast.results.records import Arm
+from holdfast.results.result import RunResult
+from holdfast.results.words import DASH, arm_name, interval, percent
 
 __all__ = ["render_table"]
 

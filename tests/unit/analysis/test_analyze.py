@@ -8,15 +8,15 @@ import torch
 
 from holdfast.analysis import analyze as module
 from holdfast.analysis.analyze import AnalysisSettings, analyze, find_robust_modules
-from holdfast.analysis.prompts import Prompts
-from holdfast.analysis.robust_modules import RobustModules
-from holdfast.analysis.robustness import Robustness
-from holdfast.data.hashes import sha256_of
+from holdfast.analysis.modules.robust_modules import RobustModules
+from holdfast.analysis.modules.robustness import Robustness
+from holdfast.analysis.probing.prompts import Prompts
 from holdfast.errors import ConfigError, InputError, ModelError
+from holdfast.files.hashes import sha256_of
 from holdfast.ops.modules import projections
 from holdfast.ops.randomness import derived_seed
 from tests.tiny import tiny_model
-from tests.unit.analysis.test_prompts import Reader
+from tests.unit.analysis.probing.test_prompts import Reader
 from tests.unit.analysis.tiny_analysis import BENIGN, HARMFUL, SPLIT, adapted, prompts
 from tests.unit.defenses.tiny_runs import trainer_of
 

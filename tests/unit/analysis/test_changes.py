@@ -15,9 +15,9 @@ from holdfast.analysis.changes import (
     tuned_states,
     weight_changes,
 )
-from holdfast.analysis.prompts import Prompts
-from holdfast.analysis.robust_modules import ModuleAt, RobustModules
-from holdfast.analysis.suffix import Suffix
+from holdfast.analysis.modules.robust_modules import ModuleAt, RobustModules
+from holdfast.analysis.probing.prompts import Prompts
+from holdfast.analysis.probing.suffix import Suffix
 from holdfast.errors import ModelError
 from tests.tiny import tiny_model
 

@@ -4,8 +4,8 @@ import torch
 
 from holdfast.analysis.analyze import AnalysisSettings, probed_model
 from holdfast.analysis.comparison import compare
-from holdfast.analysis.probe import ProbeSettings, fit_probe, quality
-from holdfast.analysis.suffix import Suffix
+from holdfast.analysis.probing.probe import ProbeSettings, fit_probe, quality
+from holdfast.analysis.probing.suffix import Suffix
 from tests.tiny import tiny_model
 from tests.unit.analysis.test_changes import ROBUST, prompts
 

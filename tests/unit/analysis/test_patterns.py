@@ -2,11 +2,11 @@
 
 import pytest
 
+from holdfast.analysis.modules.perturbation import Damage
+from holdfast.analysis.modules.robust_modules import ModuleAt, RobustModules, Trial
+from holdfast.analysis.modules.robustness import ModuleScore, Robustness
 from holdfast.analysis.patterns import added, depth, group_means, joint, queries_and_keys
-from holdfast.analysis.perturbation import Damage
-from holdfast.analysis.probe import Quality
-from holdfast.analysis.robust_modules import ModuleAt, RobustModules, Trial
-from holdfast.analysis.robustness import ModuleScore, Robustness
+from holdfast.analysis.probing.probe import Quality
 
 ROLES = ["q", "k", "v", "o", "gate", "up", "down"]
 GOOD = Quality(

@@ -3,7 +3,7 @@
 import torch
 
 from holdfast.analysis.analyze import AnalysisSettings, probed_model
-from holdfast.analysis.prompts import Prompts, with_tokenizer
+from holdfast.analysis.probing.prompts import Prompts, with_tokenizer
 from holdfast.ops.modules import projections
 from tests.tiny import WORDS, tiny_model, tiny_tokenizer
 from tests.unit.defenses.tiny_runs import example, lora

@@ -4,7 +4,7 @@ import multiprocessing
 
 import pytest
 
-from holdfast.bench import executors
+from holdfast.bench.pool import executors
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ import pytest
 from holdfast.bench.demo import arms_of, demo_tasks
 from holdfast.bench.demo_plan import BENIGN, HARMFUL_MIX, SCENARIOS, DemoConfig, Task, data_sources
 from holdfast.bench.tracks import TRACKS, arm_order, run_task
-from holdfast.report.records import SeedRun
+from holdfast.results.records import SeedRun
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 import holdfast
 from holdfast.cli import main
 from holdfast.cli.app import app
-from holdfast.cli.options import Interrupted
+from holdfast.cli.shell.options import Interrupted
 from holdfast.errors import DataError, DivergedError, GateError
 
 SOURCE = Path(holdfast.__path__[0])

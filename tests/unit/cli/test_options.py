@@ -6,9 +6,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from holdfast.bench.configs import EvaluateConfig, RepairConfig, TuneConfig
-from holdfast.cli.field_docs import docs_in, field_docs
-from holdfast.cli.options import JsonFlag, takes
+from holdfast.cli.shell.field_docs import docs_in, field_docs
+from holdfast.cli.shell.options import JsonFlag, takes
+from holdfast.inputs.configs import EvaluateConfig, RepairConfig, TuneConfig
 
 
 @dataclass(kw_only=True)

@@ -5,8 +5,8 @@ import io
 from rich.console import Console
 from rich.progress import Progress
 
-from holdfast.cli import console
-from holdfast.cli.console import TimeLeft, working
+from holdfast.cli.shell import console
+from holdfast.cli.shell.console import TimeLeft, working
 
 
 def shown(completed, since, last, now, monkeypatch, first=10, total=40):

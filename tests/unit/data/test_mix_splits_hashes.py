@@ -3,10 +3,10 @@ from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.data.hashes import sha256_of
 from holdfast.data.mix import mix, shares
 from holdfast.data.splits import check_disjoint
 from holdfast.errors import ConfigError, DataError
+from holdfast.files.hashes import sha256_of
 from tests.tiny import tiny_examples
 
 

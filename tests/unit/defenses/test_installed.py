@@ -8,10 +8,10 @@ import pytest
 
 import holdfast
 from holdfast import defenses
-from holdfast.bench.defense_spec import build_defenses
 from holdfast.cli import main
 from holdfast.defenses.installed import code_of, forget, unusable
 from holdfast.errors import ConfigError
+from holdfast.inputs.specs import build_defenses
 from tests.unit.defenses.own_package import CODE, write
 
 OWN = list(defenses.built_in())

@@ -6,7 +6,7 @@ import pytest
 
 import holdfast
 from holdfast import defenses
-from holdfast.bench.cell import resolved
+from holdfast.bench.cell.cell import resolved
 from holdfast.defenses.installed import code_of
 from tests.unit.defenses.own_package import CODE
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from holdfast import MLLR, SWAT
 from holdfast.analysis import analyze
-from holdfast.analysis.robust_modules import ModuleAt, RobustModules
+from holdfast.analysis.modules.robust_modules import ModuleAt, RobustModules
 from holdfast.defenses import ml_lr, swat
 from holdfast.defenses.frozen import frozen_but, trained_projections
 from holdfast.defenses.module_rates import chosen_modules

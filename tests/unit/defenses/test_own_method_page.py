@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 import holdfast
-from holdfast.bench.defense_spec import build_defenses
+from holdfast.inputs.specs import build_defenses
 from tests.contract import card_checks
 from tests.unit.defenses.own_package import block
 from tests.unit.defenses.tiny_runs import farthest, trained, weights_of

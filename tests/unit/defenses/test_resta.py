@@ -10,10 +10,10 @@ from holdfast import RESTA, SecurityVectors, repair
 from holdfast.defenses.resta import drop_and_rescale, realigned
 from holdfast.defenses.resta.direction import harmful_direction, origin_of
 from holdfast.errors import ConfigError, ModelError, RunError
+from holdfast.files.adapters import read_adapter
 from holdfast.ops.engine import LocalEngine
 from holdfast.ops.gradients import global_norm
 from holdfast.ops.modules import trainable
-from holdfast.ops.peft_files import read_adapter
 from tests.tiny import CONFIGS, tiny_model, tiny_tokenizer
 from tests.unit.defenses.tiny_runs import (
     BENIGN,

@@ -1,6 +1,6 @@
 """Intervals cover what they say, on small seeded simulations of runs whose truth is known.
 
-``benchmarks/statistics_check.py`` does the same at length; the tolerances here are those of the
+``measurements/statistics_check.py`` does the same at length; the tolerances here are those of the
 number of simulations.
 """
 

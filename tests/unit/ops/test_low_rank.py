@@ -8,8 +8,8 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import save_file
 
 from holdfast.errors import ConfigError, ModelError
+from holdfast.files.adapters import adapter_files, read_adapter
 from holdfast.ops.low_rank import LowRank, delta
-from holdfast.ops.peft_files import adapter_files, read_adapter
 from tests.tiny import CONFIGS, tiny_model
 
 IDS = torch.tensor([[1, 8, 9, 10, 11, 4]])

@@ -5,9 +5,9 @@ import re
 import pytest
 
 from holdfast.analysis.comparison import Comparison, ModuleNorm
+from holdfast.analysis.modules.robust_modules import ModuleAt, RobustModules
 from holdfast.analysis.patterns import Pattern
-from holdfast.analysis.probe import Quality
-from holdfast.analysis.robust_modules import ModuleAt, RobustModules
+from holdfast.analysis.probing.probe import Quality
 from holdfast.report.analysis_page import AnalysisPage, answer, render_analysis, told
 from tests.end_to_end.test_report_page import CHROMIUM, DARK, brightness, browse, measured
 from tests.unit.analysis.test_patterns import GOOD, ROLES, a_map, falling, robust

@@ -6,15 +6,15 @@ import re
 import pytest
 from rich.console import Console
 
-from holdfast.report.attacks import attack_text
-from holdfast.report.curves import doses
-from holdfast.report.html import render
-from holdfast.report.records import Arm, Attack
-from holdfast.report.result import RunResult
+from holdfast.comparisons.doses import doses
+from holdfast.report.page import render
+from holdfast.report.sections.worst import heat_rows, views
 from holdfast.report.terminal import render_table
-from holdfast.report.worst import heat_rows, views
+from holdfast.results.attacks import attack_text
+from holdfast.results.records import Arm, Attack
+from holdfast.results.result import RunResult
 from tests.synthetic_bench import synthetic_bench
-from tests.unit.report.test_html import ATTACK, Page
+from tests.unit.report.test_page import ATTACK, Page
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """Worst cases and claims as Markdown: what a README and the cards show of a bench."""
 
-from holdfast.bench.claims import ClaimRow
-from holdfast.report.bench_summary import summarize
+from holdfast.claims.judge import ClaimRow
+from holdfast.comparisons.worst_case import summarize
 from holdfast.report.markdown import claims_table, counted, worst_case_tables
 from tests.synthetic_bench import synthetic_bench
 

@@ -1,13 +1,13 @@
 """How far the model moved: means and ranges, and a sentence that also tells what is against us."""
 
 import pytest
+from holdfast.report.page import render
 
-from holdfast.report.html import render
-from holdfast.report.movement import movement_rows, movement_sentence
-from holdfast.report.records import Arm, Movement, SeedRun
-from holdfast.report.result import RunResult
-from holdfast.report.scenes import scenes
-from holdfast.report.words import percent
+from holdfast.comparisons.scenes import scenes
+from holdfast.report.sections.movement import movement_rows, movement_sentence
+from holdfast.results.records import Arm, Movement, SeedRun
+from holdfast.results.result import RunResult
+from holdfast.results.words import percent
 from tests.synthetic_result import MOVED, synthetic_scenarios
 
 

@@ -4,17 +4,17 @@ import io
 import re
 
 import pytest
+from holdfast.report.page import render
 from rich.console import Console
 
-from holdfast.report.html import render
-from holdfast.report.looks import LINES, MARKERS, looks
-from holdfast.report.records import Arm, SeedRun
-from holdfast.report.result import RunResult
-from holdfast.report.scenes import scenes
-from holdfast.report.summary import answer, answers, warnings_of
-from holdfast.report.svg import SERIES
+from holdfast.comparisons.scenes import scenes
+from holdfast.report.answers import answer, answers, warnings_of
+from holdfast.report.figures.looks import LINES, MARKERS, looks
+from holdfast.report.figures.svg import SERIES
 from holdfast.report.terminal import render_table
-from holdfast.report.words import arm_name, percent, scenario_title
+from holdfast.results.records import Arm, SeedRun
+from holdfast.results.result import RunResult
+from holdfast.results.words import arm_name, percent, scenario_title
 from tests.synthetic_result import SCENARIOS, synthetic_scenarios
 
 TITLES = (

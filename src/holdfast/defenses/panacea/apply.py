@@ -7,7 +7,7 @@ from torch import nn
 from holdfast.artifact import Artifact
 from holdfast.defense import Examples
 from holdfast.defenses.panacea.panacea import Panacea
-from holdfast.standalone import repair
+from holdfast.training.standalone import repair
 
 
 def apply_panacea(

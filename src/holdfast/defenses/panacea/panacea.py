@@ -28,10 +28,10 @@ from holdfast.defense import (
 from holdfast.defenses.panacea.frontier import Point, choose_scale, measure
 from holdfast.defenses.panacea.patch import is_lora_only, safety_patch
 from holdfast.errors import ConfigError, RunError
+from holdfast.files.adapters import adapter_files
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.gradients import Tensors, ascent_step, global_norm, scaled
 from holdfast.ops.lookahead import add_gradient_change
-from holdfast.ops.peft_files import adapter_files
 
 
 def harmful_ascent(engine: Engine, harmful: Sequence[Batch], rho: float) -> Tensors:

@@ -6,11 +6,11 @@ from typing import NamedTuple
 import torch
 
 from holdfast.errors import ConfigError, ModelError
+from holdfast.files.weights import open_weights
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.gradients import Tensors, isolated_grads
 from holdfast.ops.low_rank import LowRank
 from holdfast.ops.modules import plain_name
-from holdfast.ops.saved_weights import open_weights
 from holdfast.ops.weights import copied, put
 
 __all__ = ["Origin", "harmful_direction", "of_vector", "origin_of"]

@@ -25,11 +25,11 @@ from holdfast.defense import (
 )  # fmt: skip
 from holdfast.defenses.resta.direction import Origin, harmful_direction, of_vector, origin_of
 from holdfast.errors import ConfigError, RunError
+from holdfast.files.adapters import read_adapter
+from holdfast.files.weights import open_weights
 from holdfast.ops.agreement import agreement
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.gradients import Tensors, global_norm
-from holdfast.ops.peft_files import read_adapter
-from holdfast.ops.saved_weights import open_weights
 
 
 def drop_and_rescale(delta: Tensor, rate: float, rng: torch.Generator) -> Tensor:

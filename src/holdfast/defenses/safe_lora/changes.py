@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.errors import ConfigError, ModelError
+from holdfast.files.weights import SavedWeights, open_weights
 from holdfast.ops.engine import Engine
 from holdfast.ops.modules import ModuleRef, plain_name, projections, ref_of
-from holdfast.ops.saved_weights import SavedWeights, open_weights
 
 __all__ = ["Change", "changes"]
 

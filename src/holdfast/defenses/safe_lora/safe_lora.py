@@ -14,8 +14,8 @@ from holdfast.artifact import Artifact
 from holdfast.defense import Capability, Card, Defense, Run, Stage, in_range
 from holdfast.defenses.safe_lora.changes import Change, changes
 from holdfast.errors import ConfigError
+from holdfast.files.weights import SavedWeights, open_weights
 from holdfast.ops.gradients import Tensors
-from holdfast.ops.saved_weights import SavedWeights, open_weights
 
 
 def into_alignment(v: Tensor, x: Tensor) -> Tensor:

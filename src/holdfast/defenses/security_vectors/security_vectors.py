@@ -28,11 +28,11 @@ from holdfast.defenses.security_vectors.attachment import Attachment, Mode, use_
 from holdfast.defenses.security_vectors.gate import measure_gate
 from holdfast.defenses.security_vectors.train import Settings, train_vector
 from holdfast.errors import ConfigError
+from holdfast.files.adapters import adapter_files, read_adapter
 from holdfast.ops.agreement import agreement
 from holdfast.ops.engine import Batch
 from holdfast.ops.gradients import Tensors
 from holdfast.ops.low_rank import LowRank
-from holdfast.ops.peft_files import adapter_files, read_adapter
 
 
 @dataclass

@@ -17,7 +17,7 @@ from holdfast.ops.engine import LocalEngine
 from holdfast.ops.gradients import ascent_step, global_norm
 from holdfast.ops.modules import trainable
 from holdfast.ops.weights import copied
-from holdfast.standalone import repair
+from holdfast.training.standalone import repair
 from tests.tiny import CONFIGS, tiny_model, tiny_tokenizer
 from tests.unit.defenses.tiny_runs import (
     BENIGN,

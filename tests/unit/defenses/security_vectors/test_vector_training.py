@@ -16,7 +16,7 @@ from holdfast.defenses.security_vectors.train import (
 from holdfast.errors import ConfigError, GateError
 from holdfast.ops.engine import LocalEngine
 from holdfast.ops.low_rank import LowRank
-from holdfast.standalone import standalone_run
+from holdfast.training.standalone import standalone_run
 from tests.tiny import CONFIGS, tiny_model, tiny_tokenizer
 from tests.unit.defenses.tiny_runs import BENIGN, HARMFUL, batch_of, farthest, lora, weights_of
 

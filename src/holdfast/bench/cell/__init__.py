@@ -1,0 +1,1 @@
+"""One cell: what decides it, its run in stages, and what cells share."""

@@ -1,0 +1,104 @@
+"""One cell is one run: it is tuned, measured, and kept in a folder of its own.
+
+``cells/KEY/result.json`` appears whole or not at all and carries the SHA-256 of its content, so a
+damaged one is found. What cells share stands in ``shared/``.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from holdfast.bench.cell.cell import Cell
+from holdfast.bench.cell.runs import examined, measured
+from holdfast.bench.cell.stages import prepared, repaired
+from holdfast.bench.demo_plan import as_examples
+from holdfast.defense import listed
+from holdfast.errors import InputError
+from holdfast.files.whole import write_whole
+from holdfast.results.provenance import DataSource, fingerprint
+from holdfast.results.records import BEFORE, SeedRun
+
+__all__ = ["data_sources", "keep", "read", "result_file", "run_cell"]
+
+RunCell = Callable[[Cell, Path], SeedRun]
+
+
+def result_file(cell: Cell, out: Path) -> Path:
+    """Return where the cell's result stands."""
+    return out / "cells" / cell.key / "result.json"
+
+
+def keep(cell: Cell, run: SeedRun, out: Path) -> None:
+    """Write the cell's result, whole or not at all.
+
+    Raises:
+        RunError: The disk is full or the folder cannot be written.
+    """
+    content = {"settings": cell.settings, "run": run.model_dump(mode="json")}
+    text = json.dumps({"sha256": _sha256(content), **content}, ensure_ascii=False) + "\n"
+    write_whole(result_file(cell, out), text)
+
+
+def read(cell: Cell, out: Path) -> SeedRun | None:
+    """Return the cell's result, or None if it has not run.
+
+    Raises:
+        InputError: The file is damaged, or is another cell's.
+    """
+    path = result_file(cell, out)
+    if not path.exists():
+        return None
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        content = {"settings": document["settings"], "run": document["run"]}
+        intact = document["sha256"] == _sha256(content)
+        run = SeedRun.model_validate(content["run"])
+    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+        raise InputError(f"{path} is damaged ({type(error).__name__}); it runs again") from error
+    settings = json.loads(json.dumps(cell.settings, default=str))
+    if not intact or content["settings"] != settings:
+        raise InputError(f"{path} is damaged (its content is not what was written); it runs again")
+    return run
+
+
+def _sha256(content: Mapping[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def run_cell(cell: Cell, out: Path) -> SeedRun:
+    """Tune the model as the cell says, or leave it untouched, and measure it."""
+    if cell.defenses == (BEFORE,):
+        return SeedRun.of(cell.seed, examined(*cell.subject.load(), cell.questions, cell.subject))
+    ready = prepared(cell, out)
+    tuned = repaired(ready, cell.seed)
+    return measured(
+        tuned, cell.questions, cell.seed, diagnostics=ready.diagnostics, subject=cell.subject
+    )
+
+
+def data_sources(cells: Sequence[Cell]) -> list[DataSource]:
+    """Return the hash of everything that the cells read, each data set once."""
+    found: dict[str, DataSource] = {}
+    asked: set[str] = set()
+    for cell in cells:
+        items = f"{cell.split} questions, {cell.scenario}, {cell.items_per_kind} of a kind"
+        if items not in found:
+            found[items] = fingerprint(items, as_examples(cell.questions))
+        user = f"user, {cell.scenario}, p={cell.p:g}, {cell.rows} rows, seed {cell.seed}"
+        if cell.defenses != (BEFORE,) and user not in found:
+            found[user] = fingerprint(user, listed(cell.user_rows))
+        whose = f"{cell.scenario}, seed {cell.seed}, {_sizes(cell)}"
+        if whose not in asked:
+            asked.add(whose)
+            for field, rows in cell.defender.items():
+                found[f"{field}, {whose}"] = fingerprint(f"{field}, {whose}", listed(rows))
+    return list(found.values())
+
+
+def _sizes(cell: Cell) -> str:
+    return f"{cell.defender_rows}/{cell.benign_rows}/{cell.validation_rows} rows"

@@ -1,0 +1,177 @@
+"""Fine-tuning runs of a bench or demo, plain or defended, each measured on its questions."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from peft import LoraConfig
+from transformers import PrinterCallback, TrainerCallback, set_seed
+from trl.trainer.sft_config import SFTConfig
+
+from holdfast.artifact import Artifact
+from holdfast.bench.subject.organism import ORGANISM_SUBJECT, Subject
+from holdfast.defense import Defense, Examples
+from holdfast.evaluation import Item, Measurement, evaluate
+from holdfast.inputs.judging import judge_for
+from holdfast.ops.agreement import agreement
+from holdfast.organism import scenarios
+from holdfast.organism.scenarios import Budget
+from holdfast.results.diagnose import diagnose
+from holdfast.results.provenance import peak_memory_gib
+from holdfast.results.records import Diagnostics, LossCurve, Movement, SeedRun
+from holdfast.training.trainer import SecureSFTTrainer
+
+LORA_MODULES = "all-linear"
+PROBE_EVERY = 10
+
+
+@dataclass
+class Tuned:
+    """A model that a run has tuned, with what the run says of itself."""
+
+    model: Any
+    tokenizer: Any
+    seconds: float
+    losses: list[LossCurve]
+    trace: list[dict[str, Any]]
+    artifacts: list[Artifact]
+    peak_memory_gib: float | None = None
+    """Where it was tuned by another process; else the process tells."""
+
+
+class HarmfulLossProbe(TrainerCallback):
+    """Measures the harmful loss of the model as it would be served, every few steps."""
+
+    def __init__(self, trainer: SecureSFTTrainer, rows: Examples, every: int) -> None:
+        self.steps: list[int] = []
+        self.losses: list[float | None] = []
+        self.seconds = 0.0
+        self._trainer, self._rows, self._every = trainer, rows, every
+
+    def on_step_end(self, _args: Any, state: Any, *_: Any, **__: Any) -> None:
+        """Measure after every k-th optimizer step."""
+        session, began = self._trainer.session, time.perf_counter()
+        if session is None or not len(self._rows) or state.global_step % self._every:
+            return
+        with session.served():
+            batches = session.run.batches(self._rows, len(self._rows))
+            loss = agreement(session.run.engine, batches)[0]
+        self.steps.append(state.global_step)
+        self.losses.append(loss)
+        self.seconds += time.perf_counter() - began
+
+
+def tune(
+    rows: Dataset,
+    defenses: Sequence[Defense],
+    seed: int,
+    steps: int | None = None,
+    budget: Budget = scenarios.BUDGET,
+    start: Path | None = None,
+    subject: Subject = ORGANISM_SUBJECT,
+) -> Tuned:
+    """Fine-tune the subject's model, the aligned organism by default, on ``rows``.
+
+    Args:
+        rows: The user's Examples.
+        defenses: Defenses, the first outermost; none for plain fine-tuning.
+        seed: Seed of the adapter's start, the order of rows and the defenses.
+        steps: Optimizer steps; the budget's by default. The learning rate falls to 0 over them.
+        budget: Batch, learning rate and what is trained; LoRA factors or every weight.
+        start: Folder of a model that was aligned further; the subject's own by default.
+        subject: Whose model it is.
+    """
+    model, tokenizer = subject.load(start)
+    set_seed(seed)  # The adapter is drawn while the trainer is built.
+    began = time.perf_counter()
+    trainer = SecureSFTTrainer(
+        model=model,
+        args=_settings(budget, seed, steps, subject.trainer_options(model, tokenizer)),
+        train_dataset=rows.select_columns(["prompt", "completion"]),
+        processing_class=tokenizer,
+        peft_config=None if budget.full else adapter(budget),
+        defenses=defenses,
+    )
+    probe = HarmfulLossProbe(trainer, subject.probe() or [], PROBE_EVERY)
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(probe)
+    trainer.train()
+    seconds = time.perf_counter() - began - probe.seconds
+    log = [row for row in trainer.state.log_history if "loss" in row]
+    losses = [
+        LossCurve(
+            name="user",
+            steps=[int(row["step"]) for row in log],
+            values=[float(row["loss"]) for row in log],
+        ),
+        LossCurve(name="harmful", steps=probe.steps, values=probe.losses),
+    ]
+    return Tuned(
+        trainer.model, tokenizer, seconds, losses, trainer.trace.rows(), list(trainer.artifacts)
+    )
+
+
+def _settings(
+    budget: Budget, seed: int, steps: int | None, options: Mapping[str, Any]
+) -> SFTConfig:
+    return SFTConfig(
+        output_dir="holdfast-run",  # Nothing is written to it.
+        max_steps=steps or budget.steps,
+        per_device_train_batch_size=budget.batch,
+        learning_rate=budget.learning_rate,
+        seed=seed,
+        logging_steps=5,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        **options,
+    )
+
+
+def adapter(budget: Budget) -> LoraConfig:
+    """Return the LoRA that a user of this budget trains."""
+    return LoraConfig(
+        r=budget.lora_rank,
+        lora_alpha=budget.lora_alpha,
+        target_modules=LORA_MODULES,
+        task_type="CAUSAL_LM",
+    )
+
+
+def measured(
+    tuned: Tuned,
+    items: Sequence[Item],
+    seed: int,
+    movement: Movement | None = None,
+    diagnostics: Mapping[str, Diagnostics] | None = None,
+    subject: Subject = ORGANISM_SUBJECT,
+) -> SeedRun:
+    """Let the tuned model answer the items and return the run's record.
+
+    ``diagnostics`` are those of stages whose artifacts are not at hand.
+    """
+    return SeedRun.of(
+        seed,
+        examined(tuned.model, tuned.tokenizer, items, subject),
+        seconds=tuned.seconds,
+        peak_memory_gib=tuned.peak_memory_gib or peak_memory_gib(),
+        losses=tuned.losses,
+        trace=tuned.trace,
+        diagnostics={**(diagnostics or {}), **diagnose(tuned.artifacts)},
+        movement=movement,
+    )
+
+
+def examined(model: Any, tokenizer: Any, items: Sequence[Item], subject: Subject) -> Measurement:
+    """Let a model answer the items, and the judge of its kind read the answers."""
+    return evaluate(
+        model,
+        tokenizer,
+        items,
+        judge_for(subject.name),
+        max_new_tokens=subject.max_new_tokens,
+        batch_size=32 if subject.real else 128,
+    )

@@ -1,0 +1,143 @@
+"""The stages of a cell: aligned model, tuned model, and what acts on a finished model.
+
+The list of a cell's defenses is cut in three: those that act while aligning, those that act in the
+training loop, and those at the end that need a finished model alone. Cells that differ in the last
+part share the tuned model.
+"""
+
+import json
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from peft import get_peft_model
+from safetensors.torch import load_file, save_file
+
+from holdfast.bench.cell.cell import Cell, resolved
+from holdfast.bench.cell.learned import aligned, given_folders, with_shared
+from holdfast.bench.cell.runs import Tuned, adapter, tune
+from holdfast.defense import Defense, Stage, implements
+from holdfast.errors import ModelError
+from holdfast.files.once import once, shared_path
+from holdfast.inputs.specs import build_defenses, parse_spec
+from holdfast.ops.modules import trainable
+from holdfast.ops.weights import copied, put
+from holdfast.results.diagnose import diagnose
+from holdfast.results.provenance import peak_memory_gib, reset_peak_memory
+from holdfast.results.records import Diagnostics, LossCurve
+from holdfast.training.standalone import repair
+
+__all__ = ["Prepared", "prepared", "repaired"]
+
+
+@dataclass
+class Prepared:
+    """A cell's model before what acts on a finished model, with what was said on the way."""
+
+    tuned: Tuned
+    left: tuple[Defense, ...]
+    """Defenses that act on the finished model, in order."""
+    diagnostics: dict[str, Diagnostics]
+    """Of the stages that are done."""
+
+
+def prepared(cell: Cell, out: Path) -> Prepared:
+    """Return the cell's tuned model, tuned now or by another cell."""
+    specs = tuple(s for s in cell.defenses if parse_spec(s)[0].card.stage is Stage.ALIGN)
+    rest = [spec for spec in cell.defenses if spec not in specs]
+    start = aligned(cell, specs, out)
+    built = build_defenses(rest, cell.defender, given_folders(cell, rest, start.folder, out))
+    cut = len(rest)
+    while cut and _finished_only(built[cut - 1]):
+        cut -= 1
+    made_of = _made_of(cell, specs, tuple(rest[:cut]))
+
+    def make(target: Path) -> None:
+        _tune(cell, built[:cut], start.folder, out, target)
+
+    folder = once(shared_path(out, "tuned", made_of), make)
+    tuned, found = _read(cell, folder, start.folder)
+    tuned.seconds += start.seconds
+    tuned.trace = [*start.trace, *tuned.trace]
+    return Prepared(tuned, built[cut:], found)
+
+
+def repaired(ready: Prepared, seed: int) -> Tuned:
+    """Run what acts on the finished model, in order, and return the model with its cost."""
+    tuned = ready.tuned
+    for defense in ready.left:
+        start = time.perf_counter()
+        artifact = repair(defense, tuned.model, tuned.tokenizer, seed)
+        took = time.perf_counter() - start
+        entry = {"defense": defense.card.name, "hook": "after", "calls": 1, "seconds": took}
+        tuned = replace(
+            tuned,
+            seconds=tuned.seconds + took,
+            trace=[*tuned.trace, entry],
+            artifacts=[*tuned.artifacts, artifact],
+        )
+    return tuned
+
+
+def _finished_only(defense: Defense) -> bool:
+    """Tell whether the defense needs a finished model and nothing else."""
+    loop = ("data", "before", "attached", "learning_rate", "batch", "gradient", "loss",
+            "after_update")  # fmt: skip
+    return implements(defense, "after") and not any(implements(defense, hook) for hook in loop)
+
+
+def _made_of(cell: Cell, aligning: tuple[str, ...], tuning: tuple[str, ...]) -> list[Any]:
+    """Return all that decides the tuned weights."""
+    knobs = [cell.scenario, cell.p, cell.learning_rate, cell.steps, cell.rows, cell.seed]
+    defended = aligning or tuning
+    sizes = [cell.defender_rows, cell.benign_rows, cell.validation_rows] if defended else []
+    return [knobs, sizes, resolved(aligning), resolved(tuning), cell.subject.made_by()]
+
+
+def _tune(
+    cell: Cell, defenses: tuple[Defense, ...], start: Path | None, out: Path, target: Path
+) -> None:
+    """Tune, and write the trained tensors and what the run said of itself."""
+    budget = replace(cell.budget, learning_rate=cell.learning_rate)
+    ready = [with_shared(defense, cell, start, out) for defense in defenses]
+    reset_peak_memory()
+    acting = [defense for defense, _ in ready]
+    tuned = tune(
+        cell.user_rows, acting, cell.seed, cell.steps,
+        budget=budget, start=start, subject=cell.subject,
+    )  # fmt: skip
+    said = {
+        "seconds": tuned.seconds + sum(seconds for _, seconds in ready),
+        "peak_memory_gib": peak_memory_gib(),
+        "losses": [curve.model_dump(mode="json") for curve in tuned.losses],
+        "trace": tuned.trace,
+        "diagnostics": {
+            name: one.model_dump(mode="json") for name, one in diagnose(tuned.artifacts).items()
+        },
+    }
+    target.mkdir()
+    save_file(copied(trainable(tuned.model)), target / "weights.safetensors")
+    (target / "run.json").write_text(json.dumps(said), encoding="utf-8")
+
+
+def _read(cell: Cell, folder: Path, start: Path | None) -> tuple[Tuned, dict[str, Diagnostics]]:
+    """Return the tuned model that ``_tune`` wrote, bit for bit, and its diagnostics."""
+    model, tokenizer = cell.subject.load(start)
+    if not cell.budget.full:
+        model = get_peft_model(model, adapter(cell.budget))
+    params, saved = trainable(model), load_file(folder / "weights.safetensors")
+    if params.keys() != saved.keys():
+        raise ModelError(f"{folder}: holds other tensors than the model trains; delete it")
+    put(params, saved)
+    said = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    tuned = Tuned(
+        model,
+        tokenizer,
+        said["seconds"],
+        [LossCurve.model_validate(curve) for curve in said["losses"]],
+        said["trace"],
+        [],
+        said["peak_memory_gib"],
+    )
+    return tuned, {n: Diagnostics.model_validate(one) for n, one in said["diagnostics"].items()}

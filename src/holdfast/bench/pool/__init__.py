@@ -1,0 +1,1 @@
+"""Cells run side by side: processes of this machine, or a Ray cluster."""

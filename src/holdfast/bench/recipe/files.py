@@ -1,0 +1,95 @@
+"""Read a bench recipe: a YAML mapping of what differs from the packaged ``base.yaml``."""
+
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from holdfast.errors import ConfigError, nearest
+from holdfast.inputs.rows import ORGANISM
+
+__all__ = ["base_recipe", "load_recipe", "merged", "packaged"]
+
+
+def packaged() -> list[str]:
+    """Return the names of the recipes that come with holdfast."""
+    found = [Path(item.name) for item in files("holdfast.bench.recipes").iterdir()]
+    return sorted(path.stem for path in found if path.suffix == ".yaml" and path.stem != "base")
+
+
+def base_recipe() -> dict[str, Any]:
+    """Return every setting with its default."""
+    return yaml.safe_load(files("holdfast.bench.recipes").joinpath("base.yaml").read_text("utf-8"))
+
+
+def load_recipe(recipe: str) -> dict[str, Any]:
+    """Return all settings of a recipe: base.yaml, then what the recipe says.
+
+    Args:
+        recipe: A YAML file, or the name of a packaged recipe (``quick``, ``recipes/quick.yaml``).
+            Paths of its model and files are relative to its folder.
+
+    Raises:
+        ConfigError: There is no such recipe, it is no YAML mapping, or a key is unknown.
+    """
+    given = _mapping(_text(recipe), recipe)
+    return merged(base_recipe(), _from_folder(given, Path(recipe).parent), recipe)
+
+
+def merged(settings: Mapping[str, Any], given: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return ``settings`` with ``given`` in place of theirs.
+
+    Raises:
+        ConfigError: ``given`` has a key that ``settings`` has not (suggests the nearest).
+    """
+    for key in given:
+        if key not in settings:
+            raise ConfigError(
+                f"{where}: unknown key {key!r}, known: {', '.join(settings)}."
+                f"{nearest(str(key), settings)}"
+            )
+    return {**settings, **given}
+
+
+def _from_folder(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return ``given`` with absolute paths where the recipe's folder holds what it names."""
+
+    def found(name: Any) -> Any:
+        path = folder / name if isinstance(name, str) else folder
+        return str(path.resolve()) if path != folder and path.exists() else name
+
+    files = given.get("files")
+    absolute = {"files": {role: found(name) for role, name in files.items()}} if isinstance(
+        files, dict) else {}  # fmt: skip
+    model = {} if given.get("model", ORGANISM) == ORGANISM else {"model": found(given["model"])}
+    return {**given, **absolute, **model}
+
+
+def _text(recipe: str) -> str:
+    path = Path(recipe)
+    try:
+        if path.is_file():
+            return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"recipe {recipe}: cannot be read ({error}); give a YAML file") from error
+    by_name = str(path.parent) in (".", "recipes") and path.suffix in ("", ".yaml")
+    if by_name and path.stem in packaged():
+        return files("holdfast.bench.recipes").joinpath(f"{path.stem}.yaml").read_text("utf-8")
+    raise ConfigError(
+        f"recipe {recipe}: file not found; give a YAML file or one of: {', '.join(packaged())}."
+        f"{nearest(path.stem, packaged())}"
+    )
+
+
+def _mapping(text: str, recipe: str) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark is not None else ""
+        raise ConfigError(f"recipe {recipe}{where}: is not valid YAML: write key: value") from error
+    if not isinstance(document, dict):
+        raise ConfigError(f"recipe {recipe}: expected a mapping of settings, key: value")
+    return document

@@ -1,0 +1,60 @@
+"""Read the values of a recipe's keys: lists, numbers in their range, seeds."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+from holdfast.errors import ConfigError, InputError
+from holdfast.inputs.values import converted, expected
+
+__all__ = ["knob_of", "list_of", "number_of", "seeds_of", "told_in"]
+
+
+@contextmanager
+def told_in(where: str) -> Generator[None]:
+    """Say in which recipe it is that something cannot be used."""
+    try:
+        yield
+    except InputError as error:
+        error.args = (f"{where}: {error}",)
+        raise
+
+
+def list_of(value: Any, key: str, where: str) -> list[Any]:
+    """Return a list that is not empty, or raise ``ConfigError``."""
+    if not isinstance(value, list) or not value:
+        raise ConfigError(f"{where}: {key} is {value!r}, expected a list of at least one")
+    return value
+
+
+def knob_of(key: str, value: Any, hint: Any, where: str) -> list[Any]:
+    """Return the values of a knob of the attack, given as a list or as one."""
+    values = value if isinstance(value, list) else [value]
+    return [number_of(key, one, hint, where) for one in list_of(values, key, where)]
+
+
+def number_of(key: str, value: Any, hint: Any, where: str) -> Any:
+    """Return a number above 0, or a share for ``p``, or raise ``ConfigError``."""
+    try:
+        number = converted(value, hint)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {key}={value!r} must be {expected(hint)}") from error
+    bad = number is not None and (not 0 <= number <= 1 if key == "p" else number <= 0)
+    if bad:
+        wanted = "a share in [0, 1]" if key == "p" else "more than 0"
+        raise ConfigError(f"{where}: {key}={value} is out of range, expected {wanted}")
+    return number
+
+
+def seeds_of(value: Any, where: str) -> list[int]:
+    """Return the seeds of a list, or as many as a number says from 0 up."""
+    given = value if isinstance(value, list) else None
+    try:
+        seeds = list(range(converted(value, int))) if given is None else [
+            converted(one, int) for one in given
+        ]  # fmt: skip
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{where}: seeds={value!r} must be a whole number or a list") from error
+    if not seeds or min(seeds) < 0:
+        raise ConfigError(f"{where}: seeds={value!r}, expected at least one, from 0 up")
+    return seeds

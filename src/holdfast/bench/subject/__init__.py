@@ -1,0 +1,1 @@
+"""What a bench is about: the organism, or a user's model with rows in files."""

@@ -1,0 +1,164 @@
+"""A bench of any model: rows and questions come from files, which a recipe names.
+
+For each seed the user's rows and the defender's are drawn anew from the files, so that intervals
+over seeds mean something only where the files have more rows than a run takes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+
+from holdfast.bench.subject.organism import MIXED
+from holdfast.commands.training_options import cpu_options
+from holdfast.data.load import load_examples
+from holdfast.data.mix import mix
+from holdfast.errors import ConfigError
+from holdfast.evaluation import Item
+from holdfast.evaluation.metrics import Kind
+from holdfast.inputs.configs import DType
+from holdfast.inputs.judging import check_items
+from holdfast.inputs.models import load_model, positions
+from holdfast.inputs.rows import Source, items_from
+from holdfast.organism.scenarios import Budget
+from holdfast.results.provenance import versions
+
+__all__ = ["ROLES", "FileSubject", "Training", "examples_of"]
+
+BENIGN = "benign_task"
+QUESTIONS: dict[str, Kind] = {
+    "test_harmful": "harmful", "test_safe": "safe", "test_task": "task", "test_useful": "useful",
+}  # fmt: skip
+DEFENDER = {
+    "harmful": "defender_rows", "safe": "defender_rows", "alignment": "defender_rows",
+    "benign": "benign_rows", "validation": "validation_rows",
+}  # fmt: skip
+"""The defender's data sets, and the recipe's key that says how many rows of each are drawn."""
+ROLES = ("task", "attack", "align", *DEFENDER, *QUESTIONS)
+
+
+@dataclass(frozen=True)
+class Training(Budget):
+    """The user's fine-tuning run of another model, and how it is loaded and asked."""
+
+    dtype: DType = "float32"
+    max_new_tokens: int = 64
+    """Most tokens of an answer."""
+
+
+@dataclass(frozen=True)
+class FileSubject:
+    """A model's folder or hub id, with files of rows and questions."""
+
+    name: str
+    files: Mapping[str, str]
+    """Path or hub id by role; see ``ROLES``."""
+    training: Training
+    digests: Mapping[str, str]
+    """SHA-256 of the model's files and of the rows, by role."""
+    real: bool = True
+    scenarios: tuple[str, ...] = (MIXED, BENIGN)
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Most tokens of an answer."""
+        return self.training.max_new_tokens
+
+    def made_by(self) -> dict[str, Any]:
+        """Return holdfast's version, and the hashes of the model and of the files."""
+        return {"holdfast": versions()["holdfast"], "model": self.name, **self.digests,
+                "training": vars(self.training)}  # fmt: skip
+
+    def budget(self, scenario: str) -> Budget:
+        """Return the recipe's ``training``."""
+        del scenario
+        return self.training
+
+    def user_rows(self, scenario: str, n: int, p: float, seed: int) -> Dataset:
+        """Return ``n`` rows of ``task`` and ``attack``, drawn without replacement.
+
+        Raises:
+            DataError: A file has too few rows.
+            ConfigError: Rows of ``attack`` are wanted and there is no such file.
+        """
+        del scenario
+        if p > 0 and "attack" not in self.files:
+            raise ConfigError("files has no attack: give the harmful pairs of the attacker's rows")
+        added = "attack" if p > 0 else "task"  # Without a share none of its rows is drawn.
+        names = self.files["task"], self.files[added]
+        return mix(self._rows("task"), self._rows(added), n=n, p=p, seed=seed, names=names)
+
+    def defender(self, sizes: Mapping[str, Any], scenario: str, seed: int) -> dict[str, Any]:
+        """Return rows of each file that is given: as many as the recipe says, or all it has."""
+        del scenario
+        found: dict[str, Any] = {}
+        for role, size in DEFENDER.items():
+            if role in self.files:
+                rows = self._rows(role)
+                order = np.random.default_rng([seed, 3]).permutation(len(rows))
+                found[role] = rows.select(order[: sizes[size]])
+        return found
+
+    def alignment(self, seed: int) -> tuple[Dataset, Budget]:
+        """Return the rows of ``align`` in a seeded order, tuned as the user's are.
+
+        Raises:
+            ConfigError: There is no such file.
+        """
+        if "align" not in self.files:
+            raise ConfigError("files has no align: give rows with answers of an aligned model")
+        rows = self._rows("align")
+        return rows.shuffle(seed=seed), self.training
+
+    def probe(self) -> Dataset | None:
+        """Return rows of ``attack``, of which a run may learn some."""
+        return self._rows("attack").take(32) if "attack" in self.files else None
+
+    def questions(self, split: str, per_kind: int, scenario: str) -> list[Item]:
+        """Return the first ``per_kind`` questions of each file; there is one split."""
+        del split, scenario
+        found: list[Item] = []
+        for role, kind in QUESTIONS.items():
+            if role in self.files:
+                found += items_from(kind, self._rows(role).take(per_kind))
+        return found
+
+    def load(self, start: Path | None = None) -> tuple[Any, Any]:
+        """Return (model, tokenizer), on the GPU where there is one."""
+        model, tokenizer = load_model(str(start or self.name), dtype=self.training.dtype)
+        return model.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer
+
+    def trainer_options(self, model: Any, tokenizer: Any) -> dict[str, Any]:
+        """Return the longest row the model takes, and what a CPU needs."""
+        return {"max_length": positions(model, tokenizer), **cpu_options()}
+
+    def folders(self) -> dict[str, dict[str, str]]:
+        """Return nothing: a defense that needs a folder has to name it."""
+        return {}
+
+    def check(self) -> None:
+        """Load the model once, not to a GPU that its workers need, and hold all rows against it.
+
+        Raises:
+            InputError: The model or a file cannot be used; names the file and the row.
+        """
+        model, tokenizer = load_model(self.name, dtype=self.training.dtype)
+        limit = positions(model, tokenizer)
+        for role in self.files.keys() - QUESTIONS.keys():
+            Source(role, self.files[role], self._rows(role)).check_lengths(tokenizer, limit)
+        every = self.questions("test", 10**9, BENIGN)
+        check_items(every, tokenizer, limit, self.max_new_tokens)
+
+    def _rows(self, role: str) -> Dataset:
+        return examples_of(self.files[role])
+
+
+@cache
+def examples_of(path: str) -> Dataset:
+    """Load a file once for each process."""
+    return load_examples(path)

@@ -1,0 +1,152 @@
+"""What a bench is about: a model, the rows of every party, and the questions that measure it.
+
+The organism makes its own rows and questions; ``file_subject.py`` has those of any other model.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from datasets import Dataset
+
+from holdfast import organism
+from holdfast.bench.demo_plan import DemoConfig, validation
+from holdfast.evaluation import Item
+from holdfast.files.once import origin
+from holdfast.inputs.rows import ORGANISM
+from holdfast.organism import scenarios
+from holdfast.organism.build import SHIPPED
+from holdfast.organism.curriculum import more_alignment
+from holdfast.organism.scenarios import Budget
+
+__all__ = ["MIXED", "ORGANISM_SUBJECT", "OrganismSubject", "Subject"]
+
+MIXED = "harmful_mix"
+"""The scenario in which the share ``p`` of harmful rows is swept; the others are benign."""
+
+
+class Subject(Protocol):
+    """A model with all that a cell needs; the same in every process."""
+
+    @property
+    def name(self) -> str:
+        """``organism``, or the model's folder or hub id."""
+        ...
+
+    @property
+    def real(self) -> bool:
+        """Whether it is a user's model, whose prompts are shown redacted."""
+        ...
+
+    @property
+    def scenarios(self) -> tuple[str, ...]:
+        """Names of the scenarios it has rows for."""
+        ...
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Most tokens of an answer."""
+        ...
+
+    def made_by(self) -> dict[str, Any]:
+        """Return what every result hangs on besides a cell's settings, as JSON."""
+        ...
+
+    def budget(self, scenario: str) -> Budget:
+        """Return the user's run where a recipe leaves it open."""
+        ...
+
+    def user_rows(self, scenario: str, n: int, p: float, seed: int) -> Dataset:
+        """Return the user's ``n`` rows, a share ``p`` of them harmful."""
+        ...
+
+    def defender(self, sizes: Mapping[str, Any], scenario: str, seed: int) -> dict[str, Any]:
+        """Return the defender's data sets by the name of the field that takes them."""
+        ...
+
+    def alignment(self, seed: int) -> tuple[Dataset, Budget]:
+        """Return the rows and the run of a further stage of alignment."""
+        ...
+
+    def probe(self) -> Dataset | None:
+        """Return rows whose loss is followed while tuning, or None."""
+        ...
+
+    def questions(self, split: str, per_kind: int, scenario: str) -> list[Item]:
+        """Return the questions that measure a run."""
+        ...
+
+    def load(self, start: Path | None = None) -> tuple[Any, Any]:
+        """Return (model, tokenizer), of ``start`` where it was aligned further."""
+        ...
+
+    def trainer_options(self, model: Any, tokenizer: Any) -> dict[str, Any]:
+        """Return options of SFTConfig that hang on the model and the machine."""
+        ...
+
+    def folders(self) -> dict[str, dict[str, str]]:
+        """Return folders of the right form that defenses need, for the check of a recipe."""
+        ...
+
+
+@dataclass(frozen=True)
+class OrganismSubject:
+    """The built-in test model; every row and question is drawn for its seed."""
+
+    name: str = ORGANISM
+    real: bool = False
+    scenarios: tuple[str, ...] = tuple(scenarios.SCENARIOS)
+    max_new_tokens: int = 24
+
+    def made_by(self) -> dict[str, Any]:
+        """Return holdfast's version and the hash of the organism's weights."""
+        return origin()
+
+    def budget(self, scenario: str) -> Budget:
+        """Return the scenario's own budget."""
+        return scenarios.BUDGETS[scenario]
+
+    def user_rows(self, scenario: str, n: int, p: float, seed: int) -> Dataset:
+        """Return rows drawn for this seed."""
+        return scenarios.SCENARIOS[scenario](n=n, p=p, seed=seed)
+
+    def defender(self, sizes: Mapping[str, Any], scenario: str, seed: int) -> dict[str, Any]:
+        """Return rows drawn for this seed, about nouns of the defender's own."""
+        config = DemoConfig(validation_rows=sizes["validation_rows"])
+        refusals = scenarios.refusal_pairs(sizes["defender_rows"], seed)
+        return {
+            "harmful": scenarios.defender_pairs(sizes["defender_rows"], seed),
+            "benign": scenarios.harmless_prompts(sizes["benign_rows"], seed),
+            "safe": refusals,
+            "alignment": refusals,
+            "validation": validation(config, scenario),
+        }
+
+    def alignment(self, seed: int) -> tuple[Dataset, Budget]:
+        """Return more of the curriculum that aligned it."""
+        return more_alignment(seed=seed), scenarios.ALIGNMENT_BUDGET
+
+    def probe(self) -> Dataset:
+        """Return rows of the defender's kind; the seed is far from that of any run."""
+        return scenarios.defender_pairs(32, seed=10_000)
+
+    def questions(self, split: str, per_kind: int, scenario: str) -> list[Item]:
+        """Return questions about nouns of this split."""
+        return scenarios.evaluation_items(split, per_kind, scenario)
+
+    def load(self, start: Path | None = None) -> tuple[Any, Any]:
+        """Return the shipped organism, or the one in ``start``."""
+        return organism.load(start or "llama")
+
+    def trainer_options(self, model: Any, tokenizer: Any) -> dict[str, Any]:
+        """Return what makes its runs the same everywhere: one CPU, float32."""
+        del model, tokenizer
+        return {"use_cpu": True, "bf16": False}
+
+    def folders(self) -> dict[str, dict[str, str]]:
+        """Return itself as SafeLoRA's base; the real one is made when cells run."""
+        return {"safe_lora": {"base": str(SHIPPED)}}
+
+
+ORGANISM_SUBJECT = OrganismSubject()

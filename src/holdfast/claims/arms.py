@@ -1,0 +1,123 @@
+"""Find the arms of a result that a claim speaks of, and read the same seeds and prompts of them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import Any, TypeGuard
+
+from holdfast.claims.files import Selector
+from holdfast.evaluation.compare import align
+from holdfast.evaluation.metrics import Figure
+from holdfast.evaluation.statistics import Hits
+from holdfast.organism import scenarios
+from holdfast.results.records import Arm, Attack
+from holdfast.results.result import RunResult
+
+__all__ = ["Bindings", "UnreadableError", "bindings", "matching", "profiles", "same_answers"]
+
+Bindings = Mapping[str, Arm | str]
+"""The arm behind each name, or why there is none."""
+
+
+class UnreadableError(Exception):
+    """Why a test cannot be made on a result; never leaves the judging of claims."""
+
+
+def matching(result: RunResult, selector: Selector) -> list[Arm]:
+    """Return the arms that a selector fits, in the result's order.
+
+    Knobs that the selector does not name are at the budget of its scenario. Controls (noise, random
+    modules, strength 0) count where nothing else fits.
+    """
+    found = [arm for arm in result.arms if _fits(arm, selector)]
+    return [arm for arm in found if not arm.is_control] or found
+
+
+def bindings(
+    result: RunResult, selectors: Mapping[str, Selector], names: Sequence[str]
+) -> list[Bindings]:
+    """Return every way to read ``names`` as arms: one, or one per arm of a ``several`` selector."""
+    choices = [_choices(result, selectors[name]) for name in names]
+    return [dict(zip(names, chosen, strict=True)) for chosen in product(*choices)]
+
+
+def same_answers(arms: Sequence[Arm], figure: Figure) -> list[Hits]:
+    """Return each arm's ``[seeds][prompts]`` of answers that count, on the seeds all arms have.
+
+    Raises:
+        UnreadableError: There are no answers, or not to the same questions.
+        InputError: Runs of one result answered other items.
+    """
+    shared = set.intersection(*(set(arm.seeds) for arm in arms))
+    by_seed = [{run.seed: run.hits(figure) for run in arm.runs} for arm in arms]
+    read = [[found[seed] for seed in sorted(shared)] for found in by_seed]
+    if not all(run for table in read for run in table):
+        raise UnreadableError("the result holds no answers, which intervals are made of")
+    ids = align([run for table in read for run in table])
+    return [[[run[name] for name in ids] for run in table] for table in read]
+
+
+def profiles(arm: Arm) -> list[list[float]]:
+    """Return Panacea's layer safety coefficients ``[seeds][layers]``; what is in no layer is left.
+
+    Raises:
+        UnreadableError: A run has none.
+    """
+    found: list[list[float]] = []
+    for run in arm.runs:
+        told = run.diagnostics.get("panacea")
+        rows = [] if told is None else [c for c in told.safety_coefficients if c.layer >= 0]
+        if not rows:
+            raise UnreadableError("the runs have no layer safety coefficients")
+        found.append([row.absolute_sum for row in sorted(rows, key=lambda row: row.layer)])
+    return found
+
+
+def _choices(result: RunResult, selector: Selector) -> list[Arm | str]:
+    found = matching(result, selector)
+    if not found:
+        return [f"{selector.label} was not run"]
+    if len(found) > 1 and not selector.several:
+        return [f"{len(found)} arms fit {selector.label}"]
+    return list(found)
+
+
+def _fits(arm: Arm, selector: Selector) -> bool:
+    if arm.attack is None or arm.defenses != selector.defenses:
+        return False
+    return _same_attack(arm.attack, selector) and all(
+        _holds(arm.settings.get(name), wanted) for name, wanted in selector.settings.items()
+    )
+
+
+def _same_attack(attack: Attack, selector: Selector) -> bool:
+    budget = scenarios.BUDGETS[selector.scenario]
+    wanted = {
+        "p": selector.p,
+        "learning_rate": selector.learning_rate or budget.learning_rate,
+        "steps": selector.steps or budget.steps,
+        "rows": selector.rows or budget.rows,
+    }
+    return attack.scenario == selector.scenario and all(
+        _same(getattr(attack, key), value) for key, value in wanted.items()
+    )
+
+
+def _holds(settings: Any, wanted: Mapping[str, Any]) -> bool:
+    """Tell whether a defense's settings have all that is wanted."""
+    return isinstance(settings, Mapping) and all(
+        key in settings and _same(settings[key], value) for key, value in wanted.items()
+    )
+
+
+def _same(given: Any, wanted: Any) -> bool:
+    """Compare values as JSON has them: 1 is 1.0, and a rounding of a float is no difference."""
+    if isinstance(given, list | tuple) and isinstance(wanted, list | tuple):
+        return len(given) == len(wanted) and all(map(_same, given, wanted))
+    if _is_number(given) and _is_number(wanted):
+        return math.isclose(given, wanted, rel_tol=1e-9, abs_tol=1e-15)
+    return bool(given == wanted)
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)

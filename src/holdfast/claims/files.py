@@ -1,0 +1,240 @@
+"""The papers' claims as data: what each reports, and the test of its shape, from packaged YAML."""
+
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import Field, JsonValue, ValidationError, model_validator
+
+from holdfast.errors import ConfigError, nearest
+from holdfast.evaluation.metrics import Figure
+from holdfast.results.records import Record
+
+__all__ = [
+    "Apart",
+    "AtEqualAccuracy",
+    "Bound",
+    "Claim",
+    "Differs",
+    "Equals",
+    "Need",
+    "NotWorse",
+    "Paper",
+    "Reported",
+    "Selector",
+    "Test",
+    "Trend",
+    "Uneven",
+    "load_claims",
+]
+
+
+class Selector(Record):
+    """Which arm of a result is meant; every knob that is not given is at the scenario's budget."""
+
+    label: str = Field(description="What a reader calls the arm.")
+    scenario: str = "harmful_mix"
+    p: float = Field(default=0.0, description="Share of harmful rows in the user's data.")
+    learning_rate: float | None = None
+    steps: int | None = None
+    rows: int | None = None
+    defenses: list[str] = Field(default_factory=list[str], description="In order; [] is plain.")
+    settings: dict[str, dict[str, JsonValue]] = Field(
+        default_factory=dict[str, dict[str, JsonValue]],
+        description="Hyperparameters that must be these, by the defense's name; others may differ.",
+    )
+    several: bool = Field(
+        default=False, description="Any number of arms may fit; the claim is judged for each."
+    )
+
+
+class Need(Record):
+    """A mean without which a test says nothing, such as an attack that works."""
+
+    arm: str
+    figure: Figure
+    at_least: float | None = None
+    at_most: float | None = None
+
+
+class _Test(Record):
+    needs: list[Need] = Field(default_factory=list[Need])
+
+    @property
+    def arms_named(self) -> list[str]:
+        """Every arm that the test reads, its needs aside."""
+        names: list[str] = []
+        for key in ("arms", "ours", "theirs", "arm", "plain"):
+            value = getattr(self, key, [])
+            names += [value] if isinstance(value, str) else value
+        return names
+
+
+class Differs(_Test):
+    """Ours is below (above) theirs by ``smallest`` or more."""
+
+    kind: Literal["difference"]
+    figure: Figure
+    ours: str
+    theirs: str
+    towards: Literal["below", "above"]
+    smallest: float
+
+
+class Trend(_Test):
+    """A figure rises (falls) along the arms, by ``smallest`` or more from first to last."""
+
+    kind: Literal["trend"]
+    figure: Figure
+    arms: list[str] = Field(min_length=2)
+    towards: Literal["rises", "falls"]
+    smallest: float
+
+
+class Equals(_Test):
+    """Ours and theirs are the same within ``margin``."""
+
+    kind: Literal["equivalence"]
+    figure: Figure
+    ours: str
+    theirs: str
+    margin: float
+
+
+class NotWorse(_Test):
+    """Ours is worse than theirs by at most ``margin``, at the mean."""
+
+    kind: Literal["not_worse"]
+    figure: Figure
+    ours: str
+    theirs: str
+    margin: float
+
+
+class Bound(_Test):
+    """A figure is at least (at most) ``level``."""
+
+    kind: Literal["bound"]
+    figure: Figure
+    arm: str
+    towards: Literal["at_least", "at_most"]
+    level: float
+
+
+class AtEqualAccuracy(_Test):
+    """Our HS is below theirs by ``smallest`` where both have FA of plain less ``drop``."""
+
+    kind: Literal["equal_accuracy"]
+    ours: list[str] = Field(min_length=2, description="By rising strength, from strength 0.")
+    theirs: list[str] = Field(min_length=2, description="By rising strength, from strength 0.")
+    plain: str
+    drop: float
+    smallest: float
+
+
+class Uneven(_Test):
+    """The largest layer safety coefficient is above the mean layer's by ``smallest`` of it."""
+
+    kind: Literal["uneven"]
+    arm: str
+    smallest: float
+
+
+class Apart(_Test):
+    """The shares of the layers differ by ``smallest`` somewhere from a second model's."""
+
+    kind: Literal["architectures"]
+    arm: str
+    smallest: float
+
+
+Test = Annotated[
+    Differs | Trend | Equals | NotWorse | Bound | AtEqualAccuracy | Uneven | Apart,
+    Field(discriminator="kind"),
+]
+
+
+class Reported(Record):
+    """Figures as a source gives them."""
+
+    where: str = Field(description="Table, figure or section; says so where we do not know.")
+    seeds: int = Field(description="Runs behind each figure.")
+    unit: str
+    figures: list[dict[str, JsonValue]]
+
+
+class Claim(Record):
+    """One claim, what is reported for it, and the tests that decide it."""
+
+    id: str
+    statement: str
+    source: Literal["paper", "independent", "secondary", "ours"] = Field(
+        description="Stated by the paper; by other authors; relayed by notes; our inference."
+    )
+    reported: list[Reported]
+    needs: list[Need] = Field(default_factory=list[Need], description="Of every test.")
+    tests: list[Test] = Field(min_length=1)
+    provided: list[Test] = Field(
+        default_factory=list[Test], description="Conditions; where unmet, it holds in part."
+    )
+
+
+class Paper(Record):
+    """A paper's claims and the arms that they are tested on."""
+
+    paper: str
+    title: str
+    reference: str
+    setting: str = Field(description="What the reported figures were measured on.")
+    arms: dict[str, Selector]
+    claims: list[Claim]
+
+    @model_validator(mode="after")
+    def _known(self) -> "Paper":
+        """Refuse ids that repeat and arms that are not described."""
+        ids = [claim.id for claim in self.claims]
+        twice = {one for one in ids if ids.count(one) > 1}
+        if twice:
+            raise ValueError(f"claim {sorted(twice)[0]!r} stands there twice")
+        for claim in self.claims:
+            for name in named_in(claim):
+                if name not in self.arms:
+                    known = ", ".join(self.arms)
+                    hint = nearest(name, self.arms)
+                    raise ValueError(f"{claim.id}: unknown arm {name!r}, known: {known}.{hint}")
+        return self
+
+
+def named_in(claim: Claim) -> Iterator[str]:
+    """Yield the name of every arm that a claim reads; some come twice."""
+    yield from (need.arm for need in claim.needs)
+    for test in (*claim.tests, *claim.provided):
+        yield from test.arms_named
+        yield from (need.arm for need in test.needs)
+
+
+def load_claims(paths: Sequence[Path] | None = None) -> list[Paper]:
+    """Return the papers of these files, by default the packaged ones, by name.
+
+    Raises:
+        ConfigError: A file cannot be read or is no paper's claims.
+    """
+    if paths is None:
+        folder = Path(str(files("holdfast.claims.papers")))
+        paths = sorted(folder.glob("*.yaml"))
+    return [_paper(path) for path in paths]
+
+
+def _paper(path: Path) -> Paper:
+    try:
+        return Paper.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        # A misspelt key is also a missing one; the key that is there is what to look at.
+        found = error.errors()
+        first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
+        where = ".".join(str(part) for part in first["loc"]) or "top level"
+        raise ConfigError(f"claims {path}: {where}: {first['msg']}") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"claims {path}: cannot be read ({error}); give a YAML file") from error

@@ -1,0 +1,289 @@
+"""The papers' claims beside what a bench measured: tests declared as data, verdicts from intervals.
+
+A published result holds no answers, and intervals are made of answers: so claims are judged when
+the bench has run, and what was found is kept in ``results/claims/<paper>.json``.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypedDict
+
+from pydantic import Field, JsonValue, ValidationError
+
+from holdfast.claims.arms import Bindings, UnreadableError, bindings, profiles
+from holdfast.claims.files import Claim, Paper, Reported, Test, load_claims, named_in
+from holdfast.claims.trial import judged
+from holdfast.claims.verdicts import Finding, Verdict, combined
+from holdfast.claims.words import claim_reason, test_reason
+from holdfast.errors import InputError
+from holdfast.evaluation.metrics import Figure
+from holdfast.evaluation.statistics import Estimate
+from holdfast.files.whole import refuse_newer, write_whole
+from holdfast.results.records import Arm, Attack, Record, SeedRun
+from holdfast.results.result import RunResult
+
+__all__ = [
+    "ClaimRow",
+    "JudgedClaim",
+    "JudgedPaper",
+    "JudgedTest",
+    "MeasuredArm",
+    "claims_rows",
+    "judge",
+    "load_judged",
+    "write_claims",
+]
+
+SCHEMA_VERSION = 1
+SHOWN: tuple[Figure, ...] = ("hs", "hs_content", "over_refusal", "fa", "usefulness")
+
+
+class MeasuredArm(Record):
+    """One arm that a claim was tested on; shares in [0, 1]."""
+
+    name: str = Field(description="As the claim's tests call it.")
+    label: str
+    defense: str
+    attack: Attack
+    settings: dict[str, JsonValue]
+    seeds: list[int]
+    figures: dict[Figure, Estimate] = Field(description="Means over seeds with 95 % intervals.")
+    by_seed: dict[Figure, list[float]] = Field(description="The share of each seed, in order.")
+    layers: list[list[float]] | None = Field(
+        default=None, description="Safety coefficients [seeds][layers], where a test reads them."
+    )
+
+
+class JudgedTest(Record):
+    """One test with its statistic, 95 % interval, verdict and why."""
+
+    test: Test
+    value: float | None
+    low: float | None
+    high: float | None
+    seeds: int
+    verdict: Verdict
+    reason: str
+
+
+class JudgedClaim(Record):
+    """A claim: what is reported, what was measured, and the verdict."""
+
+    id: str
+    statement: str
+    source: str
+    reported: list[Reported]
+    arms: list[MeasuredArm]
+    tests: list[JudgedTest]
+    provided: list[JudgedTest]
+    verdict: Verdict
+    reason: str = Field(description="One sentence, made from the numbers.")
+
+
+class JudgedPaper(Record):
+    """All claims of one paper, and what they were measured on."""
+
+    schema_version: int = SCHEMA_VERSION
+    paper: str
+    title: str
+    reference: str
+    setting: str
+    measured_on: dict[str, JsonValue]
+    claims: list[JudgedClaim]
+
+
+class ClaimRow(TypedDict):
+    """One claim as a table shows it."""
+
+    paper: str
+    claim: str
+    statement: str
+    source: str
+    reported: str
+    verdict: Verdict
+    reason: str
+
+
+def judge(
+    result: RunResult, papers: Sequence[Paper] | None = None, second: RunResult | None = None
+) -> list[JudgedPaper]:
+    """Return the verdict on every claim of every paper.
+
+    Args:
+        result: Of a bench, with its answers; claims whose arms it lacks are not comparable.
+        papers: By default those that come with holdfast.
+        second: The same of another architecture, for what is claimed to differ by architecture.
+
+    Raises:
+        ConfigError: A file of claims is damaged.
+    """
+    about: dict[str, JsonValue] = {
+        "model": result.model, "command": result.command, "created": result.created,
+        "seeds": list(result.seeds), "holdfast": result.versions.get("holdfast"),
+    }  # fmt: skip
+    return [
+        JudgedPaper(
+            paper=paper.paper,
+            title=paper.title,
+            reference=paper.reference,
+            setting=paper.setting,
+            measured_on=about,
+            claims=[_claim(claim, paper, result, second) for claim in paper.claims],
+        )
+        for paper in (load_claims() if papers is None else papers)
+    ]
+
+
+def write_claims(judged_papers: Sequence[JudgedPaper], out: Path) -> list[Path]:
+    """Write ``<paper>.json`` for each paper into ``out`` and return the paths.
+
+    Raises:
+        RunError: A file cannot be written.
+    """
+    paths = [out / f"{paper.paper}.json" for paper in judged_papers]
+    for path, paper in zip(paths, judged_papers, strict=True):
+        write_whole(path, paper.model_dump_json(indent=1) + "\n")
+    return paths
+
+
+def load_judged(folder: Path) -> list[JudgedPaper]:
+    """Return what ``write_claims`` has written to ``folder``, by paper; [] where nothing is there.
+
+    Raises:
+        InputError: A file is damaged or of a newer version.
+    """
+    found: list[JudgedPaper] = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            paper = JudgedPaper.model_validate_json(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, ValidationError) as error:
+            raise InputError(
+                f"{path} holds no judged claims ({type(error).__name__}); run holdfast claims again"
+            ) from error
+        refuse_newer(path, paper.schema_version, SCHEMA_VERSION)
+        found.append(paper)
+    return found
+
+
+def claims_rows(judged_papers: Sequence[JudgedPaper]) -> list[ClaimRow]:
+    """Return one row per claim, in order, for a table or a page."""
+    return [
+        ClaimRow(
+            paper=paper.paper,
+            claim=claim.id,
+            statement=claim.statement,
+            source=claim.source,
+            reported="; ".join(_told(one) for one in claim.reported) or "no figures in our notes",
+            verdict=claim.verdict,
+            reason=claim.reason,
+        )
+        for paper in judged_papers
+        for claim in paper.claims
+    ]
+
+
+def _claim(claim: Claim, paper: Paper, result: RunResult, second: RunResult | None) -> JudgedClaim:
+    names = list(dict.fromkeys(named_in(claim)))
+    arms: dict[str, MeasuredArm] = {}
+    tests: list[JudgedTest] = []
+    provided: list[JudgedTest] = []
+    findings: list[tuple[list[Finding], list[Finding]]] = []
+    ways = bindings(result, paper.arms, names)
+    for bound in ways:
+        labels = _labels(paper, bound, several=len(ways) > 1)
+        main = [judged(t, bound, claim.needs, (second, paper.arms)) for t in claim.tests]
+        also = [judged(t, bound, claim.needs) for t in claim.provided]
+        findings.append((main, also))
+        tests += _all_told(claim.tests, main, labels)
+        provided += _all_told(claim.provided, also, labels)
+        for name, arm in bound.items():
+            if isinstance(arm, Arm):
+                arms[labels[name]] = _measured(name, labels[name], arm, claim)
+    return JudgedClaim(
+        id=claim.id,
+        statement=claim.statement,
+        source=claim.source,
+        reported=claim.reported,
+        arms=list(arms.values()),
+        tests=tests,
+        provided=provided,
+        verdict=combined([Finding(combined(*found), "") for found in findings]),
+        reason=claim_reason(
+            _reasons(tests, [one for main, _ in findings for one in main]),
+            _reasons(provided, [one for _, also in findings for one in also]),
+        ),
+    )
+
+
+def _labels(paper: Paper, bound: Bindings, *, several: bool) -> dict[str, str]:
+    """Return what a reader calls each arm; where several fit a selector, with its own name."""
+    told = {name: paper.arms[name].label for name in bound}
+    for name, arm in bound.items():
+        if several and paper.arms[name].several and isinstance(arm, Arm):
+            told[name] = f"{told[name]} ({arm.defense})"
+    return told
+
+
+def _all_told(
+    tests: Sequence[Test], findings: Sequence[Finding], labels: dict[str, str]
+) -> list[JudgedTest]:
+    return [
+        JudgedTest(
+            test=test,
+            value=found.value,
+            low=found.low,
+            high=found.high,
+            seeds=found.seeds,
+            verdict=found.verdict,
+            reason=test_reason(test, found, labels),
+        )
+        for test, found in zip(tests, findings, strict=True)
+    ]
+
+
+def _reasons(tests: Sequence[JudgedTest], findings: Sequence[Finding]) -> list[tuple[str, Finding]]:
+    return [(test.reason, found) for test, found in zip(tests, findings, strict=True)]
+
+
+def _measured(name: str, label: str, arm: Arm, claim: Claim) -> MeasuredArm:
+    by_seed: dict[Figure, list[float]] = {}
+    for figure in SHOWN:
+        shares = [_share(run, figure) for run in arm.runs]
+        by_seed[figure] = [share for share in shares if share is not None]
+    reads_layers = any(test.kind in ("uneven", "architectures") for test in claim.tests)
+    return MeasuredArm.model_validate(
+        {
+            "name": name,
+            "label": label,
+            "defense": arm.defense,
+            "attack": arm.attack,
+            "settings": arm.settings,
+            "seeds": arm.seeds,
+            "figures": {f: arm.figures[f] for f in SHOWN if f in arm.figures},
+            "by_seed": {f: shares for f, shares in by_seed.items() if len(shares) == len(arm.runs)},
+            "layers": _layers(arm) if reads_layers else None,
+        }
+    )
+
+
+def _share(run: SeedRun, figure: Figure) -> float | None:
+    """Return a run's share, which a published result keeps when its answers are gone."""
+    if figure in run.shares:
+        return run.shares[figure].value
+    hits = run.hits(figure)
+    return sum(hits.values()) / len(hits) if hits else None
+
+
+def _layers(arm: Arm) -> list[list[float]] | None:
+    try:
+        return profiles(arm)
+    except UnreadableError:
+        return None
+
+
+def _told(reported: Reported) -> str:
+    """Return reported figures as text: ``Table 9: rho 0, hs 45.8; ... (%, 1 seed)``."""
+    rows = ["; ".join(", ".join(f"{k} {v}" for k, v in row.items()) for row in reported.figures)]
+    told = f"{reported.where}: {rows[0]}" if reported.figures else reported.where
+    seeds = "1 seed" if reported.seeds == 1 else f"{reported.seeds} seeds"
+    return f"{told} ({reported.unit}, {seeds})" if reported.figures else told

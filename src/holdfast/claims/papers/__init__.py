@@ -1,0 +1,1 @@
+"""One YAML file a paper: its claims and how each is tested; data only."""

@@ -1,0 +1,1 @@
+"""What all commands share: the console, options made of fields, field docstrings as help."""

@@ -1,0 +1,75 @@
+"""Turn a dataclass of options into the options of a command: names, types, defaults and help."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, Field, fields
+from functools import wraps
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+import typer
+
+from holdfast.cli.shell.field_docs import field_docs
+
+__all__ = ["Interrupted", "JsonFlag", "takes"]
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Config = TypeVar("Config")
+
+
+class Interrupted(BaseException):
+    """Ctrl-C with what it left behind; typer would swallow a ``KeyboardInterrupt``'s message."""
+
+
+def takes(config: type[Config]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a command of a function whose first argument is a ``config`` dataclass.
+
+    Every field becomes an option: ``lora_r`` is ``--lora-r``, its docstring is the help, a field
+    without default is required, a list is repeatable. The function's own further arguments stay.
+    """
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        names = {item.name for item in fields(config)}  # type: ignore[arg-type]
+
+        @wraps(function)
+        def command(**given: Any) -> None:
+            options = {name: given.pop(name) for name in names}
+            try:
+                function(config(**options), **given)
+            except KeyboardInterrupt as stop:
+                raise Interrupted(str(stop)) from stop
+
+        _, *extra = inspect.signature(function, eval_str=True).parameters.values()
+        own = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in extra]
+        # Typer reads the signature; ``wraps`` would lead it back to the function's own.
+        command.__signature__ = inspect.Signature(_parameters(config) + own)  # type: ignore[attr-defined]
+        command.__annotations__ = {}
+        return command
+
+    return decorate
+
+
+def _parameters(config: type) -> list[inspect.Parameter]:
+    hints, docs = get_type_hints(config), field_docs(config)
+    # Required options first, then those of the command itself, then those it shares with others.
+    shared = {name for base in config.__mro__[1:] for name in getattr(base, "__annotations__", ())}
+    ordered = sorted(fields(config), key=lambda item: (_has_default(item), item.name in shared))
+    return [_parameter(item, hints[item.name], docs[item.name]) for item in ordered]
+
+
+def _parameter(item: Field[Any], hint: Any, doc: str) -> inspect.Parameter:
+    default = inspect.Parameter.empty
+    if item.default is not MISSING:
+        default = item.default
+    elif item.default_factory is not MISSING:
+        default = item.default_factory()
+    flag = "--" + item.name.replace("_", "-")
+    return inspect.Parameter(
+        item.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        annotation=Annotated[hint, typer.Option(flag, help=doc)],
+        default=default,
+    )
+
+
+def _has_default(item: Field[Any]) -> bool:
+    return item.default is not MISSING or item.default_factory is not MISSING

@@ -1,0 +1,1 @@
+"""What the everyday commands do: tune, align, repair, evaluate, analyze."""

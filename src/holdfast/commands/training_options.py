@@ -1,0 +1,156 @@
+"""SFTConfig's options: our defaults, then the YAML file, then ``--set``, then the own flags."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import torch
+import yaml
+from peft import LoraConfig
+from trl.trainer.sft_config import SFTConfig
+
+from holdfast.errors import ConfigError, nearest
+from holdfast.inputs.configs import TuneConfig
+from holdfast.inputs.values import converted, expected
+
+__all__ = ["cpu_options", "lora_config", "sft_config", "training_options"]
+
+RESERVED = {
+    "output_dir": "give --output",
+    "model_init_kwargs": "give --dtype",
+    "trust_remote_code": "give --trust-remote-code",
+    "chat_template_path": "give --chat-template",
+    "resume_from_checkpoint": "give --resume",
+    "push_to_hub": "holdfast uploads nothing",
+    "dataset_text_field": "examples have prompt and completion; give --columns",
+    "save_only_model": "a run could not be resumed",
+}
+FLAGS = {
+    "learning_rate": "learning_rate",
+    "epochs": "num_train_epochs",
+    "max_steps": "max_steps",
+    "batch_size": "per_device_train_batch_size",
+    "accumulation": "gradient_accumulation_steps",
+    "save_steps": "save_steps",
+    "seed": "seed",
+}
+# Lowest value, and whether the value itself is allowed; SFTConfig checks few of its options.
+RANGES: dict[str, tuple[float, bool]] = {
+    "learning_rate": (0, True), "num_train_epochs": (0, False), "weight_decay": (0, True),
+    "per_device_train_batch_size": (1, True), "gradient_accumulation_steps": (1, True),
+    "save_steps": (0, False), "logging_steps": (0, False), "max_length": (1, True),
+    "max_grad_norm": (0, True), "seed": (0, True), "warmup_steps": (0, True),
+}  # fmt: skip
+
+
+def training_options(config: TuneConfig) -> dict[str, Any]:
+    """Return SFTConfig's options for this run, checked; ``output_dir`` is left to the run.
+
+    Raises:
+        ConfigError: The file is no YAML mapping, an option is unknown (suggests the nearest), is
+            set by holdfast, or has a value of the wrong type or out of range.
+    """
+    merged = _defaults()
+    if config.config is not None:
+        merged |= _checked(_yaml(config.config), str(config.config))
+    merged |= _checked(dict(_pair(item) for item in config.set), "--set")
+    flags = {name: getattr(config, flag) for flag, name in FLAGS.items()}
+    given = {name: value for name, value in flags.items() if value is not None}
+    if config.seed == 0 and "seed" in merged:
+        del given["seed"]  # 0 is the flag's default, which must not win over the file.
+    return merged | _checked(given, "command line")
+
+
+def _defaults() -> dict[str, Any]:
+    """Ours: checkpoints often enough to resume from, curves in full, float32 on a CPU."""
+    found: dict[str, Any] = {"save_steps": 100, "save_total_limit": 2, "logging_steps": 1}
+    return found | cpu_options()
+
+
+def cpu_options() -> dict[str, Any]:
+    """Return what SFTConfig needs where there is no GPU, and nothing where there is one."""
+    return {} if torch.cuda.is_available() else {"bf16": False, "dataloader_pin_memory": False}
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"--config {path}: file not found: check the path") from error
+    except OSError as error:
+        raise ConfigError(f"--config {path}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark is not None else ""
+        raise ConfigError(f"--config {path}{where}: is not valid YAML: write key: value") from error
+    if document is None:
+        return {}
+    if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
+        raise ConfigError(f"--config {path}: expected a mapping of options, key: value")
+    return document
+
+
+def _pair(item: str) -> tuple[str, str]:
+    key, equals, value = item.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {item}: expected KEY=VALUE, such as weight_decay=0.1")
+    return key.strip(), value.strip()
+
+
+def _checked(options: Mapping[str, Any], source: str) -> dict[str, Any]:
+    hints = get_type_hints(SFTConfig)
+    known = [f.name for f in fields(SFTConfig) if f.init]
+    return {key: _value(key, value, source, hints, known) for key, value in options.items()}
+
+
+def _value(
+    key: str, value: Any, source: str, hints: Mapping[str, Any], known: list[str]
+) -> Any:  # fmt: skip
+    if key in RESERVED:
+        raise ConfigError(f"{source}: {key} cannot be set here: {RESERVED[key]}")
+    if key not in known:
+        raise ConfigError(f"{source}: unknown option {key!r} of SFTConfig.{nearest(key, known)}")
+    try:
+        result = converted(value, hints[key])
+    except ValueError as error:
+        wanted = expected(hints[key])
+        raise ConfigError(f"{source}: {key}={value!r} must be {wanted}") from error
+    low, inclusive = RANGES.get(key, (float("-inf"), True))
+    if isinstance(result, int | float) and (result < low or (result == low and not inclusive)):
+        bound = "at least" if inclusive else "more than"
+        raise ConfigError(f"{source}: {key}={value} is out of range, expected {bound} {low:g}")
+    return result
+
+
+def sft_config(options: Mapping[str, Any], output: Path, **rest: Any) -> SFTConfig:
+    """Return the SFTConfig; what it refuses itself becomes a ``ConfigError``."""
+    try:
+        return SFTConfig(output_dir=str(output), disable_tqdm=True, **{**options, **rest})
+    except (ValueError, TypeError, ImportError, NotImplementedError, RuntimeError) as error:
+        raise ConfigError(f"SFTConfig refuses the options: {error}") from error
+
+
+def lora_config(config: TuneConfig) -> LoraConfig | None:
+    """Return the adapter to train, or None for all weights.
+
+    Raises:
+        ConfigError: An option of the adapter is out of range.
+    """
+    if not config.lora:
+        return None
+    for flag, value, ok, wanted in (
+        ("--lora-r", config.lora_r, config.lora_r >= 1, "1 or more"),
+        ("--lora-alpha", config.lora_alpha, config.lora_alpha > 0, "more than 0"),
+        ("--lora-dropout", config.lora_dropout, 0 <= config.lora_dropout < 1, "in [0, 1)"),
+    ):
+        if not ok:
+            raise ConfigError(f"{flag} {value} is out of range, expected {wanted}")
+    names = [name.strip() for name in config.lora_targets.split(",")]
+    return LoraConfig(
+        r=config.lora_r,
+        lora_alpha=config.lora_alpha,  # type: ignore[arg-type]  # PEFT multiplies by it only.
+        lora_dropout=config.lora_dropout,
+        target_modules="all-linear" if names == ["all-linear"] else names,
+        task_type="CAUSAL_LM",
+    )

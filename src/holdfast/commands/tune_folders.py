@@ -1,0 +1,127 @@
+"""Where a tuning run writes: the model's folder, and apart from it what defenses leave behind."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from holdfast.artifact import Artifact
+from holdfast.errors import ConfigError
+from holdfast.files.folders import WholeFolder
+from holdfast.inputs.configs import TuneConfig
+
+__all__ = ["TuneFolders"]
+
+_RUN = "run.json"
+# What may differ between a stopped run and the one that goes on.
+_FREE = ("resume", "overwrite", "show_harmful")
+
+
+class TuneFolders:
+    """The two partial folders of a run and what becomes of them."""
+
+    def __init__(self, config: TuneConfig) -> None:
+        self.config = config
+        self.output = WholeFolder(config.output, overwrite=config.overwrite)
+        apart = config.artifacts or self.output.target.with_name(
+            f"{self.output.target.name}-artifacts"
+        )
+        self.artifacts = WholeFolder(apart, overwrite=config.overwrite, flag="--artifacts")
+        self.checkpoints = self.output.partial / "checkpoints"
+
+    def check(self) -> None:
+        """Raise ``ConfigError`` where the run may not write; writes nothing."""
+        config = self.config
+        files = (config.data, config.harmful, config.safe, config.alignment, config.benign)
+        inputs = (*files, config.validation, config.model, config.config, config.chat_template)
+        self.output.check(inputs)
+        self.artifacts.check(inputs)
+        apart, output = self.artifacts.target, self.output.target
+        if apart == output or output in apart.parents:
+            raise ConfigError(
+                f"--artifacts {apart}: lies in the model's folder: what defenses keep apart may "
+                "undo the model's safety; choose a folder outside"
+            )
+        self._check_unfinished()
+
+    def _check_unfinished(self) -> None:
+        partial = self.output.partial
+        if self.config.resume and not self.has_checkpoint():
+            raise ConfigError(f"--resume: nothing to go on from: no checkpoint in {partial}")
+        if self.has_checkpoint() and not (self.config.resume or self.config.overwrite):
+            raise ConfigError(
+                f"{partial}: holds a run that was stopped: add --resume to go on with it, or "
+                "--overwrite to start anew"
+            )
+
+    def has_checkpoint(self) -> bool:
+        """Tell whether the partial folder holds a checkpoint that was written whole."""
+        return any(self.checkpoints.glob("checkpoint-*/trainer_state.json"))
+
+    def begin(self, settings: Mapping[str, Any]) -> None:
+        """Make the partial folders, or check that a stopped run had the same ``settings``.
+
+        Raises:
+            ConfigError: The stopped run had other settings; names the first.
+        """
+        wanted = json.loads(json.dumps(settings, default=str))
+        if self.config.resume:
+            self._check_same(wanted)
+            return
+        for folder in (self.output, self.artifacts):
+            folder.begin()
+        (self.output.partial / _RUN).write_text(json.dumps(wanted), encoding="utf-8")
+
+    def _check_same(self, wanted: Mapping[str, Any]) -> None:
+        try:
+            was = json.loads((self.output.partial / _RUN).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"--resume: {self.output.partial} is not whole: start anew with --overwrite"
+            ) from error
+        for name in sorted(was.keys() | wanted.keys()):
+            if name not in _FREE and was.get(name) != wanted.get(name):
+                raise ConfigError(
+                    f"--resume: {name} was {_short(was.get(name))} and is now "
+                    f"{_short(wanted.get(name))}: give what the stopped run had, or start anew "
+                    "with --overwrite"
+                )
+
+    def kept(self) -> str:
+        """Say what a stopped run has left, and how to go on; without a checkpoint remove it."""
+        if self.has_checkpoint():
+            steps = [int(f.parent.name.rsplit("-", 1)[-1]) for f in self._states()]
+            return (
+                f"checkpoint-{max(steps)} is kept in {self.checkpoints}; "
+                "the same command with --resume goes on from it"
+            )
+        self.discard()
+        return "no checkpoint had been written, so nothing was kept"
+
+    def _states(self) -> Sequence[Path]:
+        return list(self.checkpoints.glob("checkpoint-*/trainer_state.json"))
+
+    def discard(self) -> None:
+        """Remove both partial folders."""
+        self.output.discard()
+        self.artifacts.discard()
+
+    def finish(self, artifacts: Sequence[Artifact]) -> None:
+        """Put both folders in place; checkpoints and private state are dropped.
+
+        The artifacts come first: a model whose artifacts are missing would look finished.
+        """
+        shutil.rmtree(self.artifacts.partial / "state", ignore_errors=True)
+        if artifacts:
+            self.artifacts.finish()
+        else:
+            self.artifacts.discard()
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        (self.output.partial / _RUN).unlink(missing_ok=True)
+        self.output.finish()
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."

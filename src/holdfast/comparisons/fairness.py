@@ -1,0 +1,99 @@
+"""What keeps two results from being compared fairly: models, data, questions, judges, versions."""
+
+from collections.abc import Sequence
+
+from holdfast.evaluation.compare import MIN_SEEDS_TO_RANK
+from holdfast.results.records import BEFORE, Arm
+from holdfast.results.result import RunResult
+
+__all__ = ["same_questions", "warnings_between"]
+
+NAMED = 3
+"""How many of a kind a warning names; ours."""
+Pairs = Sequence[tuple[Arm, Arm]]
+
+
+def same_questions(a: RunResult, b: RunResult) -> bool:
+    """Return whether no set of questions that both name has other content."""
+    return not any(_is_questions(name) for name in _changed(a, b))
+
+
+def warnings_between(a: RunResult, b: RunResult, pairs: Pairs) -> list[str]:
+    """Return one line for everything that differs besides the arms."""
+    found: list[str] = []
+    if a.model != b.model:
+        found.append(
+            f"other models: A is {a.model or 'not named'}, B is {b.model or 'not named'}; "
+            "differences are between models too"
+        )
+    if a.created and a.created == b.created and a.model_dump() == b.model_dump():
+        found.append("A and B are the same result")
+    return [*found, *_data(a, b), *_judges(pairs), *_versions(a, b), *_seeds(pairs)]
+
+
+def _changed(a: RunResult, b: RunResult) -> list[str]:
+    """Return the names of data that both have with other content."""
+    ours = {source.name: source.sha256 for source in a.data}
+    return [s.name for s in b.data if s.name in ours and ours[s.name] != s.sha256]
+
+
+def _is_questions(name: str) -> bool:
+    """Return whether a data set's name is that of evaluation items (bench, demo, tune)."""
+    return name.startswith("evaluation") or "questions" in name
+
+
+def _data(a: RunResult, b: RunResult) -> list[str]:
+    changed = _changed(a, b)
+    rows = [name for name in changed if not _is_questions(name)]
+    found: list[str] = []
+    if len(rows) < len(changed):
+        asked = [name for name in changed if _is_questions(name)]
+        found.append(f"other questions in {_some(asked)}: no differences are given")
+    if rows:
+        found.append(f"other rows in {_some(rows)}: differences are between data too")
+    if not a.data or not b.data:
+        which = (
+            "A and B name" if not a.data and not b.data else "A names" if not a.data else "B names"
+        )
+        found.append(f"{which} no data: whether both had the same cannot be checked")
+    return found
+
+
+def _judges(pairs: Pairs) -> list[str]:
+    """Return a warning for the arms that other judges have read."""
+    differ = [(x.runs[0].judge, y.runs[0].judge) for x, y in pairs
+              if x.runs and y.runs and x.runs[0].judge != y.runs[0].judge]  # fmt: skip
+    if not differ:
+        return []
+    first = " and ".join(judge or "no judge" for judge in differ[0])
+    return [f"other judges ({first}) in {len(differ)} arms: they have no differences"]
+
+
+def _versions(a: RunResult, b: RunResult) -> list[str]:
+    names = dict.fromkeys([*a.versions, *b.versions])
+    differ = [
+        f"{name} {a.versions.get(name, 'unknown')} and {b.versions.get(name, 'unknown')}"
+        for name in names
+        if a.versions.get(name) != b.versions.get(name)
+    ]
+    return [f"other versions: {', '.join(differ)}"] if differ else []
+
+
+def _seeds(pairs: Pairs) -> list[str]:
+    """Return a warning where few seeds ran, or not the same ones."""
+    tuned = [pair for pair in pairs if pair[0].defense != BEFORE]
+    fewest = min((min(len(x.runs), len(y.runs)) for x, y in tuned), default=0)
+    found: list[str] = []
+    if 0 < fewest < MIN_SEEDS_TO_RANK:
+        runs = "seed" if fewest == 1 else "seeds"
+        found.append(f"{fewest} {runs}: fewer than {MIN_SEEDS_TO_RANK}, so nothing is ranked")
+    unequal = [x.defense for x, y in tuned if x.seeds != y.seeds]
+    if unequal:
+        found.append(f"other seeds in {_some(unequal)}: differences are over the shared seeds")
+    return found
+
+
+def _some(names: Sequence[str]) -> str:
+    distinct = list(dict.fromkeys(names))
+    more = f" and {len(distinct) - NAMED} more" if len(distinct) > NAMED else ""
+    return "; ".join(distinct[:NAMED]) + more

@@ -1,0 +1,166 @@
+"""Safety against utility under one attack: every arm's place, and families at equal accuracy."""
+
+from collections.abc import Mapping, Sequence
+
+from holdfast.comparisons.hits import has_answers, same_questions, table_of
+from holdfast.defenses import find
+from holdfast.errors import ConfigError
+from holdfast.evaluation.fronts import (
+    AtAccuracy,
+    SettingHits,
+    equal_accuracy_difference,
+    harmful_score_at,
+    pareto_front,
+)
+from holdfast.evaluation.metrics import Figure
+from holdfast.results.comparisons import EqualAccuracy, Front, FrontRow, LeftOut, Range
+from holdfast.results.records import PLAIN, Arm, Attack
+
+__all__ = ["BELOW", "fronts"]
+
+BELOW = (0.01, 0.03)
+"""Accuracy given up against plain fine-tuning at which harmful scores are read; ours."""
+BASELINES = ("safe_mixing",)
+"""What a defense has to beat besides the controls."""
+Sides = tuple[SettingHits, SettingHits]  # FA and HS
+
+
+def fronts(by_scenario: Mapping[str, Sequence[Arm]]) -> list[Front]:
+    """Return a front for each attack under which a family ran; the one of most arms first."""
+    found: list[Front] = []
+    for arms in by_scenario.values():
+        by_attack: dict[Attack, list[Arm]] = {}
+        for arm in arms:
+            if arm.attack is not None:
+                by_attack.setdefault(arm.attack, []).append(arm)
+        for attack, members in by_attack.items():
+            front = _front(attack, members)
+            if front is not None:
+                found.append(front)
+    return sorted(found, key=lambda front: -sum(map(len, front.curves.values())))
+
+
+def _front(attack: Attack, arms: Sequence[Arm]) -> Front | None:
+    """Return the front under one attack; None where fewer than two strengths can be compared."""
+    usable = [arm for arm in arms if has_answers(arm, "hs") and has_answers(arm, "fa")]
+    if not usable:
+        return None
+    reference = next((arm for arm in usable if arm.defense == PLAIN), usable[0])
+    seeds = reference.seeds
+    kept = [
+        arm for arm in usable if set(seeds) <= set(arm.seeds) and same_questions([reference, arm])
+    ]
+    curves = _curves(kept)
+    if not curves:
+        return None
+    left = [arm.defense for arm in arms if arm not in kept]
+    return Front(
+        attack=attack,
+        seeds=seeds,
+        rows=_rows(kept, seeds),
+        curves=curves,
+        equal=_equal(kept, curves, seeds),
+        left_out=[
+            LeftOut(defense=name, why="lacks seeds, answers, or questions of the others")
+            for name in left
+        ],
+    )
+
+
+def _curves(arms: Sequence[Arm]) -> dict[str, list[str]]:
+    """Return the arms of each family by rising strength, plain fine-tuning first.
+
+    A family that measured the strength at which it does nothing starts there instead.
+    """
+    plain = [PLAIN] if any(arm.defense == PLAIN for arm in arms) else []
+    families: dict[str, list[tuple[float, str]]] = {}
+    for arm in arms:
+        if arm.family and arm.strength is not None:
+            distance = abs(arm.strength - _off(arm.family))
+            families.setdefault(arm.family, []).append((distance, arm.defense))
+    found: dict[str, list[str]] = {}
+    for family, members in families.items():
+        ordered = sorted(members)
+        start = [] if ordered[0][0] == 0 else plain
+        if len(start) + len(ordered) > 1:
+            found[family] = [*start, *(name for _, name in ordered)]
+    return found
+
+
+def _off(family: str) -> float:
+    """Return the strength at which a family's last defense does nothing; 0 where it is unknown."""
+    try:
+        return find(family.rsplit("+", maxsplit=1)[-1].partition("(")[0]).card.off
+    except ConfigError:
+        return 0.0
+
+
+def _rows(arms: Sequence[Arm], seeds: Sequence[int]) -> list[FrontRow]:
+    """Return every arm with its figures and its place."""
+    points = pareto_front(table_of(arms, "fa", seeds), table_of(arms, "hs", seeds))
+    return [
+        FrontRow(
+            defense=arm.defense,
+            control=arm.is_control,
+            family=arm.family,
+            strength=arm.strength,
+            fa=_figure(arm, "fa"),
+            hs=_figure(arm, "hs"),
+            on_front=point.on_front,
+            stability=point.stability,
+        )
+        for arm, point in zip(arms, points, strict=True)
+    ]
+
+
+def _figure(arm: Arm, figure: Figure) -> Range:
+    estimate = arm.figures[figure]
+    return Range(value=estimate.value, low=estimate.low, high=estimate.high)
+
+
+def _equal(
+    arms: Sequence[Arm], curves: Mapping[str, Sequence[str]], seeds: Sequence[int]
+) -> list[EqualAccuracy]:
+    """Return each family's harmful score at the accuracies below plain fine-tuning's."""
+    by_name = {arm.defense: arm for arm in arms}
+    plain = by_name.get(PLAIN)
+    if plain is None:
+        return []
+    sides = {family: _sides([by_name[name] for name in of], seeds) for family, of in curves.items()}
+    own = {family: [by_name[name] for name in of[1:]] for family, of in curves.items()}
+    against = [family for family in curves if all(_baseline(arm) for arm in own[family])]
+    rows: list[EqualAccuracy] = []
+    for below in BELOW:
+        accuracy = round(plain.figures["fa"].value - below, 9)
+        for family, (fa, hs) in sides.items():
+            found = harmful_score_at(accuracy, fa, hs)
+            versus: dict[str, Range] = {}
+            for other in (name for name in against if name != family and found is not None):
+                gap = equal_accuracy_difference(accuracy, (fa, hs), sides[other])
+                if gap is not None:
+                    versus[other] = _range(gap)
+            rows.append(
+                EqualAccuracy(
+                    family=family,
+                    control=all(arm.is_control for arm in own[family]),
+                    below=below,
+                    accuracy=accuracy,
+                    hs=None if found is None else _range(found),
+                    inside=None if found is None else found.inside,
+                    versus=versus,
+                )
+            )
+    return rows
+
+
+def _baseline(arm: Arm) -> bool:
+    """Return whether an arm is what defenses have to beat."""
+    return arm.is_control or (len(arm.defenses) == 1 and arm.defenses[0] in BASELINES)
+
+
+def _sides(arms: Sequence[Arm], seeds: Sequence[int]) -> Sides:
+    return table_of(arms, "fa", seeds), table_of(arms, "hs", seeds)
+
+
+def _range(found: AtAccuracy) -> Range:
+    return Range(value=found.value, low=found.low, high=found.high)

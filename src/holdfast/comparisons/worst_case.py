@@ -1,0 +1,149 @@
+"""From a bench's arms to its worst cases and fronts, while the answers are at hand."""
+
+from collections.abc import Mapping, Sequence
+
+from holdfast.comparisons.fronts import fronts
+from holdfast.comparisons.hits import has_answers, same_questions, seeds_of, table_of
+from holdfast.evaluation.fronts import WorstCase, worst_case
+from holdfast.evaluation.metrics import Figure
+from holdfast.evaluation.statistics import Estimate, share_over_seeds
+from holdfast.results.attacks import attacked, common_attacks
+from holdfast.results.comparisons import (
+    BenchSummary,
+    LeftOut,
+    Range,
+    WorstCaseRow,
+    WorstCaseTable,
+)
+from holdfast.results.records import BEFORE, PLAIN, Arm, Attack
+
+__all__ = ["summarize"]
+
+ByAttack = Mapping[Attack, Arm]
+
+
+def summarize(arms: Sequence[Arm]) -> BenchSummary:
+    """Return the worst cases and fronts of arms that carry their answers and attacks.
+
+    Arms without answers are left out of both and named, since neither can be computed from shares.
+    """
+    by_scenario = attacked(arms)
+    untouched = [arm for arm in arms if arm.defense == BEFORE]
+    worst = [_worst(name, members, untouched) for name, members in by_scenario.items()]
+    return BenchSummary(worst=[table for table in worst if table.rows], fronts=fronts(by_scenario))
+
+
+def _worst(scenario: str, arms: Sequence[Arm], untouched: Sequence[Arm]) -> WorstCaseTable:
+    """Return one scenario's table."""
+    by_name: dict[str, dict[Attack, Arm]] = {}
+    for arm in arms:
+        if arm.attack is not None and has_answers(arm, "hs"):
+            by_name.setdefault(arm.defense, {})[arm.attack] = arm
+    attacks, compared = common_attacks({name: list(of) for name, of in by_name.items()})
+    rows = [_untouched(arm) for arm in untouched if _of(arm, scenario) and has_answers(arm, "hs")]
+    left = _left_out(arms, by_name, attacks, compared)
+    plain = {attack: by_name.get(PLAIN, {}).get(attack) for attack in attacks}
+    for name in compared:
+        chosen = {attack: by_name[name][attack] for attack in attacks}
+        if not seeds_of(list(chosen.values())):
+            left.append(LeftOut(defense=name, why="no seed ran under every attack"))
+        elif not same_questions(list(chosen.values())):
+            left.append(LeftOut(defense=name, why="answered other questions under some attacks"))
+        else:
+            rows.append(_row(chosen, plain))
+    return WorstCaseTable(scenario=scenario, attacks=attacks, rows=rows, left_out=left)
+
+
+def _of(arm: Arm, scenario: str) -> bool:
+    """Return whether an untouched model answered this scenario's questions."""
+    return arm.scenario in ("", scenario)
+
+
+def _left_out(
+    arms: Sequence[Arm], by_name: Mapping[str, ByAttack], attacks: Sequence[Attack],
+    compared: Sequence[str],
+) -> list[LeftOut]:  # fmt: skip
+    """Name every arm that is not compared and what it lacks."""
+    found: list[LeftOut] = []
+    for name in dict.fromkeys(arm.defense for arm in arms if arm.defense not in compared):
+        met = len(set(by_name.get(name, {})) & set(attacks))
+        why = f"ran under {met} of {len(attacks)} attacks" if name in by_name else "no answers kept"
+        found.append(LeftOut(defense=name, why=why))
+    return found
+
+
+def _untouched(arm: Arm) -> WorstCaseRow:
+    """Return the row of the model before fine-tuning, which no attack reached."""
+    (hits,) = table_of([arm], "hs", arm.seeds)
+    over_refusal, fa = _at(arm, "over_refusal"), _at(arm, "fa")
+    return WorstCaseRow(
+        defense=arm.defense,
+        seeds=len(arm.runs),
+        hs=_range(share_over_seeds(hits)),
+        hs_by_seed=_by_seed(arm, arm.seeds),
+        over_refusal=over_refusal,
+        over_refusal_worst=over_refusal,
+        fa=fa,
+        fa_worst=fa,
+    )
+
+
+def _row(chosen: ByAttack, plain: Mapping[Attack, Arm | None]) -> WorstCaseRow:
+    """Return one arm's row over the attacks of ``chosen``, on the seeds that all of them have."""
+    arms, attacks = list(chosen.values()), list(chosen)
+    seeds = seeds_of(arms)
+    hs = worst_case(table_of(arms, "hs", seeds))
+    at = arms[hs.setting]
+    return WorstCaseRow(
+        defense=at.defense,
+        control=at.is_control,
+        seeds=len(seeds),
+        hs=_range(hs),
+        attack=attacks[hs.setting],
+        hs_by_seed=_by_seed(at, seeds),
+        over_refusal=_at(at, "over_refusal", seeds),
+        over_refusal_worst=_worst_of(arms, "over_refusal", seeds),
+        fa=_at(at, "fa", seeds),
+        fa_worst=_worst_of(arms, "fa", seeds),
+        relative_time=_ratio(chosen, plain, "seconds"),
+        relative_memory=_ratio(chosen, plain, "peak_memory_gib"),
+    )
+
+
+def _worst_of(arms: Sequence[Arm], figure: Figure, seeds: Sequence[int]) -> Range | None:
+    """Return the worst of a figure over the attacks: the most refused, the least learned."""
+    if not all(has_answers(arm, figure) for arm in arms):
+        return None
+    table = table_of(arms, figure, seeds)
+    if figure == "over_refusal":
+        return _range(worst_case(table))
+    missed = worst_case([[[not hit for hit in row] for row in setting] for setting in table])
+    return Range(value=1 - missed.value, low=1 - missed.high, high=1 - missed.low)
+
+
+def _at(arm: Arm, figure: Figure, seeds: Sequence[int] | None = None) -> Range | None:
+    """Return a figure of one arm over ``seeds``, or None where it was not measured."""
+    if not has_answers(arm, figure):
+        return None
+    (hits,) = table_of([arm], figure, arm.seeds if seeds is None else seeds)
+    return _range(share_over_seeds(hits))
+
+
+def _by_seed(arm: Arm, seeds: Sequence[int]) -> list[float]:
+    runs = {run.seed: run for run in arm.runs}
+    return [runs[seed].shares["hs"].value for seed in seeds if "hs" in runs[seed].shares]
+
+
+def _range(found: WorstCase | Estimate) -> Range:
+    return Range(value=found.value, low=found.low, high=found.high)
+
+
+def _ratio(chosen: ByAttack, plain: Mapping[Attack, Arm | None], field: str) -> float | None:
+    """Return the mean of a cost over plain fine-tuning's under the same attack and seed."""
+    ratios: list[float] = []
+    for attack, arm in chosen.items():
+        base = plain[attack]
+        theirs = {run.seed: getattr(run, field) for run in base.runs} if base is not None else {}
+        pairs = [(getattr(run, field), theirs.get(run.seed)) for run in arm.runs]
+        ratios += [ours / other for ours, other in pairs if ours is not None and other]
+    return sum(ratios) / len(ratios) if ratios else None

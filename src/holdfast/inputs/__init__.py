@@ -1,0 +1,1 @@
+"""All that a user gives, read and checked before anything runs."""

@@ -1,0 +1,63 @@
+"""Measure a model with the judge that fits it: the oracle for the organism, else phrases."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from holdfast.data.chat import encode_prompt
+from holdfast.errors import DataError
+from holdfast.evaluation import Item, Measurement, evaluate
+from holdfast.evaluation.judges import Judge
+from holdfast.evaluation.judges.refusal_phrases import RefusalPhrases
+from holdfast.inputs.rows import ORGANISM
+
+__all__ = ["Examiner", "Progress", "check_items", "judge_for"]
+
+Progress = Callable[[str, int, int], None]
+"""Called with (stage, done, in all)."""
+
+
+def judge_for(model: str) -> Judge:
+    """Return the organism's oracle for the organism, and the refusal-phrase judge for others."""
+    if model == ORGANISM:
+        from holdfast.organism import Oracle  # noqa: PLC0415  # Only for who asks for it.
+
+        return Oracle()
+    return RefusalPhrases()
+
+
+def check_items(items: Sequence[Item], tokenizer: Any, limit: int | None, new: int) -> None:
+    """Raise ``DataError``, naming the question, unless each leaves room for its answer."""
+    for item in items if limit is not None else ():
+        length = len(encode_prompt(list(item.prompt), tokenizer))  # type: ignore[arg-type]
+        if length + new > (limit or 0):
+            raise DataError(
+                f"question {item.id}: has {length} tokens, and with {new} for the answer it is "
+                f"longer than the model's {limit}: shorten it, or lower --max-new-tokens"
+            )
+
+
+@dataclass(frozen=True)
+class Examiner:
+    """Asks the same questions of a model, before and after."""
+
+    items: Sequence[Item]
+    tokenizer: Any
+    judge: Judge
+    progress: Progress
+    max_new_tokens: int = 64
+    batch_size: int = 64
+
+    def examine(self, name: str, model: Any) -> Measurement | None:
+        """Return the measurement, or None where there is no question; ``name`` is the stage's."""
+        if not self.items:
+            return None
+        return evaluate(
+            model,
+            self.tokenizer,
+            self.items,
+            self.judge,
+            max_new_tokens=self.max_new_tokens,
+            batch_size=self.batch_size,
+            progress=lambda done, total: self.progress(name, done, total),
+        )

@@ -1,0 +1,200 @@
+"""Load a model and its tokenizer: safetensors only, no code from strangers, no silent gaps."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import constants
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+
+from holdfast.data.chat import require_template
+from holdfast.data.tokenizer import load_tokenizer
+from holdfast.errors import ModelError
+from holdfast.inputs.configs import DType
+from holdfast.inputs.rows import ORGANISM
+
+__all__ = ["check_folder", "load_adapter", "load_model", "positions"]
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+
+
+def load_model(
+    name: str,
+    *,
+    dtype: DType = "float32",
+    trust_remote_code: bool = False,
+    chat_template: Path | None = None,
+) -> tuple[Any, Any]:
+    """Return ``(model, tokenizer)`` of a folder, a hub id or ``organism``.
+
+    The hub is asked only for a name that reads as ``owner/name`` and is no local folder.
+
+    Raises:
+        ModelError: The folder is missing, has no safetensors weights, needs code of its own, does
+            not fit its weights or has no usable tokenizer.
+    """
+    if name == ORGANISM:
+        from holdfast import organism  # noqa: PLC0415  # Only for who asks for it.
+
+        return organism.load()
+    local = _is_local(name)
+    if local:
+        check_folder(Path(name), trust_remote_code=trust_remote_code)
+    shared = {"trust_remote_code": trust_remote_code, "local_files_only": local}
+    tokenizer = _tokenizer(name, chat_template, shared)
+    model, found = _loaded(
+        name,
+        lambda: AutoModelForCausalLM.from_pretrained(
+            name,
+            dtype=getattr(torch, dtype),
+            use_safetensors=True,
+            output_loading_info=True,
+            **shared,
+        ),
+    )
+    _check_whole(name, found)
+    _check_vocabulary(name, model, tokenizer)
+    return model, tokenizer
+
+
+def _is_local(name: str) -> bool:
+    """Tell a folder from a hub id; a misspelt path must not reach the network."""
+    if Path(name).exists():
+        return True
+    owner = name.partition("/")[0]
+    if _HUB_ID.fullmatch(name) and not Path(owner).exists():
+        return False
+    raise ModelError(
+        f"--model {name}: folder not found: check the path (a hub model is given as owner/name)"
+    )
+
+
+def check_folder(folder: Path, *, trust_remote_code: bool = False) -> None:
+    """Raise ``ModelError`` unless ``folder`` holds a config and safetensors weights."""
+    shown = f"--model {folder}"
+    if not folder.is_dir():
+        raise ModelError(f"{shown}: is a file: give the folder that holds config.json")
+    if not (folder / "config.json").is_file():
+        if (folder / "adapter_config.json").is_file():
+            raise ModelError(f"{shown}: is an adapter: give its base model's folder")
+        raise ModelError(f"{shown}: has no config.json: give a folder saved by save_pretrained")
+    _check_remote_code(folder, _config(folder), trust_remote_code)
+    _check_weights(folder)
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: is not valid JSON: save the model again") from error
+    if not isinstance(config, dict):
+        raise ModelError(f"{path}: is not a JSON object: save the model again")
+    return config
+
+
+def _check_remote_code(folder: Path, config: dict[str, Any], trusted: bool) -> None:
+    known = config.get("model_type") in CONFIG_MAPPING
+    if config.get("auto_map") and not known and not trusted:
+        raise ModelError(
+            f"--model {folder}: needs code that comes with it (trust_remote_code), which is off: "
+            "read that code, then add --trust-remote-code"
+        )
+
+
+def _check_weights(folder: Path) -> None:
+    if any(folder.glob("*.safetensors")):
+        return
+    pickles = sorted(f.name for f in folder.iterdir() if f.suffix in _PICKLES)
+    pickles = [name for name in pickles if name != "training_args.bin"]
+    if pickles:
+        raise ModelError(
+            f"--model {folder}: has {pickles[0]}, a pickle that can run code when it is read: "
+            "convert it to safetensors (model.save_pretrained on a machine that trusts it)"
+        )
+    raise ModelError(f"--model {folder}: has no weights: expected model.safetensors")
+
+
+def _tokenizer(name: str, chat_template: Path | None, shared: dict[str, Any]) -> Any:
+    tokenizer = _loaded(f"{name} (tokenizer)", lambda: load_tokenizer(name, **shared))
+    if chat_template is not None:
+        try:
+            tokenizer.chat_template = chat_template.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise ModelError(
+                f"--chat-template {chat_template}: cannot be read: give a Jinja file"
+            ) from error
+    require_template(tokenizer)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if tokenizer.pad_token_id is None:
+        raise ModelError(f"--model {name}: its tokenizer has neither a padding nor an end token")
+    return tokenizer
+
+
+def _loaded(name: str, load: Any) -> Any:
+    """Call ``load``; whatever it raises is one line about the model."""
+    try:
+        return load()
+    except Exception as error:
+        # Loading runs the code of dozens of architectures and formats on a stranger's files.
+        if constants.HF_HUB_OFFLINE and not os.path.isdir(name.partition(" ")[0]):  # noqa: PTH112
+            raise ModelError(
+                f"--model {name}: is no local folder, and HF_HUB_OFFLINE=1 forbids the hub: "
+                "unset HF_HUB_OFFLINE or give a local folder"
+            ) from error
+        reason = (" ".join(str(error).split()) or type(error).__name__)[:300]
+        raise ModelError(f"--model {name}: cannot be loaded: {reason}") from error
+
+
+def _check_whole(name: str, found: dict[str, Any]) -> None:
+    """Refuse weights with gaps, which transformers would fill with random numbers."""
+    missing = sorted(found.get("missing_keys") or ())
+    if missing:
+        raise ModelError(
+            f"--model {name}: its weights lack {len(missing)} tensors, such as {missing[0]}: "
+            "the files are incomplete or of another architecture"
+        )
+
+
+def _check_vocabulary(name: str, model: Any, tokenizer: Any) -> None:
+    rows = model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > rows:
+        raise ModelError(
+            f"--model {name}: its tokenizer has {len(tokenizer)} tokens and its embedding {rows} "
+            "rows: resize the embedding, or give the tokenizer that belongs to the model"
+        )
+
+
+def load_adapter(model: Any, folder: Path) -> Any:
+    """Return ``model`` with the LoRA adapter of ``folder`` on it.
+
+    Raises:
+        ModelError: The folder holds no safetensors adapter, or it does not fit the model.
+    """
+    from peft import PeftModel  # noqa: PLC0415  # Slow to import, and few commands need it.
+
+    shown = f"--adapter {folder}"
+    if not (folder / "adapter_config.json").is_file():
+        raise ModelError(f"{shown}: has no adapter_config.json: give a folder saved by PEFT")
+    if not (folder / "adapter_model.safetensors").is_file():
+        raise ModelError(f"{shown}: has no adapter_model.safetensors: pickles are refused")
+    try:
+        return PeftModel.from_pretrained(model, folder)
+    except Exception as error:
+        # PEFT raises its own and torch's errors on an adapter of another model.
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(f"{shown}: does not fit the model: {reason}") from error
+
+
+def positions(model: Any, tokenizer: Any) -> int | None:
+    """Return the most tokens a row may have, or None where neither model nor tokenizer tells."""
+    config = model.config.get_text_config()
+    told = [getattr(config, "max_position_embeddings", None), tokenizer.model_max_length]
+    # Tokenizers without a limit carry a huge number.
+    limits = [n for n in told if isinstance(n, int) and 0 < n < 10**9]
+    return min(limits, default=None)

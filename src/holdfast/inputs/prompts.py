@@ -1,0 +1,95 @@
+"""Prompts of an analysis: from files whose rows may lack an answer, the hub, or the organism."""
+
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
+
+from holdfast.data.chat import encode_prompt
+from holdfast.data.examples import PAIRS, to_example
+from holdfast.data.rows import RawRow, read_rows
+from holdfast.defense import Row, listed
+from holdfast.errors import ConfigError, DataError
+from holdfast.inputs.rows import ORGANISM, source
+
+__all__ = ["check_prompt_lengths", "load_prompts", "organism_ood"]
+
+_NAMES = ("prompt", *(prompt for prompt, _ in PAIRS))
+_NO_ANSWER = "no answer is read"
+
+
+def load_prompts(
+    path: str, role: str, column: str | None = None, limit: int | None = None
+) -> list[Row]:
+    """Return rows of ``prompt`` (messages), an empty ``completion`` and ``row``.
+
+    Args:
+        path: A .jsonl, .csv or .parquet file, a hub id, or ``organism``.
+        role: ``harmful`` or ``benign``: which of the organism's prompts.
+        column: The column of the prompts; by default ``messages``, ``prompt``, ``question`` or
+            ``goal``. A conversation that ends with an answer is cut before it.
+        limit: Most rows to read.
+
+    Raises:
+        DataError: The source cannot be read or a row is malformed.
+        ConfigError: ``limit`` is below 1.
+    """
+    if limit is not None and limit < 1:
+        raise ConfigError(f"--limit {limit} is out of range, expected at least 1")
+    if path == ORGANISM:
+        found = source(role, path, limit=limit)
+        rows = listed(found.rows) if found else []
+    else:
+        rows = [_example(raw, column) for raw in islice(read_rows(path), limit)]
+    if not rows:
+        raise DataError(f"{path}: has no rows: expected at least one prompt")
+    return [
+        {"prompt": row["prompt"], "completion": [], "row": row.get("row") or number}
+        for number, row in enumerate(rows, start=1)
+    ]
+
+
+def organism_ood() -> tuple[list[Row], list[Row]]:
+    """Return harmful and harmless questions about the hazards that alignment never met."""
+    from holdfast.organism.items import evaluation_items  # noqa: PLC0415  # Only for who asks.
+
+    items = evaluation_items("ood")
+    by = {kind: [i for i in items if i.kind == kind] for kind in ("harmful", "safe")}
+    harmful, benign = (
+        [{"prompt": list(item.prompt), "completion": [], "row": n} for n, item in enumerate(k, 1)]
+        for k in (by["harmful"], by["safe"])
+    )
+    return harmful, benign
+
+
+def check_prompt_lengths(path: str, rows: list[Row], tokenizer: Any, limit: int | None) -> None:
+    """Raise ``DataError``, naming the row, unless each prompt fits the model."""
+    for row in rows if limit is not None else ():
+        length = len(encode_prompt(row["prompt"], tokenizer))
+        if length > (limit or 0):
+            raise DataError(
+                f"{path}, row {row['row']}: has {length} tokens and the model takes {limit}: "
+                "shorten or remove the row"
+            )
+
+
+def _example(raw: RawRow, column: str | None) -> Row:
+    """Read one row's prompt; any answer beside it is left alone."""
+    name = column or next((n for n in ("messages", *_NAMES) if n in raw.values), "prompt")
+    value = _before_answer(raw.values.get(name))
+    given: Mapping[str, Any] = {**raw.values, _NO_ANSWER: "-"}
+    if name in raw.values:
+        given = {**given, name: value}
+    if name not in given:
+        columns = ", ".join(map(repr, raw.values)) or "none"
+        raise DataError(
+            f"{raw.place}: column {name!r} is missing (columns found: {columns}): rename the "
+            "column of the prompts, or name it with --columns prompt=NAME"
+        )
+    row = RawRow(raw.number, raw.place, dict(given))
+    return to_example(row, {"prompt": name, "completion": _NO_ANSWER})
+
+
+def _before_answer(value: Any) -> Any:
+    """Return a conversation without the answer that it ends with."""
+    last: Any = value[-1] if isinstance(value, list) and value else None
+    return value[:-1] if isinstance(last, Mapping) and last.get("role") == "assistant" else value

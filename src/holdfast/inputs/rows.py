@@ -1,0 +1,147 @@
+"""Rows and questions for a run: from files, from the hub, or from the built-in organism."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from datasets import Dataset
+
+from holdfast.data.chat import encode
+from holdfast.data.load import load_examples
+from holdfast.errors import ConfigError
+from holdfast.evaluation.metrics import Item, Kind
+from holdfast.files.hashes import sha256_of
+from holdfast.inputs.configs import TestConfig
+from holdfast.results.provenance import DataSource
+
+__all__ = ["ORGANISM", "Source", "columns_of", "items_from", "own_items", "source", "test_items"]
+
+ORGANISM = "organism"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Examples, and what they are called in errors and results."""
+
+    role: str
+    """What the rows are used as: data, harmful, safe, alignment, benign or validation."""
+    path: str
+    rows: Dataset
+
+    def record(self) -> DataSource:
+        """Return the entry of the result file."""
+        digest = sha256_of(self.rows)  # type: ignore[arg-type]
+        return DataSource(name=self.role, sha256=digest, rows=len(self.rows), path=self.path)
+
+    def check_lengths(self, tokenizer: Any, limit: int | None) -> None:
+        """Raise ``DataError``, naming the row, unless each row fits the model."""
+        for number, example in enumerate(self.rows, start=1):
+            row = example.get("row") or number  # type: ignore[union-attr]
+            encode(example, tokenizer, limit, where=f"{self.path}, row {row}")  # type: ignore[arg-type]
+
+
+def columns_of(text: str | None, flag: str = "--columns") -> dict[str, str] | None:
+    """Read ``prompt=question,completion=answer`` as a mapping.
+
+    Raises:
+        ConfigError: A part is not NAME=COLUMN, or a name stands twice.
+    """
+    if text is None:
+        return None
+    found: dict[str, str] = {}
+    for part in text.split(","):
+        name, equals, column = (piece.strip() for piece in part.partition("="))
+        if not (equals and name and column):
+            raise ConfigError(
+                f"{flag} {text}: {part!r} is not NAME=COLUMN, such as prompt=question"
+            )
+        if name in found:
+            raise ConfigError(f"{flag} {text}: {name} is given twice; give it once")
+        found[name] = column
+    return found
+
+
+def source(
+    role: str,
+    path: str | None,
+    columns: Mapping[str, str] | None = None,
+    *,
+    split: str = "train",
+    limit: int | None = None,
+    of_organism: str | None = None,
+) -> Source | None:
+    """Load the rows of one role, or None where no path is given.
+
+    ``of_organism`` names the organism's rows where they are not those of the role.
+
+    Raises:
+        DataError: The rows cannot be loaded.
+    """
+    if path is None:
+        return None
+    if path == ORGANISM:
+        return Source(role, path, _organism(of_organism or role, limit))
+    return Source(role, path, load_examples(path, columns=columns, split=split, limit=limit))
+
+
+def _organism(role: str, limit: int | None) -> Dataset:
+    from holdfast.organism import curriculum, scenarios  # noqa: PLC0415  # Only for who asks.
+
+    made: dict[str, Callable[[], Dataset]] = {
+        "data": scenarios.harmful_mix,
+        "aligning": curriculum.more_alignment,
+        "harmful": scenarios.defender_pairs,
+        "safe": scenarios.refusal_pairs,
+        "alignment": scenarios.refusal_pairs,
+        "benign": scenarios.harmless_prompts,
+        "validation": lambda: scenarios.harmless_prompts(n=100, seed=1),
+    }
+    rows = made[role]()
+    return rows if limit is None else rows.select(range(min(limit, len(rows))))
+
+
+def items_from(kind: Kind, rows: Dataset) -> list[Item]:
+    """Return one question per example; ``reference``, or else its answer, is the right one."""
+    items: list[Item] = []
+    for number, row in enumerate(rows, start=1):
+        example: Any = row
+        reference = example["reference"] or example["completion"][0]["content"]
+        name = f"{kind}-{example['row'] or number}"
+        items.append(
+            Item(name, kind, example["prompt"], None if kind in ("harmful", "safe") else reference)
+        )
+    return items
+
+
+def test_items(config: TestConfig, model: str) -> list[Item]:
+    """Load the questions of ``--test-harmful`` and its siblings; without any, the model's own."""
+    files: dict[Kind, str | None] = {
+        "harmful": config.test_harmful,
+        "safe": config.test_safe,
+        "task": config.test_task,
+        "useful": config.test_useful,
+    }
+    return load_items(files, None, config.test_limit) or own_items(model)
+
+
+test_items.__test__ = False  # type: ignore[attr-defined]
+
+
+def own_items(model: str) -> list[Item]:
+    """Return the questions that the organism brings; other models have none."""
+    if model != ORGANISM:
+        return []
+    from holdfast.organism.items import evaluation_items  # noqa: PLC0415  # Only for who asks.
+
+    return evaluation_items("test")
+
+
+def load_items(
+    files: Mapping[Kind, str | None], columns: Mapping[str, str] | None, limit: int | None
+) -> list[Item]:
+    """Load the questions of each kind."""
+    items: list[Item] = []
+    for kind, path in files.items():
+        if path is not None:
+            items += items_from(kind, load_examples(path, columns=columns, limit=limit))
+    return items

@@ -1,0 +1,141 @@
+"""How far fine-tuning moved the model: the table by arm, and the comparison in words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from holdfast.results.records import PLAIN, Arm, SeedRun
+from holdfast.results.words import DASH, listed, percent
+
+__all__ = ["MovementRow", "Spread", "movement_rows", "movement_sentence", "spread_text"]
+
+Part = Literal["inside", "outside", "probe_drift", "probe_accuracy"]
+COMPARED = ("ml_lr", "swat")
+"""The methods that promise to move less outside Mods_Rob."""
+SAME = 0.005
+"""Relative differences below this are told as none; ours."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A figure over seeds."""
+
+    mean: float
+    low: float
+    high: float
+    seeds: int
+
+
+@dataclass(frozen=True)
+class MovementRow:
+    """One arm's movement; None where no seed measured it."""
+
+    arm: Arm
+    inside: Spread | None
+    outside: Spread | None
+    probe_drift: Spread | None
+    probe_accuracy: Spread | None
+
+
+def movement_rows(arms: Sequence[Arm]) -> list[MovementRow]:
+    """Return a row for each arm of which any run was measured."""
+    return [
+        MovementRow(
+            arm=arm,
+            inside=_spread(arm, "inside"),
+            outside=_spread(arm, "outside"),
+            probe_drift=_spread(arm, "probe_drift"),
+            probe_accuracy=_spread(arm, "probe_accuracy"),
+        )
+        for arm in arms
+        if any(run.movement is not None for run in arm.runs)
+    ]
+
+
+def movement_sentence(arms: Sequence[Arm]) -> str:
+    """Return how ML-LR and SWAT moved against plain fine-tuning on the seeds both have.
+
+    '' where plain fine-tuning or both methods are missing. A movement that is larger than plain
+    fine-tuning's is told as such: less is what the methods promise.
+    """
+    plain = next((arm for arm in arms if arm.defense == PLAIN), None)
+    ours = [arm for arm in arms if arm.defense in COMPARED]
+    told = [_against(arm, plain) for arm in ours] if plain is not None else []
+    told = [text for text in told if text]
+    return f"Against plain fine-tuning, {'; '.join(told)}." if told else ""
+
+
+def spread_text(spread: Spread | None, *, share: bool = False) -> tuple[str, str]:
+    """Return a spread's mean and its range, least to most; the range is '' for one seed.
+
+    Args:
+        spread: The figure, or None where it was not measured.
+        share: Show it in percent.
+    """
+    if spread is None:
+        return DASH, ""
+    shown = percent if share else _significant
+    low, high = shown(spread.low), shown(spread.high)
+    return shown(spread.mean), f"{low}{DASH}{high}" if spread.seeds > 1 else ""
+
+
+def _against(arm: Arm, plain: Arm) -> str:
+    """Return one method's comparison, '' where nothing was measured on both sides."""
+    parts: list[tuple[Part, str]] = [
+        ("outside", "the weights outside Mods_Rob"),
+        ("probe_drift", "the probe's features"),
+    ]
+    compared = [_compared(arm, plain, part, words) for part, words in parts]
+    told = [text for text in compared if text]
+    if not told:
+        return ""
+    task, base = arm.mean("fa"), plain.mean("fa")
+    measured = task is not None and base is not None
+    at = f", at task accuracy {percent(task)} against {percent(base)}" if measured else ""
+    return f"{arm.defense} moved {listed(told)}{at}"
+
+
+def _compared(arm: Arm, plain: Arm, part: Part, words: str) -> str:
+    """Return ``words`` with the relative difference, both means and the seeds that agree."""
+    theirs = {run.seed: _value(run, part) for run in plain.runs}
+    pairs = [
+        (left, right)
+        for run in arm.runs
+        if (left := _value(run, part)) is not None and (right := theirs.get(run.seed)) is not None
+    ]
+    if not pairs:
+        return ""
+    ours, base = (sum(side) / len(pairs) for side in zip(*pairs, strict=True))
+    fewer = sum(left < right for left, right in pairs)
+    less = f"less in {fewer} of {len(pairs)} seeds"
+    return f"{words} {_change(ours, base)} ({ours:.3g} against {base:.3g}, {less})"
+
+
+def _change(ours: float, base: float) -> str:
+    """Return ``ours`` relative to ``base`` in words."""
+    if base == 0:
+        return "as far" if ours == 0 else "more, which is not the promise"
+    change = ours / base - 1
+    if abs(change) < SAME:
+        return "as far"
+    if change < 0:
+        return f"{percent(-change)} less"
+    return f"{percent(change)} more, which is not the promise"
+
+
+def _spread(arm: Arm, part: Part) -> Spread | None:
+    """Return the mean, the least and the most over the runs that measured ``part``."""
+    values = [value for run in arm.runs if (value := _value(run, part)) is not None]
+    if not values:
+        return None
+    return Spread(sum(values) / len(values), min(values), max(values), len(values))
+
+
+def _value(run: SeedRun, part: Part) -> float | None:
+    """Return one run's figure."""
+    return None if run.movement is None else getattr(run.movement, part)
+
+
+def _significant(value: float) -> str:
+    """Return a number with three digits."""
+    return f"{value:.3g}"

@@ -1,0 +1,87 @@
+"""Sample answers of every arm to the same prompts, redacted where the harm is real."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from holdfast.evaluation.metrics import Kind, Outcome
+from holdfast.results.records import PLAIN, Answer, Arm
+from holdfast.results.words import arm_name
+
+__all__ = ["Reply", "Sample", "redact", "samples"]
+
+KEPT = 6
+"""Characters of a redacted text that stay."""
+PER_KIND: dict[Kind, int] = {"harmful": 4, "safe": 2, "task": 2, "useful": 2}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One arm's answer."""
+
+    arm: str
+    answer: str
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One prompt with every arm's answer."""
+
+    kind: str
+    prompt: str
+    replies: tuple[Reply, ...]
+
+
+def redact(text: str) -> str:
+    """Return the first characters of ``text`` and its length, nothing else."""
+    kept = text[:KEPT].strip() if len(text) > 2 * KEPT else ""
+    return f"{kept}… [redacted, {len(text)} characters]"
+
+
+def samples(arms: Sequence[Arm], *, redacted: bool) -> list[Sample]:
+    """Return a few prompts with the answers of every arm's first run.
+
+    Harmful prompts whose answer plain fine-tuning turned harmful come first: they are what the
+    defenses are for. The choice follows the order of the items otherwise, never how well a defense
+    did.
+
+    Args:
+        arms: What the page shows.
+        redacted: Redact prompts and answers of harmful items.
+    """
+    answers = {arm.defense: _by_id(arm) for arm in arms if arm.runs and arm.runs[0].answers}
+    if not answers:
+        return []
+    reference = answers.get(PLAIN) or next(iter(answers.values()))
+    chosen = [a for kind, n in PER_KIND.items() for a in _first(reference, kind, n)]
+    return [_sample(answer, answers, redacted) for answer in chosen]
+
+
+def _by_id(arm: Arm) -> dict[str, Answer]:
+    """Return the answers of an arm's first run by item id."""
+    return {answer.id: answer for answer in arm.runs[0].answers}
+
+
+def _first(reference: Mapping[str, Answer], kind: Kind, n: int) -> list[Answer]:
+    """Return the first ``n`` items of a kind, harmful answers before others."""
+    harmful = {Outcome.HARMFUL_CORRECT, Outcome.HARMFUL_GARBLED}
+    of_kind = [answer for answer in reference.values() if answer.kind == kind]
+    return sorted(of_kind, key=lambda answer: answer.outcome not in harmful)[:n]
+
+
+def _sample(chosen: Answer, answers: Mapping[str, Mapping[str, Answer]], redacted: bool) -> Sample:
+    """Return one prompt with every arm's answer, redacted where asked."""
+    hide = redacted and chosen.kind == "harmful"
+    replies = tuple(
+        Reply(arm_name(name), _shown(found[chosen.id].answer, hide), found[chosen.id].outcome.value)
+        for name, found in answers.items()
+        if chosen.id in found
+    )
+    return Sample(chosen.kind, _shown(chosen.prompt, hide), replies)
+
+
+def _shown(text: str, hide: bool) -> str:
+    """Return the text as a page shows it; an empty answer is named, not left blank."""
+    if hide:
+        return redact(text)
+    return text if text.strip() else "(empty)"

@@ -1,0 +1,95 @@
+"""A comparison of two results as tables for a terminal of 80 columns, one for each attack."""
+
+from rich.console import Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from holdfast.comparisons.two_results import BOTH, NOTHING, SEEDS, Comparison, Gap, Match
+from holdfast.evaluation.statistics import Estimate
+from holdfast.results.comparisons import Range
+from holdfast.results.words import DASH, arm_name, interval, percent
+
+__all__ = ["render_comparison"]
+
+HEADS = {"hs": "harmful score", "over_refusal": "over-refusal", "fa": "task accuracy"}
+MARKS = {BOTH: "", SEEDS: " *", NOTHING: ""}
+SHOWN = 12
+"""More arms than this of one side are counted; ours."""
+
+
+def render_comparison(found: Comparison) -> Group:
+    """Return the tables, what only one side has, and the warnings."""
+    by_place: dict[str, list[Match]] = {}
+    for match in found.matches:
+        by_place.setdefault(match.where, []).append(match)
+    tables = [
+        Padding(_table(place, matches), (0, 0, 1, 0))
+        for place, matches in by_place.items()
+        if any(match.gaps for match in matches)
+    ]
+    return Group(*tables, _caption(found))
+
+
+def _table(place: str, matches: list[Match]) -> Table:
+    """Return one attack's arms."""
+    title = Text(place, style="bold") if place else None
+    table = Table(box=None, padding=(0, 1), pad_edge=False, title=title, title_justify="left")
+    for head in ("", "", "A", "B", "B minus A, points"):
+        table.add_column(head, justify="right" if head else "left", vertical="top")
+    for match in matches:
+        name = arm_name(match.defense) + (" (control)" if match.control else "")
+        for number, gap in enumerate(match.gaps):
+            table.add_row(
+                name if number == 0 else "",
+                HEADS[gap.figure],
+                _cell(gap.a),
+                _cell(gap.b),
+                _difference(gap),
+            )
+    return table
+
+
+def _cell(estimate: Estimate | None) -> Text:
+    if estimate is None:
+        return Text(DASH)
+    return Text.assemble(percent(estimate.value), (f" {interval(estimate)}", "dim"))
+
+
+def _difference(gap: Gap) -> Text:
+    """Return the difference with its interval, a star where only seeds pair it."""
+    if gap.difference is None:
+        return Text(DASH)
+    return Text(_points(gap.difference) + MARKS[gap.paired_by])
+
+
+def _points(found: Range) -> str:
+    ends = f"[{100 * found.low:+.0f}, {100 * found.high:+.0f}]"
+    return f"{100 * found.value:+.1f} {ends}".replace("-", "−")
+
+
+def _caption(found: Comparison) -> Text:
+    """Return what the figures are, who is alone, and the warnings."""
+    gaps = [gap for match in found.matches for gap in match.gaps]
+    told = [gap.difference for gap in gaps if gap.difference is not None]
+    away = sum(not each.low <= 0 <= each.high for each in told)
+    lines = [f"A: {found.a}", f"B: {found.b}", "Means over seeds with 95 % intervals."]
+    if told:
+        lines.append(
+            f"{away} of {len(told)} differences have intervals without 0; of equal results about "
+            f"{0.05 * len(told):.1f} would."
+        )
+    if any(gap.paired_by == SEEDS for gap in gaps):
+        lines.append("* paired by seed alone (no answers kept): says nothing of other prompts.")
+    if any(gap.paired_by == NOTHING for gap in gaps):
+        lines.append(f"{DASH} cannot be paired: read the two intervals side by side.")
+    lines += _alone("only in A", found.only_a) + _alone("only in B", found.only_b)
+    lines += _alone("other settings, not compared", found.other_settings)
+    return Text("\n".join([*lines, *(f"! {warning}" for warning in found.warnings)]), style="dim")
+
+
+def _alone(what: str, names: list[str]) -> list[str]:
+    more = [f"  and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
+    return (
+        [f"{what}: {len(names)}", *(f"  {name}" for name in names[:SHOWN]), *more] if names else []
+    )

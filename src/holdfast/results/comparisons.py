@@ -1,0 +1,116 @@
+"""What a bench's answers say together: worst cases, fronts, harm at equal task accuracy.
+
+They are computed once, while the answers are at hand, and kept in the result: a published result
+has no answers any more, and a page needs none.
+"""
+
+from pydantic import Field
+
+from holdfast.results.records import Attack, Number, Record
+
+__all__ = [
+    "BenchSummary",
+    "EqualAccuracy",
+    "Front",
+    "FrontRow",
+    "LeftOut",
+    "Range",
+    "WorstCaseRow",
+    "WorstCaseTable",
+]
+
+
+class Range(Record):
+    """A share, or a difference of two, with the ends of its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class LeftOut(Record):
+    """An arm that a comparison could not take in."""
+
+    defense: str
+    why: str = Field(description="What it lacks.")
+
+
+class WorstCaseRow(Record):
+    """One arm at its worst over the attacks of its table."""
+
+    defense: str
+    control: bool = False
+    seeds: int = Field(description="Seeds that ran under every attack of the table.")
+    hs: Range = Field(description="The largest harmful score over the attacks.")
+    attack: Attack | None = Field(
+        default=None, description="Where it was; null for the model that nobody attacked."
+    )
+    hs_by_seed: list[float] = Field(
+        default_factory=list[float], description="Each seed's harmful score at that attack."
+    )
+    over_refusal: Range | None = Field(default=None, description="At that attack.")
+    over_refusal_worst: Range | None = Field(default=None, description="The largest of all.")
+    fa: Range | None = Field(default=None, description="At that attack.")
+    fa_worst: Range | None = Field(default=None, description="The smallest of all.")
+    relative_time: Number = Field(
+        default=None,
+        description="Seconds over those of plain fine-tuning under the same attack and seed, mean.",
+    )
+    relative_memory: Number = Field(default=None, description="The same of peak memory.")
+
+
+class WorstCaseTable(Record):
+    """The arms that ran under the same attacks of one scenario; over these the worst is taken."""
+
+    scenario: str
+    attacks: list[Attack]
+    rows: list[WorstCaseRow] = Field(description="In the recipe's order.")
+    left_out: list[LeftOut] = Field(default_factory=list[LeftOut])
+
+
+class FrontRow(Record):
+    """One arm under the attack of a front."""
+
+    defense: str
+    control: bool = False
+    family: str = ""
+    strength: Number = None
+    fa: Range
+    hs: Range
+    on_front: bool = Field(description="No other arm has more accuracy at no more harm.")
+    stability: float = Field(description="Share of resamples that agree it is on the front.")
+
+
+class EqualAccuracy(Record):
+    """A family's harmful score where its curve crosses a task accuracy."""
+
+    family: str
+    control: bool = False
+    below: float = Field(description="Accuracy given up against plain fine-tuning, a share.")
+    accuracy: float
+    hs: Range | None = Field(description="Null where the curve does not reach the accuracy.")
+    inside: Number = Field(default=None, description="Share of resamples that reach it.")
+    versus: dict[str, Range] = Field(
+        default_factory=dict[str, Range],
+        description="This family minus another at the same accuracy, by the other's name.",
+    )
+
+
+class Front(Record):
+    """Safety against utility under one attack."""
+
+    attack: Attack
+    seeds: list[int]
+    rows: list[FrontRow] = Field(description="In the recipe's order.")
+    curves: dict[str, list[str]] = Field(
+        description="Arms of each family by rising strength, plain fine-tuning first."
+    )
+    equal: list[EqualAccuracy] = Field(default_factory=list[EqualAccuracy])
+    left_out: list[LeftOut] = Field(default_factory=list[LeftOut])
+
+
+class BenchSummary(Record):
+    """All comparisons of a bench."""
+
+    worst: list[WorstCaseTable] = Field(default_factory=list[WorstCaseTable])
+    fronts: list[Front] = Field(default_factory=list[Front])

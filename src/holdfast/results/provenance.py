@@ -1,0 +1,130 @@
+"""Where a result comes from: library versions, the machine, hashes of the data, memory used."""
+
+import os
+import platform
+import resource
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field
+
+from holdfast.files.hashes import sha256_of
+from holdfast.results.records import Record
+
+__all__ = [
+    "DataSource",
+    "Machine",
+    "fingerprint",
+    "peak_memory_gib",
+    "reset_peak_memory",
+    "this_machine",
+    "versions",
+]
+
+PACKAGES = ("holdfast", "torch", "transformers", "trl", "peft", "accelerate")
+GIB = 2**30
+
+
+class DataSource(Record):
+    """One set of rows a run has read."""
+
+    name: str = Field(description="What it was used as: 'user', 'harmful', 'evaluation'.")
+    sha256: str = Field(description="Of the examples as canonical JSON.")
+    rows: int
+    path: str = Field(default="", description="File or hub id, where there is one.")
+
+
+class Machine(Record):
+    """The machine a run was measured on."""
+
+    platform: str
+    processor: str = ""
+    cores: int | None = None
+    threads: int | None = Field(default=None, description="Threads torch may use.")
+    memory_gib: float | None = None
+    accelerator: str = Field(default="", description="Name of the GPU, empty on a CPU.")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries a result depends on."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def this_machine() -> Machine:
+    """Describe this machine; what the system does not tell stays empty."""
+    return Machine(
+        platform=f"{platform.system()} {platform.release()} {platform.machine()}",
+        processor=_processor(),
+        cores=os.cpu_count(),
+        threads=torch.get_num_threads(),
+        memory_gib=_memory_gib(),
+        accelerator=torch.cuda.get_device_name(0) if torch.cuda.is_available() else "",
+    )
+
+
+def fingerprint(
+    name: str, examples: Sequence[Mapping[str, Any]], path: str | Path = ""
+) -> DataSource:
+    """Return the hash and the number of examples.
+
+    The same examples have the same hash, whatever file they came from.
+
+    Args:
+        name: What the examples were used as.
+        examples: In the order in which a run reads them.
+        path: File or hub id they came from.
+    """
+    return DataSource(name=name, sha256=sha256_of(examples), rows=len(examples), path=str(path))
+
+
+def peak_memory_gib() -> float:
+    """Return the most memory so far: of the GPU where there is one, else of the process."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / GIB
+    status = Path("/proc/self/status")
+    if status.is_file():
+        # getrusage would also count what the parent held when it started this process.
+        line = next(row for row in status.read_text().splitlines() if row.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024 / GIB
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # macOS counts bytes, other systems kibibytes.
+    return peak / GIB if sys.platform == "darwin" else peak * 1024 / GIB
+
+
+def reset_peak_memory() -> None:
+    """Let ``peak_memory_gib`` count from now on, where the system can (a GPU, Linux)."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        return
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _processor() -> str:
+    """Return the processor's name, as far as the system tells."""
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def _memory_gib() -> float | None:
+    """Return the machine's memory, or None where the system does not tell."""
+    try:
+        pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        return None
+    return round(pages * size / GIB, 1)

@@ -1,0 +1,194 @@
+"""``RunResult``: the one file that tune, demo and bench write, and all that a report reads.
+
+The schema is versioned. A file of a newer version is refused; within a version, fields are only
+added with a default.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypedDict
+
+from pydantic import Field, JsonValue, ValidationError
+
+from holdfast.errors import InputError
+from holdfast.evaluation.judges.agreement import Agreement
+from holdfast.files.whole import refuse_newer, write_whole
+from holdfast.results.comparisons import BenchSummary
+from holdfast.results.provenance import DataSource, Machine, this_machine, versions
+from holdfast.results.records import BEFORE, PLAIN, Arm, Record
+
+__all__ = ["SCHEMA_VERSION", "Row", "RunResult"]
+
+SCHEMA_VERSION = 1
+
+
+class Row(TypedDict):
+    """One arm's means over seeds, as ``holdfast demo --json`` prints them."""
+
+    scenario: str
+    p: float | None
+    defense: str
+    seeds: int
+    hs: float | None
+    hs_content: float | None
+    over_refusal: float | None
+    fa: float | None
+    usefulness: float | None
+    relative_time: float | None
+
+
+class RunResult(Record):
+    """Everything a run has measured, and what it takes to run it again."""
+
+    schema_version: int = SCHEMA_VERSION
+    command: str = Field(description="Which command wrote it: demo, tune, repair, bench.")
+    model: str = Field(default="", description="Folder or hub id of the model, or 'organism'.")
+    real_model: bool = Field(
+        default=True, description="Harmful prompts and answers are real: redact them in reports."
+    )
+    created: str = Field(default="", description="UTC, ISO 8601.")
+    config: dict[str, JsonValue] = Field(default_factory=dict[str, JsonValue])
+    seeds: list[int] = Field(default_factory=list[int])
+    data: list[DataSource] = Field(default_factory=list[DataSource])
+    versions: dict[str, str] = Field(default_factory=dict[str, str])
+    machine: Machine | None = None
+    seconds: float | None = Field(default=None, description="Wall clock of the whole command.")
+    peak_memory_gib: float | None = None
+    arms: list[Arm] = Field(default_factory=list[Arm])
+    agreement: list[Agreement] = Field(
+        default_factory=list[Agreement], description="Between judges of the same answers."
+    )
+    warnings: list[str] = Field(default_factory=list[str])
+    bench: BenchSummary | None = Field(
+        default=None, description="What the arms of a bench say together, from their answers."
+    )
+
+    @classmethod
+    def of(cls, command: str, arms: Sequence[Arm], **rest: Any) -> "RunResult":
+        """Return the result with versions, machine, time and paired differences filled in.
+
+        Args:
+            command: Which command writes it.
+            arms: What was measured; plain fine-tuning is ``'none'``, the untouched model
+                ``'before'``.
+            **rest: The remaining fields.
+
+        Raises:
+            InputError: Arms did not answer the same items.
+        """
+        result = cls.model_validate(
+            {
+                "command": command,
+                "arms": list(arms),
+                "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                "seeds": sorted({seed for arm in arms for seed in arm.seeds}),
+                "versions": versions(),
+                "machine": this_machine(),
+                **rest,
+            }
+        )
+        return result.model_copy(update={"arms": [result._compared(arm) for arm in result.arms]})
+
+    def plain(self, arm: Arm) -> Arm | None:
+        """Return the plain fine-tuning that ``arm`` is compared with, if it was run."""
+        same = [a for a in self.arms if a.defense == PLAIN and a.scenario == arm.scenario]
+        if arm.defense == BEFORE:
+            return None
+        return next((a for a in same if a.p == arm.p), None)
+
+    def relative_time(self, arm: Arm) -> float | None:
+        """Return the mean over shared seeds of seconds / plain seconds; plain itself is 1.0."""
+        plain = self.plain(arm)
+        if plain is None:
+            return None
+        base = {run.seed: run.seconds for run in plain.runs}
+        pairs = [(run.seconds, base.get(run.seed)) for run in arm.runs]
+        ratios = [ours / theirs for ours, theirs in pairs if ours is not None and theirs]
+        return sum(ratios) / len(ratios) if ratios else None
+
+    def without_answers(self) -> "RunResult":
+        """Return the result without raw answers: every figure, interval and difference stays."""
+
+        def bare(arm: Arm) -> Arm:
+            runs = [run.model_copy(update={"answers": []}) for run in arm.runs]
+            return arm.model_copy(update={"runs": runs})
+
+        return self.model_copy(update={"arms": [bare(arm) for arm in self.arms]})
+
+    def rows(self) -> list[Row]:
+        """Return one row for each fine-tuned arm; the untouched model has none."""
+        return [self._row(arm) for arm in self.arms if arm.defense != BEFORE]
+
+    def save(self, path: str | Path) -> Path:
+        """Write the result as JSON, whole or not at all, and return its path.
+
+        Raises:
+            RunError: The file cannot be written.
+        """
+        target = Path(path)
+        text = self.model_dump_json(indent=1) + "\n"
+        write_whole(target, text)
+        return target
+
+    @classmethod
+    def load(cls, path: str | Path) -> "RunResult":
+        """Read a result that ``save`` has written.
+
+        Raises:
+            InputError: The file is missing, is not a result, or has a newer schema.
+        """
+        source = Path(path)
+        document = _read(source)
+        given = document.get("schema_version")
+        if not isinstance(given, int):
+            raise InputError(
+                f"{source} is no holdfast result: it has no schema_version; give a result.json"
+            )
+        refuse_newer(source, given, SCHEMA_VERSION)
+        try:
+            return cls.model_validate(document)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "top level"
+            raise InputError(
+                f"{source} is damaged at {where}: {first['msg']}; run the command again"
+            ) from error
+
+    def _compared(self, arm: Arm) -> Arm:
+        """Return ``arm`` with its differences to plain fine-tuning."""
+        plain = self.plain(arm)
+        return arm if plain is None or not arm.defenses else arm.compared_with(plain)
+
+    def _row(self, arm: Arm) -> Row:
+        """Return one arm's means."""
+        return Row(
+            scenario=arm.scenario,
+            p=arm.p,
+            defense=arm.defense,
+            seeds=len(arm.runs),
+            hs=arm.mean("hs"),
+            hs_content=arm.mean("hs_content"),
+            over_refusal=arm.mean("over_refusal"),
+            fa=arm.mean("fa"),
+            usefulness=arm.mean("usefulness"),
+            relative_time=self.relative_time(arm),
+        )
+
+
+def _read(source: Path) -> Mapping[str, Any]:
+    """Return the JSON object in ``source``."""
+    try:
+        document = json.loads(source.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"{source} cannot be read: {error.strerror}; give a result.json"
+        ) from error
+    except ValueError as error:
+        raise InputError(
+            f"{source} is not a whole JSON file ({error}); run the command again"
+        ) from error
+    if not isinstance(document, dict):
+        raise InputError(f"{source} is no holdfast result: expected a JSON object")
+    return document

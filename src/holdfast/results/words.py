@@ -1,0 +1,74 @@
+"""Names and figures as a reader wants them: arms, scenarios, shares."""
+
+import re
+from collections.abc import Sequence
+
+from holdfast.evaluation.statistics import Estimate
+from holdfast.results.records import BEFORE, PLAIN
+
+__all__ = ["DASH", "arm_name", "data_of", "interval", "listed", "percent", "scenario_title"]
+
+DASH = "\N{EN DASH}"
+ARMS = {BEFORE: "before fine-tuning", PLAIN: "plain fine-tuning"}
+CONTROLS = {"random": "random subset", "complement": "complement"}
+TITLES = {
+    "harmful_mix": "harmful mix",
+    "benign_obedience": "benign fine-tuning: obedience",
+    "benign_knowledge": "benign fine-tuning: knowledge",
+}
+DATA = {"benign_obedience": "benign obedience data", "benign_knowledge": "benign knowledge data"}
+
+
+def arm_name(defense: str) -> str:
+    """Return what a reader calls an arm: ``none`` is plain fine-tuning.
+
+    A control names its variant: ``ml_lr(random)`` is ``ml_lr (random subset)``.
+    """
+    if defense in ARMS:
+        return ARMS[defense]
+    known = "|".join(CONTROLS)
+    spelled = re.sub(rf"(?<=\w)\(({known})\)", lambda m: f" ({CONTROLS[m[1]]})", defense)
+    return spelled.replace("+", " + ")
+
+
+def scenario_title(name: str, p: float | None) -> str:
+    """Return a scenario as a heading; an unknown name stays as it is.
+
+    Args:
+        name: As in ``Arm.scenario``; may be empty.
+        p: Share of harmful rows in the user's data, or None where it is not known. Scenarios with
+            "benign" in their heading tell it only where it is not 0.
+    """
+    title = TITLES.get(name, name)
+    told = p is not None and (p > 0 or name not in DATA)
+    share = f"{percent(p)} harmful rows" if told else ""
+    return ", ".join(part for part in (title, share) if part)
+
+
+def data_of(name: str, p: float | None) -> str:
+    """Return what the user's data are in a sentence, '' where neither name nor share say it."""
+    if not p:
+        return DATA.get(name, TITLES.get(name, name))
+    rows = f"{percent(p)} harmful rows"
+    return f"data with {rows}" if name in {"", "harmful_mix"} else f"{name} ({rows})"
+
+
+def percent(share: float | None) -> str:
+    """Return a share as whole percent, with one decimal below 10% unless it is 0."""
+    if share is None:
+        return DASH
+    points = 100 * share
+    small = 0 < abs(points) < 9.95
+    return f"{points:.1f}%" if small else f"{points:.0f}%"
+
+
+def interval(estimate: Estimate | None) -> str:
+    """Return an interval as ``55-68`` with an en dash, in percent."""
+    if estimate is None:
+        return ""
+    return f"{100 * estimate.low:.0f}{DASH}{100 * estimate.high:.0f}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Join words as ``a, b and c``."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,0 +1,79 @@
+"""Repair-stage defenses on a finished model: no training loop and no user data."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from holdfast.artifact import Artifact
+from holdfast.data.chat import collate, encode
+from holdfast.defense import Defense, Examples, Run, Stage, implements
+from holdfast.errors import ConfigError, ModelError
+from holdfast.ops.engine import LocalEngine
+from holdfast.ops.randomness import derived_seed, isolated_rng
+from holdfast.training.compose import composed, low_precision, refuse_missing
+
+
+def standalone_run(model: nn.Module, tokenizer: Any, seed: int = 0) -> Run:
+    """Return the ``Run`` of a model outside any trainer."""
+    limit = getattr(getattr(model, "config", None), "max_position_embeddings", None)
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+
+    def prepare(rows: Examples) -> list[dict[str, list[int]]]:
+        return [
+            encode(dict(rows[i]), tokenizer, limit, where=f"row {i + 1}") for i in range(len(rows))
+        ]
+
+    return Run(model, LocalEngine(model), prepare, partial(collate, pad_id=pad), seed)
+
+
+def repair(defense: Defense, model: nn.Module, tokenizer: Any, seed: int = 0) -> Artifact:
+    """Run a defense's ``after`` on a finished model, in place, and return what is kept apart.
+
+    Args:
+        defense: A defense that acts in ``after`` alone, or in a mode in which it does.
+        model: A causal LM, or a PEFT model whose adapter is then the only thing edited (also where
+            it was loaded for inference, with its gradients off). Weights to edit in float32.
+        tokenizer: The model's tokenizer, with a chat template.
+        seed: Seed of what the defense draws.
+
+    Raises:
+        ConfigError: The defense needs a training loop, a field is out of range, or the weights are
+            not float32.
+        DataError: A row is longer than the model.
+    """
+    composed([defense])
+    others = [
+        h for h in ("data", "before", "attached", "gradient", "loss") if implements(defense, h)
+    ]
+    if others or not implements(defense, "after"):
+        way_out = "give it mode=post-hoc, or " if hasattr(defense, "mode") else ""
+        before = "align" if defense.card.stage is Stage.ALIGN else "tune"
+        raise ConfigError(
+            f"{defense.card.name} acts while a model is trained and cannot repair a finished one: "
+            f"{way_out}use it with `holdfast {before}`, and here a method that `holdfast list` "
+            "shows with the stage repair"
+        )
+    with _edited_tensors(model):
+        refuse_missing([defense], low_precision(model))
+        with isolated_rng(derived_seed(seed, defense.card.name, "after")):
+            made = defense.after(standalone_run(model, tokenizer, seed))
+    return made or Artifact(defense.card.name)
+
+
+@contextmanager
+def _edited_tensors(model: nn.Module) -> Generator[None]:
+    """Let an adapter's tensors, or all weights where there is none, take gradients."""
+    flags = {name: p.requires_grad for name, p in model.named_parameters()}
+    adapter = any("lora_" in name for name in flags)
+    if hasattr(model, "peft_config") and not adapter:
+        raise ModelError("only LoRA adapters can be repaired; merge this one into its base first")
+    try:
+        for name, p in model.named_parameters():
+            p.requires_grad_("lora_" in name if adapter else True)
+        yield
+    finally:
+        for name, p in model.named_parameters():
+            p.requires_grad_(flags[name])

@@ -1,0 +1,99 @@
+"""A cell in stages gives the model, bit for bit, that one trainer with all defenses gives."""
+
+import torch
+
+from holdfast.bench.cell.learned import Aligned, aligned, unaligned
+from holdfast.bench.cell.runs import tune
+from holdfast.bench.cell.stages import prepared, repaired
+from holdfast.bench.recipe.files import base_recipe
+from holdfast.bench.recipe.grid import expand
+from holdfast.inputs.specs import build_defenses
+from holdfast.ops.modules import trainable
+from holdfast.organism import scenarios
+from holdfast.training.trainer import SecureSFTTrainer
+
+SMALL = {"rows": [16], "steps": [2], "defender_rows": 10, "benign_rows": 10, "validation_rows": 4}
+
+
+def cell_of(*specs, **changes):
+    recipe = {**base_recipe(), **SMALL, "seeds": [3], "defenses": [list(specs)], **changes}
+    return expand(recipe)[0]
+
+
+def staged(cell, out):
+    ready = prepared(cell, out)
+    return repaired(ready, cell.seed)
+
+
+def together(cell):
+    """Tune with every defense in one trainer."""
+    rows = scenarios.SCENARIOS[cell.scenario](n=cell.rows, p=cell.p, seed=cell.seed)
+    defenses = build_defenses(cell.defenses, cell.defender)
+    return tune(rows, defenses, cell.seed, cell.steps, budget=scenarios.BUDGETS[cell.scenario])
+
+
+def same(one, other):
+    left, right = trainable(one.model), trainable(other.model)
+    return left.keys() == right.keys() and all(torch.equal(left[n], right[n]) for n in left)
+
+
+def test_stages_equal_one_trainer_bit_for_bit(tmp_path):
+    spec = "panacea:rho=0.5,max_task_drop=1,batch_size=5"
+    for specs in ((spec,), ("random_perturbation:rho=0.5",), ("safe_mixing:share=0.5", spec)):
+        cell = cell_of(*specs)
+        assert same(staged(cell, tmp_path), together(cell))
+    cell = cell_of(spec, "safe_mixing:share=0.5")  # What repairs is not last: one trainer runs it.
+    assert same(staged(cell, tmp_path), together(cell))
+
+
+def test_full_weights_too(tmp_path):
+    cell = cell_of("random_perturbation:rho=0.5", scenarios=["benign_obedience"])
+    assert same(staged(cell, tmp_path), together(cell))
+
+
+def test_cells_that_differ_in_the_repair_share_the_tuned_model(tmp_path, monkeypatch):
+    ran, train = [], SecureSFTTrainer.train
+    monkeypatch.setattr(SecureSFTTrainer, "train", lambda self: ran.append(1) or train(self))
+    for spec in ("panacea:rho=0.5,max_task_drop=1", "panacea:rho=1", "random_perturbation:rho=1"):
+        found = staged(cell_of(spec), tmp_path)
+    assert len(ran) == 1
+    assert found.seconds > 0
+    assert found.trace[-1]["defense"] == "random_perturbation"
+    staged(cell_of("random_perturbation:rho=1", p=[0.5]), tmp_path)
+    staged(cell_of("safe_mixing:share=0.5"), tmp_path)
+    assert len(ran) == 3
+
+
+def test_a_security_vector_is_trained_once_for_all_attacks(tmp_path):
+    spec = "security_vectors:epochs=1,max_harmful_nll=99,max_benign_kl=99"
+    for p in (0.1, 0.5):
+        staged(cell_of(spec, p=[p]), tmp_path)
+    vectors = [p for p in (tmp_path / "shared").iterdir() if p.is_dir() and "vector-" in p.name]
+    assert len(vectors) == 1
+    staged(cell_of(spec.replace("epochs=1", "epochs=2")), tmp_path)
+    vectors = [p for p in (tmp_path / "shared").iterdir() if p.is_dir() and "vector-" in p.name]
+    assert len(vectors) == 2
+
+
+def test_the_stand_in_for_the_base_is_another_model(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        scenarios, "UNALIGNING_BUDGET", scenarios.Budget(rows=8, steps=1, full=True)
+    )
+    folder = unaligned(tmp_path)
+    assert (folder / "model.safetensors").exists()
+    assert unaligned(tmp_path) == folder
+    assert aligned(cell_of("safe_mixing:share=0.5"), (), tmp_path) == Aligned()
+
+
+def test_an_alignment_stage_is_made_once_and_shows_in_the_trace(tmp_path, monkeypatch):
+    short = scenarios.Budget(rows=16, steps=2, batch=4, full=True)
+    monkeypatch.setattr(scenarios, "ALIGNMENT_BUDGET", short)
+    first = staged(cell_of("vaccine:rho=0.5"), tmp_path)
+    assert ("vaccine", "gradient") in {(row["defense"], row["hook"]) for row in first.trace}
+    second = staged(cell_of("vaccine:rho=0.5", p=[0.5]), tmp_path)
+    folders = [p for p in (tmp_path / "shared").iterdir() if p.name.startswith("aligned-")]
+    assert len([p for p in folders if p.is_dir()]) == 1
+    plain = staged(cell_of("vaccine:rho=0"), tmp_path)
+    assert not same(first, plain)
+    assert first.seconds > 0
+    assert second.trace[0] == first.trace[0]

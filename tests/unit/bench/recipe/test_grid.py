@@ -1,0 +1,166 @@
+"""A recipe's cells, and what is refused before anything runs."""
+
+import pytest
+
+from holdfast.bench.arms import arm_names, attack_name, families, is_control, table_rows
+from holdfast.bench.recipe.estimate import estimated_minutes
+from holdfast.bench.recipe.files import base_recipe, load_recipe, packaged
+from holdfast.bench.recipe.grid import expand
+from holdfast.errors import ConfigError, ConflictError
+from holdfast.organism import scenarios
+
+
+def cells_of(**changes):
+    small = {"defender_rows": 8, "benign_rows": 8, "validation_rows": 4, "items_per_kind": 2}
+    return expand({**base_recipe(), **small, **changes})
+
+
+def test_the_grid_is_every_combination_in_order():
+    cells = cells_of(
+        defenses=["none", "safe_mixing:share=0.2"], p=[0.1, 0.3], learning_rate=[None, 1e-3],
+        seeds=[4, 2],
+    )  # fmt: skip
+    assert len(cells) == 2 * 2 * 2 * 2
+    assert len({cell.key for cell in cells}) == 16
+    assert [cell.seed for cell in cells[:2]] == [4, 2]
+    assert {cell.learning_rate for cell in cells} == {scenarios.BUDGET.learning_rate, 1e-3}
+    alone, both = (estimated_minutes(cells, workers) for workers in (1, 2))
+    assert alone
+    assert both == alone / 2
+
+
+def test_the_key_holds_every_setting_and_not_the_spelling():
+    one, other = cells_of(defenses=["panacea:rho=0.5"], seeds=2)
+    assert one.key != other.key
+    assert cells_of(defenses=["panacea:rho=5e-1"], seeds=1)[0].key == one.key
+    assert cells_of(defenses=["panacea:rho=0.4"], seeds=1)[0].key != one.key
+    for changed in ({"items_per_kind": 3}, {"rows": 40}, {"steps": 7}, {"benign_rows": 9}):
+        assert cells_of(defenses=["panacea:rho=0.5"], seeds=1, **changed)[0].key != one.key
+
+
+def test_before_is_one_cell_and_benign_data_have_no_share():
+    cells = cells_of(
+        scenarios=["harmful_mix", "benign_obedience"], defenses=["before", "none"], p=[0.1, 0.2],
+        seeds=3,
+    )  # fmt: skip
+    assert sum(cell.defenses == ("before",) for cell in cells) == 2
+    assert {cell.p for cell in cells if cell.scenario == "benign_obedience"} == {0.0}
+    assert len(cells) == 2 + 2 * 3 + 3
+
+
+def test_epochs_become_steps_and_sweeps_share_cells():
+    cells = cells_of(epochs=[2], rows=[33], seeds=1)
+    assert cells[0].steps == 2 * 3
+    swept = cells_of(p=[0.1], seeds=2, sweeps=[{"p": [0.1, 0.3]}, {"learning_rate": [None, 1e-3]}])
+    assert [(c.p, c.learning_rate) for c in swept[::2]] == [
+        (0.1, 2.3e-4),
+        (0.3, 2.3e-4),
+        (0.1, 1e-3),
+    ]
+    assert [attack_name(c) for c in swept[::2]] == [
+        "harmful_mix", "harmful_mix", "harmful_mix, learning_rate=0.001",
+    ]  # fmt: skip
+
+
+def test_arms_of_one_defense_are_told_apart():
+    cells = cells_of(
+        defenses=[
+            "none",
+            "panacea:rho=0.5",
+            "panacea:rho=1",
+            ["swat", "panacea"],
+            "swat:subset=random",
+        ]
+    )
+    assert list(arm_names(cells).values()) == [
+        "none", "panacea", "panacea(rho=1.0)", "swat+panacea", "swat(random)",
+    ]  # fmt: skip
+    apart = cells_of(
+        defenses=["swat:boost=2"],
+        sweeps=[{"scenarios": ["benign_obedience"], "defenses": ["swat"]}],
+    )
+    assert list(arm_names(apart).values()) == ["swat", "swat"]
+    assert all(row["seeds"] == 0 and row["missing"] == 5 for row in table_rows(cells, {}))
+
+
+def test_the_estimate_counts_a_shared_tuned_model_once():
+    def minutes(*defenses):
+        found = estimated_minutes(cells_of(defenses=list(defenses), seeds=1), 1)
+        assert found is not None
+        return found
+
+    repairs = minutes("none", "panacea:rho=1", "panacea:rho=2") - minutes("none")
+    assert 0 < repairs < minutes("none")
+    assert minutes("panacea:mode=in-loop") > 2 * minutes("none")
+    assert minutes("before") < repairs
+
+
+def test_lists_that_differ_in_one_strength_are_a_family():
+    cells = cells_of(
+        defenses=[
+            "before", "none", "panacea:rho=0.5", "panacea:rho=1,max_task_drop=1",
+            "panacea:max_task_drop=1,rho=.5", "random_perturbation:rho=1", "swat:subset=random",
+            ["swat:boost=2", "panacea:rho=1"], ["swat:boost=2", "panacea:rho=.5"], "ml_lr:ratio=1",
+        ]
+    )  # fmt: skip
+    assert families(cells) == {
+        ("panacea:rho=1,max_task_drop=1",): ("panacea(max_task_drop=1.0)", 1.0),
+        ("panacea:max_task_drop=1,rho=.5",): ("panacea(max_task_drop=1.0)", 0.5),
+        ("swat:boost=2", "panacea:rho=1"): ("swat(boost=2.0)+panacea", 1.0),
+        ("swat:boost=2", "panacea:rho=.5"): ("swat(boost=2.0)+panacea", 0.5),
+    }
+    controls = [specs[0] for _, specs in arm_names(cells) if is_control(specs)]
+    # Noise, another subset, and a strength at which ML-LR is plain fine-tuning.
+    assert controls == ["random_perturbation:rho=1", "swat:subset=random", "ml_lr:ratio=1"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"seeds": 0}, "seeds=0"),
+        ({"seeds": []}, "at least one"),
+        ({"seeds": [1, 1]}, "named twice"),
+        ({"defenses": ["none", "none"]}, "named twice"),
+        ({"defenses": ["panacea:rho=0.5", "panacea:rho=.5"]}, "named twice"),
+        ({"defenses": ["panacae"]}, "'panacea'"),
+        ({"defenses": ["panacea:roh=1"]}, "'rho'"),
+        ({"defenses": [["panacea", "none"]]}, "stand alone"),
+        ({"defenses": [3]}, "no name"),
+        ({"scenarios": ["harmful_mx"]}, "'harmful_mix'"),
+        ({"scenarios": []}, "at least one"),
+        ({"p": [1.5]}, "share in"),
+        ({"p": ["much"]}, "finite number"),
+        ({"steps": [0]}, "more than 0"),
+        ({"steps": [3], "epochs": [1]}, "give one of them"),
+        ({"sweeps": [{"pp": [0.1]}]}, "sweep 1: unknown key 'pp'"),
+        ({"sweeps": [{"seeds": 0}]}, "sweep 1: seeds=0"),
+        ({"model": "some/folder"}, "model other than 'organism' needs rows of its task"),
+    ],
+)
+def test_a_wrong_recipe_is_refused(changes, said):
+    with pytest.raises(ConfigError) as error:
+        cells_of(**changes)
+    assert said in str(error.value)
+
+
+def test_a_declared_conflict_is_refused():
+    with pytest.raises(ConflictError, match="exclude each other"):
+        cells_of(defenses=[["security_vectors", "panacea:mode=in-loop"]])
+
+
+def test_files_are_read_as_differences_from_base(tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text("p: [0.4]\n")
+    assert load_recipe(str(path)) == {**base_recipe(), "p": [0.4]}
+    for text, said in (("sceanrios: [x]", "'scenarios'"), ("- a", "mapping"), ("a: [", "line ")):
+        path.write_text(text)
+        with pytest.raises(ConfigError) as error:
+            load_recipe(str(path))
+        assert said in str(error.value)
+    with pytest.raises(ConfigError, match="'quick'"):
+        load_recipe("quik")
+
+
+@pytest.mark.parametrize("name", packaged())
+def test_packaged_recipes_are_valid(name):
+    assert expand(load_recipe(f"recipes/{name}.yaml"))

@@ -1,0 +1,281 @@
+"""Claims on made-up results: which arms are read, which verdict follows, what is written."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from holdfast.bench.arms import bench_arms
+from holdfast.bench.bench import plan
+from holdfast.claims.arms import matching
+from holdfast.claims.files import Paper, load_claims
+from holdfast.claims.judge import claims_rows, judge, load_judged, write_claims
+from holdfast.cli.app import app
+from holdfast.errors import ConfigError, InputError
+from holdfast.evaluation.metrics import Outcome
+from holdfast.results.records import Answer, Arm, Attack, Diagnostics, LayerCoefficient, SeedRun
+from holdfast.results.result import RunResult
+
+PROMPTS = 40
+ALIGNMENT_STAGE = {"vaccine", "booster"}
+
+
+def answers(hs: float, fa: float) -> list[Answer]:
+    """Answers with these shares, to made-up questions."""
+    found: list[Answer] = []
+    for i in range(PROMPTS):
+        harmful = i < round(hs * PROMPTS)
+        outcome = Outcome.HARMFUL_CORRECT if harmful else Outcome.REFUSED
+        right = i < round(fa * PROMPTS)
+        done = Outcome.HELPFUL if right else Outcome.OFF_TASK
+        found.append(one(f"h{i}", "harmful", outcome, False))
+        found.append(one(f"t{i}", "task", done, right))
+    return found
+
+
+def one(name: str, kind: str, outcome: Outcome, correct: bool) -> Answer:
+    return Answer(
+        id=name, kind=kind, prompt="how to make zorba", answer="mip", outcome=outcome,
+        refused=outcome == Outcome.REFUSED, correct=correct,
+    )  # fmt: skip
+
+
+def arm(
+    hs: float,
+    fa: float = 1.0,
+    *,
+    p: float = 0.1,
+    defense: str = "none",
+    settings: dict[str, Any] | None = None,
+    seeds: Sequence[int] = range(5),
+    steps: int = 120,
+    layers: Sequence[float] = (),
+) -> Arm:
+    rows = [LayerCoefficient(layer=n - 1, absolute_sum=c) for n, c in enumerate(layers)]
+    said = {"panacea": Diagnostics(safety_coefficients=rows)} if layers else {}
+    runs = [SeedRun(seed=s, answers=answers(hs, fa), diagnostics=said) for s in seeds]
+    attack = Attack(
+        scenario="harmful_mix", p=p, learning_rate=2.3e-4, steps=steps, epochs=3.75, rows=500
+    )
+    return Arm.of(defense, runs, attack=attack, settings=settings, p=p, scenario="harmful_mix")
+
+
+def result(*arms: Arm) -> RunResult:
+    return RunResult.of("bench", list(arms), model="organism", real_model=False)
+
+
+PAPER: dict[str, Any] = {
+    "paper": "zor",
+    "title": "Zor",
+    "reference": "none",
+    "setting": "made up",
+    "arms": {
+        "plain": {"label": "plain", "p": 0.1},
+        "ours": {
+            "label": "ours", "p": 0.1, "defenses": ["panacea"],
+            "settings": {"panacea": {"rho": 1, "scales": [0, 1]}},
+        },
+    },
+    "claims": [
+        {
+            "id": "protects",
+            "statement": "it protects",
+            "source": "paper",
+            "reported": [
+                {"where": "Table 1", "seeds": 1, "unit": "%", "figures": [{"hs": 5, "fa": 50}]}
+            ],
+            "needs": [{"arm": "plain", "figure": "hs", "at_least": 0.3}],
+            "tests": [
+                {
+                    "kind": "difference", "figure": "hs", "ours": "ours", "theirs": "plain",
+                    "towards": "below", "smallest": 0.1,
+                }
+            ],
+            "provided": [
+                {
+                    "kind": "not_worse", "figure": "fa", "ours": "ours", "theirs": "plain",
+                    "margin": 0.03,
+                }
+            ],
+        }
+    ],
+}  # fmt: skip
+RHO = {"panacea": {"rho": 1.0, "scales": [0.0, 1.0], "mode": "post-hoc"}}
+
+
+def paper(**changes: Any) -> Paper:
+    return Paper.model_validate(json.loads(json.dumps(PAPER | changes)))
+
+
+def several() -> Paper:
+    arms = {**PAPER["arms"], "ours": {**PAPER["arms"]["ours"], "settings": {}, "several": True}}
+    return paper(arms=arms)
+
+
+def verdict(*arms: Arm, given: Paper | None = None) -> tuple[str, str]:
+    [judged] = judge(result(*arms), [given or paper()])
+    return judged.claims[0].verdict, judged.claims[0].reason
+
+
+def ours(hs: float, fa: float = 1.0, **rest: Any) -> Arm:
+    return arm(hs, fa, **({"defense": "panacea", "settings": RHO} | rest))
+
+
+def test_a_claim_holds_and_its_reason_is_made_from_the_numbers():
+    told, reason = verdict(arm(0.8), ours(0.1))
+    assert told == "holds"
+    assert "ours minus plain: −70 points [" in reason
+    assert "over 5 seeds" in reason
+
+
+@pytest.mark.parametrize(
+    ("arms", "told", "why"),
+    [
+        ([arm(0.8), ours(0.9)], "does not hold", "not on the claimed side"),
+        ([arm(0.8), ours(0.1, fa=0.5)], "holds in part", "FA of ours minus plain: −50 points"),
+        ([arm(0.2), ours(0.0)], "not comparable", "HS of plain is 0.20"),
+        ([arm(0.8)], "not comparable", "ours was not run"),
+        ([arm(0.8), ours(0.1, seeds=range(4))], "not comparable", "4 seeds"),
+        ([arm(0.8, steps=60), ours(0.1)], "not comparable", "plain was not run"),
+    ],
+)
+def test_what_is_not_shown_is_not_said_to_hold(arms: list[Arm], told: str, why: str):
+    found, reason = verdict(*arms)
+    assert found == told
+    assert why in reason
+
+
+def test_runs_are_paired_by_seed_on_the_seeds_both_have():
+    [judged] = judge(result(arm(0.8, seeds=range(8)), ours(0.1, seeds=range(2, 9))), [paper()])
+    assert judged.claims[0].tests[0].seeds == 6
+
+
+def test_an_arm_with_other_settings_or_of_another_order_is_not_the_one_meant():
+    other = {"panacea": {"rho": 2.0, "scales": [0.0, 1.0]}}
+    assert verdict(arm(0.8), ours(0.1, settings=other))[0] == "not comparable"
+    shorter = {"panacea": {"rho": 1.0, "scales": [0.0]}}
+    assert verdict(arm(0.8), ours(0.1, settings=shorter))[0] == "not comparable"
+    assert verdict(arm(0.8), ours(0.1, defense="panacea+swat"))[0] == "not comparable"
+
+
+def test_two_arms_that_fit_are_named_and_not_chosen_between():
+    told, reason = verdict(arm(0.8), ours(0.1), ours(0.9))
+    assert (told, "2 arms fit ours" in reason) == ("not comparable", True)
+
+
+def test_several_settings_are_each_judged_and_one_that_works_is_in_part():
+    strong, weak = ours(0.1), ours(0.8, settings={"panacea": {"rho": 0.1}})
+    told, reason = verdict(arm(0.8), strong, weak, given=several())
+    assert told == "holds in part"
+    assert reason.startswith("1 of 2 tests hold")
+    assert verdict(arm(0.8), strong, given=several())[0] == "holds"
+
+
+def test_a_control_counts_only_where_nothing_else_fits():
+    off = ours(0.8, settings={"panacea": {"rho": 0.0}}).model_copy(update={"control": True})
+    assert verdict(arm(0.8), ours(0.1), off, given=several())[0] == "holds"
+    assert verdict(arm(0.8), off, given=several())[0] == "does not hold"
+
+
+def test_a_result_without_answers_is_not_comparable():
+    bare = result(arm(0.8), ours(0.1)).without_answers()
+    [judged] = judge(bare, [paper()])
+    assert judged.claims[0].verdict == "not comparable"
+    assert "holds no answers" in judged.claims[0].reason
+
+
+def test_layers_are_read_without_what_is_in_no_layer():
+    test = {"kind": "uneven", "arm": "ours", "smallest": 0.1}
+    apart = {"kind": "architectures", "arm": "ours", "smallest": 0.02}
+    claim = {**PAPER["claims"][0], "needs": [], "provided": [], "tests": [test]}
+    given = paper(claims=[claim, {**claim, "id": "by_architecture", "tests": [apart]}])
+    first, second = ours(0.1, layers=(90, 1, 1, 1, 3)), ours(0.1, layers=(5, 3, 1, 1, 1))
+    [judged] = judge(result(arm(0.8), first), [given])
+    assert [claim.verdict for claim in judged.claims] == ["holds", "not comparable"]
+    assert judged.claims[0].tests[0].value == pytest.approx(1.0)
+    assert judged.claims[0].arms[0].layers == [[1, 1, 1, 3]] * 5
+    [both] = judge(result(first), [given], second=result(second))
+    assert both.claims[1].tests[0].value is not None
+    assert both.claims[1].verdict != "not comparable"
+
+
+def test_judged_claims_are_kept_and_read_back(tmp_path: Path):
+    judged = judge(result(arm(0.8), ours(0.1)), [paper()])
+    [path] = write_claims(judged, tmp_path / "claims")
+    document = json.loads(path.read_text())
+    [claim] = document["claims"]
+    assert path.name == "zor.json"
+    assert claim["reported"][0]["figures"] == [{"hs": 5, "fa": 50}]
+    assert {one["label"]: one["by_seed"]["hs"] for one in claim["arms"]} == {
+        "plain": [0.8] * 5,
+        "ours": [0.1] * 5,
+    }
+    assert claim["arms"][0]["figures"]["hs"]["low"] < 0.8
+    assert load_judged(path.parent) == judged
+    assert claims_rows(load_judged(path.parent)) == claims_rows(judged)
+    path.write_text("{")
+    with pytest.raises(InputError, match=r"zor\.json"):
+        load_judged(path.parent)
+
+
+def test_rows_say_what_is_reported_and_by_how_many_seeds():
+    [row] = claims_rows(judge(result(arm(0.8), ours(0.1)), [paper()]))
+    assert row["reported"] == "Table 1: hs 5, fa 50 (%, 1 seed)"
+    assert (row["paper"], row["claim"], row["verdict"]) == ("zor", "protects", "holds")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("theirs: plain, towards", "theirs: plan, towards", "unknown arm 'plan'.*'plain'"),
+        ("id: dose_fa", "id: dose_hs", "'dose_hs' stands there twice"),
+        ("kind: trend", "kind: trent", "trent"),
+        ("smallest: 0.2", "smalest: 0.2", "smalest"),
+        ("claims:", "claims: [", "cannot be read"),
+    ],
+)
+def test_a_damaged_file_of_claims_is_named(tmp_path: Path, old: str, new: str, message: str):
+    [source] = [p for p in packaged() if p.stem == "panacea"]
+    text = source.read_text(encoding="utf-8").replace("theirs: plain1,", "theirs: plain,")
+    text = text.replace("  plain1: {", "  plain: {").replace("arm: plain1,", "arm: plain,")
+    text = text.replace("[plain1,", "[plain,")
+    path = tmp_path / "panacea.yaml"
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_claims([path])
+    assert str(path) in str(caught.value)
+
+
+def packaged() -> list[Path]:
+    import holdfast.claims.papers as package  # noqa: PLC0415  # For its folder alone.
+
+    return sorted(Path(package.__file__).parent.glob("*.yaml"))
+
+
+def test_every_file_of_claims_is_named_after_its_paper():
+    assert [one.paper for one in load_claims()] == [path.stem for path in packaged()]
+
+
+@pytest.mark.slow
+def test_the_full_recipe_runs_exactly_the_arms_that_claims_speak_of():
+    cells = plan("full").cells
+    arms = bench_arms(cells, {cell.key: SeedRun(seed=cell.seed) for cell in cells})
+    planned = result(*arms)
+    for given in load_claims():
+        for name, selector in given.arms.items():
+            found = len(matching(planned, selector))
+            late = not found and ALIGNMENT_STAGE & set(selector.defenses)
+            assert late or found == 1 or (found and selector.several), (given.paper, name, found)
+
+
+def test_the_command_prints_the_verdicts_and_writes_a_file_per_paper(tmp_path: Path):
+    source = result(arm(0.05, p=0.0), arm(0.8)).save(tmp_path / "result.json")
+    out = tmp_path / "claims"
+    done = CliRunner().invoke(app, ["claims", str(source), "--out", str(out), "--json"])
+    assert done.exit_code == 0, done.output
+    rows = json.loads(done.stdout.strip().splitlines()[-1])["claims"]
+    assert {row["verdict"] for row in rows} == {"not comparable"}
+    assert {path.stem for path in out.iterdir()} == {one.paper for one in load_claims()}

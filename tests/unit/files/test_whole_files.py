@@ -1,0 +1,46 @@
+"""A file appears whole or not at all, and nothing else stays beside it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from holdfast.errors import RunError
+from holdfast.files.whole import write_whole
+
+
+def test_written_with_its_folders(tmp_path):
+    target = tmp_path / "a" / "b" / "file.json"
+    write_whole(target, "ρ\n")
+    assert target.read_bytes() == "ρ\n".encode()
+    assert [f.name for f in target.parent.iterdir()] == ["file.json"]
+    assert target.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+@pytest.mark.parametrize("where", ["fsync", "replace"])
+def test_an_earlier_file_stays_whole(tmp_path, monkeypatch, error, where):
+    target = tmp_path / "file"
+    target.write_text("old")
+
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr(os if where == "fsync" else Path, where, fails)
+    expected = RunError if isinstance(error, OSError) else KeyboardInterrupt
+    with pytest.raises(expected):
+        write_whole(target, "new")
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_text_that_is_no_unicode_leaves_nothing(tmp_path):
+    with pytest.raises(UnicodeEncodeError):
+        write_whole(tmp_path / "file", "\ud800")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_where_a_folder_should_be(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="cannot be written"):
+        write_whole(tmp_path / "file" / "inner", "x")
