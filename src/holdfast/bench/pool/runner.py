@@ -13,7 +13,7 @@ from pathlib import Path
 
 from holdfast.bench.cell.cell import Cell
 from holdfast.bench.cell.run_cell import RunCell, keep, read, result_file, run_cell
-from holdfast.bench.pool.executors import LOCAL, Executor, Pool
+from holdfast.bench.pool.local import LOCAL, Executor, Pool
 from holdfast.errors import InputError
 from holdfast.results.records import SeedRun
 from holdfast.training.failures import as_run_error
