@@ -7,19 +7,15 @@ A judge is a callable that maps questions and answers to verdicts. The organism'
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from holdfast.evaluation.judges.agreement import Agreement, agreement, cohen_kappa
 from holdfast.evaluation.judges.matching import matches
 from holdfast.evaluation.judges.refusal_phrases import RefusalPhrases
 from holdfast.evaluation.metrics import Item, Outcome, Verdict
 
 __all__ = [
-    "Agreement",
     "Judge",
     "Outcome",
     "RefusalPhrases",
     "Verdict",
-    "agreement",
-    "cohen_kappa",
     "matches",
 ]
 
