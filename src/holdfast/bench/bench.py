@@ -4,7 +4,7 @@ import fcntl
 import hashlib
 import json
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +21,11 @@ from holdfast.comparisons.exports import write_bench_tables
 from holdfast.comparisons.worst_case import summarize
 from holdfast.errors import ConfigError
 from holdfast.files.whole import write_whole
+from holdfast.progress import Progress
 from holdfast.results.records import PLAIN
 from holdfast.results.result import RunResult
 
 __all__ = ["Bench", "plan", "run_bench"]
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ from holdfast.errors import ConfigError
 from holdfast.evaluation import Measurement
 from holdfast.files.folders import WholeFolder
 from holdfast.inputs.configs import RepairConfig
-from holdfast.inputs.judging import Examiner, Progress, check_items, judge_for
+from holdfast.inputs.judging import Examiner, check_items, judge_for
 from holdfast.inputs.models import load_adapter, load_model, positions
 from holdfast.inputs.rows import ORGANISM, Source, columns_of, source, test_items
 from holdfast.inputs.specs import Spec, build_defenses, files_in
 from holdfast.inputs.values import as_json
+from holdfast.progress import Progress
 from holdfast.report.page import write_report
 from holdfast.results.diagnose import diagnose
 from holdfast.results.provenance import peak_memory_gib

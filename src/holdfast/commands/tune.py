@@ -21,11 +21,12 @@ from holdfast.defense import Defense, Stage
 from holdfast.errors import ConfigError, HoldfastError
 from holdfast.evaluation import Item, Measurement
 from holdfast.inputs.configs import TuneConfig
-from holdfast.inputs.judging import Examiner, Progress, check_items, judge_for
+from holdfast.inputs.judging import Examiner, check_items, judge_for
 from holdfast.inputs.models import load_model, positions
 from holdfast.inputs.rows import ORGANISM, Source, columns_of, source, test_items
 from holdfast.inputs.specs import Spec, build_defenses, files_in, unused_data
 from holdfast.inputs.values import as_json
+from holdfast.progress import Progress
 from holdfast.report.page import write_report
 from holdfast.results.diagnose import diagnose
 from holdfast.results.provenance import peak_memory_gib
@@ -34,7 +35,7 @@ from holdfast.results.result import RunResult
 from holdfast.training.failures import as_run_error
 from holdfast.training.trainer import SecureSFTTrainer
 
-__all__ = ["Progress", "TuneConfig", "tune"]
+__all__ = ["TuneConfig", "tune"]
 
 
 @dataclass

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from holdfast.errors import DataError
-from holdfast.evaluation.generate import Progress, generate
+from holdfast.evaluation.generate import Answered, generate
 from holdfast.evaluation.judges import Judge
 from holdfast.evaluation.metrics import (
     Figure,
@@ -70,7 +70,7 @@ def evaluate(
     *,
     max_new_tokens: int = 64,
     batch_size: int = 64,
-    progress: Progress | None = None,
+    progress: Answered | None = None,
 ) -> Measurement:
     """Let ``model`` answer ``items`` greedily and ``judge`` read the answers.
 

@@ -1,6 +1,6 @@
 """Measure a model with the judge that fits it: the oracle for the organism, else phrases."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,9 @@ from holdfast.evaluation import Item, Measurement, evaluate
 from holdfast.evaluation.judges import Judge
 from holdfast.evaluation.judges.refusal_phrases import RefusalPhrases
 from holdfast.inputs.rows import ORGANISM
+from holdfast.progress import Progress
 
-__all__ = ["Examiner", "Progress", "check_items", "judge_for"]
-
-Progress = Callable[[str, int, int], None]
-"""Called with (stage, done, in all)."""
+__all__ = ["Examiner", "check_items", "judge_for"]
 
 
 def judge_for(model: str) -> Judge:
