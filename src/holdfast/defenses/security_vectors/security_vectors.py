@@ -25,7 +25,7 @@ from holdfast.defense import (
     need_data,
 )  # fmt: skip
 from holdfast.defenses.security_vectors.attachment import Attachment, Mode, use_merged
-from holdfast.defenses.security_vectors.gate import measure_gate
+from holdfast.defenses.security_vectors.gate import Gate, measure_gate
 from holdfast.defenses.security_vectors.train import Settings, train_vector
 from holdfast.errors import ConfigError
 from holdfast.files.adapters import adapter_files, read_adapter
@@ -215,6 +215,6 @@ class SecurityVectors(Defense):
             self.card.name,
             tensors={"adapter_model": weights},
             documents={"adapter_config": config, "report": {**self.config(), **self.report_}},
-            report=self.report_,
+            report={**self.report_, "gate": Gate.shown(self.report_["gate"])},
             private=True,
         )
