@@ -38,7 +38,7 @@ def _imported(tree: ast.Module, known: Mapping[str, ast.Module]) -> Iterator[tup
         elif isinstance(node, ast.Import):
             yield from ((alias.name, "") for alias in node.names if alias.name in known)
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
-            texts = [a.value for a in node.args if isinstance(a, ast.Constant)]
+            texts = (str(a.value) for a in node.args if isinstance(a, ast.Constant))
             yield from ((text, "") for text in texts if text in known)
 
 
