@@ -11,10 +11,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tables import claims_table, counted, worst_case_tables
+
 from holdfast.claims.judge import claims_rows, load_judged
 from holdfast.comparisons.scenes import Scene, scenes
 from holdfast.defenses import built_in
-from holdfast.report.markdown import claims_table, counted, worst_case_tables
 from holdfast.results.records import BEFORE, PLAIN, Arm
 from holdfast.results.result import RunResult
 from holdfast.results.words import arm_name

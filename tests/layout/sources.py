@@ -38,7 +38,7 @@ def _imported(tree: ast.Module, known: Mapping[str, ast.Module]) -> Iterator[tup
         elif isinstance(node, ast.Import):
             yield from ((alias.name, "") for alias in node.names if alias.name in known)
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
-            texts = [a.value for a in node.args if isinstance(a, ast.Constant)]
+            texts = (str(a.value) for a in node.args if isinstance(a, ast.Constant))
             yield from ((text, "") for text in texts if text in known)
 
 
@@ -118,21 +118,29 @@ def exported(tree: ast.Module) -> list[str] | None:
 
 def by_kind(name: str) -> tuple[int, str]:
     """Return the key that sorts ``__all__``: constants, then classes, then functions."""
-    return 0 if name.isupper() else 1 if name[0].isupper() else 2, name
+    constant = name.isupper() and len(name) > 1
+    return 0 if constant else 1 if name[0].isupper() else 2, name
+
+
+def is_public(name: str, trees: Mapping[str, ast.Module], found: Imports) -> bool:
+    """Tell whether a module needs ``__all__``: it defines names, and they are for others.
+
+    A method's modules are seen through its folder's ``__init__``; a module from which nobody in the
+    package takes a name, such as a command, is an end of its own.
+    """
+    taken = any(to == name for targets in found.values() for to, _ in targets)
+    of_a_method = name.startswith("holdfast.defenses.") and name.count(".") > 2
+    return exported(trees[name]) is not None or bool(
+        defined(trees[name])[0] and taken and not of_a_method
+    )
 
 
 def expected(name: str, trees: Mapping[str, ast.Module], found: Imports) -> list[str]:
-    """Return what a module's ``__all__`` has to hold, sorted.
+    """Return what a public module's ``__all__`` has to hold, sorted.
 
     Every public function and class that it defines, each constant or alias that another module
     takes from it, and what else it lists already: names that a package gives again.
     """
     made, named = defined(trees[name])
-    taken = {
-        what
-        for user, targets in found.items()
-        if user != name
-        for to, what in targets
-        if to == name
-    }
+    taken = {what for targets in found.values() for to, what in targets if to == name}
     return sorted(made | named & taken | set(exported(trees[name]) or ()), key=by_kind)
