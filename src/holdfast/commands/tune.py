@@ -115,7 +115,7 @@ def _read(config: TuneConfig) -> _Inputs:
     check_items(items, tokenizer, limit, config.max_new_tokens)
     options.setdefault("max_length", limit)
     unused = unused_data(defenses, data)
-    warnings = [f"--{name} was given and no defense of the list uses it" for name in unused]
+    warnings = [f"`{name}` was given and no defense of the list uses it" for name in unused]
     return _Inputs(options, sources, defenses, model, tokenizer, items, warnings)
 
 
@@ -152,7 +152,7 @@ def _sources(config: TuneConfig) -> dict[str, Source]:
         limit=config.limit,
         of_organism="aligning" if config.stage == "align" else None,
     )
-    pairs = columns_of(config.harmful_columns, "--harmful-columns")
+    pairs = columns_of(config.harmful_columns, "harmful_columns")
     found = [
         user,
         source("harmful", config.harmful, pairs),

@@ -31,10 +31,10 @@ def parse_spec(spec: str) -> tuple[type[Defense], dict[str, Any]]:
     for part in rest.split(",") if rest.strip() else []:
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals:
-            raise ConfigError(f"--defense {spec}: {part!r} is not key=value")
+            raise ConfigError(f"`defense={spec}`: {part!r} is not key=value")
         _check_key(cls, key, known)
         if key in options:
-            raise ConfigError(f"--defense {spec}: {key} is given twice; give it once")
+            raise ConfigError(f"`defense={spec}`: {key} is given twice; give it once")
         options[key] = _value(cls.card.name, key, value, hints[key])
     return cls, options
 
@@ -42,7 +42,7 @@ def parse_spec(spec: str) -> tuple[type[Defense], dict[str, Any]]:
 def _check_key(cls: type[Defense], key: str, known: Sequence[str]) -> None:
     name = cls.card.name
     if key in cls.card.data:
-        raise ConfigError(f"{name}: {key} takes a data set; give it as --{key} FILE")
+        raise ConfigError(f"{name}: {key} takes a data set; give it as `{key}=FILE`")
     if key not in known:
         raise ConfigError(
             f"{name}: unknown key {key!r}, known: {', '.join(known)}.{nearest(key, known)}"

@@ -66,7 +66,7 @@ def test_a_spec_is_a_class_and_its_fields():
         ("panacea:rho=big", "rho='big' must be a finite number or none"),
         ("panacea:mode=both", "mode='both' must be one of 'post-hoc', 'in-loop'"),
         ("panacea:losses_=1", "unknown key 'losses_'"),
-        ("panacea:harmful=f.jsonl", "give it as --harmful FILE"),
+        ("panacea:harmful=f.jsonl", "give it as `harmful=FILE`"),
     ],
 )
 def test_a_bad_spec_names_key_value_and_expectation(spec, said):
@@ -86,7 +86,7 @@ def test_data_go_to_the_fields_that_take_them():
 
 
 def test_the_list_of_defenses_is_checked_as_a_whole():
-    with pytest.raises(ConfigError, match="--harmful FILE"):
+    with pytest.raises(ConfigError, match="`harmful=FILE`"):
         build_defenses(["panacea"], {})
     with pytest.raises(ConfigError, match="rho"):
         build_defenses(["random_perturbation:rho=-1"], {})
