@@ -22,6 +22,7 @@ from holdfast.comparisons.worst_case import summarize
 from holdfast.errors import ConfigError
 from holdfast.files.whole import write_whole
 from holdfast.progress import Progress
+from holdfast.results.records import PLAIN
 from holdfast.results.result import RunResult
 
 __all__ = ["Bench", "plan", "run_bench"]
@@ -150,9 +151,7 @@ def _ours(name: str) -> bool:
 
 def listing(cells: Sequence[Cell]) -> list[dict[str, Any]]:
     """Return the cells of a dry run."""
-    shown = ("scenario", "p", "learning_rate", "steps", "rows", "seed")
     return [
-        {"cell": cell.key, "defenses": " + ".join(cell.defenses) or "none"}
-        | {key: getattr(cell, key) for key in shown}
+        {"cell": cell.key, "defenses": cell.specs or PLAIN, **cell.point.knobs, "seed": cell.seed}
         for cell in cells
     ]

@@ -24,7 +24,7 @@ from holdfast.inputs.configs import TuneConfig
 from holdfast.inputs.judging import Examiner, check_items, judge_for
 from holdfast.inputs.models import load_model, positions
 from holdfast.inputs.rows import ORGANISM, Source, columns_of, source, test_items
-from holdfast.inputs.specs import build_defenses, files_in, parse_spec, unused_data
+from holdfast.inputs.specs import Spec, build_defenses, files_in, unused_data
 from holdfast.inputs.values import as_json
 from holdfast.progress import Progress
 from holdfast.report.page import write_report
@@ -44,6 +44,7 @@ class _Inputs:
 
     options: dict[str, Any]
     sources: dict[str, Source]
+    specs: list[Spec]
     defenses: tuple[Defense, ...]
     model: Any
     tokenizer: Any
@@ -97,10 +98,11 @@ def _read(config: TuneConfig) -> _Inputs:
     """Read and check everything, the cheap things first."""
     options = training_options(config)
     lora_config(config)
-    _check_stage(config)
+    specs = [Spec.parse(text) for text in config.defense]
+    _check_stage(specs, config.stage)
     sources = _sources(config)
     data = {role: s.rows for role, s in sources.items() if role != "data"}
-    defenses = build_defenses(config.defense, data)
+    defenses = build_defenses(specs, data)
     items = test_items(config, config.model)
     model, tokenizer = load_model(
         config.model,
@@ -116,25 +118,24 @@ def _read(config: TuneConfig) -> _Inputs:
     options.setdefault("max_length", limit)
     unused = unused_data(defenses, data)
     warnings = [f"`{name}` was given and no defense of the list uses it" for name in unused]
-    return _Inputs(options, sources, defenses, model, tokenizer, items, warnings)
+    return _Inputs(options, sources, specs, defenses, model, tokenizer, items, warnings)
 
 
-def _check_stage(config: TuneConfig) -> None:
+def _check_stage(specs: Sequence[Spec], stage: str) -> None:
     """Refuse a defense of another stage: it would run, and not do what its paper says."""
-    for spec in config.defense:
-        card = parse_spec(spec)[0].card
-        if (card.stage is Stage.ALIGN) == (config.stage == "align"):
+    for card in (spec.card for spec in specs):
+        if (card.stage is Stage.ALIGN) == (stage == "align"):
             continue
         then = ", then tune the model that it writes" if card.stage is Stage.ALIGN else ""
         raise ConfigError(
-            f"{card.name} acts in the stage {card.stage}, not in {config.stage}: give it to "
+            f"{card.name} acts in the stage {card.stage}, not in {stage}: give it to "
             f"`holdfast {card.stage}`{then}"
         )
 
 
 def _hashes(config: TuneConfig, inputs: _Inputs, folders: TuneFolders) -> dict[str, str]:
     """Return the hash of everything that the run reads; refuse an output that holds any of it."""
-    files = files_in(config.defense)
+    files = files_in(inputs.specs)
     for folder in (folders.output, folders.artifacts):
         folder.check(files.values())
     data = {role: each.record().sha256 for role, each in inputs.sources.items()}
