@@ -136,7 +136,7 @@ def _change(
     if missing:
         raise ConfigError(
             f"method=delta needs the change of every module by a fine-tuning run, and has none of "
-            f"{missing[0]!r}; give the fine-tuned model (--against on the command line)"
+            f"{missing[0]!r}; give the fine-tuned model (`against=DIR`)"
         )
     return delta(changes or {})
 

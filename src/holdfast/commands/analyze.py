@@ -1,6 +1,7 @@
 """Find which modules carry safety, and how far a fine-tuned model moved; write the report."""
 
 import json
+import re
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -116,8 +117,8 @@ def _settings(config: AnalyzeConfig) -> AnalysisSettings:
     settings.validate()
     if config.method == "delta" and config.against is None:
         raise ConfigError(
-            "--method delta puts in the changes of a fine-tuning run and needs that run's model: "
-            "add --against DIR, or use --method gradient or noise"
+            "`method=delta` puts in the changes of a fine-tuning run and needs that run's model: "
+            "add `against=DIR`, or use `method=gradient` or noise"
         )
     return settings
 
@@ -136,8 +137,7 @@ def _rows(config: AnalyzeConfig) -> dict[str, list[Row]]:
     given = _files(config)
     missing = [name for name in ("harmful_ood", "benign_ood") if given[name] is None]
     if len(missing) == 1:
-        flag = "--" + missing[0].replace("_", "-")
-        raise ConfigError(f"an out-of-domain test needs both classes: add {flag} FILE")
+        raise ConfigError(f"an out-of-domain test needs both classes: add `{missing[0]}=FILE`")
     column = _column(config.columns)
     rows = {
         name: [] if path is None else load_prompts(path, name.split("_")[0], column, config.limit)
@@ -156,7 +156,7 @@ def _column(text: str | None) -> str | None:
     found = {name: column for name, _, column in pairs}
     name = found.pop("prompt", "").strip()
     if not name or set(found) - {"completion"}:
-        raise ConfigError(f"--columns {text}: expected prompt=NAME, such as prompt=question")
+        raise ConfigError(f"`columns={text}`: expected prompt=NAME, such as prompt=question")
     return name
 
 
@@ -184,7 +184,7 @@ def _model(config: AnalyzeConfig, name: str | None = None) -> tuple[Any, Any]:
 def _check_against(folder: Path, trusted: bool) -> None:
     if not folder.is_dir():
         raise ModelError(
-            f"--against {folder}: folder not found: give the folder of the fine-tuned model or "
+            f"`against={folder}`: folder not found: give the folder of the fine-tuned model or "
             "adapter"
         )
     if not (folder / "adapter_config.json").is_file():
@@ -205,21 +205,19 @@ def _tuned(config: AnalyzeConfig, base: Any) -> nn.Module | None:
     kind, wanted = tuned.config.model_type, base.config.model_type
     if kind != wanted:
         raise ModelError(
-            f"--against {folder}: is a {kind} model and --model is {wanted}: give a model that was "
-            "fine-tuned from --model"
+            f"`against={folder}`: is a {kind} model and `model` is {wanted}: give a model that was "
+            "fine-tuned from `model`"
         )
     return tuned
 
 
 @contextmanager
 def _about_against() -> Generator[None]:
-    """Let errors of loading name the flag that the folder was given by."""
+    """Let errors of loading name the field that the folder was given by."""
     try:
         yield
     except ModelError as error:
-        told = (
-            str(error).replace("--model ", "--against ", 1).replace("--adapter ", "--against ", 1)
-        )
+        told = re.sub("`(model|adapter)=", "`against=", str(error), count=1)
         raise ModelError(told) from error
 
 
@@ -245,7 +243,7 @@ def _found(
     warnings = list(robust.warnings)
     if compared is not None and compared.unchanged:
         warnings.append(
-            f"--against {compared.tuned} has the very weights of --model: nothing was fine-tuned"
+            f"`against={compared.tuned}` has the very weights of `model`: nothing was fine-tuned"
         )
     sets = [(name, found) for name, found in rows.items() if found]
     paths = _files(config)

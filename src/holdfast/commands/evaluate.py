@@ -58,13 +58,13 @@ def evaluate_model(config: EvaluateConfig, progress: Progress = lambda *_: None)
 
 def _items(config: EvaluateConfig) -> list[Item]:
     """Load the questions; the organism brings its own where no file is given."""
-    for flag, value in (
-        ("--limit", config.limit or 1),
-        ("--max-new-tokens", config.max_new_tokens),
-        ("--batch-size", config.batch_size),
+    for name, value in (
+        ("limit", config.limit or 1),
+        ("max_new_tokens", config.max_new_tokens),
+        ("batch_size", config.batch_size),
     ):
         if value < 1:
-            raise ConfigError(f"{flag} {value} is out of range, expected at least 1")
+            raise ConfigError(f"`{name}={value}` is out of range, expected at least 1")
     items = load_items(
         {
             "harmful": config.harmful,
@@ -77,5 +77,5 @@ def _items(config: EvaluateConfig) -> list[Item]:
     )
     items = items or own_items(config.model)
     if not items:
-        raise ConfigError("nothing to ask: give --harmful, --safe, --task or --useful FILE")
+        raise ConfigError("nothing to ask: give `harmful`, `safe`, `task` or `useful`, a file")
     return items

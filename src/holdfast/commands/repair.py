@@ -74,32 +74,32 @@ def repair(config: RepairConfig, progress: Progress = lambda *_: None) -> RunRes
 
 
 def _spec(config: RepairConfig) -> Spec:
-    """Return the method's spec with ``--max-task-drop`` in it."""
-    method = Spec.parse(config.method, "--method")
+    """Return the method's spec with ``max_task_drop`` in it."""
+    method = Spec.parse(config.method, "method")
     if config.max_task_drop is None:
         return method
     if "max_task_drop" in method.options:
-        raise ConfigError("--max-task-drop stands in --method as well; give it once")
+        raise ConfigError("`max_task_drop` stands in `method` as well; give it once")
     if config.validation is None:
-        raise ConfigError("--max-task-drop needs --validation FILE, on which the drop is measured")
+        raise ConfigError("`max_task_drop` needs `validation=FILE`, on which the drop is measured")
     given = f"{method.text}," if method.options else f"{method.card.name}:"
-    return Spec.parse(f"{given}max_task_drop={config.max_task_drop}", "--method")
+    return Spec.parse(f"{given}max_task_drop={config.max_task_drop}", "method")
 
 
 def _folders(config: RepairConfig, method: Spec) -> tuple[WholeFolder, WholeFolder]:
     output = WholeFolder(config.output, overwrite=config.overwrite)
     beside = output.target.with_name(f"{output.target.name}-artifacts")
-    apart = WholeFolder(config.artifacts or beside, overwrite=config.overwrite, flag="--artifacts")
+    apart = WholeFolder(config.artifacts or beside, overwrite=config.overwrite, field="artifacts")
     read = (config.model, config.adapter, config.harmful, config.validation)
     for folder in (output, apart):
         folder.check((*read, *files_in([method]).values()))
     if apart.target == output.target or output.target in apart.target.parents:
-        raise ConfigError(f"--artifacts {apart.target}: lies in the model's folder: choose another")
+        raise ConfigError(f"`artifacts={apart.target}`: lies in the model's folder: choose another")
     return output, apart
 
 
 def _sources(config: RepairConfig) -> dict[str, Source]:
-    pairs = columns_of(config.harmful_columns, "--harmful-columns")
+    pairs = columns_of(config.harmful_columns, "harmful_columns")
     found = (
         source("harmful", config.harmful, pairs),
         source("validation", config.validation),

@@ -1,4 +1,4 @@
-"""SFTConfig's options: our defaults, then the YAML file, then ``--set``, then the own flags."""
+"""SFTConfig's options: our defaults, then the YAML file, then ``set``, then the own fields."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -17,16 +17,16 @@ from holdfast.training.sft_options import cpu_options, lora
 __all__ = ["lora_config", "sft_config", "training_options"]
 
 RESERVED = {
-    "output_dir": "give --output",
-    "model_init_kwargs": "give --dtype",
-    "trust_remote_code": "give --trust-remote-code",
-    "chat_template_path": "give --chat-template",
-    "resume_from_checkpoint": "give --resume",
+    "output_dir": "give `output`",
+    "model_init_kwargs": "give `dtype`",
+    "trust_remote_code": "give `trust_remote_code=True`",
+    "chat_template_path": "give `chat_template`",
+    "resume_from_checkpoint": "give `resume=True`",
     "push_to_hub": "holdfast uploads nothing",
-    "dataset_text_field": "examples have prompt and completion; give --columns",
+    "dataset_text_field": "examples have prompt and completion; give `columns`",
     "save_only_model": "a run could not be resumed",
 }
-FLAGS = {
+FIELDS = {
     "learning_rate": "learning_rate",
     "epochs": "num_train_epochs",
     "max_steps": "max_steps",
@@ -53,14 +53,14 @@ def training_options(config: TuneConfig) -> dict[str, Any]:
     """
     merged = _defaults()
     if config.config is not None:
-        where = f"--config {config.config}"
+        where = f"`config={config.config}`"
         merged |= _checked(mapping_in(text_of(config.config, where), where), where)
-    merged |= _checked(dict(_pair(item) for item in config.set), "--set")
-    flags = {name: getattr(config, flag) for flag, name in FLAGS.items()}
-    given = {name: value for name, value in flags.items() if value is not None}
+    merged |= _checked(dict(_pair(item) for item in config.set), "`set`")
+    values = {name: getattr(config, own) for own, name in FIELDS.items()}
+    given = {name: value for name, value in values.items() if value is not None}
     if config.seed == 0 and "seed" in merged:
-        del given["seed"]  # 0 is the flag's default, which must not win over the file.
-    return merged | _checked(given, "command line")
+        del given["seed"]  # 0 is the field's default, which must not win over the file.
+    return merged | _checked(given, "SFTConfig")
 
 
 def _defaults() -> dict[str, Any]:
@@ -72,7 +72,7 @@ def _defaults() -> dict[str, Any]:
 def _pair(item: str) -> tuple[str, str]:
     key, equals, value = item.partition("=")
     if not equals or not key.strip():
-        raise ConfigError(f"--set {item}: expected KEY=VALUE, such as weight_decay=0.1")
+        raise ConfigError(f"`set={item}`: expected KEY=VALUE, such as weight_decay=0.1")
     return key.strip(), value.strip()
 
 
@@ -117,11 +117,11 @@ def lora_config(config: TuneConfig) -> LoraConfig | None:
     """
     if not config.lora:
         return None
-    for flag, value, ok, wanted in (
-        ("--lora-r", config.lora_r, config.lora_r >= 1, "1 or more"),
-        ("--lora-alpha", config.lora_alpha, config.lora_alpha > 0, "more than 0"),
-        ("--lora-dropout", config.lora_dropout, 0 <= config.lora_dropout < 1, "in [0, 1)"),
+    for name, value, ok, wanted in (
+        ("lora_r", config.lora_r, config.lora_r >= 1, "1 or more"),
+        ("lora_alpha", config.lora_alpha, config.lora_alpha > 0, "more than 0"),
+        ("lora_dropout", config.lora_dropout, 0 <= config.lora_dropout < 1, "in [0, 1)"),
     ):
         if not ok:
-            raise ConfigError(f"{flag} {value} is out of range, expected {wanted}")
+            raise ConfigError(f"`{name}={value}` is out of range, expected {wanted}")
     return lora(config.lora_r, config.lora_alpha, config.lora_dropout, config.lora_targets)

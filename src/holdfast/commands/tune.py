@@ -100,7 +100,7 @@ def _read(config: TuneConfig) -> _Inputs:
     """Read and check everything, the cheap things first."""
     options = training_options(config)
     lora_config(config)
-    specs = [Spec.parse(text, "--defense") for text in config.defense]
+    specs = [Spec.parse(text) for text in config.defense]
     _check_stage(specs, config.stage)
     sources = _sources(config)
     data = {role: s.rows for role, s in sources.items() if role != "data"}
@@ -119,7 +119,7 @@ def _read(config: TuneConfig) -> _Inputs:
     check_items(items, tokenizer, limit, config.max_new_tokens)
     options.setdefault("max_length", limit)
     unused = unused_data(defenses, data)
-    warnings = [f"--{name} was given and no defense of the list uses it" for name in unused]
+    warnings = [f"`{name}` was given and no defense of the list uses it" for name in unused]
     return _Inputs(options, sources, specs, defenses, model, tokenizer, items, judge, warnings)
 
 
@@ -155,7 +155,7 @@ def _sources(config: TuneConfig) -> dict[str, Source]:
         limit=config.limit,
         of_organism="aligning" if config.stage == "align" else None,
     )
-    pairs = columns_of(config.harmful_columns, "--harmful-columns")
+    pairs = columns_of(config.harmful_columns, "harmful_columns")
     found = [
         user,
         source("harmful", config.harmful, pairs),

@@ -43,7 +43,7 @@ def check_items(items: Sequence[Item], tokenizer: Any, limit: int | None, new: i
         if length + new > (limit or 0):
             raise DataError(
                 f"question {item.id}: has {length} tokens, and with {new} for the answer it is "
-                f"longer than the model's {limit}: shorten it, or lower --max-new-tokens"
+                f"longer than the model's {limit}: shorten it, or lower `max_new_tokens`"
             )
 
 

@@ -34,7 +34,7 @@ def load_prompts(
         ConfigError: ``limit`` is below 1.
     """
     if limit is not None and limit < 1:
-        raise ConfigError(f"--limit {limit} is out of range, expected at least 1")
+        raise ConfigError(f"`limit={limit}` is out of range, expected at least 1")
     if path == ORGANISM:
         found = source(role, path, limit=limit)
         rows = listed(found.rows) if found else []
@@ -83,7 +83,7 @@ def _example(raw: RawRow, column: str | None) -> Row:
         columns = ", ".join(map(repr, raw.values)) or "none"
         raise DataError(
             f"{raw.place}: column {name!r} is missing (columns found: {columns}): rename the "
-            "column of the prompts, or name it with --columns prompt=NAME"
+            "column of the prompts, or name it with `columns=prompt=NAME`"
         )
     row = RawRow(raw.number, raw.place, dict(given))
     return to_example(row, {"prompt": name, "completion": _NO_ANSWER})

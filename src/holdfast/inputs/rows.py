@@ -40,7 +40,7 @@ class Source:
             encode(example, tokenizer, limit, where=f"{self.path}, row {row}")  # type: ignore[arg-type]
 
 
-def columns_of(text: str | None, flag: str = "--columns") -> dict[str, str] | None:
+def columns_of(text: str | None, field: str = "columns") -> dict[str, str] | None:
     """Read ``prompt=question,completion=answer`` as a mapping.
 
     Raises:
@@ -53,10 +53,10 @@ def columns_of(text: str | None, flag: str = "--columns") -> dict[str, str] | No
         name, equals, column = (piece.strip() for piece in part.partition("="))
         if not (equals and name and column):
             raise ConfigError(
-                f"{flag} {text}: {part!r} is not NAME=COLUMN, such as prompt=question"
+                f"`{field}={text}`: {part!r} is not NAME=COLUMN, such as prompt=question"
             )
         if name in found:
-            raise ConfigError(f"{flag} {text}: {name} is given twice; give it once")
+            raise ConfigError(f"`{field}={text}`: {name} is given twice; give it once")
         found[name] = column
     return found
 
@@ -114,7 +114,7 @@ def items_from(kind: Kind, rows: Dataset) -> list[Item]:
 
 
 def test_items(config: TestConfig, model: str) -> list[Item]:
-    """Load the questions of ``--test-harmful`` and its siblings; without any, the model's own."""
+    """Load the questions of ``test_harmful`` and its siblings; without any, the model's own."""
     files: dict[Kind, str | None] = {
         "harmful": config.test_harmful,
         "safe": config.test_safe,

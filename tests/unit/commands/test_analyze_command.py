@@ -54,7 +54,7 @@ def test_malformed_prompts_are_refused_by_row(tmp_path):
     with pytest.raises(DataError, match="row 2: 'prompt' is empty"):
         load_prompts(name, "harmful")
     assert len(load_prompts(name, "harmful", limit=1)) == 1
-    with pytest.raises(ConfigError, match="--limit 0"):
+    with pytest.raises(ConfigError, match="`limit=0`"):
         load_prompts(name, "harmful", limit=0)
 
 

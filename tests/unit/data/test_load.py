@@ -87,7 +87,7 @@ def test_limit_stops_before_a_later_fault(tmp_path):
     path = tmp_path / "d.jsonl"
     path.write_text(f"{json.dumps(PAIR)}\nnot json\n")
     assert len(load_examples(path, limit=1)) == 1
-    with pytest.raises(ConfigError, match="limit: 0"):
+    with pytest.raises(ConfigError, match="`limit=0`"):
         load_examples(path, limit=0)
 
 
@@ -183,7 +183,7 @@ def test_other_unreadable_files(tmp_path):
 
 @pytest.mark.parametrize("columns", [{"promt": "a"}, {"prompt": "a"}, {"id": "a"}])
 def test_an_unusable_mapping_is_refused(tmp_path, columns):
-    with pytest.raises(ConfigError, match="--columns"):
+    with pytest.raises(ConfigError, match="`columns"):
         load_examples(jsonl(tmp_path / "d.jsonl", PAIR), columns=columns)
 
 

@@ -21,9 +21,9 @@ from holdfast.training.failures import as_run_error
 
 __all__ = ["Outcome", "run_cells"]
 
-DIED = "its worker died twice (killed, or out of memory); lower --workers or the cell's size"
+DIED = "its worker died twice (killed, or out of memory); lower `workers` or the cell's size"
 DAMAGED = "its result was damaged right after it was written"
-ELSEWHERE = "its worker wrote the result, but not here: --out must be a folder that all nodes see"
+ELSEWHERE = "its worker wrote the result, but not here: `out` must be a folder that all nodes see"
 
 
 @dataclass

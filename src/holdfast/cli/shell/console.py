@@ -26,6 +26,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
+from holdfast.cli.shell.flags import with_flags
 from holdfast.progress import Progress
 
 __all__ = ["print_json", "print_result", "print_rows", "print_table", "say", "working"]
@@ -83,8 +84,8 @@ def _spelled(seconds: float) -> str:
 
 
 def say(line: str) -> None:
-    """Write one line for the user to stderr."""
-    sys.stderr.write(f"{line}\n")
+    """Write one line for the user to stderr, with flags for the fields that it quotes."""
+    sys.stderr.write(f"{with_flags(line)}\n")
 
 
 def print_json(value: Any) -> None:

@@ -122,9 +122,8 @@ class SecurityVectors(Defense):
             raise ConfigError("security_vectors needs 2 benign rows or more: one is held out")
         if self.kl_weight > 0 and self.vector is None and not self.benign:
             raise ConfigError(
-                f"security_vectors: kl_weight={self.kl_weight:g} needs benign= (harmless examples; "
-                "on the command line --benign FILE), or set kl_weight=0 and accept a lower "
-                "task score"
+                f"security_vectors: kl_weight={self.kl_weight:g} needs `benign=FILE` (harmless "
+                "examples), or set kl_weight=0 and accept a lower task score"
             )
 
     def before(self, run: Run) -> None:
