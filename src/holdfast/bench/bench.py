@@ -4,7 +4,7 @@ import fcntl
 import hashlib
 import json
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +21,11 @@ from holdfast.comparisons.exports import write_bench_tables
 from holdfast.comparisons.worst_case import summarize
 from holdfast.errors import ConfigError
 from holdfast.files.whole import write_whole
+from holdfast.progress import Progress
+from holdfast.results.records import PLAIN
 from holdfast.results.result import RunResult
 
 __all__ = ["Bench", "plan", "run_bench"]
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -151,9 +151,7 @@ def _ours(name: str) -> bool:
 
 def listing(cells: Sequence[Cell]) -> list[dict[str, Any]]:
     """Return the cells for ``--dry-run``."""
-    shown = ("scenario", "p", "learning_rate", "steps", "rows", "seed")
     return [
-        {"cell": cell.key, "defenses": " + ".join(cell.defenses) or "none"}
-        | {key: getattr(cell, key) for key in shown}
+        {"cell": cell.key, "defenses": cell.specs or PLAIN, **cell.point.knobs, "seed": cell.seed}
         for cell in cells
     ]

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,17 @@ from holdfast.analysis.modules.robustness import ModuleScore
 from holdfast.analysis.patterns import Pattern, depth, joint, queries_and_keys
 from holdfast.analysis.probing.probe import ProbeSettings
 from holdfast.analysis.probing.prompts import Prompts, with_tokenizer
+from holdfast.analysis.settings import AnalysisOptions
 from holdfast.defense import Row
 from holdfast.errors import ConfigError, ModelError
 from holdfast.files.folders import WholeFolder
 from holdfast.files.hashes import sha256_of
 from holdfast.inputs.configs import AnalyzeConfig
-from holdfast.inputs.judging import Progress
 from holdfast.inputs.models import check_folder, load_adapter, load_model, positions
 from holdfast.inputs.prompts import check_prompt_lengths, load_prompts, organism_ood
 from holdfast.inputs.rows import ORGANISM
 from holdfast.inputs.values import as_json
+from holdfast.progress import Progress
 from holdfast.report.analysis_page import AnalysisPage, write_analysis
 from holdfast.results.provenance import DataSource, fingerprint
 from holdfast.training.failures import as_run_error
@@ -110,8 +111,8 @@ def analyze_model(config: AnalyzeConfig, progress: Progress = lambda *_: None) -
 
 
 def _settings(config: AnalyzeConfig) -> AnalysisSettings:
-    names = ("method", "score", "rho", "tau", "seeds", "seed", "held_out", "batch_size")
-    settings = AnalysisSettings(**{name: getattr(config, name) for name in names})
+    chosen = {f.name: getattr(config, f.name) for f in fields(AnalysisOptions)}
+    settings = AnalysisSettings(**chosen)
     settings.validate()
     if config.method == "delta" and config.against is None:
         raise ConfigError(

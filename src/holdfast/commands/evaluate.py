@@ -7,10 +7,11 @@ from holdfast.errors import ConfigError
 from holdfast.evaluation import Item
 from holdfast.files.folders import WholeFolder
 from holdfast.inputs.configs import EvaluateConfig
-from holdfast.inputs.judging import Examiner, Progress, check_items, judge_for
+from holdfast.inputs.judging import Examiner, check_items, judge_for
 from holdfast.inputs.models import load_adapter, load_model, positions
 from holdfast.inputs.rows import ORGANISM, columns_of, load_items, own_items
 from holdfast.inputs.values import as_json
+from holdfast.progress import Progress
 from holdfast.report.page import write_report
 from holdfast.results.records import BEFORE, Arm, SeedRun
 from holdfast.results.result import RunResult

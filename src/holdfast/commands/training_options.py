@@ -5,16 +5,16 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-import torch
-import yaml
 from peft import LoraConfig
 from trl.trainer.sft_config import SFTConfig
 
 from holdfast.errors import ConfigError, nearest
 from holdfast.inputs.configs import TuneConfig
 from holdfast.inputs.values import converted, expected
+from holdfast.inputs.yaml_files import mapping_in, text_of
+from holdfast.training.sft_options import cpu_options, lora
 
-__all__ = ["cpu_options", "lora_config", "sft_config", "training_options"]
+__all__ = ["lora_config", "sft_config", "training_options"]
 
 RESERVED = {
     "output_dir": "give --output",
@@ -53,7 +53,8 @@ def training_options(config: TuneConfig) -> dict[str, Any]:
     """
     merged = _defaults()
     if config.config is not None:
-        merged |= _checked(_yaml(config.config), str(config.config))
+        where = f"--config {config.config}"
+        merged |= _checked(mapping_in(text_of(config.config, where), where), where)
     merged |= _checked(dict(_pair(item) for item in config.set), "--set")
     flags = {name: getattr(config, flag) for flag, name in FLAGS.items()}
     given = {name: value for name, value in flags.items() if value is not None}
@@ -66,29 +67,6 @@ def _defaults() -> dict[str, Any]:
     """Ours: checkpoints often enough to resume from, curves in full, float32 on a CPU."""
     found: dict[str, Any] = {"save_steps": 100, "save_total_limit": 2, "logging_steps": 1}
     return found | cpu_options()
-
-
-def cpu_options() -> dict[str, Any]:
-    """Return what SFTConfig needs where there is no GPU, and nothing where there is one."""
-    return {} if torch.cuda.is_available() else {"bf16": False, "dataloader_pin_memory": False}
-
-
-def _yaml(path: Path) -> dict[str, Any]:
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(f"--config {path}: file not found: check the path") from error
-    except OSError as error:
-        raise ConfigError(f"--config {path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark is not None else ""
-        raise ConfigError(f"--config {path}{where}: is not valid YAML: write key: value") from error
-    if document is None:
-        return {}
-    if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
-        raise ConfigError(f"--config {path}: expected a mapping of options, key: value")
-    return document
 
 
 def _pair(item: str) -> tuple[str, str]:
@@ -146,11 +124,4 @@ def lora_config(config: TuneConfig) -> LoraConfig | None:
     ):
         if not ok:
             raise ConfigError(f"{flag} {value} is out of range, expected {wanted}")
-    names = [name.strip() for name in config.lora_targets.split(",")]
-    return LoraConfig(
-        r=config.lora_r,
-        lora_alpha=config.lora_alpha,  # type: ignore[arg-type]  # PEFT multiplies by it only.
-        lora_dropout=config.lora_dropout,
-        target_modules="all-linear" if names == ["all-linear"] else names,
-        task_type="CAUSAL_LM",
-    )
+    return lora(config.lora_r, config.lora_alpha, config.lora_dropout, config.lora_targets)

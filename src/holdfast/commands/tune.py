@@ -22,11 +22,12 @@ from holdfast.errors import ConfigError, HoldfastError
 from holdfast.evaluation import Item, Measurement
 from holdfast.evaluation.judges import Judge
 from holdfast.inputs.configs import TuneConfig
-from holdfast.inputs.judging import Examiner, Progress, check_items, judge_for
+from holdfast.inputs.judging import Examiner, check_items, judge_for
 from holdfast.inputs.models import load_model, positions
 from holdfast.inputs.rows import ORGANISM, Source, columns_of, source, test_items
-from holdfast.inputs.specs import build_defenses, files_in, parse_spec, unused_data
+from holdfast.inputs.specs import Spec, build_defenses, files_in, unused_data
 from holdfast.inputs.values import as_json
+from holdfast.progress import Progress
 from holdfast.report.page import write_report
 from holdfast.results.diagnose import diagnose
 from holdfast.results.provenance import peak_memory_gib
@@ -35,7 +36,7 @@ from holdfast.results.result import RunResult
 from holdfast.training.failures import as_run_error
 from holdfast.training.trainer import SecureSFTTrainer
 
-__all__ = ["Progress", "TuneConfig", "tune"]
+__all__ = ["TuneConfig", "tune"]
 
 
 @dataclass
@@ -44,6 +45,7 @@ class _Inputs:
 
     options: dict[str, Any]
     sources: dict[str, Source]
+    specs: list[Spec]
     defenses: tuple[Defense, ...]
     model: Any
     tokenizer: Any
@@ -98,10 +100,11 @@ def _read(config: TuneConfig) -> _Inputs:
     """Read and check everything, the cheap things first."""
     options = training_options(config)
     lora_config(config)
-    _check_stage(config)
+    specs = [Spec.parse(text, "--defense") for text in config.defense]
+    _check_stage(specs, config.stage)
     sources = _sources(config)
     data = {role: s.rows for role, s in sources.items() if role != "data"}
-    defenses = build_defenses(config.defense, data)
+    defenses = build_defenses(specs, data)
     items, judge = test_items(config, config.model), judge_for(config.model, config.judge)
     model, tokenizer = load_model(
         config.model,
@@ -118,25 +121,24 @@ def _read(config: TuneConfig) -> _Inputs:
     unused = unused_data(defenses, data)
     warnings = [f"--{name} was given and no defense of the list uses it" for name in unused]
     warnings += [line for each in sources.values() for line in each.warnings()]
-    return _Inputs(options, sources, defenses, model, tokenizer, items, judge, warnings)
+    return _Inputs(options, sources, specs, defenses, model, tokenizer, items, judge, warnings)
 
 
-def _check_stage(config: TuneConfig) -> None:
+def _check_stage(specs: Sequence[Spec], stage: str) -> None:
     """Refuse a defense of another stage: it would run, and not do what its paper says."""
-    for spec in config.defense:
-        card = parse_spec(spec)[0].card
-        if (card.stage is Stage.ALIGN) == (config.stage == "align"):
+    for card in (spec.card for spec in specs):
+        if (card.stage is Stage.ALIGN) == (stage == "align"):
             continue
         then = ", then tune the model that it writes" if card.stage is Stage.ALIGN else ""
         raise ConfigError(
-            f"{card.name} acts in the stage {card.stage}, not in {config.stage}: give it to "
+            f"{card.name} acts in the stage {card.stage}, not in {stage}: give it to "
             f"`holdfast {card.stage}`{then}"
         )
 
 
 def _hashes(config: TuneConfig, inputs: _Inputs, folders: TuneFolders) -> dict[str, str]:
     """Return the hash of everything that the run reads; refuse an output that holds any of it."""
-    files = files_in(config.defense)
+    files = files_in(inputs.specs)
     for folder in (folders.output, folders.artifacts):
         folder.check(files.values())
     data = {role: each.record().sha256 for role, each in inputs.sources.items()}

@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from holdfast.errors import DataError
-from holdfast.evaluation.generate import Progress, generate
+from holdfast.evaluation.generate import Answered, generate
 from holdfast.evaluation.judges.protocol import Judge, verdicts_of
 from holdfast.evaluation.metrics import (
     Figure,
@@ -61,10 +61,6 @@ class Measurement:
         """Return which items count toward ``figure``, by the item's id."""
         return hits(figure, self.items, self.verdicts)
 
-    def judged_by(self, judge: Judge) -> "Measurement":
-        """Return the same answers read by another judge, to compare judges."""
-        return replace(self, verdicts=verdicts_of(judge, self.items, self.answers))
-
 
 def evaluate(
     model: PreTrainedModel,
@@ -74,7 +70,7 @@ def evaluate(
     *,
     max_new_tokens: int = 64,
     batch_size: int = 64,
-    progress: Progress | None = None,
+    progress: Answered | None = None,
 ) -> Measurement:
     """Let ``model`` answer ``items`` greedily and ``judge`` read the answers.
 

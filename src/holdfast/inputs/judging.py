@@ -1,6 +1,6 @@
 """Measure a model with the judge that fits it: the oracle for the organism, else phrases."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -12,11 +12,9 @@ from holdfast.evaluation.judges import BUILT_IN, Judge, RefusalPhrases
 from holdfast.evaluation.judges.protocol import GROUP, fault
 from holdfast.files.entry_points import Registry
 from holdfast.inputs.rows import ORGANISM
+from holdfast.progress import Progress
 
-__all__ = ["Examiner", "Progress", "check_items", "judge_for", "judges"]
-
-Progress = Callable[[str, int, int], None]
-"""Called with (stage, done, in all)."""
+__all__ = ["Examiner", "check_items", "judge_for", "judges"]
 
 
 @cache

@@ -208,6 +208,11 @@ class Attack(Record):
     epochs: float = Field(description="Passes over the rows that the steps make.")
     rows: int = Field(description="Rows of the user's data.")
 
+    @property
+    def knobs(self) -> dict[str, Any]:
+        """What decides the run, by name, in the order of a table; the epochs follow from it."""
+        return self.model_dump(exclude={"epochs"})
+
 
 class Arm(Record):
     """One way to fine-tune, measured over seeds."""

@@ -12,7 +12,7 @@ from holdfast.cli import main
 from holdfast.defenses import DEFENSES
 from holdfast.defenses.installed import code_of
 from holdfast.errors import ConfigError
-from holdfast.inputs.specs import build_defenses
+from holdfast.inputs.specs import Spec, build_defenses
 from tests.unit.defenses.own_package import CODE, write
 
 OWN = list(defenses.built_in())
@@ -29,10 +29,10 @@ def test_it_is_found_by_its_name_after_the_built_in_ones(install):
 
 def test_it_is_built_from_a_spec(install):
     install()
-    (built,) = build_defenses(["my_method:strength=1"], {})
+    (built,) = build_defenses([Spec.parse("my_method:strength=1")], {})
     assert (built.card.name, built.strength) == ("my_method", 1.0)
     with pytest.raises(ConfigError, match="my_method: strength=2"):
-        build_defenses(["my_method:strength=2"], {})
+        build_defenses([Spec.parse("my_method:strength=2")], {})
 
 
 def test_it_is_listed_with_its_fields(install, capsys):

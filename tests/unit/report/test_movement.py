@@ -1,9 +1,9 @@
 """How far the model moved: means and ranges, and a sentence that also tells what is against us."""
 
 import pytest
-from holdfast.report.page import render
 
 from holdfast.comparisons.scenes import scenes
+from holdfast.report.page import render
 from holdfast.report.sections.movement import movement_rows, movement_sentence
 from holdfast.results.records import Arm, Movement, SeedRun
 from holdfast.results.result import RunResult

@@ -219,7 +219,7 @@ class Panacea(Defense):
             return Artifact(self.card.name)
         change = safety_patch(run.model, run.engine.parameters(), scaled(eps, scale))
         base = str(getattr(getattr(run.model, "config", None), "_name_or_path", ""))
-        weights, config = adapter_files(change, base)
+        weights, config = adapter_files(change.tensors(), base)
         stem = "safety_patch/adapter"
         return Artifact(self.card.name, {f"{stem}_model": weights}, {f"{stem}_config": config})
 

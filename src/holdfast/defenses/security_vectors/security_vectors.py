@@ -147,7 +147,7 @@ class SecurityVectors(Defense):
         self, run: Run, harmful: list[Batch], held_out: list[Batch], benign: list[Batch]
     ) -> tuple[LowRank, list[float]]:
         if self.vector is not None:
-            return read_adapter(self.vector), []
+            return LowRank.from_tensors(read_adapter(self.vector)), []
         seed = run.seed + self.seed
         low_rank = LowRank.zero(run.model, self.rank, self.alpha, None, seed)
         settings = Settings(
@@ -210,7 +210,7 @@ class SecurityVectors(Defense):
         if self.scale == 0:
             return Artifact(self.card.name, report={"scale": 0.0})
         base = str(getattr(getattr(run.model, "config", None), "_name_or_path", ""))
-        weights, config = adapter_files(LowRank.from_tensors(self.vector_), base)
+        weights, config = adapter_files(self.vector_, base)
         return Artifact(
             self.card.name,
             tensors={"adapter_model": weights},

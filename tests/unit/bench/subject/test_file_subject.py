@@ -74,7 +74,7 @@ def test_a_cell_equals_one_trainer_with_all_defenses(folder, tmp_path):
     specs = ["safe_mixing:share=0.5", "panacea:rho=0.5,max_task_drop=1,batch_size=5"]
     [cell, _] = plan(recipe(folder, defenses=[specs], p=[0.5])).cells
     staged = repaired(prepared(cell, tmp_path), cell.seed)
-    defenses = build_defenses(specs, cell.defender)
+    defenses = build_defenses(cell.defenses, cell.defender)
     whole = tune(cell.user_rows, defenses, cell.seed, 2, cell.budget, subject=cell.subject)
     left, right = trainable(staged.model), trainable(whole.model)
     assert left.keys() == right.keys()
