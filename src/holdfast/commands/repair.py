@@ -136,6 +136,7 @@ def _result(
         data=[each.record() for each in sources.values()],
         seconds=seconds,
         peak_memory_gib=run.peak_memory_gib,
+        warnings=[line for each in sources.values() for line in each.warnings()],
     )
 
 

@@ -120,6 +120,7 @@ def _read(config: TuneConfig) -> _Inputs:
     options.setdefault("max_length", limit)
     unused = unused_data(defenses, data)
     warnings = [f"`{name}` was given and no defense of the list uses it" for name in unused]
+    warnings += [line for each in sources.values() for line in each.warnings()]
     return _Inputs(options, sources, specs, defenses, model, tokenizer, items, judge, warnings)
 
 

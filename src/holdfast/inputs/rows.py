@@ -7,6 +7,7 @@ from typing import Any
 from datasets import Dataset
 
 from holdfast.data.chat import encode
+from holdfast.data.checks import findings_of
 from holdfast.data.load import load_examples
 from holdfast.errors import ConfigError
 from holdfast.evaluation.metrics import Item, Kind
@@ -32,6 +33,11 @@ class Source:
         """Return the entry of the result file."""
         digest = sha256_of(self.rows)  # type: ignore[arg-type]
         return DataSource(name=self.role, sha256=digest, rows=len(self.rows), path=self.path)
+
+    def warnings(self) -> list[str]:
+        """Return what the hygiene checks find; the organism's rows are made, not found."""
+        found = findings_of(self.rows) if self.path != ORGANISM else []  # type: ignore[arg-type]
+        return [f"{self.path}: {finding}" for finding in found]
 
     def check_lengths(self, tokenizer: Any, limit: int | None) -> None:
         """Raise ``DataError``, naming the row, unless each row fits the model."""
