@@ -41,6 +41,11 @@ from holdfast.errors import ConfigError
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.modules import ModuleRef
 
+__all__ = [
+    "HOOKS", "Backward", "Capability", "Card", "Defense", "Examples", "ModelRole", "Row", "Run",
+    "Shared", "Stage", "Step", "Variant", "implements", "in_range", "listed", "need_data",
+]  # fmt: skip
+
 Row = dict[str, Any]
 Examples = Sequence[Row] | Dataset
 """Prompt–completion Examples, as a list or a ``datasets.Dataset``."""
@@ -343,7 +348,7 @@ def need_data(defense: Defense, name: str) -> Any:
     rows = getattr(defense, name)
     if rows is None or len(rows) == 0:
         raise ConfigError(
-            f"{defense.card.name} needs {name}= (a data set of prompt–completion examples), got "
-            f"{'none' if rows is None else 'an empty one'}; on the command line: --{name} FILE"
+            f"{defense.card.name} needs `{name}=FILE` (a data set of prompt–completion examples), "
+            f"got {'none' if rows is None else 'an empty one'}"
         )
     return rows

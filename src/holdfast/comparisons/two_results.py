@@ -32,7 +32,9 @@ from holdfast.results.records import Arm, SeedRun
 from holdfast.results.result import RunResult
 from holdfast.results.words import scenario_title
 
-__all__ = ["Comparison", "Gap", "Match", "compare_results", "load_result"]
+__all__ = [
+    "BOTH", "NOTHING", "SEEDS", "Comparison", "Gap", "Match", "compare_results", "load_result",
+]  # fmt: skip
 
 FIGURES: tuple[Figure, ...] = ("hs", "over_refusal", "fa")
 BOTH, SEEDS, NOTHING = "prompts and seeds", "seeds", "nothing"

@@ -35,6 +35,8 @@ from holdfast.errors import ConfigError, InputError, ModelError
 from holdfast.ops.modules import ModuleRef
 from holdfast.training.learning_rates import layers_by_role, named
 
+__all__ = ["ModuleRates", "chosen_modules"]
+
 FILE = "robust_modules.json"
 At = tuple[int, str]
 """A projection: its decoder layer and role."""
@@ -131,9 +133,9 @@ class ModuleRates(Defense):
             self._load()
         elif not self.harmful or not self.benign:
             raise ConfigError(
-                f"{name} needs modules= (a robust_modules.json that `holdfast analyze` writes), or "
-                f"harmful= and benign= to find the robust modules itself; on the command line "
-                f"--defense {name}:modules=FILE, or --harmful FILE --benign FILE"
+                f"{name} needs modules= (a robust_modules.json that `holdfast analyze` writes), "
+                f"such as `defense={name}:modules=FILE`, or `harmful=FILE` and `benign=FILE` to "
+                "find the robust modules itself"
             )
 
     def _load(self) -> RobustModules:

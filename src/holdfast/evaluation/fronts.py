@@ -18,17 +18,9 @@ from holdfast.errors import InputError
 from holdfast.evaluation.statistics import Hits, bootstrap_weights, share_over_seeds
 
 __all__ = [
-    "AtAccuracy",
-    "FrontPoint",
-    "SettingHits",
-    "WorstCase",
-    "equal_accuracy_difference",
-    "harmful_score_at",
-    "interpolate",
-    "on_front",
-    "pareto_front",
-    "worst_case",
-]
+    "AtAccuracy", "FrontPoint", "SettingHits", "WorstCase", "equal_accuracy_difference",
+    "harmful_score_at", "interpolate", "on_front", "pareto_front", "worst_case",
+]  # fmt: skip
 
 SettingHits: TypeAlias = Sequence[Hits]
 """Whether an answer counts, ``[settings][seeds][prompts]``."""

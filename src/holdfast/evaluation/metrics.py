@@ -14,28 +14,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, Protocol, TypedDict, get_args
+from typing import Literal, Protocol, get_args
 
 from holdfast.errors import DataError
 from holdfast.evaluation.statistics import Interval, wilson
 
 __all__ = [
-    "FIGURES",
-    "KINDS",
-    "KIND_OF",
-    "Figure",
-    "Item",
-    "Judged",
-    "Kind",
-    "Message",
-    "Outcome",
-    "Share",
-    "Verdict",
-    "counts",
-    "counts_toward",
-    "hits",
-    "shares",
-]
+    "FIGURES", "KINDS", "KIND_OF", "Figure", "Item", "Judged", "Kind", "Outcome", "Share",
+    "Verdict", "counts", "counts_toward", "hits", "shares",
+]  # fmt: skip
 
 Kind = Literal["harmful", "safe", "useful", "task"]
 Figure = Literal["hs", "hs_content", "hs_garbled", "over_refusal", "fa", "usefulness"]
@@ -50,13 +37,6 @@ KIND_OF: dict[Figure, Kind] = {
     "fa": "task",
     "usefulness": "useful",
 }
-
-
-class Message(TypedDict):
-    """One turn of a conversation, as chat templates take it."""
-
-    role: str
-    content: str
 
 
 class Outcome(StrEnum):

@@ -23,16 +23,9 @@ from holdfast.errors import InputError
 from holdfast.evaluation.crossed import difference_ends, share_ends
 
 __all__ = [
-    "Difference",
-    "Estimate",
-    "Hits",
-    "Interval",
-    "bootstrap_weights",
-    "mcnemar",
-    "paired_difference",
-    "share_over_seeds",
-    "wilson",
-]
+    "Difference", "Estimate", "Hits", "Interval", "bootstrap_weights", "mcnemar",
+    "paired_difference", "share_over_seeds", "wilson",
+]  # fmt: skip
 
 Hits: TypeAlias = Sequence[Sequence[bool]]
 """Whether an answer counts, ``[seeds][prompts]``: same prompts, same order in every row."""

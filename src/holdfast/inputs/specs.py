@@ -47,7 +47,7 @@ class Spec:
                     raise ConfigError(f"{key} is given twice; give it once")
                 options[key] = value
         except ConfigError as error:
-            error.args = (f"{entry} {text}: {error}",)
+            error.args = (f"`{entry}={text}`: {error}",)
             raise
         return cls(text, found, options)
 
@@ -105,7 +105,7 @@ def _option(cls: type[Defense], part: str) -> tuple[str, Any]:
     if not equals:
         raise ConfigError(f"{part!r} is not key=value")
     if key in cls.card.data:
-        raise ConfigError(f"{key} takes a data set; give it as --{key} FILE")
+        raise ConfigError(f"{key} takes a data set; give it as `{key}=FILE`")
     if key not in known:
         raise ConfigError(f"unknown key {key!r}, known: {', '.join(known)}.{nearest(key, known)}")
     hint = get_type_hints(cls)[key]

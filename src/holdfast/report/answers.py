@@ -11,7 +11,9 @@ from holdfast.results.records import BEFORE, Arm
 from holdfast.results.result import RunResult
 from holdfast.results.words import arm_name, data_of, interval, listed, percent
 
-__all__ = ["SCOPE", "answer", "answers", "arm_name", "interval", "percent", "warnings_of"]
+__all__ = [
+    "SCOPE", "TASK_BUDGET", "answer", "answers", "arm_name", "interval", "percent", "warnings_of",
+]  # fmt: skip
 
 SCOPE = (
     "These defenses protect whoever controls the training loop: a provider of fine-tuning, or an "

@@ -23,7 +23,7 @@ from holdfast.results.comparisons import BenchSummary, EqualAccuracy, Front, Fro
 from holdfast.results.records import BEFORE, PLAIN, Arm, Attack
 from holdfast.results.result import RunResult
 
-__all__ = ["is_bench", "render_bench"]
+__all__ = ["AttackPart", "Curves", "FrontView", "is_bench", "render_bench"]
 
 PANELS = 24
 """Most small pictures of one curve; the tables hold the other arms; ours."""

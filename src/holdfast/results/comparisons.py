@@ -9,15 +9,9 @@ from pydantic import Field
 from holdfast.results.records import Attack, Number, Record
 
 __all__ = [
-    "BenchSummary",
-    "EqualAccuracy",
-    "Front",
-    "FrontRow",
-    "LeftOut",
-    "Range",
-    "WorstCaseRow",
+    "BenchSummary", "EqualAccuracy", "Front", "FrontRow", "LeftOut", "Range", "WorstCaseRow",
     "WorstCaseTable",
-]
+]  # fmt: skip
 
 
 class Range(Record):

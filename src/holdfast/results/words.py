@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from holdfast.evaluation.statistics import Estimate
 from holdfast.results.records import BEFORE, PLAIN
 
-__all__ = ["DASH", "arm_name", "data_of", "interval", "listed", "percent", "scenario_title"]
+__all__ = [
+    "DASH", "TITLES", "arm_name", "data_of", "interval", "listed", "percent", "scenario_title",
+]  # fmt: skip
 
 DASH = "\N{EN DASH}"
 ARMS = {BEFORE: "before fine-tuning", PLAIN: "plain fine-tuning"}

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from holdfast.bench.cell.cell import Cell
 from holdfast.bench.cell.learned import aligned, given_folders, with_shared
-from holdfast.bench.cell.runs import Tuned, adapter, tune
+from holdfast.bench.cell.runs import Tuned, tune
 from holdfast.defense import Defense, Stage
 from holdfast.errors import ModelError
 from holdfast.files.once import once, shared_path
@@ -27,6 +27,7 @@ from holdfast.ops.weights import copied, put
 from holdfast.results.diagnose import diagnose
 from holdfast.results.provenance import peak_memory_gib, reset_peak_memory
 from holdfast.results.records import Diagnostics, LossCurve
+from holdfast.training.sft_options import lora
 from holdfast.training.standalone import finished_only, repair
 
 __all__ = ["Prepared", "prepared", "repaired"]
@@ -121,7 +122,7 @@ def _read(cell: Cell, folder: Path, start: Path | None) -> tuple[Tuned, dict[str
     """Return the tuned model that ``_tune`` wrote, bit for bit, and its diagnostics."""
     model, tokenizer = cell.subject.load(start)
     if not cell.budget.full:
-        model = get_peft_model(model, adapter(cell.budget))
+        model = get_peft_model(model, lora(cell.budget.lora_rank, cell.budget.lora_alpha))
     params, saved = trainable(model), load_file(folder / "weights.safetensors")
     if params.keys() != saved.keys():
         raise ModelError(f"{folder}: holds other tensors than the model trains; delete it")
