@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from holdfast.comparisons.hits import has_answers, same_questions, table_of
-from holdfast.defenses import find
-from holdfast.errors import ConfigError
+from holdfast.defenses import card_of
 from holdfast.evaluation.fronts import (
     AtAccuracy,
     SettingHits,
@@ -20,8 +19,6 @@ __all__ = ["BELOW", "fronts"]
 
 BELOW = (0.01, 0.03)
 """Accuracy given up against plain fine-tuning at which harmful scores are read; ours."""
-BASELINES = ("safe_mixing",)
-"""What a defense has to beat besides the controls."""
 Sides = tuple[SettingHits, SettingHits]  # FA and HS
 
 
@@ -89,10 +86,8 @@ def _curves(arms: Sequence[Arm]) -> dict[str, list[str]]:
 
 def _off(family: str) -> float:
     """Return the strength at which a family's last defense does nothing; 0 where it is unknown."""
-    try:
-        return find(family.rsplit("+", maxsplit=1)[-1].partition("(")[0]).card.off
-    except ConfigError:
-        return 0.0
+    card = card_of(family.rsplit("+", maxsplit=1)[-1].partition("(")[0])
+    return 0.0 if card is None else card.off
 
 
 def _rows(arms: Sequence[Arm], seeds: Sequence[int]) -> list[FrontRow]:
@@ -154,8 +149,9 @@ def _equal(
 
 
 def _baseline(arm: Arm) -> bool:
-    """Return whether an arm is what defenses have to beat."""
-    return arm.is_control or (len(arm.defenses) == 1 and arm.defenses[0] in BASELINES)
+    """Return whether an arm is what defenses have to beat: by itself, a card says, a baseline."""
+    card = card_of(arm.defenses[0]) if len(arm.defenses) == 1 else None
+    return arm.is_control or (card is not None and card.paper.startswith("baseline"))
 
 
 def _sides(arms: Sequence[Arm], seeds: Sequence[int]) -> Sides:
