@@ -7,8 +7,6 @@ so that a difference is never blurred by which prompts or seeds each side happen
 from collections.abc import Mapping, Sequence
 
 from holdfast.errors import InputError
-from holdfast.evaluation.measure import Measurement
-from holdfast.evaluation.metrics import FIGURES, Figure
 from holdfast.evaluation.statistics import (
     Difference,
     Estimate,
@@ -16,42 +14,13 @@ from holdfast.evaluation.statistics import (
     share_over_seeds,
 )
 
-__all__ = ["MIN_SEEDS_TO_RANK", "align", "compare", "compare_hits", "estimate", "estimate_hits"]
+__all__ = ["MIN_SEEDS_TO_RANK", "HitsById", "align", "compare_hits", "estimate_hits"]
 
 MIN_SEEDS_TO_RANK = 5
 """Fewer runs than this are shown and counted, and nothing is ranked by them."""
 
 HitsById = Sequence[Mapping[str, bool]]
 """One mapping ``item id -> counts`` for each seed."""
-
-
-def estimate(runs: Sequence[Measurement]) -> dict[Figure, Estimate]:
-    """Return every measured figure as a mean over seeds with its interval.
-
-    Raises:
-        InputError: The runs did not answer the same items.
-    """
-    found: dict[Figure, Estimate] = {}
-    for figure in FIGURES:
-        value = estimate_hits([run.hits(figure) for run in runs])
-        if value is not None:
-            found[figure] = value
-    return found
-
-
-def compare(ours: Sequence[Measurement], theirs: Sequence[Measurement]) -> dict[Figure, Difference]:
-    """Return ``ours - theirs`` for every figure both have measured, paired by prompt and seed.
-
-    Raises:
-        InputError: The two sides did not answer the same items, or differ in seeds.
-    """
-    found: dict[Figure, Difference] = {}
-    for figure in FIGURES:
-        left, right = [run.hits(figure) for run in ours], [run.hits(figure) for run in theirs]
-        difference = compare_hits(left, right)
-        if difference is not None:
-            found[figure] = difference
-    return found
 
 
 def estimate_hits(runs: HitsById) -> Estimate | None:

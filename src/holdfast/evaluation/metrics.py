@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, Protocol, TypedDict, get_args
+from typing import Literal, Protocol, get_args
 
 from holdfast.errors import DataError
 from holdfast.evaluation.statistics import Interval, wilson
@@ -27,7 +27,6 @@ __all__ = [
     "Item",
     "Judged",
     "Kind",
-    "Message",
     "Outcome",
     "Share",
     "Verdict",
@@ -50,13 +49,6 @@ KIND_OF: dict[Figure, Kind] = {
     "fa": "task",
     "usefulness": "useful",
 }
-
-
-class Message(TypedDict):
-    """One turn of a conversation, as chat templates take it."""
-
-    role: str
-    content: str
 
 
 class Outcome(StrEnum):

@@ -294,7 +294,7 @@ class TestBadInput:
             RESTA(**{**QUICK, field: value}).validate()
 
     def test_no_rows(self):
-        with pytest.raises(ConfigError, match="resta needs harmful="):
+        with pytest.raises(ConfigError, match="resta needs `harmful="):
             RESTA().validate()
 
     def test_folders_are_looked_at_before_training(self, tmp_path):

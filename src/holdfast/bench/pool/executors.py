@@ -34,6 +34,6 @@ def check_executor(name: str) -> None:
     """Raise ``ConfigError`` for a name that is none of ``EXECUTORS``."""
     if name not in EXECUTORS:
         raise ConfigError(
-            f"--executor {name} is unknown, known: {', '.join(EXECUTORS)}."
+            f"`executor={name}` is unknown, known: {', '.join(EXECUTORS)}."
             f"{nearest(name, EXECUTORS)}"
         )
