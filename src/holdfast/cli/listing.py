@@ -17,13 +17,12 @@ def listing(
     json: JsonFlag = False,
 ) -> None:
     """List the defenses, or the fields of one with their defaults."""
-    from holdfast.defenses import built_in, find, registry
-    from holdfast.defenses.installed import unusable
+    from holdfast.defenses import DEFENSES, find
 
     if name is None:
-        rows = [_card(cls) for cls in registry().values()]
+        rows = [_card(cls) for cls in DEFENSES.all().values()]
         title = "Defenses; holdfast list NAME shows the fields of one"
-        for why in unusable(built_in()).values():
+        for why in DEFENSES.unusable().values():
             say(why)
     else:
         cls = find(name)

@@ -27,7 +27,7 @@ def evaluate_model(config: EvaluateConfig, progress: Progress = lambda *_: None)
     """
     start = time.perf_counter()
     folder = WholeFolder(config.output, overwrite=config.overwrite) if config.output else None
-    items = _items(config)
+    items, judge = _items(config), judge_for(config.model, config.judge)
     if folder is not None:
         folder.check((config.model, config.adapter))
     model, tokenizer = load_model(
@@ -39,7 +39,6 @@ def evaluate_model(config: EvaluateConfig, progress: Progress = lambda *_: None)
     if config.adapter is not None:
         model = load_adapter(model, config.adapter)
     check_items(items, tokenizer, positions(model, tokenizer), config.max_new_tokens)
-    judge = judge_for(config.model)
     examiner = Examiner(items, tokenizer, judge, progress, config.max_new_tokens, config.batch_size)
     measurement = examiner.examine("questions", model)
     result = RunResult.of(

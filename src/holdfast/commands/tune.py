@@ -20,6 +20,7 @@ from holdfast.commands.tune_folders import TuneFolders
 from holdfast.defense import Defense, Stage
 from holdfast.errors import ConfigError, HoldfastError
 from holdfast.evaluation import Item, Measurement
+from holdfast.evaluation.judges import Judge
 from holdfast.inputs.configs import TuneConfig
 from holdfast.inputs.judging import Examiner, check_items, judge_for
 from holdfast.inputs.models import load_model, positions
@@ -49,6 +50,7 @@ class _Inputs:
     model: Any
     tokenizer: Any
     items: list[Item]
+    judge: Judge
     warnings: list[str]
 
 
@@ -74,7 +76,7 @@ def tune(config: TuneConfig, progress: Progress = lambda *_: None) -> RunResult:
     inputs = _read(config)
     hashes = _hashes(config, inputs, folders)
     examiner = Examiner(
-        inputs.items, inputs.tokenizer, judge_for(config.model), progress, config.max_new_tokens
+        inputs.items, inputs.tokenizer, inputs.judge, progress, config.max_new_tokens
     )
     folders.begin({**asdict(config), "stage": config.stage, "hashes": hashes})
     with _kept(folders):
@@ -103,7 +105,7 @@ def _read(config: TuneConfig) -> _Inputs:
     sources = _sources(config)
     data = {role: s.rows for role, s in sources.items() if role != "data"}
     defenses = build_defenses(specs, data)
-    items = test_items(config, config.model)
+    items, judge = test_items(config, config.model), judge_for(config.model, config.judge)
     model, tokenizer = load_model(
         config.model,
         dtype=config.dtype,
@@ -118,7 +120,7 @@ def _read(config: TuneConfig) -> _Inputs:
     options.setdefault("max_length", limit)
     unused = unused_data(defenses, data)
     warnings = [f"`{name}` was given and no defense of the list uses it" for name in unused]
-    return _Inputs(options, sources, specs, defenses, model, tokenizer, items, warnings)
+    return _Inputs(options, sources, specs, defenses, model, tokenizer, items, judge, warnings)
 
 
 def _check_stage(specs: Sequence[Spec], stage: str) -> None:

@@ -7,7 +7,7 @@ A row is read in the first form that fits: the caller's column mapping, ``messag
 from collections.abc import Mapping
 from typing import Any
 
-from holdfast.data.rows import RawRow
+from holdfast.data.formats import RawRow
 from holdfast.errors import ConfigError, DataError, nearest
 
 __all__ = ["EXTRA", "PAIRS", "ROLES", "check_mapping", "columns_of", "to_example"]

@@ -55,6 +55,8 @@ class TestConfig:
     """Longest answer to a question, in tokens."""
     test_limit: int | None = None
     """Most questions read from each file; all by default."""
+    judge: str | None = None
+    """Who reads the answers: refusal_phrases, organism_oracle, or one of an installed package."""
     show_harmful: bool = False
     """Show harmful prompts and answers in the report instead of redacting them."""
 
@@ -177,6 +179,8 @@ class EvaluateConfig(ModelConfig):
     """Columns of all files, such as prompt=question,completion=answer; prompt=NAME is enough."""
     limit: int | None = None
     """Most questions read from each file; all by default."""
+    judge: str | None = None
+    """Who reads the answers: refusal_phrases, organism_oracle, or one of an installed package."""
     max_new_tokens: int = 64
     """Longest answer, in tokens."""
     batch_size: int = 64

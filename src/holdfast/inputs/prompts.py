@@ -6,7 +6,8 @@ from typing import Any
 
 from holdfast.data.chat import encode_prompt
 from holdfast.data.examples import PAIRS, to_example
-from holdfast.data.rows import RawRow, read_rows
+from holdfast.data.formats import RawRow
+from holdfast.data.rows import read_rows
 from holdfast.defense import Row, listed
 from holdfast.errors import ConfigError, DataError
 from holdfast.inputs.rows import ORGANISM, source
