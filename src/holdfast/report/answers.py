@@ -9,9 +9,9 @@ from holdfast.evaluation.compare import MIN_SEEDS_TO_RANK
 from holdfast.evaluation.metrics import Figure
 from holdfast.results.records import BEFORE, Arm
 from holdfast.results.result import RunResult
-from holdfast.results.words import arm_name, data_of, interval, listed, percent
+from holdfast.results.words import arm_name, data_of, listed, percent
 
-__all__ = ["SCOPE", "answer", "answers", "arm_name", "interval", "percent", "warnings_of"]
+__all__ = ["SCOPE", "TASK_BUDGET", "answer", "answers", "warnings_of"]
 
 SCOPE = (
     "These defenses protect whoever controls the training loop: a provider of fine-tuning, or an "

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from markupsafe import Markup
 
@@ -10,8 +11,8 @@ from holdfast.comparisons.scenes import scenes
 from holdfast.comparisons.worst_case import summarize
 from holdfast.evaluation.metrics import Figure
 from holdfast.report.answers import SCOPE, answers, warnings_of
-from holdfast.report.bench_answers import bench_answers, ends
-from holdfast.report.environment import columns_of, environment, picture, points
+from holdfast.report.bench_answers import bench_answers
+from holdfast.report.environment import columns_of, environment, picture
 from holdfast.report.figures.doses import panel
 from holdfast.report.figures.fronts import front_picture
 from holdfast.report.figures.looks import Look, looks
@@ -22,6 +23,7 @@ from holdfast.results.attacks import attack_text, attacked, attacks_of
 from holdfast.results.comparisons import BenchSummary, EqualAccuracy, Front, FrontRow
 from holdfast.results.records import BEFORE, PLAIN, Arm, Attack
 from holdfast.results.result import RunResult
+from holdfast.results.words import shown
 
 __all__ = ["is_bench", "render_bench"]
 
@@ -80,7 +82,6 @@ def render_bench(result: RunResult, *, show_harmful: bool = False) -> str:
     redacted = result.real_model and not show_harmful
     warnings = warnings_of(result)
     judges = dict.fromkeys(run.judge for arm in result.arms for run in arm.runs if run.judge)
-    shown = samples(_sampled(result.arms, summary), redacted=redacted)
     return (
         environment()
         .get_template("bench.html.j2")
@@ -96,15 +97,15 @@ def render_bench(result: RunResult, *, show_harmful: bool = False) -> str:
             fronts=_fronts(result.arms, summary, look),
             parts=_parts(result.arms),
             trace=_trace(result.arms),
-            samples=shown,
+            samples=samples(_sampled(result.arms, summary), redacted=redacted),
             many=True,
             looks=look,
             settings_of_arms=settings_of(scenes(result)),
             redacted=redacted,
             judges=list(judges),
             scope=SCOPE,
-            ends=ends,
-            gap=points,
+            ends=partial(shown, look="bracketed"),
+            gap=partial(shown, look="points"),
         )
     )
 

@@ -1,22 +1,21 @@
 """What all pages of results share: the template environment, pictures, cells of tables."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from jinja2 import Environment
 from markupsafe import Markup
 
+from holdfast.evaluation.interval import Interval
 from holdfast.evaluation.metrics import Figure
-from holdfast.evaluation.statistics import Difference, Estimate
 from holdfast.report.sections.movement import spread_text
 from holdfast.report.sections.settings import plain_value
 from holdfast.report.templating import environment_with
 from holdfast.results.records import Arm
-from holdfast.results.words import arm_name, percent
-from holdfast.results.words import interval as interval_text
+from holdfast.results.words import arm_name, percent, shown
 
-__all__ = ["COLUMNS", "columns_of", "environment", "picture", "points"]
+__all__ = ["COLUMNS", "columns_of", "environment", "picture"]
 
 COLUMNS: tuple[tuple[Figure, str], ...] = (
     ("hs", "Harmful score"),
@@ -37,15 +36,7 @@ def picture(svg: str | None) -> Markup | None:
     return None if svg is None else Markup(svg)  # noqa: S704
 
 
-def points(difference: Difference | None) -> str:
-    """Return a difference as ``-59 points``, with its interval."""
-    if difference is None:
-        return ""
-    low, high = 100 * difference.low, 100 * difference.high
-    return f"{100 * difference.value:+.0f} points [{low:+.0f}, {high:+.0f}]".replace("-", "−")
-
-
-def _width(estimate: Estimate | None) -> str:
+def _width(estimate: Interval | None) -> str:
     """Return a share as the width of a bar."""
     return f"{100 * estimate.value:.1f}%" if estimate is not None else "0%"
 
@@ -62,8 +53,8 @@ def environment() -> Environment:
     ours: dict[str, Callable[..., Any]] = {
         "arm_name": arm_name,
         "percent": percent,
-        "interval": interval_text,
-        "points": points,
+        "interval": shown,
+        "points": partial(shown, look="points"),
         "width": _width,
         "dots": _dots,
         "plain_value": plain_value,

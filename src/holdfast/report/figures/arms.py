@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from holdfast.evaluation.statistics import Estimate
+from holdfast.evaluation.interval import Interval
 from holdfast.report.figures.looks import LINES, MARKERS, Look
 from holdfast.report.figures.svg import INK, SERIES, styled, to_svg
 from holdfast.results.records import BEFORE, Arm, Diagnostics, LayerCoefficient, LossCurve
@@ -151,7 +151,7 @@ def _mark(axes: Any, arm: Arm, look: Look) -> None:
     )
 
 
-def _arms_of(estimate: Estimate) -> list[list[float]]:
+def _arms_of(estimate: Interval) -> list[list[float]]:
     """Return the lengths of an interval's two arms in percent, as matplotlib takes them."""
     below = max(0.0, estimate.value - estimate.low)
     above = max(0.0, estimate.high - estimate.value)

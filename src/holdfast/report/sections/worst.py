@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from holdfast.evaluation.compare import MIN_SEEDS_TO_RANK
 from holdfast.results.attacks import apart, attack_text
-from holdfast.results.comparisons import BenchSummary, Range, WorstCaseRow, WorstCaseTable
+from holdfast.results.comparisons import BenchSummary, WorstCaseRow, WorstCaseTable
 from holdfast.results.records import BEFORE, PLAIN
-from holdfast.results.words import DASH, TITLES, arm_name, percent
+from holdfast.results.words import TITLES, arm_name, percent, shown
 
 __all__ = ["HeatCell", "HeatRow", "WorstLine", "WorstView", "heat_rows", "ranked", "views"]
 
@@ -113,12 +113,8 @@ def _cell(table: WorstCaseTable, row: WorstCaseRow | None) -> HeatCell:
     return HeatCell(
         scenario=title,
         hs=percent(row.hs.value),
-        interval=_ends(row.hs),
+        interval=shown(row.hs),
         heat=f"{FULL_HEAT * row.hs.value:.0f}%",
         beside=beside,
         title=f"{arm_name(row.defense)}, {title}: {where}; {row.seeds} seeds",
     )
-
-
-def _ends(found: Range) -> str:
-    return f"{100 * found.low:.0f}{DASH}{100 * found.high:.0f}"
