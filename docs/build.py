@@ -5,15 +5,18 @@ out of date is an error.
 """
 
 import argparse
+import ast
+import re
 import sys
 from pathlib import Path
 from typing import Any
+
+from tables import claims_table, counted, worst_case_tables
 
 from holdfast.claims.judge import claims_rows, load_judged
 from holdfast.comparisons.scenes import Scene, scenes
 from holdfast.defenses import built_in
 from holdfast.evaluation.interval import Interval
-from holdfast.report.markdown import claims_table, counted, worst_case_tables
 from holdfast.results.records import BEFORE, PLAIN, Arm
 from holdfast.results.result import RunResult
 from holdfast.results.words import arm_name, shown
@@ -43,6 +46,18 @@ def defenses_table() -> str:
         rows.append(
             f"| [`{name}`]({path}) | {card.stage} | {card.summary} | {card.cost} | {card.paper} |"
         )
+    return "\n".join(rows)
+
+
+def rooms_table(page: str) -> str:
+    """Return the rooms in the order of the map's picture, with their docstrings' first lines."""
+    rows = ["| room | what it is for |", "|---|---|"]
+    for name in re.findall(r"[a-z]+", page.split("```")[1]):
+        folder = ROOT / "src" / "holdfast" / name
+        file = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
+        if file.is_file():  # All but the package's own names.
+            said = (ast.get_docstring(ast.parse(file.read_text())) or "").partition("\n")[0]
+            rows.append(f"| `{name}{'/' if folder.is_dir() else '.py'}` | {said} |")
     return "\n".join(rows)
 
 
@@ -175,7 +190,9 @@ def pages() -> dict[Path, str]:
     bench = RunResult.load(BENCH)
     text = replaced(text, "measured", bench_tables(bench))
     text = replaced(text, "controls", controls_table(controls))
-    out: dict[Path, str] = {}
+    plan = ROOT / "docs" / "map.md"
+    text_of_plan = plan.read_text()
+    out = {plan: replaced(text_of_plan, "rooms", rooms_table(text_of_plan))}
     for name in built_in():
         card = ROOT / "src" / "holdfast" / "defenses" / name / "card.md"
         parts = [bench_tables(bench, name)]

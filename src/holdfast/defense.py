@@ -283,7 +283,7 @@ def need_data(defense: Defense, name: str) -> Any:
     rows = getattr(defense, name)
     if rows is None or len(rows) == 0:
         raise ConfigError(
-            f"{defense.card.name} needs {name}= (a data set of prompt–completion examples), got "
-            f"{'none' if rows is None else 'an empty one'}; on the command line: --{name} FILE"
+            f"{defense.card.name} needs `{name}=FILE` (a data set of prompt–completion examples), "
+            f"got {'none' if rows is None else 'an empty one'}"
         )
     return rows

@@ -30,6 +30,9 @@ __all__ = [
     "load_claims",
 ]
 
+COEFFICIENTS = "safety_coefficient"
+"""The curve of claims that were judged before they named one."""
+
 
 class Selector(Record):
     """Which arm of a result is meant; every knob that is not given is at the scenario's budget."""
@@ -135,10 +138,11 @@ class AtEqualAccuracy(_Test):
 
 
 class Uneven(_Test):
-    """The largest layer safety coefficient is above the mean layer's by ``smallest`` of it."""
+    """The largest layer of a curve is above its mean layer by ``smallest`` of it."""
 
     kind: Literal["uneven"]
     arm: str
+    curve: str = Field(default=COEFFICIENTS, description="Name of a report block over layers.")
     smallest: float
 
 
@@ -147,6 +151,7 @@ class Apart(_Test):
 
     kind: Literal["architectures"]
     arm: str
+    curve: str = Field(default=COEFFICIENTS, description="Name of a report block over layers.")
     smallest: float
 
 

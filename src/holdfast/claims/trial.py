@@ -64,7 +64,7 @@ def _made(test: Test, bound: Bindings) -> Finding:
         case AtEqualAccuracy():
             return _at_equal_accuracy(test, bound)
         case Uneven():
-            return verdicts.uneven(profiles(_arm(test.arm, bound)), test.smallest)
+            return verdicts.uneven(profiles(_arm(test.arm, bound), test.curve), test.smallest)
         case Apart():
             raise UnreadableError("it needs a second model's result")
 
@@ -106,13 +106,13 @@ def _at_equal_accuracy(test: AtEqualAccuracy, bound: Bindings) -> Finding:
 def _apart(
     test: Apart, bound: Bindings, second: RunResult | None, selectors: Mapping[str, Selector]
 ) -> Finding:
-    ours = profiles(_arm(test.arm, bound))
+    ours = profiles(_arm(test.arm, bound), test.curve)
     if second is None:
         raise UnreadableError("one architecture was measured; give a second model's result")
     others = matching(second, selectors[test.arm])
     if len(others) != 1:
         raise UnreadableError(f"{len(others)} arms of the second result fit {test.arm}")
-    return verdicts.apart(ours, profiles(others[0]), test.smallest)
+    return verdicts.apart(ours, profiles(others[0], test.curve), test.smallest)
 
 
 def _check(need: Need, bound: Bindings) -> None:

@@ -127,9 +127,9 @@ class ModuleRates(Defense):
             self._load()
         elif not self.harmful or not self.benign:
             raise ConfigError(
-                f"{name} needs modules= (a robust_modules.json that `holdfast analyze` writes), or "
-                f"harmful= and benign= to find the robust modules itself; on the command line "
-                f"--defense {name}:modules=FILE, or --harmful FILE --benign FILE"
+                f"{name} needs modules= (a robust_modules.json that `holdfast analyze` writes), "
+                f"such as `defense={name}:modules=FILE`, or `harmful=FILE` and `benign=FILE` to "
+                "find the robust modules itself"
             )
 
     def _load(self) -> RobustModules:

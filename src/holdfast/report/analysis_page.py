@@ -178,7 +178,7 @@ def _quality_sentence(probe: dict[str, Quality]) -> str:
     held_out, other = probe["held_out"], probe.get("out_of_domain")
     said = f"The probe's balanced accuracy is {held_out.balanced_accuracy:.2f} on held-out prompts"
     if other is None:
-        return f"{said}; out of domain it was not tested (no --harmful-ood and --benign-ood)."
+        return f"{said}; out of domain it was not tested (no `harmful_ood` and `benign_ood`)."
     return f"{said} and {other.balanced_accuracy:.2f} out of domain."
 
 

@@ -1,6 +1,6 @@
 """The report: one self-contained page without scripts, that asks nothing of the network."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +14,12 @@ from holdfast.report.bench_page import is_bench, render_bench
 from holdfast.report.environment import columns_of, environment, picture
 from holdfast.report.figures import arms as figures
 from holdfast.report.figures.looks import Look, looks
+from holdfast.report.sections.blocks import block_views
 from holdfast.report.sections.movement import MovementRow, movement_rows, movement_sentence
 from holdfast.report.sections.samples import Sample, samples
 from holdfast.report.sections.settings import (
     TraceRow,
     measured_values,
-    panacea_of,
     settings_of,
     trace_rows,
 )
@@ -78,7 +78,6 @@ def render(result: RunResult, *, show_harmful: bool = False) -> str:
     look = looks(arm for scene in shown for arm in scene.arms)
     redacted = result.real_model and not show_harmful
     parts = [_part(scene, number, look, redacted) for number, scene in enumerate(shown)]
-    panacea, pictures = _panacea(shown, look)
     judges = dict.fromkeys(r.judge for s in shown for arm in s.arms for r in arm.runs if r.judge)
     return (
         environment()
@@ -90,8 +89,7 @@ def render(result: RunResult, *, show_harmful: bool = False) -> str:
             looks=look,
             answers=answers(result),
             warnings=warnings_of(result),
-            panacea=panacea,
-            pictures=pictures,
+            blocks=block_views(shown, look),
             settings_of_arms=settings_of(shown),
             redacted=redacted,
             judges=list(judges),
@@ -116,18 +114,3 @@ def _part(scene: Scene, number: int, look: Mapping[str, Look], redacted: bool) -
         trace=trace_rows(arms),
         samples=samples(arms, redacted=redacted),
     )
-
-
-def _panacea(
-    shown: Sequence[Scene], look: Mapping[str, Look]
-) -> tuple[str, dict[str, Markup | None]]:
-    """Return the first scenario that Panacea ran in, and its two pictures."""
-    for scene in shown:
-        source, found = panacea_of(scene.arms)
-        if found:
-            drawn = {
-                "frontier": picture(figures.frontier(found, look[source])),
-                "layers": picture(figures.layers(found, look[source])),
-            }
-            return scene.title, drawn
-    return "", {"frontier": None, "layers": None}

@@ -8,8 +8,16 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    model_validator,
+)  # fmt: skip
 
+from holdfast.artifact import Block, Curve, Sentence, Table
 from holdfast.evaluation.compare import compare_hits, estimate_hits
 from holdfast.evaluation.interval import Difference, Estimate, Share
 from holdfast.evaluation.measure import Measurement
@@ -21,6 +29,7 @@ from holdfast.evaluation.metrics import (
     Outcome,
     counts_toward,
 )
+from holdfast.results.earlier import as_blocks
 
 __all__ = [
     "BEFORE",
@@ -29,8 +38,6 @@ __all__ = [
     "Arm",
     "Attack",
     "Diagnostics",
-    "FrontierPoint",
-    "LayerCoefficient",
     "LossCurve",
     "Movement",
     "Record",
@@ -88,36 +95,17 @@ class TraceEntry(Record):
     seconds: float = 0.0
 
 
-class FrontierPoint(Record):
-    """Panacea's perturbation at one scale, measured on validation data."""
-
-    scale: float = Field(description="Factor of the perturbation; 0 is the model without it.")
-    harmful_loss: Number = Field(default=None, description="Loss on harmful pairs, nats per token.")
-    harmful_score: Number = Field(default=None, description="Harmful score on validation prompts.")
-    task_score: Number = Field(default=None, description="Score on the user's task.")
-    chosen: bool = Field(default=False, description="The scale that was kept.")
-
-
-class LayerCoefficient(Record):
-    """How much of Panacea's perturbation lies in one layer (arXiv 2501.18100, section 5.3)."""
-
-    layer: int
-    absolute_sum: float = Field(description="c_l, the sum of |eps_j| over the layer.")
-    rms: Number = Field(default=None, description="Root mean square of eps over the layer.")
-    rms_spread: Number = Field(default=None, description="Its deviation over harmful batches.")
-
-
 class Diagnostics(Record):
     """What one defense says of its own run."""
 
-    frontier: list[FrontierPoint] = Field(default_factory=list[FrontierPoint])
-    safety_coefficients: list[LayerCoefficient] = Field(default_factory=list[LayerCoefficient])
-    gate: dict[str, Number] = Field(
-        default_factory=dict[str, Number], description="Figures of a check that ran before tuning."
+    blocks: dict[str, Annotated[Table | Curve | Sentence, Field(discriminator="kind")]] = Field(
+        default_factory=dict[str, Block], description="What is shown by itself, by its name."
     )
     values: dict[str, JsonValue] = Field(
         default_factory=dict[str, JsonValue], description="Anything else worth a line."
     )
+
+    _earlier = model_validator(mode="before")(as_blocks)
 
 
 class Movement(Record):
@@ -206,6 +194,11 @@ class Attack(Record):
     steps: int = Field(description="Optimizer steps.")
     epochs: float = Field(description="Passes over the rows that the steps make.")
     rows: int = Field(description="Rows of the user's data.")
+
+    @property
+    def knobs(self) -> dict[str, Any]:
+        """What decides the run, by name, in the order of a table; the epochs follow from it."""
+        return self.model_dump(exclude={"epochs"})
 
 
 class Arm(Record):

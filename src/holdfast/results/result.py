@@ -1,7 +1,7 @@
 """``RunResult``: the one file that tune, demo and bench write, and all that a report reads.
 
-The schema is versioned. A file of a newer version is refused; within a version, fields are only
-added with a default.
+The schema is versioned. A file of a newer version is refused, one of an older version is read as of
+this one; within a version, fields are only added with a default.
 """
 
 import json
@@ -20,7 +20,8 @@ from holdfast.results.records import BEFORE, PLAIN, Arm, Record
 
 __all__ = ["SCHEMA_VERSION", "Row", "RunResult"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2: blocks of the defenses instead of a frontier, coefficients and a gate."""
 
 
 class Row(TypedDict):
@@ -147,7 +148,7 @@ class RunResult(Record):
             )
         refuse_newer(source, given, SCHEMA_VERSION)
         try:
-            return cls.model_validate(document)
+            return cls.model_validate({**document, "schema_version": SCHEMA_VERSION})
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "top level"

@@ -1,9 +1,9 @@
 """How far the model moved: means and ranges, and a sentence that also tells what is against us."""
 
 import pytest
-from holdfast.report.page import render
 
 from holdfast.comparisons.scenes import scenes
+from holdfast.report.page import render
 from holdfast.report.sections.movement import Spread, movement_rows, movement_sentence
 from holdfast.results.records import Arm, Movement, SeedRun
 from holdfast.results.result import RunResult
@@ -29,9 +29,8 @@ def test_less_movement_is_told_with_its_figures():
 
 def test_more_movement_is_told_as_plainly():
     said = movement_sentence([arm("none", 4.0, 6.0, drift=0.1), arm("swat", 5.0, 5.5, drift=0.2)])
-    assert "outside Mods_Rob 5.0% more, which is not the promise" in said
-    assert "less in 1 of 2 seeds" in said
-    assert "the probe's features 100% more, which is not the promise (0.2 against 0.1" in said
+    assert "outside Mods_Rob 5.0% more (5.25 against 5, less in 1 of 2 seeds)" in said
+    assert "the probe's features 100% more (0.2 against 0.1" in said
 
 
 def test_the_same_movement_is_neither():
@@ -45,15 +44,23 @@ def test_only_seeds_that_both_have_are_compared():
     assert movement_sentence([plain, arm("ml_lr", 2.0, first_seed=7)]) == ""
 
 
-def test_without_plain_or_methods_nothing_is_said():
+def test_without_plain_or_defenses_nothing_is_said():
     assert movement_sentence([arm("ml_lr", 2.0)]) == ""
-    assert movement_sentence([arm("none", 2.0), arm("panacea", 2.0), arm("swat(random)", 1)]) == ""
+    control = arm("mine", 3.0).model_copy(update={"control": True})
+    others = [arm("swat(random)", 1), arm("swat+panacea", 1), control]
+    assert movement_sentence([arm("none", 2.0), *others]) == ""
+
+
+def test_every_single_defense_is_compared_whatever_its_name():
+    said = movement_sentence([arm("none", 2.0), arm("mine", 1.0), arm("panacea", 3.0)])
+    assert "mine moved the weights outside Mods_Rob 50% less" in said
+    assert "panacea moved the weights outside Mods_Rob 50% more" in said
 
 
 def test_a_model_that_did_not_move_is_no_division_by_zero():
     said = movement_sentence([arm("none", 0.0), arm("ml_lr", 0.0), arm("swat", 1.0)])
     assert "ml_lr moved the weights outside Mods_Rob as far" in said
-    assert "swat moved the weights outside Mods_Rob more, which is not the promise" in said
+    assert "swat moved the weights outside Mods_Rob more (1 against 0" in said
 
 
 def test_rows_are_means_with_least_and_most():
@@ -71,7 +78,7 @@ def test_the_page_shows_it_for_each_scenario_that_has_it():
     assert section.count('<p class="moved">') == 2
     assert section.count('scope="row"') == 2 * len(MOVED)
     assert "4.04 <small>4–4.08</small>" in section
-    assert "swat moved the weights outside Mods_Rob 10% more, which is not the promise" in section
+    assert "swat moved the weights outside Mods_Rob 10% more (4.44 against 4.04, " in section
     obedience = scenes(result)[1]
     task = percent(next(a for a in obedience.arms if a.defense == "none").mean("fa"))
     assert f'<td role="cell" data-label="Task accuracy">{task}</td>' in section

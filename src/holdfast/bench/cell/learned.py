@@ -9,7 +9,7 @@ from typing import Any
 
 from peft import PeftModel
 
-from holdfast.bench.cell.cell import Cell, resolved
+from holdfast.bench.cell.cell import Cell
 from holdfast.bench.cell.runs import Tuned, tune
 from holdfast.bench.demo_plan import robust_modules
 from holdfast.bench.subject.organism import ORGANISM_SUBJECT
@@ -19,7 +19,7 @@ from holdfast.defenses.resta import RESTA
 from holdfast.defenses.safe_lora import SafeLoRA
 from holdfast.defenses.security_vectors import SecurityVectors
 from holdfast.files.once import once, shared_path
-from holdfast.inputs.specs import build_defenses, parse_spec
+from holdfast.inputs.specs import Spec, build_defenses
 from holdfast.ops.randomness import derived_seed, isolated_rng
 from holdfast.organism import scenarios
 from holdfast.organism.build import SHIPPED
@@ -40,11 +40,12 @@ class Aligned:
     trace: Sequence[dict[str, Any]] = ()
 
 
-def aligned(cell: Cell, specs: tuple[str, ...], out: Path) -> Aligned:
+def aligned(cell: Cell, specs: Sequence[Spec], out: Path) -> Aligned:
     """Return the model aligned further with ``specs``; without any, as it is given."""
     if not specs:
         return Aligned()
-    made_of = [resolved(specs), cell.seed, cell.defender_rows, cell.subject.made_by()]
+    resolved = [spec.resolved() for spec in specs]
+    made_of = [resolved, cell.seed, cell.defender_rows, cell.subject.made_by()]
 
     def make(target: Path) -> None:
         defenses = build_defenses(specs, cell.defender)
@@ -69,10 +70,10 @@ def unaligned(out: Path) -> Path:
 
 
 def given_folders(
-    cell: Cell, specs: Sequence[str], start: Path | None, out: Path
+    cell: Cell, specs: Sequence[Spec], start: Path | None, out: Path
 ) -> dict[str, dict[str, str]]:
     """Return the model folders that defenses need and a recipe need not name, by defense."""
-    named = {parse_spec(spec)[0] for spec in specs}
+    named = {spec.cls for spec in specs}
     real = cell.subject.real
     given = cell.subject.name if real else SHIPPED
     found: dict[str, dict[str, str]] = {}

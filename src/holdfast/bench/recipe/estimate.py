@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from holdfast.bench.cell.cell import Cell
 from holdfast.defense import Stage
-from holdfast.inputs.specs import parse_spec
-from holdfast.results.records import BEFORE
+from holdfast.inputs.specs import Spec
 
 __all__ = ["estimated_minutes", "told"]
 
@@ -25,16 +24,16 @@ def estimated_minutes(cells: Sequence[Cell], workers: int) -> float | None:
     total, tuned = 0.0, set[tuple[object, ...]]()
     for cell in cells:
         total += _CELL
-        if cell.defenses == (BEFORE,):
+        if cell.attack is None:
             continue
         repairs = [spec for spec in cell.defenses if _repairs(spec)]
         total += _REPAIR * len(repairs)
         specs = tuple(spec for spec in cell.defenses if spec not in repairs)
-        knobs = (cell.scenario, cell.p, cell.learning_rate, cell.steps, cell.rows, cell.seed, specs)
-        if knobs not in tuned:
-            tuned.add(knobs)
-            factor = _IN_LOOP if any("mode=in-loop" in spec for spec in specs) else 1.0
-            total += _STEP * cell.steps * factor + _LEARN * len(specs)
+        run = cell.attack, cell.seed, specs
+        if run not in tuned:
+            tuned.add(run)
+            factor = _IN_LOOP if any("mode=in-loop" in spec.text for spec in specs) else 1.0
+            total += _STEP * cell.attack.steps * factor + _LEARN * len(specs)
     return total / max(1, min(workers, len(cells))) / 60
 
 
@@ -45,6 +44,5 @@ def told(minutes: float | None, workers: int) -> str:
     return f"about {minutes:.0f} min on {workers} workers if none is done"
 
 
-def _repairs(spec: str) -> bool:
-    cls, options = parse_spec(spec)
-    return cls.card.stage is Stage.REPAIR and options.get("mode") != "in-loop"
+def _repairs(spec: Spec) -> bool:
+    return spec.card.stage is Stage.REPAIR and spec.options.get("mode") != "in-loop"

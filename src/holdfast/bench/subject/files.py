@@ -15,7 +15,6 @@ import torch
 from datasets import Dataset
 
 from holdfast.bench.subject.organism import MIXED
-from holdfast.commands.training_options import cpu_options
 from holdfast.data.load import load_examples
 from holdfast.data.mix import mix
 from holdfast.errors import ConfigError
@@ -27,6 +26,7 @@ from holdfast.inputs.models import load_model, positions
 from holdfast.inputs.rows import Source, items_from
 from holdfast.organism.scenarios import Budget
 from holdfast.results.provenance import versions
+from holdfast.training.sft_options import cpu_options
 
 __all__ = ["ROLES", "FileSubject", "Training", "examples_of"]
 

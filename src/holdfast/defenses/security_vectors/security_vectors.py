@@ -25,7 +25,7 @@ from holdfast.defense import (
     need_data,
 )  # fmt: skip
 from holdfast.defenses.security_vectors.attachment import Attachment, Mode, use_merged
-from holdfast.defenses.security_vectors.gate import measure_gate
+from holdfast.defenses.security_vectors.gate import Gate, measure_gate
 from holdfast.defenses.security_vectors.train import Settings, train_vector
 from holdfast.errors import ConfigError
 from holdfast.files.adapters import adapter_files, read_adapter
@@ -122,9 +122,8 @@ class SecurityVectors(Defense):
             raise ConfigError("security_vectors needs 2 benign rows or more: one is held out")
         if self.kl_weight > 0 and self.vector is None and not self.benign:
             raise ConfigError(
-                f"security_vectors: kl_weight={self.kl_weight:g} needs benign= (harmless examples; "
-                "on the command line --benign FILE), or set kl_weight=0 and accept a lower "
-                "task score"
+                f"security_vectors: kl_weight={self.kl_weight:g} needs `benign=FILE` (harmless "
+                "examples), or set kl_weight=0 and accept a lower task score"
             )
 
     def before(self, run: Run) -> None:
@@ -147,7 +146,7 @@ class SecurityVectors(Defense):
         self, run: Run, harmful: list[Batch], held_out: list[Batch], benign: list[Batch]
     ) -> tuple[LowRank, list[float]]:
         if self.vector is not None:
-            return read_adapter(self.vector), []
+            return LowRank.from_tensors(read_adapter(self.vector)), []
         seed = run.seed + self.seed
         low_rank = LowRank.zero(run.model, self.rank, self.alpha, None, seed)
         settings = Settings(
@@ -210,11 +209,11 @@ class SecurityVectors(Defense):
         if self.scale == 0:
             return Artifact(self.card.name, report={"scale": 0.0})
         base = str(getattr(getattr(run.model, "config", None), "_name_or_path", ""))
-        weights, config = adapter_files(LowRank.from_tensors(self.vector_), base)
+        weights, config = adapter_files(self.vector_, base)
         return Artifact(
             self.card.name,
             tensors={"adapter_model": weights},
             documents={"adapter_config": config, "report": {**self.config(), **self.report_}},
-            report=self.report_,
+            report={**self.report_, "gate": Gate.shown(self.report_["gate"])},
             private=True,
         )

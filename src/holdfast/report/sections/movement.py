@@ -11,8 +11,6 @@ from holdfast.results.words import DASH, listed, percent
 __all__ = ["MovementRow", "Spread", "movement_rows", "movement_sentence", "spread_text"]
 
 Part = Literal["inside", "outside", "probe_drift", "probe_accuracy"]
-COMPARED = ("ml_lr", "swat")
-"""The methods that promise to move less outside Mods_Rob."""
 SAME = 0.005
 """Relative differences below this are told as none; ours."""
 
@@ -51,13 +49,13 @@ def movement_rows(arms: Sequence[Arm]) -> list[MovementRow]:
 
 
 def movement_sentence(arms: Sequence[Arm]) -> str:
-    """Return how ML-LR and SWAT moved against plain fine-tuning on the seeds both have.
+    """Return how each single defense moved against plain fine-tuning on the seeds both have.
 
-    '' where plain fine-tuning or both methods are missing. A movement that is larger than plain
-    fine-tuning's is told as such: less is what the methods promise.
+    '' where plain fine-tuning or all defenses are missing. Controls and combinations stand in the
+    table alone.
     """
     plain = next((arm for arm in arms if arm.defense == PLAIN), None)
-    ours = [arm for arm in arms if arm.defense in COMPARED]
+    ours = [arm for arm in arms if len(arm.defenses) == 1 and not arm.is_control]
     told = [_against(arm, plain) for arm in ours] if plain is not None else []
     told = [text for text in told if text]
     return f"Against plain fine-tuning, {'; '.join(told)}." if told else ""
@@ -78,7 +76,7 @@ def spread_text(spread: Spread | None, *, share: bool = False) -> tuple[str, str
 
 
 def _against(arm: Arm, plain: Arm) -> str:
-    """Return one method's comparison, '' where nothing was measured on both sides."""
+    """Return one arm's comparison, '' where nothing was measured on both sides."""
     parts: list[tuple[Part, str]] = [
         ("outside", "the weights outside Mods_Rob"),
         ("probe_drift", "the probe's features"),
@@ -112,13 +110,11 @@ def _compared(arm: Arm, plain: Arm, part: Part, words: str) -> str:
 def _change(ours: float, base: float) -> str:
     """Return ``ours`` relative to ``base`` in words."""
     if base == 0:
-        return "as far" if ours == 0 else "more, which is not the promise"
+        return "as far" if ours == 0 else "more"
     change = ours / base - 1
     if abs(change) < SAME:
         return "as far"
-    if change < 0:
-        return f"{percent(-change)} less"
-    return f"{percent(change)} more, which is not the promise"
+    return f"{percent(abs(change))} {'less' if change < 0 else 'more'}"
 
 
 def _spread(arm: Arm, part: Part) -> Spread | None:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from holdfast.comparisons.scenes import Scene
-from holdfast.results.records import Arm, Diagnostics
+from holdfast.results.records import Arm
 from holdfast.results.words import arm_name
 
-__all__ = ["TraceRow", "measured_values", "panacea_of", "plain_value", "settings_of", "trace_rows"]
+__all__ = ["TraceRow", "measured_values", "plain_value", "settings_of", "trace_rows"]
 
 SHOWN_APART = {"warnings"}
 """Values that stand elsewhere on the page."""
@@ -26,26 +26,12 @@ class TraceRow:
     seconds: float
 
 
-def panacea_of(arms: Sequence[Arm]) -> tuple[str, list[tuple[int, Diagnostics]]]:
-    """Return the simplest arm with a frontier or coefficients, and its diagnostics by seed."""
-    for arm in sorted(arms, key=lambda arm: len(arm.defenses)):
-        found = [
-            (run.seed, diagnostics)
-            for run in arm.runs
-            for diagnostics in run.diagnostics.values()
-            if diagnostics.frontier or diagnostics.safety_coefficients
-        ]
-        if found:
-            return arm.defense, found
-    return "", []
-
-
 def measured_values(arms: Sequence[Arm]) -> list[tuple[str, str, list[str]]]:
     """Return (arm, name, value under each seed) of what single defenses measured."""
     said: dict[tuple[str, str], list[str]] = {}
     for arm in (arm for arm in arms if len(arm.defenses) == 1):
         for found in (found for run in arm.runs for found in run.diagnostics.values()):
-            for name, value in {**found.gate, **found.values}.items():
+            for name, value in found.values.items():
                 if name not in SHOWN_APART:
                     said.setdefault((arm_name(arm.defense), name), []).append(plain_value(value))
     return [(arm, name, values) for (arm, name), values in said.items()]

@@ -13,7 +13,7 @@ import pytest
 
 from holdfast.bench.bench import Bench, run_bench
 from holdfast.bench.cell.run_cell import keep, read, result_file, run_cell
-from holdfast.bench.pool.executors import Executor
+from holdfast.bench.pool.local import Executor
 from holdfast.bench.pool.runner import run_cells
 from holdfast.bench.recipe.files import base_recipe
 from holdfast.bench.recipe.grid import expand
