@@ -16,9 +16,10 @@ from tables import claims_table, counted, worst_case_tables
 from holdfast.claims.judge import claims_rows, load_judged
 from holdfast.comparisons.scenes import Scene, scenes
 from holdfast.defenses import built_in
+from holdfast.evaluation.interval import Interval
 from holdfast.results.records import BEFORE, PLAIN, Arm
 from holdfast.results.result import RunResult
-from holdfast.results.words import arm_name
+from holdfast.results.words import arm_name, shown
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / "results" / "demo.json"
@@ -91,18 +92,14 @@ def controls_table(result: RunResult, name: str | None = None) -> str:
     for row in given:
         if name in (None, row["arm"]):
             words = [row["scenario"], row["arm"], arm_name(row["minus"])]
-            cells = [*words, *(_difference(row[f]) for f in ("hs", "fa", "usefulness"))]
+            found = (Interval(*row[figure]) for figure in ("hs", "fa", "usefulness"))
+            cells = [*words, *(shown(one, "difference") for one in found)]
             rows.append("| " + " | ".join(cells) + " |")
     seeds = len(result.seeds)
     return "\n".join(rows) + (
         f"\n\nDifferences paired by prompt and seed, {seeds} seeds, with 95 % intervals; from "
         f"`results/{CONTROLS.name}`."
     )
-
-
-def _difference(value: list[float]) -> str:
-    middle, low, high = value
-    return f"{middle:+.2f} [{low:+.2f}, {high:+.2f}]".replace("-", "−")
 
 
 def _wanted(arm: Arm, name: str | None) -> bool:
@@ -146,11 +143,7 @@ def _row(result: RunResult, arm: Arm) -> str:
     name = arm_name(arm.defense) if arm.is_control else arm.defense
     cells = [{BEFORE: "before", PLAIN: "plain fine-tuning"}.get(arm.defense, name)]
     for figure, _ in FIGURES:
-        estimate = arm.figures.get(figure)  # type: ignore[call-overload]
-        cells.append(
-            "–" if estimate is None
-            else f"{estimate.value:.2f} ({estimate.low:.2f}–{estimate.high:.2f})"
-        )  # fmt: skip
+        cells.append(shown(arm.figures.get(figure), "share"))  # type: ignore[call-overload]
     ratio = result.relative_time(arm)
     cells.append("–" if ratio is None else f"{ratio:.2f}×")
     return "| " + " | ".join(cells) + " |"

@@ -7,14 +7,10 @@ so that a difference is never blurred by which prompts or seeds each side happen
 from collections.abc import Mapping, Sequence
 
 from holdfast.errors import InputError
-from holdfast.evaluation.statistics import (
-    Difference,
-    Estimate,
-    paired_difference,
-    share_over_seeds,
-)
+from holdfast.evaluation.interval import Difference, Estimate
+from holdfast.evaluation.statistics import paired_difference, share_over_seeds
 
-__all__ = ["MIN_SEEDS_TO_RANK", "HitsById", "align", "compare_hits", "estimate_hits"]
+__all__ = ["MIN_SEEDS_TO_RANK", "HitsById", "aligned", "compare_hits", "estimate_hits"]
 
 MIN_SEEDS_TO_RANK = 5
 """Fewer runs than this are shown and counted, and nothing is ranked by them."""
@@ -24,13 +20,17 @@ HitsById = Sequence[Mapping[str, bool]]
 
 
 def estimate_hits(runs: HitsById) -> Estimate | None:
-    """Return the share over seeds of hits keyed by item id; None where nothing was measured."""
-    ids = align(runs)
-    return share_over_seeds(_rows(runs, ids)) if ids else None
+    """Return the share over seeds; None where nothing was measured.
+
+    Raises:
+        InputError: The runs did not answer the same items.
+    """
+    (table,) = aligned(runs)
+    return share_over_seeds(table) if any(table) else None
 
 
 def compare_hits(ours: HitsById, theirs: HitsById) -> Difference | None:
-    """Return the paired difference of hits keyed by item id; None where nothing was measured.
+    """Return the paired difference; None where either side measured nothing.
 
     Raises:
         InputError: The two sides did not answer the same items, or differ in seeds.
@@ -39,26 +39,21 @@ def compare_hits(ours: HitsById, theirs: HitsById) -> Difference | None:
         raise InputError(
             f"a paired comparison needs the same seeds; given {len(ours)} and {len(theirs)} runs"
         )
-    ids = align([*ours, *theirs])
-    return paired_difference(_rows(ours, ids), _rows(theirs, ids)) if ids else None
+    if not ours or not all([*ours, *theirs]):
+        return None
+    return paired_difference(*aligned(ours, theirs))
 
 
-def align(runs: HitsById) -> list[str]:
-    """Return the item ids all runs share, in order.
+def aligned(*sides: HitsById) -> list[list[list[bool]]]:
+    """Return each side as ``[seeds][prompts]``: the same items in the same order everywhere.
 
     Raises:
         InputError: A run answered other items than the first.
     """
-    if not runs:
-        return []
-    first = runs[0].keys()
-    for run in runs[1:]:
-        if run.keys() != first:
-            odd = sorted(run.keys() ^ first)[0]
+    runs = [run for side in sides for run in side]
+    ids = list(runs[0]) if runs else []
+    for run in runs:
+        if run.keys() != runs[0].keys():
+            odd = sorted(run.keys() ^ runs[0].keys())[0]
             raise InputError(f"runs are compared on the same items; {odd!r} is not in all of them")
-    return list(first)
-
-
-def _rows(runs: HitsById, ids: Sequence[str]) -> list[list[bool]]:
-    """Return hits as ``[seeds][prompts]`` in the order of ``ids``."""
-    return [[run[name] for name in ids] for run in runs]
+    return [[[run[name] for name in ids] for run in side] for side in sides]

@@ -8,13 +8,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from holdfast.errors import DataError
 from holdfast.evaluation.generate import Answered, generate
+from holdfast.evaluation.interval import Share
 from holdfast.evaluation.judges.protocol import Judge, verdicts_of
 from holdfast.evaluation.metrics import (
     Figure,
     Item,
     Kind,
     Outcome,
-    Share,
     Verdict,
     counts,
     hits,

@@ -17,11 +17,12 @@ from enum import StrEnum
 from typing import Literal, Protocol, get_args
 
 from holdfast.errors import DataError
-from holdfast.evaluation.statistics import Interval, wilson
+from holdfast.evaluation.interval import Share
+from holdfast.evaluation.statistics import wilson
 
 __all__ = [
-    "FIGURES", "KINDS", "KIND_OF", "Figure", "Item", "Judged", "Kind", "Outcome", "Share",
-    "Verdict", "counts", "counts_toward", "hits", "shares",
+    "FIGURES", "KINDS", "KIND_OF", "Figure", "Item", "Judged", "Kind", "Outcome", "Verdict",
+    "counts", "counts_toward", "hits", "shares",
 ]  # fmt: skip
 
 Kind = Literal["harmful", "safe", "useful", "task"]
@@ -121,16 +122,6 @@ class Judged(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Share:
-    """A share of ``n`` items with its 95 % Wilson interval, all in [0, 1]."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-
-
 def hits(figure: Figure, items: Sequence[Item], verdicts: Sequence[Verdict]) -> dict[str, bool]:
     """Return which items count toward ``figure``: ``{item id: counted}`` over its kind."""
     kind = KIND_OF[figure]
@@ -167,11 +158,6 @@ def shares(items: Sequence[Item], verdicts: Sequence[Verdict]) -> dict[Figure, S
     for figure in FIGURES:
         counted = list(hits(figure, items, verdicts).values())
         if counted:
-            measured[figure] = _share(sum(counted), len(counted))
+            found = wilson(sum(counted), len(counted))
+            measured[figure] = Share(found.value, found.low, found.high, len(counted))
     return measured
-
-
-def _share(count: int, n: int) -> Share:
-    """Return ``count / n`` with its Wilson interval."""
-    interval: Interval = wilson(count, n)
-    return Share(value=count / n, low=interval.low, high=interval.high, n=n)

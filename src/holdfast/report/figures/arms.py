@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from holdfast.evaluation.statistics import Estimate
+from holdfast.evaluation.interval import Interval
 from holdfast.report.figures.looks import LINES, MARKERS, Look
 from holdfast.report.figures.svg import SERIES, styled, to_svg
 from holdfast.results.records import BEFORE, Arm, LossCurve
@@ -98,7 +98,7 @@ def _mark(axes: Any, arm: Arm, look: Look) -> None:
     )
 
 
-def _arms_of(estimate: Estimate) -> list[list[float]]:
+def _arms_of(estimate: Interval) -> list[list[float]]:
     """Return the lengths of an interval's two arms in percent, as matplotlib takes them."""
     below = max(0.0, estimate.value - estimate.low)
     above = max(0.0, estimate.high - estimate.value)
