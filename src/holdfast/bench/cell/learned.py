@@ -10,9 +10,9 @@ from typing import Any
 from peft import PeftModel
 
 from holdfast.bench.cell.cell import Cell
+from holdfast.bench.cell.movement import mods_rob
 from holdfast.bench.cell.runs import Tuned, tune
-from holdfast.bench.demo_plan import robust_modules
-from holdfast.bench.subject.organism import ORGANISM_SUBJECT
+from holdfast.bench.subject.organism import Subject
 from holdfast.defense import Defense
 from holdfast.defenses.module_rates import ModuleRates
 from holdfast.defenses.resta import RESTA
@@ -22,7 +22,6 @@ from holdfast.files.once import once, shared_path
 from holdfast.inputs.specs import Spec, build_defenses
 from holdfast.ops.randomness import derived_seed, isolated_rng
 from holdfast.organism import scenarios
-from holdfast.organism.build import SHIPPED
 from holdfast.training.standalone import standalone_run
 
 __all__ = ["Aligned", "aligned", "given_folders", "unaligned", "with_shared"]
@@ -58,15 +57,15 @@ def aligned(cell: Cell, specs: Sequence[Spec], out: Path) -> Aligned:
     return Aligned(folder, **_noted(folder))
 
 
-def unaligned(out: Path) -> Path:
+def unaligned(subject: Subject, out: Path) -> Path:
     """Return the folder of the organism after a harmful fine-tune: a stand-in for its base."""
     budget = scenarios.UNALIGNING_BUDGET
 
     def make(target: Path) -> None:
-        _save(tune(scenarios.defender_pairs(budget.rows, 0), (), 0, budget=budget), target)
+        rows = scenarios.defender_pairs(budget.rows, 0)
+        _save(tune(rows, (), 0, budget=budget, subject=subject), target)
 
-    made_by = ORGANISM_SUBJECT.made_by()
-    return once(shared_path(out, "unaligned", [asdict(budget), made_by]), make)
+    return once(shared_path(out, "unaligned", [asdict(budget), subject.made_by()]), make)
 
 
 def given_folders(
@@ -75,11 +74,12 @@ def given_folders(
     """Return the model folders that defenses need and a recipe need not name, by defense."""
     named = {spec.cls for spec in specs}
     real = cell.subject.real
-    given = cell.subject.name if real else SHIPPED
     found: dict[str, dict[str, str]] = {}
-    full = {"aligned": str(start or given)} if cell.budget.full else {}
+    full = {"aligned": str(start or cell.subject.path)} if cell.budget.full else {}
     if SafeLoRA in named:
-        base = {} if real else {"base": str(unaligned(out))}  # A recipe names a real one.
+        base = (
+            {} if real else {"base": str(unaligned(cell.subject, out))}
+        )  # A recipe names a real one.
         found[SafeLoRA.card.name] = {**base, **full}
     if RESTA in named:
         found[RESTA.card.name] = full
@@ -101,17 +101,8 @@ def _with_modules(defense: ModuleRates, cell: Cell, start: Path | None, out: Pat
     """Give ML-LR and SWAT the model's Mods_Rob."""
     if (defense.method, defense.rho) != ("gradient", None):
         return defense  # Its own way to analyze: it does so itself.
-    of = [cell.defender_rows, defense.tau, cell.subject.made_by(), *([start.name] if start else [])]
-    path = shared_path(out, "robust_modules", of, ".json")
-
-    def make(target: Path) -> None:
-        rows = replace(cell, seed=0, benign_rows=cell.defender_rows).defender
-        prompts = rows["harmful"], rows["benign"]
-        model = cell.subject.load(start)
-        robust_modules(model, *prompts, defense.tau, cell.subject.name).save(target)
-
-    once(path, make)
-    return replace(defense, modules=str(path), harmful=None, benign=None)
+    found = mods_rob(cell, out, defense.tau, start)
+    return replace(defense, modules=str(found), harmful=None, benign=None)
 
 
 _ATTACHING = ("scale", "attach", "max_harmful_nll", "max_benign_kl", "vector")

@@ -1,0 +1,58 @@
+"""How far a cell's run moved its model from the untouched one: weights, and security features."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from holdfast.analysis.analyze import AnalysisSettings, analyze, probed_model
+from holdfast.analysis.changes import movement
+from holdfast.analysis.modules.robust_modules import RobustModules
+from holdfast.analysis.probing.prompts import Prompts, with_tokenizer
+from holdfast.bench.cell.cell import Cell
+from holdfast.defense import listed
+from holdfast.files.hashes import sha256_of
+from holdfast.files.once import once, shared_path
+from holdfast.results.records import Movement
+
+__all__ = ["mods_rob", "moved"]
+
+
+def moved(cell: Cell, model: Any, out: Path) -> Movement | None:
+    """Return how far ``model`` is from the untouched one; None unless the recipe asks for it."""
+    if not cell.movement:
+        return None
+    base, tokenizer = cell.subject.load()
+    prompts = Prompts.checked(with_tokenizer(tokenizer), *_rows(cell))
+    probed = probed_model(base, prompts, AnalysisSettings())
+    robust = RobustModules.load(mods_rob(cell, out))
+    return Movement.model_validate(movement(probed, robust, model))
+
+
+def mods_rob(
+    cell: Cell, out: Path, tau: float = AnalysisSettings.tau, start: Path | None = None
+) -> Path:
+    """Return the file of Mods_Rob by the gradient, of the model that a run starts from.
+
+    Args:
+        cell: Of the runs that share it.
+        out: The bench's folder.
+        tau: Share of all modules' damage that Mods_Rob may do.
+        start: Folder of a model that was aligned further; the subject's own by default.
+    """
+    of = [cell.defender_rows, tau, cell.subject.made_by(), *([start.name] if start else [])]
+
+    def make(target: Path) -> None:
+        (model, tokenizer), rows = cell.subject.load(start), _rows(cell)
+        prompts = Prompts.checked(with_tokenizer(tokenizer), *rows)
+        probes = sha256_of([row for each in rows for row in listed(each)])
+        identity = {"model": cell.subject.name, "probe_sha256": probes}
+        found = analyze(model, prompts, AnalysisSettings(tau=tau), identity=identity)
+        found.robust.save(target)
+
+    return once(shared_path(out, "robust_modules", of, ".json"), make)
+
+
+def _rows(cell: Cell) -> tuple[Any, Any]:
+    """Return the defender's harmful rows of seed 0 and as many harmless ones."""
+    rows = replace(cell, seed=0, benign_rows=cell.defender_rows).defender
+    return rows["harmful"], rows["benign"]
