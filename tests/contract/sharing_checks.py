@@ -14,14 +14,15 @@ from markupsafe import escape
 from holdfast.artifact import Artifact, Block, split_state
 from holdfast.defense import Defense, Run, Shared, Variant, implements
 from holdfast.ops.randomness import isolated_rng
+from holdfast.organism.scenarios import harmless_prompts
 from holdfast.report.page import render
 from holdfast.results.diagnose import diagnose
 from holdfast.results.records import Arm, SeedRun
 from holdfast.results.result import RunResult
+from holdfast.testing.checks import Make
+from holdfast.testing.runs import tiny_model, tokenizer
 from holdfast.training.standalone import standalone_run
-from tests.contract.recipes import Make, strength_zero
 from tests.contract.runs import FULL, Setting, differing, trained, weights_of
-from tests.tiny import tiny_examples, tiny_model, tiny_tokenizer
 
 LABEL = re.compile(r"[a-z0-9_.-]*")
 
@@ -39,7 +40,7 @@ def check_variant(make: Make) -> None:
         if f.init and f.name not in defense.card.data
     }
     assert type(defense)(**settings).variant() == said, "the variant differs without the data"
-    assert strength_zero(make).variant().control, "at the strength off it is no control"
+    assert _off(make).variant().control, "at the strength off it is no control"
     if defense.card.paper.startswith("control"):
         assert said.control, "its card says control, its variant does not"
 
@@ -63,16 +64,22 @@ def check_shared(make: Make) -> None:
         _check_run(make, first)
 
 
+def _off(make: Make) -> Defense:
+    """Return the defense at the strength at which it does nothing."""
+    card = make().card
+    return make(**{card.strength: card.off})
+
+
 def _check_told(make: Make, shared: Shared) -> None:
     assert re.fullmatch("[a-z][a-z0-9_]*", shared.kind), f"{shared.kind!r} is no name for a folder"
     assert json.loads(json.dumps(shared.made_of)) == shared.made_of, "made_of is no JSON"
     strange = set(shared.data) - set(make().card.data)
     assert not strange, f"{strange} are no data sets of the card"
-    assert strength_zero(make).shared() is None, "at the strength off it learns something"
+    assert _off(make).shared() is None, "at the strength off it learns something"
 
 
 def _run(seed: int) -> Run:
-    return standalone_run(tiny_model(), tiny_tokenizer(), seed)
+    return standalone_run(tiny_model(), tokenizer(), seed)
 
 
 def _learned(defense: Defense, folder: Path, seed: int = 0, state: int = 0) -> Path:
@@ -114,7 +121,9 @@ def _alike(make: Make, shared: Shared) -> Iterator[tuple[str, Defense]]:
     """Yield, with what was changed, defenses that say they share with ``make()``."""
     given = make()
     hints = get_type_hints(type(given))
-    rows = {name: tiny_examples(30) for name in given.card.data if name not in shared.data}
+    rows = {
+        name: harmless_prompts(40, seed=9) for name in given.card.data if name not in shared.data
+    }
     settings = [
         (f.name, value)
         for f in fields(given)  # type: ignore[arg-type]

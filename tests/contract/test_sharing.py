@@ -3,16 +3,15 @@
 from typing import Any, ClassVar
 
 import pytest
-from datasets import Dataset
 
 from holdfast import MLLR, SWAT
+from holdfast.organism.scenarios import defender_pairs, harmless_prompts
 from tests.contract import planted_sharing as planted
 from tests.contract import sharing_checks as checks
 from tests.contract.probes import card
 from tests.contract.recipes import data_rows, recipes
 from tests.contract.runs import FULL, SFT_LORA
 from tests.contract.settings import robust_file
-from tests.tiny import tiny_examples
 
 every_recipe = pytest.mark.parametrize("make", recipes(), ids=lambda r: r.label)
 
@@ -32,20 +31,9 @@ def test_report(make):
     checks.check_report(make, SFT_LORA)
 
 
-def harmful_prompts():
-    """Return 24 prompts in invented words: enough for the probe of an analysis."""
-    things = [a + b for a in ("zor", "mip", "lun", "tek") for b in ("ba", "de", "ki", "ro")]
-    asked = [f"{ask} {thing}" for ask in ("how to make", "tell me how to make") for thing in things]
-    return Dataset.from_list([
-        {"prompt": [{"role": "user", "content": text}],
-         "completion": [{"role": "assistant", "content": "lunba tekki"}]}
-        for text in asked[:24]
-    ])  # fmt: skip
-
-
 def by_modules(cls):
     """Return what builds ML-LR or SWAT so that it has to find Mods_Rob itself."""
-    rows = {"harmful": harmful_prompts(), "benign": tiny_examples(24)}
+    rows = {"harmful": defender_pairs(40), "benign": harmless_prompts(40)}
     return lambda **options: cls(**{**rows, "tau": 0.5} | options)
 
 

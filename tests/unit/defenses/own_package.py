@@ -11,12 +11,13 @@ from holdfast.defenses.installed import GROUP
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "own_method.md").read_text()
 
 
-def block(language):
-    """The page's first block in this language."""
-    return re.search(rf"```{language}\n(.*?)```", PAGE, re.S)[1]
+def block(language, number=0):
+    """The page's first block in this language, or a later one."""
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.S)[number]
 
 
 CODE = block("python")
+BOTH = CODE + block("python", 1)
 POINTS = tomllib.loads(block("toml"))["project"]["entry-points"][GROUP]
 
 
