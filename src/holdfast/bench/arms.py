@@ -12,7 +12,10 @@ from holdfast.files.whole import write_whole
 from holdfast.inputs.specs import Spec
 from holdfast.results.records import BEFORE, PLAIN, Arm, SeedRun
 
-__all__ = ["bench_arms", "table_rows", "write_table"]
+__all__ = [
+    "arm_names", "attack_name", "bench_arms", "families", "grouped", "is_control", "table_rows",
+    "write_table",
+]  # fmt: skip
 
 Specs = tuple[Spec, ...]
 

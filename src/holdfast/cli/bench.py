@@ -11,6 +11,8 @@ from holdfast.cli.shell.console import print_json, print_result, say, working
 from holdfast.cli.shell.options import Interrupted, JsonFlag
 from holdfast.errors import RunError
 
+__all__ = ["bench"]
+
 
 def bench(
     recipe: Annotated[str, typer.Argument(help="YAML file, or a packaged recipe such as quick.")],
