@@ -6,7 +6,7 @@ import yaml
 import holdfast
 from holdfast.inputs.specs import Spec, build_defenses
 from tests.contract import card_checks
-from tests.unit.defenses.own_package import block
+from tests.own_package import block
 from tests.unit.defenses.tiny_runs import farthest, trained, weights_of
 
 
