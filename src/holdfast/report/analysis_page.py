@@ -16,7 +16,10 @@ from holdfast.report.environment import environment, picture
 from holdfast.report.figures.analysis import means
 from holdfast.results.provenance import DataSource, versions
 
-__all__ = ["AnalysisPage", "answer", "render_analysis", "told", "where", "write_analysis"]
+__all__ = [
+    "AnalysisPage", "Cell", "answer", "in_order", "render_analysis", "told", "where",
+    "write_analysis",
+]  # fmt: skip
 
 ORDER = ("q", "k", "v", "o", "gate", "up", "down")
 UNITS = {

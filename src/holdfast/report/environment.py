@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from holdfast.results.words import arm_name, percent, shown
+from holdfast.results.words import Look, arm_name, percent, shown
 
 __all__ = ["environment", "picture", "plain_value"]
 
@@ -23,7 +23,7 @@ def environment(**own: Callable[..., Any]) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    looks = {"ends": "bracketed", "interval": "ends", "points": "points"}
+    looks: dict[str, Look] = {"ends": "bracketed", "interval": "ends", "points": "points"}
     figures = {name: partial(shown, look=look) for name, look in looks.items()}
     words = {"at": _at, "arm_name": arm_name, "percent": percent, "plain_value": plain_value}
     made.filters.update({**figures, **words, **own})
