@@ -3,6 +3,8 @@
 import json
 import os
 import re
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,10 @@ from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 from holdfast.data.chat import require_template
 from holdfast.data.tokenizer import load_tokenizer
 from holdfast.errors import ModelError
-from holdfast.inputs.configs import DType
+from holdfast.inputs.configs import AnalyzeConfig, DType, ModelConfig
 from holdfast.inputs.rows import ORGANISM
 
-__all__ = ["check_folder", "load_adapter", "load_model", "positions"]
+__all__ = ["check_against", "load_adapter", "load_model", "model_of", "positions", "tuned_of"]
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
@@ -189,6 +191,74 @@ def load_adapter(model: Any, folder: Path) -> Any:
         # PEFT raises its own and torch's errors on an adapter of another model.
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"{shown}: does not fit the model: {reason}") from error
+
+
+def model_of(config: ModelConfig, name: str | None = None) -> tuple[Any, Any, int | None]:
+    """Return (model, tokenizer, most tokens of a row) as a command's config has them.
+
+    Args:
+        config: The model, with the adapter that is on it where the config has one.
+        name: Another model to load the same way, bare.
+
+    Raises:
+        ModelError: See ``load_model`` and ``load_adapter``.
+    """
+    model, tokenizer = load_model(
+        name or config.model,
+        dtype=config.dtype,
+        trust_remote_code=config.trust_remote_code,
+        chat_template=config.chat_template,
+    )
+    adapter: Path | None = None if name else getattr(config, "adapter", None)
+    model = load_adapter(model, adapter) if adapter else model
+    return model, tokenizer, positions(model, tokenizer)
+
+
+def check_against(config: AnalyzeConfig) -> None:
+    """Raise ``ModelError`` unless ``against``, where given, is a folder of a model or adapter."""
+    folder = config.against
+    if folder is None:
+        return
+    if not folder.is_dir():
+        raise ModelError(
+            f"`against={folder}`: folder not found: give the folder of the fine-tuned model or "
+            "adapter"
+        )
+    if not (folder / "adapter_config.json").is_file():
+        with _about_against():
+            check_folder(folder, trust_remote_code=config.trust_remote_code)
+
+
+def tuned_of(config: AnalyzeConfig, base: Any) -> Any:
+    """Return the fine-tuned model of ``against``, beside its base, or None where none is given.
+
+    Raises:
+        ModelError: It cannot be loaded, or is of another architecture than its base.
+    """
+    folder = config.against
+    if folder is None:
+        return None
+    with _about_against():
+        if (folder / "adapter_config.json").is_file():
+            return load_adapter(model_of(config, config.model)[0], folder)
+        tuned = model_of(config, str(folder))[0]
+    kind, wanted = tuned.config.model_type, base.config.model_type
+    if kind != wanted:
+        raise ModelError(
+            f"`against={folder}`: is a {kind} model and `model` is {wanted}: give a model that was "
+            "fine-tuned from `model`"
+        )
+    return tuned
+
+
+@contextmanager
+def _about_against() -> Generator[None]:
+    """Let errors of loading name the field that the folder was given by."""
+    try:
+        yield
+    except ModelError as error:
+        told = re.sub("`(model|adapter)=", "`against=", str(error), count=1)
+        raise ModelError(told) from error
 
 
 def positions(model: Any, tokenizer: Any) -> int | None:
