@@ -17,7 +17,7 @@ def analyze(config: AnalyzeConfig, json: JsonFlag = False) -> None:
     if json:
         print_json({"output": str(config.output), **found.summary()})
         return
-    say(answer(found.analysis.robust))
+    say(answer(found.robust))
     rows = [
         {
             "probe": name.replace("_", " "),
@@ -25,7 +25,7 @@ def analyze(config: AnalyzeConfig, json: JsonFlag = False) -> None:
             "balanced accuracy": q.balanced_accuracy,
             "AUROC": q.auroc,
         }
-        for name, q in found.analysis.probe.quality.items()
+        for name, q in found.probe.quality.items()
     ]
     print_rows("The security probe", rows)
     for pattern in found.patterns:

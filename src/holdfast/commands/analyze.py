@@ -14,7 +14,7 @@ from holdfast.analysis.comparison import Comparison, compare
 from holdfast.analysis.modules.perturbation import delta, noise
 from holdfast.analysis.modules.robustness import ModuleScore
 from holdfast.analysis.patterns import Pattern, depth, joint, queries_and_keys
-from holdfast.analysis.probing.probe import ProbeSettings
+from holdfast.analysis.probing.probe import Probe, ProbeSettings
 from holdfast.analysis.settings import AnalysisOptions
 from holdfast.files.folders import WholeFolder
 from holdfast.inputs.configs import AnalyzeConfig
@@ -22,25 +22,20 @@ from holdfast.inputs.read import read_prompts
 from holdfast.inputs.values import as_json
 from holdfast.progress import Progress
 from holdfast.report.analysis_page import AnalysisPage, write_analysis
-from holdfast.results.provenance import DataSource
 from holdfast.training.failures import leaving
 
 __all__ = ["AnalyzeConfig", "Found", "analyze_model"]
 
 
-@dataclass(frozen=True)
-class Found:
-    """What one ``holdfast analyze`` found."""
+@dataclass(frozen=True, kw_only=True)
+class Found(AnalysisPage):
+    """What one ``holdfast analyze`` found: what its page shows, and the probe."""
 
-    analysis: Analysis
-    patterns: list[Pattern]
-    comparison: Comparison | None
-    warnings: list[str]
-    data: list[DataSource]
+    probe: Probe
 
     def summary(self) -> dict[str, Any]:
         """Return ``analysis.json``: what a program wants to know of it."""
-        robust = self.analysis.robust
+        robust = self.robust
         compared = self.comparison
         return {
             "modules": [str(m) for m in robust.modules],
@@ -49,7 +44,7 @@ class Found:
             "score": robust.score,
             "rho": robust.rho,
             "tau": robust.tau,
-            "probe": {k: q.model_dump() for k, q in self.analysis.probe.quality.items()},
+            "probe": {k: q.model_dump() for k, q in self.probe.quality.items()},
             "warnings": self.warnings,
             "patterns": {p.name: {"verdict": p.verdict, "figure": p.figure} for p in self.patterns},
             "drift": None
@@ -90,9 +85,18 @@ def analyze_model(config: AnalyzeConfig, progress: Progress = lambda *_: None) -
             progress=progress,
         )
         compared = _compared(analysis, inputs.tuned, settings, str(config.against))
-        alone = _alone(analysis, settings, changes)
-        found = _found(analysis, compared, alone, inputs.data)
-        _save(config, found, folder)
+        found = Found(
+            probe=analysis.probe,
+            robustness=analysis.robustness,
+            robust=analysis.robust,
+            patterns=_patterns(analysis, settings, changes),
+            comparison=compared,
+            warnings=[*analysis.robust.warnings, *_unchanged(compared)],
+            data=inputs.data,
+            config=as_json(asdict(config)),
+        )
+        with folder.writing() as place:
+            _save(found, place)
     partial.unlink(missing_ok=True)
     return found
 
@@ -106,20 +110,18 @@ def _compared(
     return compare(analysis.probed, analysis.robust, tuned, how, name)
 
 
-def _found(
-    analysis: Analysis,
-    compared: Comparison | None,
-    alone: Mapping[tuple[int, str], float],
-    data: list[DataSource],
-) -> Found:
-    found, robust = analysis.robustness, analysis.robust
-    warnings = list(robust.warnings)
-    if compared is not None and compared.unchanged:
-        warnings.append(
-            f"`against={compared.tuned}` has the very weights of `model`: nothing was fine-tuned"
-        )
-    patterns = [depth(found), queries_and_keys(found), joint(robust, alone)]
-    return Found(analysis, patterns, compared, warnings, data)
+def _unchanged(compared: Comparison | None) -> list[str]:
+    """Warn where the tuned model is its base."""
+    if compared is None or not compared.unchanged:
+        return []
+    return [f"`against={compared.tuned}` has the very weights of `model`: nothing was fine-tuned"]
+
+
+def _patterns(
+    analysis: Analysis, settings: AnalysisSettings, changes: Mapping[str, Tensor] | None
+) -> list[Pattern]:
+    found, alone = analysis.robustness, _alone(analysis, settings, changes)
+    return [depth(found), queries_and_keys(found), joint(analysis.robust, alone)]
 
 
 def _alone(
@@ -143,27 +145,13 @@ def _alone(
     return out
 
 
-def _save(config: AnalyzeConfig, found: Found, folder: WholeFolder) -> None:
-    """Write all files, whole or not at all."""
-    analysis = found.analysis
-    page = AnalysisPage(
-        analysis.robustness,
-        analysis.robust,
-        found.patterns,
-        found.comparison,
-        found.warnings,
-        found.data,
-        as_json(asdict(config)),
-    )
-    with folder.writing() as place:
-        for name, each in (
-            ("robustness", analysis.robustness),
-            ("robust_modules", analysis.robust),
-        ):
-            (place / f"{name}.json").write_text(each.model_dump_json(indent=1) + "\n")
-        analysis.probe.save(place)
-        (place / "analysis.json").write_text(json.dumps(found.summary(), indent=1) + "\n")
-        write_analysis(page, place / "report.html")
+def _save(found: Found, place: Path) -> None:
+    """Write all files into the folder."""
+    for name, each in (("robustness", found.robustness), ("robust_modules", found.robust)):
+        (place / f"{name}.json").write_text(each.model_dump_json(indent=1) + "\n")
+    found.probe.save(place)
+    (place / "analysis.json").write_text(json.dumps(found.summary(), indent=1) + "\n")
+    write_analysis(found, place / "report.html")
 
 
 def _kept(partial: Path) -> str:
