@@ -10,7 +10,7 @@ from holdfast.defenses import find
 from holdfast.defenses.installed import code_of
 from holdfast.errors import ConfigError, nearest
 from holdfast.inputs.configs import ModelConfig, RepairConfig
-from holdfast.inputs.values import converted, expected
+from holdfast.inputs.values import checked
 from holdfast.training.compose import composed
 
 __all__ = ["Spec", "build_defenses", "files_in", "specs_of", "unused_data"]
@@ -99,11 +99,7 @@ def _option(cls: type[Defense], part: str) -> tuple[str, Any]:
         raise ConfigError(f"{key} takes a data set; give it as `{key}=FILE`")
     if key not in known:
         raise ConfigError(f"unknown key {key!r}, known: {', '.join(known)}.{nearest(key, known)}")
-    hint = get_type_hints(cls)[key]
-    try:
-        return key, converted(value, hint)
-    except ValueError as error:
-        raise ConfigError(f"{key}={value!r} must be {expected(hint)}") from error
+    return key, checked(key, value, get_type_hints(cls)[key])
 
 
 def specs_of(config: ModelConfig) -> list[Spec]:

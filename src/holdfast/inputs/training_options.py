@@ -10,7 +10,7 @@ from trl.trainer.sft_config import SFTConfig
 
 from holdfast.errors import ConfigError, nearest
 from holdfast.inputs.configs import TuneConfig
-from holdfast.inputs.values import converted, expected
+from holdfast.inputs.values import checked
 from holdfast.inputs.yaml_files import mapping_in, text_of
 from holdfast.training.sft_options import cpu_options, lora
 
@@ -91,11 +91,7 @@ def _value(
         raise ConfigError(f"{source}: {key} cannot be set here: {RESERVED[key]}")
     if key not in known:
         raise ConfigError(f"{source}: unknown option {key!r} of SFTConfig.{nearest(key, known)}")
-    try:
-        result = converted(value, hints[key])
-    except ValueError as error:
-        wanted = expected(hints[key])
-        raise ConfigError(f"{source}: {key}={value!r} must be {wanted}") from error
+    result = checked(f"{source}: {key}", value, hints[key])
     low, inclusive = RANGES.get(key, (float("-inf"), True))
     if isinstance(result, int | float) and (result < low or (result == low and not inclusive)):
         bound = "at least" if inclusive else "more than"
