@@ -2,19 +2,19 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from holdfast.errors import DataError
 from holdfast.evaluation.generate import Answered, generate
+from holdfast.evaluation.interval import Share
 from holdfast.evaluation.judges.protocol import Judge, verdicts_of
 from holdfast.evaluation.metrics import (
     Figure,
     Item,
     Kind,
     Outcome,
-    Share,
     Verdict,
     counts,
     hits,
@@ -60,10 +60,6 @@ class Measurement:
     def hits(self, figure: Figure) -> dict[str, bool]:
         """Return which items count toward ``figure``, by the item's id."""
         return hits(figure, self.items, self.verdicts)
-
-    def judged_by(self, judge: Judge) -> "Measurement":
-        """Return the same answers read by another judge, to compare judges."""
-        return replace(self, verdicts=verdicts_of(judge, self.items, self.answers))
 
 
 def evaluate(

@@ -143,7 +143,10 @@ def read(
         options=options,
         adapter=adapter,
         hashes={each.name: each.sha256 for each in data} | _hashes(files),
-        warnings=[f"`{role}` was given and no defense of the list uses it" for role in unused],
+        warnings=[
+            *(f"`{role}` was given and no defense of the list uses it" for role in unused),
+            *(line for each in sources.values() for line in each.warnings()),
+        ],
     )
 
 

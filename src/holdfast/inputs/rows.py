@@ -6,6 +6,7 @@ from typing import Any
 
 from datasets import Dataset
 
+from holdfast.data.checks import findings_of
 from holdfast.data.load import load_examples
 from holdfast.errors import ConfigError
 from holdfast.evaluation.metrics import Item, Kind
@@ -39,6 +40,11 @@ class Source:
         """Return the entry of the result file."""
         digest = sha256_of(self.rows)  # type: ignore[arg-type]
         return DataSource(name=self.role, sha256=digest, rows=len(self.rows), path=self.path)
+
+    def warnings(self) -> list[str]:
+        """Return what the hygiene checks find; the organism's rows are made, not found."""
+        found = findings_of(self.rows) if self.path != ORGANISM else []  # type: ignore[arg-type]
+        return [f"{self.path}: {finding}" for finding in found]
 
 
 def columns_of(text: str | None, field: str = "columns") -> dict[str, str] | None:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import torch
 
-from holdfast.bench.pool.executors import Pool
+from holdfast.bench.pool.local import Pool
 from holdfast.errors import ConfigError, RunError
 from holdfast.results.provenance import versions
 from holdfast.training.quiet import quiet

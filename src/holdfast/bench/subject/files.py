@@ -18,6 +18,7 @@ from holdfast.bench.subject.organism import MIXED
 from holdfast.data.chat import check_lengths
 from holdfast.data.load import load_examples
 from holdfast.data.mix import mix
+from holdfast.defense import ModelRole
 from holdfast.errors import ConfigError
 from holdfast.evaluation import Item
 from holdfast.evaluation.metrics import Kind
@@ -138,7 +139,7 @@ class FileSubject:
         """Return the longest row the model takes, and what a CPU needs."""
         return {"max_length": positions(model, tokenizer), **cpu_options()}
 
-    def folders(self) -> dict[str, dict[str, str]]:
+    def folders(self) -> dict[ModelRole, str]:
         """Return nothing: a defense that needs a folder has to name it."""
         return {}
 
