@@ -9,11 +9,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from holdfast.report.page import write_report
-
 from holdfast.bench.demo import arms_of, run_all
 from holdfast.bench.demo_plan import BENIGN, DemoConfig, Task, data_sources, find_modules
 from holdfast.evaluation.compare import compare_hits
+from holdfast.report.page import write_report
 from holdfast.results.records import BEFORE, PLAIN, Arm
 from holdfast.results.result import RunResult
 

@@ -10,14 +10,12 @@ from typing import Any
 from holdfast.bench.cell.cell import Cell
 from holdfast.evaluation.metrics import FIGURES
 from holdfast.files.whole import write_whole
-from holdfast.inputs.specs import parse_spec
-from holdfast.results.records import BEFORE, PLAIN, Arm, Attack, SeedRun
+from holdfast.inputs.specs import Spec
+from holdfast.results.records import BEFORE, PLAIN, Arm, SeedRun
 
 __all__ = ["bench_arms", "table_rows", "write_table"]
 
-_ARM = ("scenario", "p", "learning_rate", "steps", "rows")
-_ATTACK = (*_ARM, "epochs")
-Group = tuple[Any, ...]
+Specs = tuple[Spec, ...]
 
 
 def bench_arms(cells: Sequence[Cell], runs: Mapping[str, SeedRun]) -> list[Arm]:
@@ -32,15 +30,14 @@ def bench_arms(cells: Sequence[Cell], runs: Mapping[str, SeedRun]) -> list[Arm]:
         found = [runs[cell.key] for cell in group if cell.key in runs]
         if found:
             cell = group[0]
-            untouched = cell.defenses == (BEFORE,)
             family, strength = members.get(cell.defenses, ("", None))
             arm = Arm.of(
-                names[cell.scenario, cell.defenses],
+                names[cell.scenario, cell.specs],
                 found,
                 scenario=attack_name(cell),
-                p=None if untouched else cell.p,
+                p=cell.attack and cell.attack.p,
                 settings=_options(cell),
-                attack=None if untouched else Attack(**{k: getattr(cell, k) for k in _ATTACK}),
+                attack=cell.attack,
                 control=is_control(cell.defenses),
                 family=family,
                 strength=strength,
@@ -51,60 +48,55 @@ def bench_arms(cells: Sequence[Cell], runs: Mapping[str, SeedRun]) -> list[Arm]:
 
 def grouped(cells: Sequence[Cell]) -> list[list[Cell]]:
     """Return the cells that differ by their seed alone together, seeds in order."""
-    groups: dict[Group, list[Cell]] = {}
+    groups: dict[Any, list[Cell]] = {}
     for cell in cells:
-        groups.setdefault((*(getattr(cell, key) for key in _ARM), cell.defenses), []).append(cell)
+        groups.setdefault((cell.point, cell.specs), []).append(cell)
     return [sorted(group, key=lambda cell: cell.seed) for group in groups.values()]
 
 
 def attack_name(cell: Cell) -> str:
     """Return the scenario and every knob that is not at the scenario's budget."""
     knobs = [
-        f"{key}={getattr(cell, key):g}"
-        for key in _ARM[2:]
-        if getattr(cell, key) != getattr(cell.budget, key)
+        f"{key}={value:g}"
+        for key, value in cell.point.knobs.items()
+        if key not in ("scenario", "p") and value != getattr(cell.budget, key)
     ]
     return ", ".join([cell.scenario, *knobs])
 
 
-def arm_names(cells: Sequence[Cell]) -> dict[tuple[str, tuple[str, ...]], str]:
-    """Return what each list of specs is called in each scenario: ``a+b``.
+def arm_names(cells: Sequence[Cell]) -> dict[tuple[str, str], str]:
+    """Return what each list of specs is called, by (scenario, specs): ``a+b``.
 
     A later variant of a scenario says its settings. Scenarios are named apart, since what suits the
     budget of one is a variant in another.
     """
-    names: dict[tuple[str, tuple[str, ...]], str] = {}
+    names: dict[tuple[str, str], str] = {}
     taken: set[tuple[str, str]] = set()
-    for key in dict.fromkeys((cell.scenario, cell.defenses) for cell in cells):
-        scenario, specs = key
-        plain = "+".join(_name(spec) for spec in specs) or PLAIN
-        full = "+".join(_name(spec, full=True) for spec in specs)
+    for cell in cells:
+        scenario, specs = key = cell.scenario, cell.specs
+        if key in names:
+            continue
+        plain = "+".join(map(_name, cell.defenses)) or specs or PLAIN
+        full = "+".join(spec.told for spec in cell.defenses)
         names[key] = full if (scenario, plain) in taken else plain
         taken.add((scenario, names[key]))
     return names
 
 
-def is_control(specs: Sequence[str]) -> bool:
+def is_control(specs: Sequence[Spec]) -> bool:
     """Tell whether a list is there for comparison: noise, another subset of modules, strength 0."""
-    return any(_is_control(spec) for spec in specs if spec != BEFORE)
+    return any(spec.bare.variant().control for spec in specs)
 
 
-def _is_control(spec: str) -> bool:
-    cls, options = parse_spec(spec)
-    other = options.get("subset", "robust") != "robust"
-    off = options.get(cls.card.strength, getattr(cls, cls.card.strength)) == cls.card.off
-    return other or off or cls.card.paper.startswith("control")
-
-
-def families(cells: Sequence[Cell]) -> dict[tuple[str, ...], tuple[str, float]]:
+def families(cells: Sequence[Cell]) -> dict[Specs, tuple[str, float]]:
     """Return (family, strength) of each list that others differ from in one strength alone.
 
     The family is the list's name without that strength; of several, the last defense's counts.
     """
-    lists = [specs for specs in dict.fromkeys(c.defenses for c in cells) if specs != (BEFORE,)]
-    found: dict[tuple[str, ...], tuple[str, float]] = {}
+    lists = list(dict.fromkeys(cell.defenses for cell in cells))
+    found: dict[Specs, tuple[str, float]] = {}
     for at in range(max(map(len, lists), default=0)):
-        groups: dict[str, dict[tuple[str, ...], float]] = {}
+        groups: dict[str, dict[Specs, float]] = {}
         for specs in (specs for specs in lists if len(specs) > at):
             name, strength = _without_strength(specs, at)
             if strength is not None:
@@ -115,25 +107,19 @@ def families(cells: Sequence[Cell]) -> dict[tuple[str, ...], tuple[str, float]]:
     return found
 
 
-def _without_strength(specs: tuple[str, ...], at: int) -> tuple[str, float | None]:
+def _without_strength(specs: Specs, at: int) -> tuple[str, float | None]:
     """Return the list's name without the strength of its ``at``-th defense, and that strength."""
-    cls, options = parse_spec(specs[at])
-    strength = options.pop(cls.card.strength, getattr(cls, cls.card.strength))
-    told = ",".join(f"{key}={value}" for key, value in sorted(options.items()))
-    own = f"{cls.card.name}({told})" if told else cls.card.name
-    rest = [_name(spec, full=True) for spec in specs]
-    return "+".join([*rest[:at], own, *rest[at + 1 :]]), strength
+    spec = specs[at]
+    left = [(key, value) for key, value in spec.options.items() if key != spec.card.strength]
+    told = ",".join(f"{key}={value}" for key, value in sorted(left))
+    own = f"{spec.card.name}({told})" if told else spec.card.name
+    rest = [spec.told for spec in specs]
+    return "+".join([*rest[:at], own, *rest[at + 1 :]]), getattr(spec.bare, spec.card.strength)
 
 
-def _name(spec: str, *, full: bool = False) -> str:
-    if spec == BEFORE:
-        return BEFORE
-    cls, options = parse_spec(spec)
-    subset = options.get("subset", "robust")
-    if full:
-        told = ",".join(f"{key}={value}" for key, value in options.items())
-        return f"{cls.card.name}({told or 'default'})"
-    return cls.card.name + ("" if subset == "robust" else f"({subset})")
+def _name(spec: Spec) -> str:
+    label = spec.bare.variant().label
+    return spec.card.name + (f"({label})" if label else "")
 
 
 def _options(cell: Cell) -> dict[str, Any]:
@@ -152,11 +138,9 @@ def table_rows(cells: Sequence[Cell], runs: Mapping[str, SeedRun]) -> list[dict[
     for group in grouped(cells):
         found = [runs[cell.key] for cell in group if cell.key in runs]
         arm = Arm.of("", found) if found else Arm(defense="")
-        row: dict[str, Any] = {key: getattr(group[0], key) for key in _ARM}
-        row |= {
-            "defense": names[group[0].scenario, group[0].defenses],
-            "spec": " + ".join(group[0].defenses),
-        }
+        row = group[0].point.knobs
+        specs = group[0].specs
+        row |= {"defense": names[group[0].scenario, specs], "spec": specs}
         row |= {"seeds": len(found), "missing": len(group) - len(found)}
         for figure in FIGURES:
             value = arm.figures.get(figure)

@@ -4,7 +4,7 @@ import fcntl
 import hashlib
 import json
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +21,11 @@ from holdfast.comparisons.exports import write_bench_tables
 from holdfast.comparisons.worst_case import summarize
 from holdfast.errors import ConfigError
 from holdfast.files.whole import write_whole
+from holdfast.progress import Progress
+from holdfast.results.records import PLAIN
 from holdfast.results.result import RunResult
 
 __all__ = ["Bench", "plan", "run_bench"]
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def _owned(bench: Bench, out: Path) -> Generator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ConfigError(
-                f"--out {out}: another holdfast bench works in it: wait or choose another folder"
+                f"`out={out}`: another holdfast bench works in it: wait or choose another folder"
             ) from error
         check_folder(bench, out)  # A bench of another recipe may have come and gone since.
         document = {"sha256": bench.key, "recipe": bench.recipe}
@@ -125,22 +125,22 @@ def _owned(bench: Bench, out: Path) -> Generator[None]:
 def check_folder(bench: Bench, out: Path) -> None:
     """Raise ``ConfigError`` unless ``out`` is new, empty, or this recipe's; writes nothing."""
     if out.exists() and not out.is_dir():
-        raise ConfigError(f"--out {out}: is a file: give a folder")
+        raise ConfigError(f"`out={out}`: is a file: give a folder")
     held = out / "recipe.json"
     if not held.exists():
         others = [p.name for p in out.iterdir() if not _ours(p.name)] if out.exists() else []
         if others:
             raise ConfigError(
-                f"--out {out}: holds {others[0]!r}, which no bench wrote: choose another folder"
+                f"`out={out}`: holds {others[0]!r}, which no bench wrote: choose another folder"
             )
         return
     try:
         key = json.loads(held.read_text(encoding="utf-8"))["sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"--out {out}: {held} is damaged: choose another folder") from error
+        raise ConfigError(f"`out={out}`: {held} is damaged: choose another folder") from error
     if key != bench.key:
         raise ConfigError(
-            f"--out {out}: holds the cells of another recipe (or an older holdfast): choose "
+            f"`out={out}`: holds the cells of another recipe (or an older holdfast): choose "
             "another folder, or give that recipe again"
         )
 
@@ -150,10 +150,8 @@ def _ours(name: str) -> bool:
 
 
 def listing(cells: Sequence[Cell]) -> list[dict[str, Any]]:
-    """Return the cells for ``--dry-run``."""
-    shown = ("scenario", "p", "learning_rate", "steps", "rows", "seed")
+    """Return the cells of a dry run."""
     return [
-        {"cell": cell.key, "defenses": " + ".join(cell.defenses) or "none"}
-        | {key: getattr(cell, key) for key in shown}
+        {"cell": cell.key, "defenses": cell.specs or PLAIN, **cell.point.knobs, "seed": cell.seed}
         for cell in cells
     ]

@@ -15,7 +15,7 @@ from holdfast.bench.demo_plan import (
     data_sources,
     find_modules,
 )
-from holdfast.bench.pool.executors import local_pool
+from holdfast.bench.pool.local import local_pool
 from holdfast.bench.tracks import TRACKS, Measured, arm_order, run_task, strength_zero
 from holdfast.results.records import BEFORE, Arm
 from holdfast.results.result import RunResult

@@ -128,8 +128,8 @@ def _settings(defense: Defense) -> dict[str, Any]:
 
 
 def _name(defense: Defense) -> str:
-    subset = getattr(defense, "subset", "robust")
-    return defense.card.name + ("" if subset == "robust" else f"({subset})")
+    label = defense.variant().label
+    return defense.card.name + (f"({label})" if label else "")
 
 
 def _measured(tuned: Tuned, task: Task) -> SeedRun:

@@ -7,9 +7,9 @@ from typing import Any, TypeGuard
 
 from holdfast.artifact import Curve
 from holdfast.claims.files import Selector
-from holdfast.evaluation.compare import align
+from holdfast.comparisons.hits import seeds_of, table_of
 from holdfast.evaluation.metrics import Figure
-from holdfast.evaluation.statistics import Hits
+from holdfast.evaluation.resampling import SettingHits
 from holdfast.organism import scenarios
 from holdfast.results.records import Arm, Attack, SeedRun
 from holdfast.results.result import RunResult
@@ -42,20 +42,17 @@ def bindings(
     return [dict(zip(names, chosen, strict=True)) for chosen in product(*choices)]
 
 
-def same_answers(arms: Sequence[Arm], figure: Figure) -> list[Hits]:
+def same_answers(arms: Sequence[Arm], figure: Figure) -> SettingHits:
     """Return each arm's ``[seeds][prompts]`` of answers that count, on the seeds all arms have.
 
     Raises:
         UnreadableError: There are no answers, or not to the same questions.
         InputError: Runs of one result answered other items.
     """
-    shared = set.intersection(*(set(arm.seeds) for arm in arms))
-    by_seed = [{run.seed: run.hits(figure) for run in arm.runs} for arm in arms]
-    read = [[found[seed] for seed in sorted(shared)] for found in by_seed]
-    if not all(run for table in read for run in table):
+    shared = seeds_of(arms)
+    if not all(run.hits(figure) for arm in arms for run in arm.runs if run.seed in shared):
         raise UnreadableError("the result holds no answers, which intervals are made of")
-    ids = align([run for table in read for run in table])
-    return [[[run[name] for name in ids] for run in table] for table in read]
+    return table_of(arms, figure, shared)
 
 
 def profiles(arm: Arm, curve: str) -> list[list[float]]:

@@ -16,8 +16,8 @@ from holdfast.claims.trial import judged
 from holdfast.claims.verdicts import Finding, Verdict, combined
 from holdfast.claims.words import claim_reason, test_reason
 from holdfast.errors import InputError
+from holdfast.evaluation.interval import Estimate
 from holdfast.evaluation.metrics import Figure
-from holdfast.evaluation.statistics import Estimate
 from holdfast.files.whole import refuse_newer, write_whole
 from holdfast.results.records import Arm, Attack, Record, SeedRun
 from holdfast.results.result import RunResult
@@ -230,9 +230,9 @@ def _all_told(
     return [
         JudgedTest(
             test=test,
-            value=found.value,
-            low=found.low,
-            high=found.high,
+            value=found.statistic and found.statistic.value,
+            low=found.statistic and found.statistic.low,
+            high=found.statistic and found.statistic.high,
             seeds=found.seeds,
             verdict=found.verdict,
             reason=test_reason(test, found, labels),

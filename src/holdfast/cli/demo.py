@@ -25,7 +25,7 @@ def demo(
     from holdfast.bench.demo import run_demo
     from holdfast.files.folders import WholeFolder
 
-    folder = WholeFolder(out, overwrite=overwrite, flag="--out")
+    folder = WholeFolder(out, overwrite=overwrite, field="out")
     folder.check()
     try:
         with folder.writing() as partial, working(as_json=json) as progress:

@@ -20,12 +20,14 @@ from holdfast.commands.tune_folders import TuneFolders
 from holdfast.defense import Defense, Stage
 from holdfast.errors import ConfigError, HoldfastError
 from holdfast.evaluation import Item, Measurement
+from holdfast.evaluation.judges import Judge
 from holdfast.inputs.configs import TuneConfig
-from holdfast.inputs.judging import Examiner, Progress, check_items, judge_for
+from holdfast.inputs.judging import Examiner, check_items, judge_for
 from holdfast.inputs.models import load_model, positions
 from holdfast.inputs.rows import ORGANISM, Source, columns_of, source, test_items
-from holdfast.inputs.specs import build_defenses, files_in, parse_spec, unused_data
+from holdfast.inputs.specs import Spec, build_defenses, files_in, unused_data
 from holdfast.inputs.values import as_json
+from holdfast.progress import Progress
 from holdfast.report.page import write_report
 from holdfast.results.diagnose import diagnose
 from holdfast.results.provenance import peak_memory_gib
@@ -34,7 +36,7 @@ from holdfast.results.result import RunResult
 from holdfast.training.failures import as_run_error
 from holdfast.training.trainer import SecureSFTTrainer
 
-__all__ = ["Progress", "TuneConfig", "tune"]
+__all__ = ["TuneConfig", "tune"]
 
 
 @dataclass
@@ -43,10 +45,12 @@ class _Inputs:
 
     options: dict[str, Any]
     sources: dict[str, Source]
+    specs: list[Spec]
     defenses: tuple[Defense, ...]
     model: Any
     tokenizer: Any
     items: list[Item]
+    judge: Judge
     warnings: list[str]
 
 
@@ -72,7 +76,7 @@ def tune(config: TuneConfig, progress: Progress = lambda *_: None) -> RunResult:
     inputs = _read(config)
     hashes = _hashes(config, inputs, folders)
     examiner = Examiner(
-        inputs.items, inputs.tokenizer, judge_for(config.model), progress, config.max_new_tokens
+        inputs.items, inputs.tokenizer, inputs.judge, progress, config.max_new_tokens
     )
     folders.begin({**asdict(config), "stage": config.stage, "hashes": hashes})
     with _kept(folders):
@@ -96,11 +100,12 @@ def _read(config: TuneConfig) -> _Inputs:
     """Read and check everything, the cheap things first."""
     options = training_options(config)
     lora_config(config)
-    _check_stage(config)
+    specs = [Spec.parse(text) for text in config.defense]
+    _check_stage(specs, config.stage)
     sources = _sources(config)
     data = {role: s.rows for role, s in sources.items() if role != "data"}
-    defenses = build_defenses(config.defense, data)
-    items = test_items(config, config.model)
+    defenses = build_defenses(specs, data)
+    items, judge = test_items(config, config.model), judge_for(config.model, config.judge)
     model, tokenizer = load_model(
         config.model,
         dtype=config.dtype,
@@ -114,26 +119,26 @@ def _read(config: TuneConfig) -> _Inputs:
     check_items(items, tokenizer, limit, config.max_new_tokens)
     options.setdefault("max_length", limit)
     unused = unused_data(defenses, data)
-    warnings = [f"--{name} was given and no defense of the list uses it" for name in unused]
-    return _Inputs(options, sources, defenses, model, tokenizer, items, warnings)
+    warnings = [f"`{name}` was given and no defense of the list uses it" for name in unused]
+    warnings += [line for each in sources.values() for line in each.warnings()]
+    return _Inputs(options, sources, specs, defenses, model, tokenizer, items, judge, warnings)
 
 
-def _check_stage(config: TuneConfig) -> None:
+def _check_stage(specs: Sequence[Spec], stage: str) -> None:
     """Refuse a defense of another stage: it would run, and not do what its paper says."""
-    for spec in config.defense:
-        card = parse_spec(spec)[0].card
-        if (card.stage is Stage.ALIGN) == (config.stage == "align"):
+    for card in (spec.card for spec in specs):
+        if (card.stage is Stage.ALIGN) == (stage == "align"):
             continue
         then = ", then tune the model that it writes" if card.stage is Stage.ALIGN else ""
         raise ConfigError(
-            f"{card.name} acts in the stage {card.stage}, not in {config.stage}: give it to "
+            f"{card.name} acts in the stage {card.stage}, not in {stage}: give it to "
             f"`holdfast {card.stage}`{then}"
         )
 
 
 def _hashes(config: TuneConfig, inputs: _Inputs, folders: TuneFolders) -> dict[str, str]:
     """Return the hash of everything that the run reads; refuse an output that holds any of it."""
-    files = files_in(config.defense)
+    files = files_in(inputs.specs)
     for folder in (folders.output, folders.artifacts):
         folder.check(files.values())
     data = {role: each.record().sha256 for role, each in inputs.sources.items()}
@@ -151,7 +156,7 @@ def _sources(config: TuneConfig) -> dict[str, Source]:
         limit=config.limit,
         of_organism="aligning" if config.stage == "align" else None,
     )
-    pairs = columns_of(config.harmful_columns, "--harmful-columns")
+    pairs = columns_of(config.harmful_columns, "harmful_columns")
     found = [
         user,
         source("harmful", config.harmful, pairs),

@@ -18,9 +18,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from holdfast.evaluation.interval import Interval
 from holdfast.files.whole import write_whole
 from holdfast.results.attacks import knob_columns
-from holdfast.results.comparisons import BenchSummary, Range
+from holdfast.results.comparisons import BenchSummary
 
 __all__ = ["equal_rows", "front_rows", "worst_rows", "write_bench_tables"]
 
@@ -80,12 +81,12 @@ def equal_rows(summary: BenchSummary) -> list[Row]:
             one |= {"family": row.family, "control": row.control}
             one |= {"below_plain": row.below, "accuracy": row.accuracy}
             one |= {**_spread("hs", row.hs), "inside": row.inside}
-            others: Mapping[str, Range | None] = row.versus or {"": None}
+            others: Mapping[str, Interval | None] = row.versus or {"": None}
             found += [one | {"minus": o, **_spread("difference", g)} for o, g in others.items()]
     return found
 
 
-def _spread(name: str, found: Range | None) -> Row:
+def _spread(name: str, found: Interval | None) -> Row:
     """Return a figure and the ends of its interval as three columns."""
     ends = {"": "value", "_low": "low", "_high": "high"}
     return {name + end: None if found is None else getattr(found, of) for end, of in ends.items()}

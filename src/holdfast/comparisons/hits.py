@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from holdfast.evaluation.compare import align
-from holdfast.evaluation.fronts import SettingHits
+from holdfast.evaluation.compare import aligned
 from holdfast.evaluation.metrics import KIND_OF, Figure
+from holdfast.evaluation.resampling import SettingHits
 from holdfast.results.records import Arm
 
 __all__ = ["has_answers", "same_questions", "seeds_of", "table_of"]
@@ -34,6 +34,4 @@ def table_of(arms: Sequence[Arm], figure: Figure, seeds: Sequence[int]) -> Setti
         InputError: The arms answered other questions.
     """
     runs = [{run.seed: run for run in arm.runs} for arm in arms]
-    hits = [[of[seed].hits(figure) for seed in seeds] for of in runs]
-    ids = align([run for arm in hits for run in arm])
-    return [[[run[name] for name in ids] for run in arm] for arm in hits]
+    return aligned(*([of[seed].hits(figure) for seed in seeds] for of in runs))

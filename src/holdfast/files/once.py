@@ -9,25 +9,12 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from holdfast.files.whole import write_whole
-from holdfast.organism.build import SHIPPED
-from holdfast.results.provenance import versions
 
-__all__ = ["digest_of", "once", "origin", "shared_path"]
-
-
-@cache
-def origin() -> dict[str, str]:
-    """Return what every result hangs on besides its settings: our version and the organism."""
-    weights = (SHIPPED / "model.safetensors").read_bytes()
-    return {
-        "holdfast": versions()["holdfast"],
-        "organism": hashlib.sha256(weights).hexdigest(),
-    }
+__all__ = ["digest_of", "once", "shared_path"]
 
 
 def shared_path(out: Path, kind: str, made_of: Any, suffix: str = "") -> Path:

@@ -1,100 +1,167 @@
-"""Read ``NAME[:key=value,...]`` into a defense, with the types of the defense's own fields."""
+"""``NAME[:key=value,...]`` names a defense: it is read once, with the types of its own fields."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from holdfast.defense import Defense
+from holdfast.defense import Card, Defense, ModelRole
 from holdfast.defenses import find
+from holdfast.defenses.installed import code_of
 from holdfast.errors import ConfigError, nearest
 from holdfast.inputs.values import converted, expected
 from holdfast.training.compose import composed
 
-__all__ = ["build_defenses", "files_in", "parse_spec", "unused_data"]
+__all__ = ["Spec", "build_defenses", "files_in", "model_fields", "roles_of", "unused_data"]
 
 
-def parse_spec(spec: str) -> tuple[type[Defense], dict[str, Any]]:
-    """Return the class and the fields that ``spec`` names.
+@dataclass(frozen=True)
+class Spec:
+    """A defense with the fields that a text sets; two specs are equal where their texts are."""
 
-    Raises:
-        ConfigError: The name or a key is unknown (suggests the nearest), a key is given twice, or
-            a value has another type than its field.
-    """
-    name, _, rest = spec.partition(":")
-    cls = find(name.strip())
-    hints = get_type_hints(cls)
+    text: str
+    """As it was given."""
+    cls: type[Defense] = field(compare=False)
+    options: Mapping[str, Any] = field(compare=False)
+    """The fields that the text sets, in its order."""
+
+    @classmethod
+    def parse(cls, text: str, entry: str = "defense") -> "Spec":
+        """Read a spec.
+
+        Args:
+            text: ``NAME[:key=value,...]``.
+            entry: What it was given as, for the message of an error.
+
+        Raises:
+            ConfigError: The name or a key is unknown (suggests the nearest), a key is given twice,
+                or a value has another type than its field.
+        """
+        name, _, rest = text.partition(":")
+        found = find(name.strip())
+        options: dict[str, Any] = {}
+        try:
+            for part in rest.split(",") if rest.strip() else []:
+                key, value = _option(found, part)
+                if key in options:
+                    raise ConfigError(f"{key} is given twice; give it once")
+                options[key] = value
+        except ConfigError as error:
+            error.args = (f"`{entry}={text}`: {error}",)
+            raise
+        return cls(text, found, options)
+
+    def __str__(self) -> str:
+        """Return the text."""
+        return self.text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to other processes as text: they find an installed defense for themselves."""
+        return Spec.parse, (self.text,)
+
+    @property
+    def card(self) -> Card:
+        """The card of the defense."""
+        return self.cls.card
+
+    @property
+    def told(self) -> str:
+        """The defense with what the text sets: ``name(key=value,...)``."""
+        options = ",".join(f"{key}={value}" for key, value in self.options.items())
+        return f"{self.card.name}({options or 'default'})"
+
+    @property
+    def bare(self) -> Defense:
+        """The defense without data: what its hyperparameters alone decide can be asked of it."""
+        return self.cls(**self.options)
+
+    @property
+    def unnamed_models(self) -> dict[str, ModelRole]:
+        """Fields that take a model's folder and that the text leaves open, with which model."""
+        return {k: v for k, v in (self.card.models or {}).items() if k not in self.options}
+
+    def resolved(self) -> dict[str, Any]:
+        """Return every hyperparameter as JSON, so that a changed default is another run.
+
+        Raises:
+            ConfigError: The code of an installed defense cannot be read.
+        """
+        return {"name": self.card.name, **self.bare.config(), **code_of(self.cls)}
+
+    def build(
+        self, data: Mapping[str, Any], unsaid: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> Defense:
+        """Return the defense with its data; see ``build_defenses``."""
+        rows = {key: data[key] for key in self.card.data if data.get(key) is not None}
+        return self.cls(**rows, **{**(unsaid or {}).get(self.card.name, {}), **self.options})
+
+
+def _option(cls: type[Defense], part: str) -> tuple[str, Any]:
+    """Return the field and the value of one ``key=value``."""
+    key, equals, value = (piece.strip() for piece in part.partition("="))
     known = [
         f.name for f in fields(cls) if f.init and f.name not in cls.card.data  # type: ignore[arg-type]
     ]  # fmt: skip
-    options: dict[str, Any] = {}
-    for part in rest.split(",") if rest.strip() else []:
-        key, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals:
-            raise ConfigError(f"--defense {spec}: {part!r} is not key=value")
-        _check_key(cls, key, known)
-        if key in options:
-            raise ConfigError(f"--defense {spec}: {key} is given twice; give it once")
-        options[key] = _value(cls.card.name, key, value, hints[key])
-    return cls, options
-
-
-def _check_key(cls: type[Defense], key: str, known: Sequence[str]) -> None:
-    name = cls.card.name
+    if not equals:
+        raise ConfigError(f"{part!r} is not key=value")
     if key in cls.card.data:
-        raise ConfigError(f"{name}: {key} takes a data set; give it as --{key} FILE")
+        raise ConfigError(f"{key} takes a data set; give it as `{key}=FILE`")
     if key not in known:
-        raise ConfigError(
-            f"{name}: unknown key {key!r}, known: {', '.join(known)}.{nearest(key, known)}"
-        )
-
-
-def _value(name: str, key: str, value: str, hint: Any) -> Any:
+        raise ConfigError(f"unknown key {key!r}, known: {', '.join(known)}.{nearest(key, known)}")
+    hint = get_type_hints(cls)[key]
     try:
-        return converted(value, hint)
+        return key, converted(value, hint)
     except ValueError as error:
-        raise ConfigError(f"{name}: {key}={value!r} must be {expected(hint)}") from error
+        raise ConfigError(f"{key}={value!r} must be {expected(hint)}") from error
 
 
 def build_defenses(
-    specs: Sequence[str],
+    specs: Sequence[Spec],
     data: Mapping[str, Any],
     unsaid: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> tuple[Defense, ...]:
     """Build the defenses in order and check every field and every pair.
 
     Args:
-        specs: One ``NAME[:key=value,...]`` each; the first is outermost.
+        specs: The first is outermost.
         data: Data sets by the name of the field that takes them (harmful, safe, ...); None is
             left out.
         unsaid: Values of fields, by defense, where its spec leaves them out.
 
     Raises:
-        ConfigError: A name, key or value is wrong, data are missing, or two exclude each other.
+        ConfigError: A value is out of range, data are missing, or two exclude each other.
     """
-    built: list[Defense] = []
-    for spec in specs:
-        cls, options = parse_spec(spec)
-        given = {
-            key: rows for key, rows in data.items() if key in cls.card.data and rows is not None
+    return composed([spec.build(data, unsaid) for spec in specs])
+
+
+def roles_of(specs: Sequence[Spec]) -> set[ModelRole]:
+    """Return which models the specs take a folder of and do not name it."""
+    return {role for spec in specs for role in spec.unnamed_models.values()}
+
+
+def model_fields(
+    specs: Sequence[Spec], folders: Mapping[ModelRole, str]
+) -> dict[str, dict[str, str]]:
+    """Return ``unsaid`` of ``build_defenses``: the folders, each in the field that takes it."""
+    return {
+        spec.card.name: {
+            key: folders[role] for key, role in spec.unnamed_models.items() if role in folders
         }
-        options = {**(unsaid or {}).get(cls.card.name, {}), **options}
-        built.append(cls(**given, **options))
-    return composed(built)
+        for spec in specs
+    }
 
 
-def files_in(specs: Sequence[str]) -> dict[str, Path]:
+def files_in(specs: Sequence[Spec]) -> dict[str, Path]:
     """Return the files and folders that values of the specs name, by ``defense:key``.
 
     They are what a run reads besides its data, so an output must not replace them.
     """
-    found: dict[str, Path] = {}
-    for spec in specs:
-        cls, options = parse_spec(spec)
-        for key, value in options.items():
-            if isinstance(value, str) and Path(value).exists():
-                found[f"{cls.card.name}:{key}"] = Path(value)
-    return found
+    return {
+        f"{spec.card.name}:{key}": Path(value)
+        for spec in specs
+        for key, value in spec.options.items()
+        if isinstance(value, str) and Path(value).exists()
+    }
 
 
 def unused_data(defenses: Sequence[Defense], data: Mapping[str, Any]) -> list[str]:

@@ -190,7 +190,7 @@ def load(arch: str | Path = "llama", device: str | torch.device | None = None) -
     if not (folder / "config.json").exists():
         known = str(arch) in ARCHITECTURES
         hint = (
-            f"build it first: holdfast organism build --arch {arch} --out DIR"
+            f"build it first: `holdfast organism build` with {arch} as its architecture"
             if known
             else ("name a folder that 'holdfast organism build' wrote")
         )

@@ -1,1 +1,1 @@
-"""Report: the page, the terminal tables and the Markdown made from a result."""
+"""What people read: pages, pictures and tables made from a result."""

@@ -16,7 +16,10 @@ from holdfast.report.environment import environment, picture
 from holdfast.report.figures.analysis import means
 from holdfast.results.provenance import DataSource, versions
 
-__all__ = ["AnalysisPage", "answer", "render_analysis", "told", "where", "write_analysis"]
+__all__ = [
+    "AnalysisPage", "Cell", "answer", "in_order", "render_analysis", "told", "where",
+    "write_analysis",
+]  # fmt: skip
 
 ORDER = ("q", "k", "v", "o", "gate", "up", "down")
 UNITS = {
@@ -171,7 +174,7 @@ def _quality_sentence(probe: dict[str, Quality]) -> str:
     held_out, other = probe["held_out"], probe.get("out_of_domain")
     said = f"The probe's balanced accuracy is {held_out.balanced_accuracy:.2f} on held-out prompts"
     if other is None:
-        return f"{said}; out of domain it was not tested (no --harmful-ood and --benign-ood)."
+        return f"{said}; out of domain it was not tested (no `harmful_ood` and `benign_ood`)."
     return f"{said} and {other.balanced_accuracy:.2f} out of domain."
 
 

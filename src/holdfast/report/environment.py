@@ -2,16 +2,13 @@
 
 import json
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from holdfast.evaluation.statistics import Difference
-from holdfast.report.bench_answers import ends
-from holdfast.results.comparisons import Range
-from holdfast.results.words import arm_name, interval, percent
+from holdfast.results.words import Look, arm_name, percent, shown
 
 __all__ = ["environment", "picture", "plain_value"]
 
@@ -26,8 +23,10 @@ def environment(**own: Callable[..., Any]) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    shared = {"at": _at, "ends": ends, "interval": interval, "percent": percent, "points": _points}
-    made.filters.update({**shared, "arm_name": arm_name, "plain_value": plain_value, **own})
+    looks: dict[str, Look] = {"ends": "bracketed", "interval": "ends", "points": "points"}
+    figures = {name: partial(shown, look=look) for name, look in looks.items()}
+    words = {"at": _at, "arm_name": arm_name, "percent": percent, "plain_value": plain_value}
+    made.filters.update({**figures, **words, **own})
     return made
 
 
@@ -52,12 +51,6 @@ def plain_value(value: Any) -> str:
 
 def _is_module(value: Any) -> bool:
     return isinstance(value, list) and [type(part) for part in value] == [int, str]
-
-
-def _points(difference: Difference | Range) -> str:
-    """Return a difference as ``-59 points``, with its interval."""
-    value, low, high = (100 * x for x in (difference.value, difference.low, difference.high))
-    return f"{value:+.0f} points [{low:+.0f}, {high:+.0f}]".replace("-", "−")
 
 
 def _at(share: float) -> str:

@@ -18,7 +18,8 @@ from pydantic import (
 )  # fmt: skip
 
 from holdfast.artifact import Block, Curve, Sentence, Table
-from holdfast.evaluation.compare import HitsById, compare_hits, estimate_hits
+from holdfast.evaluation.compare import compare_hits, estimate_hits
+from holdfast.evaluation.interval import Difference, Estimate, Share
 from holdfast.evaluation.measure import Measurement
 from holdfast.evaluation.metrics import (
     FIGURES,
@@ -26,10 +27,8 @@ from holdfast.evaluation.metrics import (
     Figure,
     Kind,
     Outcome,
-    Share,
     counts_toward,
 )
-from holdfast.evaluation.statistics import Difference, Estimate
 from holdfast.results.earlier import as_blocks
 
 __all__ = [
@@ -196,6 +195,11 @@ class Attack(Record):
     epochs: float = Field(description="Passes over the rows that the steps make.")
     rows: int = Field(description="Rows of the user's data.")
 
+    @property
+    def knobs(self) -> dict[str, Any]:
+        """What decides the run, by name, in the order of a table; the epochs follow from it."""
+        return self.model_dump(exclude={"epochs"})
+
 
 class Arm(Record):
     """One way to fine-tune, measured over seeds."""
@@ -291,14 +295,7 @@ class Arm(Record):
         for figure in FIGURES:
             left = [run.hits(figure) for run in shared]
             right = [theirs[run.seed].hits(figure) for run in shared]
-            found = _difference(left, right)
+            found = compare_hits(left, right)
             if found is not None:
                 differences[figure] = found
         return self.model_copy(update={"versus_plain": differences})
-
-
-def _difference(left: HitsById, right: HitsById) -> Difference | None:
-    """Return the paired difference; None where either side measured nothing."""
-    if not all(left) or not all(right):
-        return None
-    return compare_hits(left, right)

@@ -13,7 +13,6 @@ from typing import Any, TypedDict
 from pydantic import Field, JsonValue, ValidationError
 
 from holdfast.errors import InputError
-from holdfast.evaluation.judges.agreement import Agreement
 from holdfast.files.whole import refuse_newer, write_whole
 from holdfast.results.comparisons import BenchSummary
 from holdfast.results.provenance import DataSource, Machine, this_machine, versions
@@ -58,8 +57,8 @@ class RunResult(Record):
     seconds: float | None = Field(default=None, description="Wall clock of the whole command.")
     peak_memory_gib: float | None = None
     arms: list[Arm] = Field(default_factory=list[Arm])
-    agreement: list[Agreement] = Field(
-        default_factory=list[Agreement], description="Between judges of the same answers."
+    agreement: list[JsonValue] = Field(
+        default_factory=list[JsonValue], description="Nothing writes it yet; older results hold []."
     )
     warnings: list[str] = Field(default_factory=list[str])
     bench: BenchSummary | None = Field(

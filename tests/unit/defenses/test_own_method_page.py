@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 import holdfast
-from holdfast.inputs.specs import build_defenses
+from holdfast.inputs.specs import Spec, build_defenses
 from tests.contract import card_checks
 from tests.unit.defenses.own_package import block
 from tests.unit.defenses.tiny_runs import farthest, trained, weights_of
@@ -15,7 +15,8 @@ def test_the_recipe_of_the_page_can_be_built(install):
     given = yaml.safe_load(block("yaml"))["defenses"]
     entries = [[one] if isinstance(one, str) else one for one in given]
     for specs in (one for one in entries if one[0] not in ("before", "none")):
-        build_defenses(specs, {"safe": [{"prompt": "a", "completion": "b"}]})
+        data = {"safe": [{"prompt": "a", "completion": "b"}]}
+        build_defenses([Spec.parse(text) for text in specs], data)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from holdfast import MLLR, Panacea
 from holdfast.analysis.modules.robust_modules import RobustModules
 from holdfast.cli import main
 from holdfast.commands import tune as tuning
-from holdfast.inputs.specs import files_in, parse_spec
+from holdfast.inputs.specs import Spec, files_in
 from holdfast.results.result import RunResult
 from tests.contract.settings import robust_file
 from tests.tiny import WORDS, tiny_model, tiny_rows, tiny_tokenizer
@@ -36,11 +36,11 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 
 def test_a_spec_names_a_file():
-    cls, options = parse_spec("swat:modules=robust.json,moments=fresh,warmup=0.25")
-    assert cls.card.name == "swat"
-    assert options == {"modules": "robust.json", "moments": "fresh", "warmup": 0.25}
+    spec = Spec.parse("swat:modules=robust.json,moments=fresh,warmup=0.25")
+    assert spec.card.name == "swat"
+    assert spec.options == {"modules": "robust.json", "moments": "fresh", "warmup": 0.25}
     specs = ["ml_lr:modules=robust.json,subset=random", "panacea:mode=post-hoc", "swat:modules=no"]
-    assert files_in(specs) == {"ml_lr:modules": Path("robust.json")}
+    assert files_in(list(map(Spec.parse, specs))) == {"ml_lr:modules": Path("robust.json")}
 
 
 def test_a_given_file_is_used_and_left_again_as_an_artifact(capfd):

@@ -1,3 +1,4 @@
+import pickle
 from pathlib import Path
 from typing import Any, Literal
 
@@ -5,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast import Panacea
 from holdfast.errors import ConfigError, ConflictError
-from holdfast.inputs.specs import build_defenses, parse_spec, unused_data
+from holdfast.inputs.specs import Spec, build_defenses, unused_data
 from holdfast.inputs.values import as_json, converted, expected
 from tests.tiny import tiny_examples
 
@@ -48,11 +50,22 @@ def test_floats_survive_the_command_line(number):
 
 
 def test_a_spec_is_a_class_and_its_fields():
-    cls, options = parse_spec("panacea: rho = 2 , mode=in-loop,kappa=none,scales=0/1")
-    assert cls.card.name == "panacea"
-    assert options == {"rho": 2.0, "mode": "in-loop", "kappa": None, "scales": (0.0, 1.0)}
-    assert parse_spec("panacea")[1] == {}
-    assert parse_spec("panacea:")[1] == {}
+    spec = Spec.parse("panacea: rho = 2 , mode=in-loop,kappa=none,scales=0/1")
+    assert spec.card.name == "panacea"
+    assert spec.options == {"rho": 2.0, "mode": "in-loop", "kappa": None, "scales": (0.0, 1.0)}
+    assert spec.told == "panacea(rho=2.0,mode=in-loop,kappa=None,scales=(0.0, 1.0))"
+    for bare in map(Spec.parse, ("panacea", "panacea:")):
+        assert bare.options == {}
+        assert bare.told == "panacea(default)"
+
+
+def test_specs_are_told_apart_by_their_text_and_travel_as_text():
+    one, other = Spec.parse("panacea:rho=1"), Spec.parse("panacea:rho=1.0")
+    assert one != other
+    assert one.resolved() == other.resolved()
+    assert one.resolved()["max_task_drop"] == Panacea.max_task_drop
+    again = pickle.loads(pickle.dumps(one))  # noqa: S301  # Our own bytes.
+    assert (again, hash(again), again.options) == (one, hash(one), one.options)
 
 
 @pytest.mark.parametrize(
@@ -66,19 +79,24 @@ def test_a_spec_is_a_class_and_its_fields():
         ("panacea:rho=big", "rho='big' must be a finite number or none"),
         ("panacea:mode=both", "mode='both' must be one of 'post-hoc', 'in-loop'"),
         ("panacea:losses_=1", "unknown key 'losses_'"),
-        ("panacea:harmful=f.jsonl", "give it as --harmful FILE"),
+        ("panacea:harmful=f.jsonl", "give it as `harmful=FILE`"),
     ],
 )
 def test_a_bad_spec_names_key_value_and_expectation(spec, said):
     with pytest.raises(ConfigError) as caught:
-        parse_spec(spec)
+        Spec.parse(spec, "method")
     assert said in str(caught.value)
+    assert str(caught.value).startswith((f"`method={spec}`: ", "unknown defense"))
+
+
+def build(texts, data):
+    return build_defenses([Spec.parse(text) for text in texts], data)
 
 
 def test_data_go_to_the_fields_that_take_them():
     rows = tiny_examples(4)
     data = {"harmful": rows, "safe": None, "validation": rows}
-    built = build_defenses(["random_perturbation:rho=2", "panacea"], data)
+    built = build(["random_perturbation:rho=2", "panacea"], data)
     assert [defense.card.name for defense in built] == ["random_perturbation", "panacea"]
     assert built[1].harmful is rows
     assert unused_data(built[:1], data) == ["harmful", "validation"]
@@ -86,12 +104,12 @@ def test_data_go_to_the_fields_that_take_them():
 
 
 def test_the_list_of_defenses_is_checked_as_a_whole():
-    with pytest.raises(ConfigError, match="--harmful FILE"):
-        build_defenses(["panacea"], {})
+    with pytest.raises(ConfigError, match="`harmful=FILE`"):
+        build(["panacea"], {})
     with pytest.raises(ConfigError, match="rho"):
-        build_defenses(["random_perturbation:rho=-1"], {})
+        build(["random_perturbation:rho=-1"], {})
     with pytest.raises(ConflictError, match="twice"):
-        build_defenses(["random_perturbation", "random_perturbation"], {})
+        build(["random_perturbation", "random_perturbation"], {})
 
 
 def test_json_has_no_tuples_and_no_paths():

@@ -4,7 +4,7 @@ import pytest
 
 from holdfast.comparisons.scenes import scenes
 from holdfast.report.page import render
-from holdfast.report.sections.movement import movement_rows, movements
+from holdfast.report.sections.movement import Spread, movement_rows, movements
 from holdfast.results.records import Arm, Movement, SeedRun
 from holdfast.results.result import RunResult
 from holdfast.results.words import percent
@@ -65,8 +65,7 @@ def test_a_model_that_did_not_move_is_no_division_by_zero():
 def test_rows_are_means_with_least_and_most():
     rows = movement_rows([arm("none", 4.0, 6.0, 8.0), Arm(defense="swat", runs=[SeedRun(seed=0)])])
     assert [row.arm.defense for row in rows] == ["none"]
-    spread = rows[0].outside
-    assert (spread.mean, spread.low, spread.high, spread.seeds) == (6.0, 4.0, 8.0, 3)
+    assert rows[0].outside == Spread(6.0, 4.0, 8.0, seeds=3)
     assert rows[0].probe_drift is None
 
 

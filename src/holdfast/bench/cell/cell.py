@@ -3,20 +3,18 @@
 import hashlib
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from datasets import Dataset
 
 from holdfast.bench.subject.organism import ORGANISM_SUBJECT, Subject
-from holdfast.defenses.installed import code_of
 from holdfast.evaluation import Item
-from holdfast.inputs.specs import parse_spec
+from holdfast.inputs.specs import Spec
 from holdfast.organism.scenarios import Budget
-from holdfast.results.records import BEFORE, PLAIN
+from holdfast.results.records import BEFORE, PLAIN, Attack
 
-__all__ = ["Cell", "resolved"]
+__all__ = ["Cell", "attack_on"]
 
 FORMAT = 2
 """Part of every cell's hash; raised when the same settings would give other results."""
@@ -27,12 +25,10 @@ class Cell:
     """One run: everything that decides its result."""
 
     scenario: str
-    defenses: tuple[str, ...]
-    """Specs as in the recipe, outermost first; empty for plain fine-tuning, or ``before``."""
-    p: float
-    learning_rate: float
-    steps: int
-    rows: int
+    defenses: tuple[Spec, ...]
+    """Outermost first; none for plain fine-tuning."""
+    attack: Attack | None
+    """The user's run; None leaves the model untouched."""
     seed: int
     items_per_kind: int
     defender_rows: int
@@ -44,9 +40,17 @@ class Cell:
     @property
     def settings(self) -> dict[str, Any]:
         """Every setting as JSON, the defenses with all of their hyperparameters."""
-        own = {key: value for key, value in vars(self).items() if key != "subject"}
+        own = {key: value for key, value in vars(self).items() if key not in ("attack", "subject")}
+        resolved = [spec.resolved() for spec in self.defenses] if self.attack else [BEFORE]
         made_by = self.subject.made_by()
-        return {**own, "defenses": resolved(self.defenses), "format": FORMAT, "made_by": made_by}
+        return {
+            **own, **self.point.knobs, "defenses": resolved, "format": FORMAT, "made_by": made_by
+        }  # fmt: skip
+
+    @property
+    def point(self) -> Attack:
+        """Its point in the grid: the attack; untouched, its budget without a harmful row."""
+        return self.attack or attack_on(self.scenario, self.budget)
 
     @property
     def budget(self) -> Budget:
@@ -56,7 +60,7 @@ class Cell:
     @property
     def user_rows(self) -> Dataset:
         """The user's rows."""
-        return self.subject.user_rows(self.scenario, self.rows, self.p, self.seed)
+        return self.subject.user_rows(self.scenario, self.point.rows, self.point.p, self.seed)
 
     @property
     def defender(self) -> dict[str, Any]:
@@ -69,11 +73,6 @@ class Cell:
         return self.subject.questions(self.split, self.items_per_kind, self.scenario)
 
     @property
-    def epochs(self) -> float:
-        """Passes over the user's rows that the steps make."""
-        return self.steps / math.ceil(self.rows / self.budget.batch)
-
-    @property
     def key(self) -> str:
         """First 16 hexadecimal digits of the SHA-256 of the settings; the folder's name."""
         text = json.dumps(self.settings, sort_keys=True, default=str)
@@ -82,16 +81,38 @@ class Cell:
     @property
     def label(self) -> str:
         """The cell in one line."""
-        knobs = f"p={self.p:g} lr={self.learning_rate:g} steps={self.steps} rows={self.rows}"
-        return f"{self.scenario} {knobs} {' + '.join(self.defenses) or PLAIN} seed={self.seed}"
+        at = self.point
+        knobs = f"p={at.p:g} lr={at.learning_rate:g} steps={at.steps} rows={at.rows}"
+        return f"{self.scenario} {knobs} {self.specs or PLAIN} seed={self.seed}"
+
+    @property
+    def specs(self) -> str:
+        """The defenses as the recipe gives them; empty for plain fine-tuning, or ``before``."""
+        return " + ".join(map(str, self.defenses)) if self.attack else BEFORE
 
 
-def resolved(specs: Sequence[str]) -> list[Any]:
-    """Return the specs with every hyperparameter, so that a changed default is another cell."""
-    if tuple(specs) == (BEFORE,):
-        return [BEFORE]
-    parsed = [parse_spec(spec) for spec in specs]
-    return [
-        {"name": cls.card.name, **cls(**options).config(), **code_of(cls)}
-        for cls, options in parsed
-    ]
+def attack_on(
+    scenario: str,
+    budget: Budget,
+    p: float = 0.0,
+    learning_rate: float | None = None,
+    steps: int | None = None,
+    epochs: float | None = None,
+    rows: int | None = None,
+) -> Attack:
+    """Return the attack with these knobs; what is left open is the budget's.
+
+    ``epochs`` are told in steps, and hold where ``steps`` are open: steps per epoch are
+    ceil(rows / batch).
+    """
+    rows = rows or budget.rows
+    an_epoch = math.ceil(rows / budget.batch)
+    steps = steps or (budget.steps if epochs is None else max(1, round(epochs * an_epoch)))
+    return Attack(
+        scenario=scenario,
+        p=p,
+        learning_rate=learning_rate or budget.learning_rate,
+        steps=steps,
+        epochs=steps / an_epoch,
+        rows=rows,
+    )

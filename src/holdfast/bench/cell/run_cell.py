@@ -20,7 +20,7 @@ from holdfast.defense import listed
 from holdfast.errors import InputError
 from holdfast.files.whole import write_whole
 from holdfast.results.provenance import DataSource, fingerprint
-from holdfast.results.records import BEFORE, SeedRun
+from holdfast.results.records import SeedRun
 
 __all__ = ["data_sources", "keep", "read", "result_file", "run_cell"]
 
@@ -72,7 +72,7 @@ def _sha256(content: Mapping[str, Any]) -> str:
 
 def run_cell(cell: Cell, out: Path) -> SeedRun:
     """Tune the model as the cell says, or leave it untouched, and measure it."""
-    if cell.defenses == (BEFORE,):
+    if cell.attack is None:
         return SeedRun.of(cell.seed, examined(*cell.subject.load(), cell.questions, cell.subject))
     ready = prepared(cell, out)
     tuned = repaired(ready, cell.seed)
@@ -89,8 +89,9 @@ def data_sources(cells: Sequence[Cell]) -> list[DataSource]:
         items = f"{cell.split} questions, {cell.scenario}, {cell.items_per_kind} of a kind"
         if items not in found:
             found[items] = fingerprint(items, as_examples(cell.questions))
-        user = f"user, {cell.scenario}, p={cell.p:g}, {cell.rows} rows, seed {cell.seed}"
-        if cell.defenses != (BEFORE,) and user not in found:
+        at = cell.point
+        user = f"user, {cell.scenario}, p={at.p:g}, {at.rows} rows, seed {cell.seed}"
+        if cell.attack and user not in found:
             found[user] = fingerprint(user, listed(cell.user_rows))
         whose = f"{cell.scenario}, seed {cell.seed}, {_sizes(cell)}"
         if whose not in asked:

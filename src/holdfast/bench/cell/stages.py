@@ -7,6 +7,7 @@ part share the tuned model.
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,19 +15,20 @@ from typing import Any
 from peft import get_peft_model
 from safetensors.torch import load_file, save_file
 
-from holdfast.bench.cell.cell import Cell, resolved
+from holdfast.bench.cell.cell import Cell
 from holdfast.bench.cell.learned import aligned, given_folders, with_shared
-from holdfast.bench.cell.runs import Tuned, adapter, tune
-from holdfast.defense import Defense, Stage, implements
+from holdfast.bench.cell.runs import Tuned, tune
+from holdfast.defense import Defense, Stage
 from holdfast.errors import ModelError
 from holdfast.files.once import once, shared_path
-from holdfast.inputs.specs import build_defenses, parse_spec
+from holdfast.inputs.specs import Spec, build_defenses
 from holdfast.ops.modules import trainable
 from holdfast.ops.weights import copied, put
 from holdfast.results.diagnose import diagnose
 from holdfast.results.provenance import peak_memory_gib, reset_peak_memory
 from holdfast.results.records import Diagnostics, LossCurve
-from holdfast.training.standalone import repair
+from holdfast.training.sft_options import lora
+from holdfast.training.standalone import finished_only, repair
 
 __all__ = ["Prepared", "prepared", "repaired"]
 
@@ -44,14 +46,14 @@ class Prepared:
 
 def prepared(cell: Cell, out: Path) -> Prepared:
     """Return the cell's tuned model, tuned now or by another cell."""
-    specs = tuple(s for s in cell.defenses if parse_spec(s)[0].card.stage is Stage.ALIGN)
+    specs = [spec for spec in cell.defenses if spec.card.stage is Stage.ALIGN]
     rest = [spec for spec in cell.defenses if spec not in specs]
     start = aligned(cell, specs, out)
     built = build_defenses(rest, cell.defender, given_folders(cell, rest, start.folder, out))
     cut = len(rest)
-    while cut and _finished_only(built[cut - 1]):
+    while cut and finished_only(built[cut - 1]):
         cut -= 1
-    made_of = _made_of(cell, specs, tuple(rest[:cut]))
+    made_of = _made_of(cell, specs, rest[:cut])
 
     def make(target: Path) -> None:
         _tune(cell, built[:cut], start.folder, out, target)
@@ -80,31 +82,26 @@ def repaired(ready: Prepared, seed: int) -> Tuned:
     return tuned
 
 
-def _finished_only(defense: Defense) -> bool:
-    """Tell whether the defense needs a finished model and nothing else."""
-    loop = ("data", "before", "attached", "learning_rate", "batch", "gradient", "loss",
-            "after_update")  # fmt: skip
-    return implements(defense, "after") and not any(implements(defense, hook) for hook in loop)
-
-
-def _made_of(cell: Cell, aligning: tuple[str, ...], tuning: tuple[str, ...]) -> list[Any]:
+def _made_of(cell: Cell, aligning: Sequence[Spec], tuning: Sequence[Spec]) -> list[Any]:
     """Return all that decides the tuned weights."""
-    knobs = [cell.scenario, cell.p, cell.learning_rate, cell.steps, cell.rows, cell.seed]
+    knobs = [*cell.point.knobs.values(), cell.seed]
     defended = aligning or tuning
     sizes = [cell.defender_rows, cell.benign_rows, cell.validation_rows] if defended else []
-    return [knobs, sizes, resolved(aligning), resolved(tuning), cell.subject.made_by()]
+    stages = [[spec.resolved() for spec in specs] for specs in (aligning, tuning)]
+    return [knobs, sizes, *stages, cell.subject.made_by()]
 
 
 def _tune(
     cell: Cell, defenses: tuple[Defense, ...], start: Path | None, out: Path, target: Path
 ) -> None:
     """Tune, and write the trained tensors and what the run said of itself."""
-    budget = replace(cell.budget, learning_rate=cell.learning_rate)
+    at = cell.point
+    budget = replace(cell.budget, learning_rate=at.learning_rate, steps=at.steps)
     ready = [with_shared(defense, cell, start, out) for defense in defenses]
     reset_peak_memory()
     acting = [defense for defense, _ in ready]
     tuned = tune(
-        cell.user_rows, acting, cell.seed, cell.steps,
+        cell.user_rows, acting, cell.seed,
         budget=budget, start=start, subject=cell.subject,
     )  # fmt: skip
     said = {
@@ -125,7 +122,7 @@ def _read(cell: Cell, folder: Path, start: Path | None) -> tuple[Tuned, dict[str
     """Return the tuned model that ``_tune`` wrote, bit for bit, and its diagnostics."""
     model, tokenizer = cell.subject.load(start)
     if not cell.budget.full:
-        model = get_peft_model(model, adapter(cell.budget))
+        model = get_peft_model(model, lora(cell.budget.lora_rank, cell.budget.lora_alpha))
     params, saved = trainable(model), load_file(folder / "weights.safetensors")
     if params.keys() != saved.keys():
         raise ModelError(f"{folder}: holds other tensors than the model trains; delete it")

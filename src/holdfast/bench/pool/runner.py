@@ -13,17 +13,17 @@ from pathlib import Path
 
 from holdfast.bench.cell.cell import Cell
 from holdfast.bench.cell.run_cell import RunCell, keep, read, result_file, run_cell
-from holdfast.bench.pool.executors import LOCAL, Executor, Pool
+from holdfast.bench.pool.local import LOCAL, Executor, Pool
 from holdfast.errors import InputError
+from holdfast.progress import Progress
 from holdfast.results.records import SeedRun
 from holdfast.training.failures import as_run_error
 
 __all__ = ["Outcome", "run_cells"]
 
-Progress = Callable[[str, int, int], None]
-DIED = "its worker died twice (killed, or out of memory); lower --workers or the cell's size"
+DIED = "its worker died twice (killed, or out of memory); lower `workers` or the cell's size"
 DAMAGED = "its result was damaged right after it was written"
-ELSEWHERE = "its worker wrote the result, but not here: --out must be a folder that all nodes see"
+ELSEWHERE = "its worker wrote the result, but not here: `out` must be a folder that all nodes see"
 
 
 @dataclass

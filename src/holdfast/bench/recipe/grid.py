@@ -5,19 +5,18 @@ the other scenarios are benign and have p = 0. A sweep is one more grid
 that differs from the recipe; cells that grids share are run once.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
-from holdfast.bench.cell.cell import Cell
+from holdfast.bench.cell.cell import Cell, attack_on
 from holdfast.bench.recipe.files import merged
 from holdfast.bench.recipe.model import file_subject
 from holdfast.bench.recipe.values import knob_of, list_of, number_of, seeds_of, told_in
 from holdfast.bench.subject.organism import MIXED, ORGANISM_SUBJECT, Subject
 from holdfast.defense import Stage
 from holdfast.errors import ConfigError, nearest
-from holdfast.inputs.specs import build_defenses, parse_spec
+from holdfast.inputs.specs import Spec, build_defenses, model_fields
 from holdfast.results.records import BEFORE, PLAIN
 
 __all__ = ["expand"]
@@ -72,43 +71,25 @@ def _grid(grid: Mapping[str, Any], subject: Subject, where: str) -> list[Cell]:
     knobs = {key: knob_of(key, grid[key], hint, where) for key, hint in _KNOBS.items()}
     sizes: dict[str, Any] = {key: number_of(key, grid[key], int, where) for key in _SIZES}
     sizes |= {"split": _split(grid["split"], where), "subject": subject}
+    if any(knobs["steps"]) and any(knobs["epochs"]):
+        raise ConfigError(f"{where}: steps and epochs are both given; give one of them")
     seeds = seeds_of(grid["seeds"], where)
     _check_defenses(defenses, names, sizes, where)
     found: list[Cell] = []
     for name in names:
-        if (BEFORE,) in defenses:
-            found.append(_cell(name, (BEFORE,), dict.fromkeys(_KNOBS), 0, sizes, where))
+        if None in defenses:
+            found.append(Cell(name, (), None, 0, **sizes))
         # Benign data have no harmful rows: without this a sweep of p would repeat the same cell.
         shares = knobs["p"] if name == MIXED else [0.0]
-        values = product(*({**knobs, "p": shares}[key] for key in _KNOBS))
-        for setting, specs in product(list(values), defenses):
-            if specs != (BEFORE,):
-                knob = dict(zip(_KNOBS, setting, strict=True))
-                found += [_cell(name, specs, knob, seed, sizes, where) for seed in seeds]
+        values: Any = product(*({**knobs, "p": shares}[key] for key in _KNOBS))
+        attacks = [attack_on(name, subject.budget(name), *setting) for setting in values]
+        tuned = [specs for specs in defenses if specs is not None]
+        for attack, specs in product(attacks, tuned):
+            found += [Cell(name, specs, attack, seed, **sizes) for seed in seeds]
     _refuse_duplicates(found, where)
     if subject.real:
-        _check_rows([cell for cell in found if cell.defenses != (BEFORE,)], where)
+        _check_rows([cell for cell in found if cell.attack], where)
     return found
-
-
-def _cell(
-    name: str,
-    specs: tuple[str, ...],
-    knob: Mapping[str, Any],
-    seed: int,
-    sizes: Mapping[str, Any],
-    where: str,
-) -> Cell:  # fmt: skip
-    budget = sizes["subject"].budget(name)
-    if knob["steps"] is not None and knob["epochs"] is not None:
-        raise ConfigError(f"{where}: steps and epochs are both given; give one of them")
-    rows, steps = knob["rows"] or budget.rows, knob["steps"] or budget.steps
-    if knob["epochs"] is not None:
-        steps = max(1, round(knob["epochs"] * math.ceil(rows / budget.batch)))
-    return Cell(
-        name, specs, knob["p"] or 0.0, knob["learning_rate"] or budget.learning_rate, steps, rows,
-        seed, **sizes,
-    )  # fmt: skip
 
 
 def _scenario(name: Any, known: Sequence[str], where: str) -> str:
@@ -126,31 +107,39 @@ def _split(name: Any, where: str) -> str:
     return name
 
 
-def _defense(given: Any, where: str) -> tuple[str, ...]:
-    """Return the specs of one entry: text, or a list of text for a combination."""
+def _defense(given: Any, where: str) -> tuple[Spec, ...] | None:
+    """Return the specs of one entry, text or a list of text; None is the untouched model."""
     parts = given if isinstance(given, list) else [given]
     if not parts or not all(isinstance(part, str) for part in parts):
         raise ConfigError(f"{where}: defense {given!r} is no name, NAME:key=value, or list of them")
     if len(parts) > 1 and {PLAIN, BEFORE} & set(parts):
         raise ConfigError(f"{where}: defense {given!r}: none and before stand alone")
-    return () if parts == [PLAIN] else tuple(parts)
+    if parts == [BEFORE]:
+        return None
+    with told_in(where):
+        return () if parts == [PLAIN] else tuple(map(Spec.parse, parts))
 
 
 def _check_defenses(
-    defenses: Sequence[tuple[str, ...]], names: Sequence[str], sizes: Mapping[str, Any], where: str
+    defenses: Sequence[tuple[Spec, ...] | None],
+    names: Sequence[str],
+    sizes: Mapping[str, Any],
+    where: str,
 ) -> None:
     subject = sizes["subject"]
     data = subject.defender(sizes, names[0], 0)
-    for specs in (specs for specs in defenses if specs != (BEFORE,)):
+    for specs in (specs for specs in defenses if specs is not None):
         with told_in(where):
-            build_defenses(specs, data, subject.folders())
-            if any(parse_spec(spec)[0].card.stage is Stage.ALIGN for spec in specs):
+            for defense in build_defenses(specs, data, model_fields(specs, subject.folders())):
+                defense.variant()
+            if any(spec.card.stage is Stage.ALIGN for spec in specs):
                 subject.alignment(0)
 
 
 def _check_rows(cells: Sequence[Cell], where: str) -> None:
     """Draw each amount of the user's rows once: a file may have too few."""
-    for cell in {(cell.scenario, cell.rows, cell.p): cell for cell in cells}.values():
+    drawn = {(cell.scenario, cell.point.rows, cell.point.p): cell for cell in cells}
+    for cell in drawn.values():
         with told_in(where):
             _ = cell.user_rows
 

@@ -3,8 +3,10 @@
 The organism makes its own rows and questions; ``file_subject.py`` has those of any other model.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,13 +14,14 @@ from datasets import Dataset
 
 from holdfast import organism
 from holdfast.bench.demo_plan import DemoConfig, validation
+from holdfast.defense import ModelRole
 from holdfast.evaluation import Item
-from holdfast.files.once import origin
 from holdfast.inputs.rows import ORGANISM
 from holdfast.organism import scenarios
 from holdfast.organism.build import SHIPPED
 from holdfast.organism.curriculum import more_alignment
 from holdfast.organism.scenarios import Budget
+from holdfast.results.provenance import versions
 
 __all__ = ["MIXED", "ORGANISM_SUBJECT", "OrganismSubject", "Subject"]
 
@@ -85,7 +88,7 @@ class Subject(Protocol):
         """Return options of SFTConfig that hang on the model and the machine."""
         ...
 
-    def folders(self) -> dict[str, dict[str, str]]:
+    def folders(self) -> dict[ModelRole, str]:
         """Return folders of the right form that defenses need, for the check of a recipe."""
         ...
 
@@ -101,7 +104,7 @@ class OrganismSubject:
 
     def made_by(self) -> dict[str, Any]:
         """Return holdfast's version and the hash of the organism's weights."""
-        return origin()
+        return _origin()
 
     def budget(self, scenario: str) -> Budget:
         """Return the scenario's own budget."""
@@ -144,9 +147,15 @@ class OrganismSubject:
         del model, tokenizer
         return {"use_cpu": True, "bf16": False}
 
-    def folders(self) -> dict[str, dict[str, str]]:
-        """Return itself as SafeLoRA's base; the real one is made when cells run."""
-        return {"safe_lora": {"base": str(SHIPPED)}}
+    def folders(self) -> dict[ModelRole, str]:
+        """Return itself as the unaligned one; its stand-in is made when cells run."""
+        return {"unaligned": str(SHIPPED)}
+
+
+@cache
+def _origin() -> dict[str, str]:
+    weights = (SHIPPED / "model.safetensors").read_bytes()
+    return {"holdfast": versions()["holdfast"], "organism": hashlib.sha256(weights).hexdigest()}
 
 
 ORGANISM_SUBJECT = OrganismSubject()

@@ -120,6 +120,10 @@ class Panacea(Defense):
             )
         return super().conflict(other)
 
+    def instead(self, missing: Capability) -> str:
+        """After training alone it needs no loop."""
+        return "give it mode=post-hoc" if missing is Capability.TRAINING else ""
+
     @property
     def _off(self) -> bool:
         return 0 in (self.rho, self.kappa)
@@ -225,7 +229,7 @@ class Panacea(Defense):
             return Artifact(self.card.name)
         change = safety_patch(run.model, run.engine.parameters(), scaled(eps, scale))
         base = str(getattr(getattr(run.model, "config", None), "_name_or_path", ""))
-        weights, config = adapter_files(change, base)
+        weights, config = adapter_files(change.tensors(), base)
         stem = "safety_patch/adapter"
         return Artifact(self.card.name, {f"{stem}_model": weights}, {f"{stem}_config": config})
 

@@ -5,10 +5,10 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from holdfast.evaluation.statistics import Estimate
+from holdfast.evaluation.interval import Interval
 from holdfast.report.figures.looks import LINES, MARKERS, Look
 from holdfast.report.figures.svg import INK, MUTED, SERIES, styled, to_svg
-from holdfast.results.comparisons import Front, FrontRow, Range
+from holdfast.results.comparisons import Front, FrontRow
 from holdfast.results.records import PLAIN, Arm
 
 __all__ = ["front_picture", "mark"]
@@ -16,7 +16,6 @@ __all__ = ["front_picture", "mark"]
 SIZE = (5.0, 4.0)
 SPAN = 40.0
 """Fewest points of accuracy the axis shows, so that small differences look small."""
-Share = Estimate | Range
 Runs = Mapping[str, Arm]
 """The arms of the front's attack by name, for the dots of their seeds."""
 
@@ -49,7 +48,9 @@ def front_picture(front: Front, runs: Runs, looks: Mapping[str, Look], name: str
     return to_svg(figure, name, "Harmful score against task accuracy of every family and strength")
 
 
-def mark(axes: Any, hs: Share, fa: Share, look: Look, size: float = 8, **style: float) -> None:
+def mark(
+    axes: Any, hs: Interval, fa: Interval, look: Look, size: float = 8, **style: float
+) -> None:
     """Draw one arm with its two intervals, in percent."""
     x, y = 100 * hs.value, 100 * fa.value
     axes.errorbar(

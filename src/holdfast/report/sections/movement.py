@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from holdfast.evaluation.interval import Interval
 from holdfast.report.shown import Shown
 from holdfast.results.records import PLAIN, Arm, SeedRun
 from holdfast.results.words import DASH, listed, percent
@@ -16,12 +17,9 @@ SAME = 0.005
 
 
 @dataclass(frozen=True)
-class Spread:
-    """A figure over seeds."""
+class Spread(Interval):
+    """A mean over ``seeds`` runs between the least and the most of them."""
 
-    mean: float
-    low: float
-    high: float
     seeds: int
 
 
@@ -64,7 +62,7 @@ def movements(arms: Sequence[Arm]) -> list[str]:
 
 
 def _spread_text(spread: Spread | None, *, share: bool = False) -> tuple[str, str]:
-    """Return a spread's mean and its range, least to most; the range is '' for one seed.
+    """Return a figure's mean and its range, least to most; the range is '' for one seed.
 
     Args:
         spread: The figure, or None where it was not measured.
@@ -72,9 +70,9 @@ def _spread_text(spread: Spread | None, *, share: bool = False) -> tuple[str, st
     """
     if spread is None:
         return DASH, ""
-    shown = percent if share else _significant
-    low, high = shown(spread.low), shown(spread.high)
-    return shown(spread.mean), f"{low}{DASH}{high}" if spread.seeds > 1 else ""
+    three = (spread.value, spread.low, spread.high)
+    mean, low, high = (percent(value) if share else f"{value:.3g}" for value in three)
+    return mean, f"{low}{DASH}{high}" if spread.seeds > 1 else ""
 
 
 def _against(arm: Arm, plain: Arm) -> str:
@@ -130,8 +128,3 @@ def _spread(arm: Arm, part: Part) -> Spread | None:
 def _value(run: SeedRun, part: Part) -> float | None:
     """Return one run's figure."""
     return None if run.movement is None else getattr(run.movement, part)
-
-
-def _significant(value: float) -> str:
-    """Return a number with three digits."""
-    return f"{value:.3g}"

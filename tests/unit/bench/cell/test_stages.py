@@ -27,9 +27,11 @@ def staged(cell, out):
 
 def together(cell):
     """Tune with every defense in one trainer."""
-    rows = scenarios.SCENARIOS[cell.scenario](n=cell.rows, p=cell.p, seed=cell.seed)
+    rows = scenarios.SCENARIOS[cell.scenario](n=cell.attack.rows, p=cell.attack.p, seed=cell.seed)
     defenses = build_defenses(cell.defenses, cell.defender)
-    return tune(rows, defenses, cell.seed, cell.steps, budget=scenarios.BUDGETS[cell.scenario])
+    return tune(
+        rows, defenses, cell.seed, cell.attack.steps, budget=scenarios.BUDGETS[cell.scenario]
+    )
 
 
 def same(one, other):

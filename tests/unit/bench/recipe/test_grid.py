@@ -23,7 +23,7 @@ def test_the_grid_is_every_combination_in_order():
     assert len(cells) == 2 * 2 * 2 * 2
     assert len({cell.key for cell in cells}) == 16
     assert [cell.seed for cell in cells[:2]] == [4, 2]
-    assert {cell.learning_rate for cell in cells} == {scenarios.BUDGET.learning_rate, 1e-3}
+    assert {cell.attack.learning_rate for cell in cells} == {scenarios.BUDGET.learning_rate, 1e-3}
     alone, both = (estimated_minutes(cells, workers) for workers in (1, 2))
     assert alone
     assert both == alone / 2
@@ -43,16 +43,16 @@ def test_before_is_one_cell_and_benign_data_have_no_share():
         scenarios=["harmful_mix", "benign_obedience"], defenses=["before", "none"], p=[0.1, 0.2],
         seeds=3,
     )  # fmt: skip
-    assert sum(cell.defenses == ("before",) for cell in cells) == 2
-    assert {cell.p for cell in cells if cell.scenario == "benign_obedience"} == {0.0}
+    assert [cell.specs for cell in cells if cell.attack is None] == ["before"] * 2
+    assert {cell.point.p for cell in cells if cell.scenario == "benign_obedience"} == {0.0}
     assert len(cells) == 2 + 2 * 3 + 3
 
 
 def test_epochs_become_steps_and_sweeps_share_cells():
     cells = cells_of(epochs=[2], rows=[33], seeds=1)
-    assert cells[0].steps == 2 * 3
+    assert cells[0].attack.steps == 2 * 3
     swept = cells_of(p=[0.1], seeds=2, sweeps=[{"p": [0.1, 0.3]}, {"learning_rate": [None, 1e-3]}])
-    assert [(c.p, c.learning_rate) for c in swept[::2]] == [
+    assert [(c.attack.p, c.attack.learning_rate) for c in swept[::2]] == [
         (0.1, 2.3e-4),
         (0.3, 2.3e-4),
         (0.1, 1e-3),
@@ -103,13 +103,13 @@ def test_lists_that_differ_in_one_strength_are_a_family():
             ["swat:boost=2", "panacea:rho=1"], ["swat:boost=2", "panacea:rho=.5"], "ml_lr:ratio=1",
         ]
     )  # fmt: skip
-    assert families(cells) == {
+    assert {tuple(map(str, specs)): found for specs, found in families(cells).items()} == {
         ("panacea:rho=1,max_task_drop=1",): ("panacea(max_task_drop=1.0)", 1.0),
         ("panacea:max_task_drop=1,rho=.5",): ("panacea(max_task_drop=1.0)", 0.5),
         ("swat:boost=2", "panacea:rho=1"): ("swat(boost=2.0)+panacea", 1.0),
         ("swat:boost=2", "panacea:rho=.5"): ("swat(boost=2.0)+panacea", 0.5),
     }
-    controls = [specs[0] for _, specs in arm_names(cells) if is_control(specs)]
+    controls = [cell.specs for cell in cells if cell.seed == 0 and is_control(cell.defenses)]
     # Noise, another subset, and a strength at which ML-LR is plain fine-tuning.
     assert controls == ["random_perturbation:rho=1", "swat:subset=random", "ml_lr:ratio=1"]
 

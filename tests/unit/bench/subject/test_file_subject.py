@@ -74,7 +74,7 @@ def test_a_cell_equals_one_trainer_with_all_defenses(folder, tmp_path):
     specs = ["safe_mixing:share=0.5", "panacea:rho=0.5,max_task_drop=1,batch_size=5"]
     [cell, _] = plan(recipe(folder, defenses=[specs], p=[0.5])).cells
     staged = repaired(prepared(cell, tmp_path), cell.seed)
-    defenses = build_defenses(specs, cell.defender)
+    defenses = build_defenses(cell.defenses, cell.defender)
     whole = tune(cell.user_rows, defenses, cell.seed, 2, cell.budget, subject=cell.subject)
     left, right = trainable(staged.model), trainable(whole.model)
     assert left.keys() == right.keys()
@@ -153,7 +153,7 @@ def test_another_model_or_file_is_another_cell(folder):
         ({"without": ["test_safe"]}, "files has no test_safe"),
         ({"without": ["attack"]}, "files has no attack"),
         ({"without": ["align"], "defenses": ["vaccine"]}, "files has no align"),
-        ({"without": ["harmful"], "defenses": ["panacea"]}, "panacea needs harmful="),
+        ({"without": ["harmful"], "defenses": ["panacea"]}, "panacea needs `harmful="),
         ({"defenses": ["safe_lora"]}, "safe_lora"),
         ({"rows": [500]}, "task.jsonl"),
         ({"rows": [40], "p": [0.9]}, "attack.jsonl"),

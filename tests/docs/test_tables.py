@@ -1,8 +1,9 @@
 """Worst cases and claims as Markdown: what a README and the cards show of a bench."""
 
+from tables import claims_table, counted, worst_case_tables
+
 from holdfast.claims.judge import ClaimRow
 from holdfast.comparisons.worst_case import summarize
-from holdfast.report.markdown import claims_table, counted, worst_case_tables
 from tests.synthetic_bench import synthetic_bench
 
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from holdfast.claims.judge import ClaimRow
 from holdfast.report.sections.worst import WorstLine, WorstView, views
-from holdfast.results.comparisons import BenchSummary, Range, WorstCaseRow
+from holdfast.results.comparisons import BenchSummary, WorstCaseRow
 from holdfast.results.records import BEFORE, PLAIN
-from holdfast.results.words import DASH, arm_name
+from holdfast.results.words import DASH, arm_name, shown
 
 __all__ = ["claims_table", "counted", "worst_case_tables"]
 
@@ -42,18 +42,15 @@ def _table(view: WorstView, lines: Sequence[WorstLine]) -> str:
     for line in lines:
         row = line.row
         time = DASH if row.relative_time is None else f"{row.relative_time:.2f}×"
-        shares = (_share(row.hs), line.attack or DASH, _share(row.over_refusal), _share(row.fa))
-        rows.append("| " + " | ".join((_name(row), *shares, _share(row.fa_worst), time)) + " |")
+        others = (shown(found, "share") for found in (row.over_refusal, row.fa, row.fa_worst))
+        cells = (_name(row), shown(row.hs, "share"), line.attack or DASH, *others, time)
+        rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows)
 
 
 def _name(row: WorstCaseRow) -> str:
     names = {BEFORE: "before", PLAIN: "plain fine-tuning"}
     return names.get(row.defense, arm_name(row.defense)) + (" *(control)*" if row.control else "")
-
-
-def _share(found: Range | None) -> str:
-    return DASH if found is None else f"{found.value:.2f} ({found.low:.2f}–{found.high:.2f})"
 
 
 def claims_table(rows: Sequence[ClaimRow]) -> str:
