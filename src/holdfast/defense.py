@@ -41,6 +41,11 @@ from holdfast.errors import ConfigError
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.modules import ModuleRef
 
+__all__ = [
+    "HOOKS", "Backward", "Capability", "Card", "Defense", "Examples", "ModelRole", "Row", "Run",
+    "Shared", "Stage", "Step", "Variant", "implements", "in_range", "listed", "need_data",
+]  # fmt: skip
+
 Row = dict[str, Any]
 Examples = Sequence[Row] | Dataset
 """Prompt–completion Examples, as a list or a ``datasets.Dataset``."""

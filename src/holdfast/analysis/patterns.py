@@ -16,7 +16,7 @@ from holdfast.analysis.modules.robust_modules import ModuleAt, RobustModules
 from holdfast.analysis.modules.robustness import Robustness
 from holdfast.analysis.settings import Score
 
-__all__ = ["GroupMean", "Pattern", "depth", "group_means", "joint", "queries_and_keys"]
+__all__ = ["GroupMean", "Pattern", "added", "depth", "group_means", "joint", "queries_and_keys"]
 
 RESAMPLES = 2000
 FEWEST = 4

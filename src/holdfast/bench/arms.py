@@ -1,19 +1,21 @@
 """The cells' runs as arms of one result, and as a table without times that is always the same."""
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from holdfast.bench.cell.cell import Cell
+from holdfast.comparisons.exports import csv_text, interval_columns
 from holdfast.evaluation.metrics import FIGURES
 from holdfast.files.whole import write_whole
 from holdfast.inputs.specs import Spec
 from holdfast.results.records import BEFORE, PLAIN, Arm, SeedRun
 
-__all__ = ["bench_arms", "table_rows", "write_table"]
+__all__ = [
+    "arm_names", "attack_name", "bench_arms", "families", "grouped", "is_control", "table_rows",
+    "write_table",
+]  # fmt: skip
 
 Specs = tuple[Spec, ...]
 
@@ -143,10 +145,7 @@ def table_rows(cells: Sequence[Cell], runs: Mapping[str, SeedRun]) -> list[dict[
         row |= {"defense": names[group[0].scenario, specs], "spec": specs}
         row |= {"seeds": len(found), "missing": len(group) - len(found)}
         for figure in FIGURES:
-            value = arm.figures.get(figure)
-            row[figure] = None if value is None else value.value
-            row[f"{figure}_low"] = None if value is None else value.low
-            row[f"{figure}_high"] = None if value is None else value.high
+            row |= interval_columns(figure, arm.figures.get(figure))
         rows.append(row)
     return rows
 
@@ -158,8 +157,4 @@ def write_table(rows: Sequence[Mapping[str, Any]], out: Path) -> None:
         RunError: A file cannot be written.
     """
     write_whole(out / "table.json", json.dumps({"rows": list(rows)}, indent=1) + "\n")
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_whole(out / "table.csv", text.getvalue())
+    write_whole(out / "table.csv", csv_text(rows))

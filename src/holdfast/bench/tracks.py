@@ -27,6 +27,8 @@ from holdfast.organism import scenarios
 from holdfast.results.records import BEFORE, PLAIN, Movement, SeedRun
 from holdfast.training.standalone import repair
 
+__all__ = ["TRACKS", "Measured", "arm_order", "run_task", "strength_zero"]
+
 Measured = list[tuple[str, dict[str, Any], SeedRun]]
 """(arm's name, its settings, its run) of one track and seed."""
 

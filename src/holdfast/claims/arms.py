@@ -7,10 +7,10 @@ from typing import Any, TypeGuard
 
 from holdfast.artifact import Curve
 from holdfast.claims.files import Selector
-from holdfast.comparisons.hits import seeds_of, table_of
 from holdfast.evaluation.metrics import Figure
 from holdfast.evaluation.resampling import SettingHits
 from holdfast.organism import scenarios
+from holdfast.results.hits import seeds_of, table_of
 from holdfast.results.records import Arm, Attack, SeedRun
 from holdfast.results.result import RunResult
 

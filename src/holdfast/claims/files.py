@@ -13,22 +13,9 @@ from holdfast.evaluation.metrics import Figure
 from holdfast.results.records import Record
 
 __all__ = [
-    "Apart",
-    "AtEqualAccuracy",
-    "Bound",
-    "Claim",
-    "Differs",
-    "Equals",
-    "Need",
-    "NotWorse",
-    "Paper",
-    "Reported",
-    "Selector",
-    "Test",
-    "Trend",
-    "Uneven",
-    "load_claims",
-]
+    "Apart", "AtEqualAccuracy", "Bound", "Claim", "Differs", "Equals", "Need", "NotWorse", "Paper",
+    "Reported", "Selector", "Test", "Trend", "Uneven", "load_claims", "named_in",
+]  # fmt: skip
 
 COEFFICIENTS = "safety_coefficient"
 """The curve of claims that were judged before they named one."""

@@ -23,16 +23,9 @@ from holdfast.results.records import Arm, Attack, Record, SeedRun
 from holdfast.results.result import RunResult
 
 __all__ = [
-    "ClaimRow",
-    "JudgedClaim",
-    "JudgedPaper",
-    "JudgedTest",
-    "MeasuredArm",
-    "claims_rows",
-    "judge",
-    "load_judged",
-    "write_claims",
-]
+    "ClaimRow", "JudgedClaim", "JudgedPaper", "JudgedTest", "MeasuredArm", "claims_rows", "judge",
+    "load_judged", "write_claims",
+]  # fmt: skip
 
 SCHEMA_VERSION = 1
 SHOWN: tuple[Figure, ...] = ("hs", "hs_content", "over_refusal", "fa", "usefulness")

@@ -21,19 +21,9 @@ from holdfast.evaluation.resampling import SettingHits
 from holdfast.evaluation.statistics import Hits, paired_difference, share_over_seeds, student
 
 __all__ = [
-    "Finding",
-    "Verdict",
-    "apart",
-    "at_equal_accuracy",
-    "bound",
-    "combined",
-    "difference",
-    "equivalence",
-    "not_comparable",
-    "not_worse",
-    "trend",
-    "uneven",
-]
+    "NOT", "OPEN", "PART", "Finding", "Verdict", "apart", "at_equal_accuracy", "bound", "combined",
+    "difference", "equivalence", "not_comparable", "not_worse", "of_effect", "trend", "uneven",
+]  # fmt: skip
 
 Verdict = Literal["holds", "holds in part", "does not hold", "not comparable"]
 HOLDS: Verdict = "holds"

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-from holdfast.comparisons.hits import has_answers, same_questions, table_of
 from holdfast.defenses import find
 from holdfast.errors import ConfigError
 from holdfast.evaluation.equal_accuracy import equal_accuracy_difference, harmful_score_at
@@ -10,6 +9,7 @@ from holdfast.evaluation.fronts import pareto_front
 from holdfast.evaluation.interval import Interval
 from holdfast.evaluation.resampling import SettingHits
 from holdfast.results.comparisons import EqualAccuracy, Front, FrontRow, LeftOut
+from holdfast.results.hits import has_answers, same_questions, table_of
 from holdfast.results.records import PLAIN, Arm, Attack
 
 __all__ = ["BELOW", "fronts"]

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from holdfast.comparisons.fairness import same_questions, warnings_between
+from holdfast.comparisons.fairness import same_question_files, warnings_between
 from holdfast.errors import InputError
 from holdfast.evaluation.compare import compare_hits
 from holdfast.evaluation.interval import Estimate, Interval
@@ -28,7 +28,9 @@ from holdfast.results.records import Arm, SeedRun
 from holdfast.results.result import RunResult
 from holdfast.results.words import scenario_title
 
-__all__ = ["Comparison", "Gap", "Match", "compare_results", "load_result"]
+__all__ = [
+    "BOTH", "NOTHING", "SEEDS", "Comparison", "Gap", "Match", "compare_results", "load_result",
+]  # fmt: skip
 
 FIGURES: tuple[Figure, ...] = ("hs", "over_refusal", "fa")
 BOTH, SEEDS, NOTHING = "prompts and seeds", "seeds", "nothing"
@@ -110,7 +112,7 @@ def compare_results(a: RunResult, b: RunResult, names: tuple[str, str] = ("A", "
     differ = [(x, y) for x in left for y in right if _place(x) == _place(y)]
     if not pairs:
         raise InputError(_nothing(names, left, right, differ))
-    asked = same_questions(a, b)
+    asked = same_question_files(a, b)
     moved = [id(arm) for pair in differ for arm in pair]
     return Comparison(
         *names,

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 from holdfast.comparisons.fronts import fronts
-from holdfast.comparisons.hits import has_answers, same_questions, seeds_of, table_of
 from holdfast.evaluation.interval import Interval
 from holdfast.evaluation.metrics import Figure
 from holdfast.evaluation.statistics import share_over_seeds
 from holdfast.evaluation.worst_case import worst_case
 from holdfast.results.attacks import attacked, common_attacks
 from holdfast.results.comparisons import BenchSummary, LeftOut, WorstCaseRow, WorstCaseTable
+from holdfast.results.hits import has_answers, same_questions, seeds_of, table_of
 from holdfast.results.records import BEFORE, PLAIN, Arm, Attack
 
 __all__ = ["summarize"]

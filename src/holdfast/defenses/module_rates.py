@@ -35,6 +35,8 @@ from holdfast.errors import ConfigError, InputError, ModelError
 from holdfast.ops.modules import ModuleRef
 from holdfast.training.learning_rates import layers_by_role, named
 
+__all__ = ["ModuleRates", "chosen_modules"]
+
 FILE = "robust_modules.json"
 At = tuple[int, str]
 """A projection: its decoder layer and role."""

@@ -4,12 +4,4 @@ from holdfast.evaluation.generate import generate
 from holdfast.evaluation.measure import Measurement, evaluate, judge_answers
 from holdfast.evaluation.metrics import Item, Outcome, Verdict
 
-__all__ = [
-    "Item",
-    "Measurement",
-    "Outcome",
-    "Verdict",
-    "evaluate",
-    "generate",
-    "judge_answers",
-]
+__all__ = ["Item", "Measurement", "Outcome", "Verdict", "evaluate", "generate", "judge_answers"]

@@ -21,20 +21,9 @@ from holdfast.evaluation.interval import Share
 from holdfast.evaluation.statistics import wilson
 
 __all__ = [
-    "FIGURES",
-    "KINDS",
-    "KIND_OF",
-    "Figure",
-    "Item",
-    "Judged",
-    "Kind",
-    "Outcome",
-    "Verdict",
-    "counts",
-    "counts_toward",
-    "hits",
-    "shares",
-]
+    "FIGURES", "KINDS", "KIND_OF", "Figure", "Item", "Judged", "Kind", "Outcome", "Verdict",
+    "counts", "counts_toward", "hits", "shares",
+]  # fmt: skip
 
 Kind = Literal["harmful", "safe", "useful", "task"]
 Figure = Literal["hs", "hs_content", "hs_garbled", "over_refusal", "fa", "usefulness"]

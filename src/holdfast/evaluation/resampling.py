@@ -15,15 +15,9 @@ from holdfast.errors import InputError
 from holdfast.evaluation.statistics import Hits
 
 __all__ = [
-    "SettingHits",
-    "Shares",
-    "Side",
-    "as_table",
-    "bootstrap_weights",
-    "both_tables",
-    "resample",
+    "SettingHits", "Shares", "Side", "as_table", "bootstrap_weights", "both_tables", "resample",
     "setting_means",
-]
+]  # fmt: skip
 
 SettingHits: TypeAlias = Sequence[Hits]
 """Whether an answer counts, ``[settings][seeds][prompts]``."""

@@ -22,14 +22,7 @@ from holdfast.errors import InputError
 from holdfast.evaluation.crossed import difference_ends, share_ends
 from holdfast.evaluation.interval import Difference, Estimate, Interval
 
-__all__ = [
-    "Hits",
-    "mcnemar",
-    "paired_difference",
-    "share_over_seeds",
-    "student",
-    "wilson",
-]
+__all__ = ["Hits", "mcnemar", "paired_difference", "share_over_seeds", "student", "wilson"]
 
 Hits: TypeAlias = Sequence[Sequence[bool]]
 """Whether an answer counts, ``[seeds][prompts]``: same prompts, same order in every row."""
@@ -66,7 +59,7 @@ def student(values: Sequence[float] | Floats, confidence: float = 0.95) -> Inter
     return Interval(mean, mean - half, mean + half)
 
 
-def share_over_seeds(hits: Hits, *, confidence: float = 0.95, seed: int = 0) -> Estimate:
+def share_over_seeds(hits: Hits, *, confidence: float = 0.95) -> Estimate:
     """Return the mean share over seeds with its interval.
 
     One seed gives Wilson's interval, which says nothing of other runs. Several give the crossed
@@ -77,7 +70,6 @@ def share_over_seeds(hits: Hits, *, confidence: float = 0.95, seed: int = 0) -> 
     Args:
         hits: ``[seeds][prompts]``.
         confidence: Coverage in (0, 1).
-        seed: Unused since nothing is drawn; kept so that callers need not know.
 
     Raises:
         InputError: ``hits`` is empty or its rows differ in length.

@@ -10,14 +10,9 @@ from holdfast.evaluation.interval import Interval
 from holdfast.results.records import Attack, Number, Record
 
 __all__ = [
-    "BenchSummary",
-    "EqualAccuracy",
-    "Front",
-    "FrontRow",
-    "LeftOut",
-    "WorstCaseRow",
+    "BenchSummary", "EqualAccuracy", "Front", "FrontRow", "LeftOut", "WorstCaseRow",
     "WorstCaseTable",
-]
+]  # fmt: skip
 
 
 class LeftOut(Record):

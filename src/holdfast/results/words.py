@@ -8,17 +8,9 @@ from holdfast.evaluation.interval import Interval
 from holdfast.results.records import BEFORE, PLAIN
 
 __all__ = [
-    "DASH",
-    "MINUS",
-    "TITLES",
-    "Look",
-    "arm_name",
-    "data_of",
-    "listed",
-    "percent",
-    "scenario_title",
+    "DASH", "MINUS", "TITLES", "Look", "arm_name", "data_of", "listed", "percent", "scenario_title",
     "shown",
-]
+]  # fmt: skip
 
 DASH = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"

@@ -15,6 +15,8 @@ from holdfast.ops.engine import LocalEngine
 from holdfast.ops.randomness import derived_seed, isolated_rng
 from holdfast.training.compose import composed, low_precision, refuse_missing
 
+__all__ = ["finished_only", "repair", "standalone_run"]
+
 
 def standalone_run(model: nn.Module, tokenizer: Any, seed: int = 0) -> Run:
     """Return the ``Run`` of a model outside any trainer."""

@@ -9,14 +9,7 @@ from holdfast.evaluation.judges.protocol import Judge
 from holdfast.evaluation.judges.refusal_phrases import RefusalPhrases
 from holdfast.evaluation.metrics import Outcome, Verdict
 
-__all__ = [
-    "BUILT_IN",
-    "Judge",
-    "Outcome",
-    "RefusalPhrases",
-    "Verdict",
-    "matches",
-]
+__all__ = ["BUILT_IN", "Judge", "Outcome", "RefusalPhrases", "Verdict", "matches"]
 
 BUILT_IN: dict[str, type[Judge]] = {"refusal_phrases": RefusalPhrases}
 """Judges of any model by the name that ``--judge`` takes."""
