@@ -67,4 +67,5 @@ def _line(axes: Any, curve: Curve, title: str, color: str) -> None:
     )  # fmt: skip
     ring = [(x, y) for x, y, _ in rows if x == curve.marked]
     if ring:
-        axes.plot(*zip(*ring, strict=True), "o", markersize=11, fillstyle="none", color=INK)
+        hollow = {"markersize": 11, "fillstyle": "none", "color": INK, "clip_on": False}
+        axes.plot(*zip(*ring, strict=True), "o", **hollow)
