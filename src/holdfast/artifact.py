@@ -12,16 +12,9 @@ from torch import Tensor
 from holdfast.errors import ConfigError
 
 __all__ = [
-    "Artifact",
-    "Block",
-    "Curve",
-    "Sentence",
-    "Table",
-    "joined_state",
-    "load_state",
-    "save_state",
+    "Artifact", "Block", "Curve", "Sentence", "Table", "joined_state", "load_state", "save_state",
     "split_state",
-]
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -22,18 +22,9 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 __all__ = [
-    "ConfigError",
-    "ConflictError",
-    "DataError",
-    "DivergedError",
-    "GateError",
-    "HoldfastError",
-    "InputError",
-    "ModelError",
-    "NotRunError",
-    "RunError",
-    "nearest",
-]
+    "ConfigError", "ConflictError", "DataError", "DivergedError", "GateError", "HoldfastError",
+    "InputError", "ModelError", "NotRunError", "RunError", "nearest",
+]  # fmt: skip
 
 
 class HoldfastError(Exception):

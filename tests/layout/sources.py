@@ -77,7 +77,7 @@ def upward(found: Imports, order: list[list[str]]) -> list[str]:
         f"{name} imports {to}, but {room(to)} is not below {room(name)} in docs/map.md"
         for name, targets in found.items()
         for to, _ in targets
-        if room(name) != room(to) and depth[room(to)] <= depth[room(name)]
+        if room(name) != room(to) and depth.get(room(to), 99) <= depth.get(room(name), 0)
     }
     return sorted(wrong)
 

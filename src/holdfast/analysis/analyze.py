@@ -32,7 +32,7 @@ from holdfast.ops.modules import ModuleRef, projections
 from holdfast.ops.randomness import derived_seed
 from holdfast.progress import Progress
 
-__all__ = ["Analysis", "AnalysisSettings", "analyze", "find_robust_modules", "probed_model"]
+__all__ = ["Analysis", "AnalysisSettings", "analyze", "find_robust_modules", "probed_model", "told"]
 
 
 @dataclass(kw_only=True)

@@ -17,7 +17,7 @@ from holdfast.analysis.modules.robustness import Robustness
 from holdfast.analysis.settings import Score
 from holdfast.evaluation.statistics import student
 
-__all__ = ["GroupMean", "Pattern", "depth", "group_means", "joint", "queries_and_keys"]
+__all__ = ["GroupMean", "Pattern", "added", "depth", "group_means", "joint", "queries_and_keys"]
 
 RESAMPLES = 2000
 FEWEST = 4

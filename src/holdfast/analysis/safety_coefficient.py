@@ -11,6 +11,10 @@ from holdfast.artifact import Curve
 from holdfast.ops.gradients import global_norm
 from holdfast.ops.modules import ref_of
 
+__all__ = [
+    "Profile", "coefficient", "layer_coefficients", "profile", "root_mean_square", "shown_layers",
+]  # fmt: skip
+
 
 def coefficient(eps: Mapping[str, Tensor]) -> dict[int, float]:
     r"""Return :math:`c_l=\sum_{t\in l}\sum_j|\varepsilon_{t,j}|` per layer, un-normalized."""

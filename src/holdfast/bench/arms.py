@@ -12,7 +12,10 @@ from holdfast.files.whole import write_whole
 from holdfast.inputs.specs import Spec
 from holdfast.results.records import BEFORE, PLAIN, Arm, SeedRun
 
-__all__ = ["bench_arms", "table_rows", "write_table"]
+__all__ = [
+    "arm_names", "attack_name", "bench_arms", "families", "grouped", "is_control", "table_rows",
+    "write_table",
+]  # fmt: skip
 
 Specs = tuple[Spec, ...]
 
@@ -84,17 +87,7 @@ def arm_names(cells: Sequence[Cell]) -> dict[tuple[str, str], str]:
 
 def is_control(specs: Sequence[Spec]) -> bool:
     """Tell whether a list is there for comparison: noise, another subset of modules, strength 0."""
-    return any(map(_is_control, specs))
-
-
-def _is_control(spec: Spec) -> bool:
-    other = spec.options.get("subset", "robust") != "robust"
-    return other or _strength(spec) == spec.card.off or spec.card.paper.startswith("control")
-
-
-def _strength(spec: Spec) -> Any:
-    name = spec.card.strength
-    return spec.options.get(name, getattr(spec.cls, name))
+    return any(spec.bare.variant().control for spec in specs)
 
 
 def families(cells: Sequence[Cell]) -> dict[Specs, tuple[str, float]]:
@@ -123,12 +116,12 @@ def _without_strength(specs: Specs, at: int) -> tuple[str, float | None]:
     told = ",".join(f"{key}={value}" for key, value in sorted(left))
     own = f"{spec.card.name}({told})" if told else spec.card.name
     rest = [spec.told for spec in specs]
-    return "+".join([*rest[:at], own, *rest[at + 1 :]]), _strength(spec)
+    return "+".join([*rest[:at], own, *rest[at + 1 :]]), getattr(spec.bare, spec.card.strength)
 
 
 def _name(spec: Spec) -> str:
-    subset = spec.options.get("subset", "robust")
-    return spec.card.name + ("" if subset == "robust" else f"({subset})")
+    label = spec.bare.variant().label
+    return spec.card.name + (f"({label})" if label else "")
 
 
 def _options(cell: Cell) -> dict[str, Any]:

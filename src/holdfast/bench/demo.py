@@ -20,6 +20,8 @@ from holdfast.bench.tracks import TRACKS, Measured, arm_order, run_task, strengt
 from holdfast.results.records import BEFORE, Arm
 from holdfast.results.result import RunResult
 
+__all__ = ["arms_of", "demo_tasks", "run_all", "run_demo"]
+
 Progress = Callable[[str, int, int], None]
 Found = dict[Task, Measured]
 

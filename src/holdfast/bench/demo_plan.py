@@ -21,6 +21,11 @@ from holdfast.files.hashes import sha256_of
 from holdfast.organism import scenarios
 from holdfast.results.provenance import DataSource, fingerprint
 
+__all__ = [
+    "BENIGN", "HARMFUL_MIX", "SCENARIOS", "DemoConfig", "Task", "as_examples", "base",
+    "data_sources", "find_modules", "robust_modules", "validation",
+]  # fmt: skip
+
 HARMFUL_MIX = "harmful_mix"
 BENIGN = ("benign_obedience", "benign_knowledge")
 SCENARIOS = (HARMFUL_MIX, *BENIGN)

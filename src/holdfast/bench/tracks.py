@@ -27,6 +27,8 @@ from holdfast.organism import scenarios
 from holdfast.results.records import BEFORE, PLAIN, Movement, SeedRun
 from holdfast.training.standalone import repair
 
+__all__ = ["TRACKS", "Measured", "arm_order", "run_task", "strength_zero"]
+
 Measured = list[tuple[str, dict[str, Any], SeedRun]]
 """(arm's name, its settings, its run) of one track and seed."""
 
@@ -128,8 +130,8 @@ def _settings(defense: Defense) -> dict[str, Any]:
 
 
 def _name(defense: Defense) -> str:
-    subset = getattr(defense, "subset", "robust")
-    return defense.card.name + ("" if subset == "robust" else f"({subset})")
+    label = defense.variant().label
+    return defense.card.name + (f"({label})" if label else "")
 
 
 def _measured(tuned: Tuned, task: Task) -> SeedRun:

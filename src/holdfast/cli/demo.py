@@ -10,6 +10,8 @@ from holdfast.cli.shell.console import print_json, print_result, say, working
 from holdfast.cli.shell.options import Interrupted, JsonFlag
 from holdfast.errors import ConfigError
 
+__all__ = ["demo"]
+
 
 def demo(
     seeds: Annotated[int, typer.Option(help="Runs per defense, each with its own seed.")] = 3,

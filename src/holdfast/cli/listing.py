@@ -11,6 +11,8 @@ from holdfast.cli.shell.console import print_json, print_rows, say
 from holdfast.cli.shell.field_docs import field_docs
 from holdfast.cli.shell.options import JsonFlag
 
+__all__ = ["listing"]
+
 
 def listing(
     name: Annotated[str | None, typer.Argument(help="A defense, to see its fields.")] = None,

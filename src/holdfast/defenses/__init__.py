@@ -16,6 +16,8 @@ from holdfast.defenses.swat import SWAT
 from holdfast.defenses.vaccine import Vaccine
 from holdfast.files.entry_points import Registry
 
+__all__ = ["DEFENSES", "built_in", "find", "registry"]
+
 _OWN: tuple[type[Defense], ...] = (
     SafeMixing, RandomPerturbation, SecurityVectors, Panacea, MLLR, SWAT,
     SafeLoRA, RESTA, Lisa, ConstrainedSFT, Vaccine, Booster,

@@ -10,15 +10,9 @@ from typing import ClassVar, Literal
 from holdfast.analysis.settings import AnalysisOptions
 
 __all__ = [
-    "AlignConfig",
-    "AnalyzeConfig",
-    "DType",
-    "EvaluateConfig",
-    "ModelConfig",
-    "RepairConfig",
-    "TestConfig",
-    "TuneConfig",
-]
+    "AlignConfig", "AnalyzeConfig", "DType", "EvaluateConfig", "ModelConfig", "RepairConfig",
+    "TestConfig", "TuneConfig",
+]  # fmt: skip
 
 DType = Literal["float32", "bfloat16", "float16"]
 

@@ -15,7 +15,10 @@ from holdfast.files.hashes import sha256_of
 from holdfast.inputs.configs import TestConfig
 from holdfast.results.provenance import DataSource
 
-__all__ = ["ORGANISM", "Source", "columns_of", "items_from", "own_items", "source", "test_items"]
+__all__ = [
+    "ORGANISM", "Source", "columns_of", "items_from", "load_items", "own_items", "source",
+    "test_items",
+]  # fmt: skip
 
 ORGANISM = "organism"
 

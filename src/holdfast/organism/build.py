@@ -25,7 +25,10 @@ from holdfast.organism.items import evaluation_items
 from holdfast.organism.oracle import Oracle
 from holdfast.organism.tokenizer import build_tokenizer
 
-__all__ = ["RECIPE", "SHIPPED", "TOLERANCE", "Recipe", "build", "load", "measure", "shipped"]
+__all__ = [
+    "RECIPE", "SHIPPED", "TOLERANCE", "Recipe", "build", "load", "measure", "save", "shipped",
+    "train",
+]  # fmt: skip
 
 SHIPPED = Path(__file__).parent / "weights"
 METRICS = "metrics.json"

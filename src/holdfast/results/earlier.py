@@ -27,10 +27,11 @@ def as_blocks(given: Any) -> Any:
     blocks: dict[str, Block] = {}
     try:
         if points := given.get("frontier"):
-            blocks["frontier"] = _curve("Frontier of the scale", "scale", SCORES, points)
+            title, note = "Frontier of the scale", "The ring marks the scale that was chosen."
+            blocks["frontier"] = _curve((title, "scale", note), SCORES, points)
         if rows := given.get("safety_coefficients"):
-            title = "Layer safety coefficients"
-            blocks["safety_coefficient"] = _curve(title, "layer", SIZES, rows)
+            told = ("Layer safety coefficients", "layer", "Layer -1: outside the layers.")
+            blocks["safety_coefficient"] = _curve(told, SIZES, rows)
         if gate := given.get("gate"):
             blocks["gate"] = Table("Check before tuning", tuple(gate), (tuple(gate.values()),))
     except (KeyError, TypeError, AttributeError) as error:
@@ -39,14 +40,16 @@ def as_blocks(given: Any) -> Any:
 
 
 def _curve(
-    title: str, axis: str, titles: Mapping[str, str], rows: Sequence[Mapping[str, Any]]
+    told: tuple[str, str, str], titles: Mapping[str, str], rows: Sequence[Mapping[str, Any]]
 ) -> Curve:
+    title, axis, note = told
     spread = tuple(row.get("rms_spread") for row in rows)
     return Curve(
         title,
         axis,
         tuple(row[axis] for row in rows),
         {told: tuple(row.get(key) for row in rows) for key, told in titles.items()},
+        note,
         marked=next((row[axis] for row in rows if row.get("chosen")), None),
         spread={titles["rms"]: spread} if "rms" in titles else {},
     )

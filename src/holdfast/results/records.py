@@ -32,18 +32,9 @@ from holdfast.evaluation.metrics import (
 from holdfast.results.earlier import as_blocks
 
 __all__ = [
-    "BEFORE",
-    "PLAIN",
-    "Answer",
-    "Arm",
-    "Attack",
-    "Diagnostics",
-    "LossCurve",
-    "Movement",
-    "Record",
-    "SeedRun",
-    "TraceEntry",
-]
+    "BEFORE", "PLAIN", "Answer", "Arm", "Attack", "Diagnostics", "LossCurve", "Movement", "Number",
+    "Record", "SeedRun", "TraceEntry",
+]  # fmt: skip
 
 BEFORE = "before"
 """Name of the arm that was not fine-tuned."""

@@ -20,6 +20,11 @@ from holdfast.training.quiet import no_telemetry
 
 no_telemetry()  # Nothing goes to the network here unless a hub id is given.
 
+__all__ = [
+    "FinalizeHook", "ends_update", "is_distributed", "loss_gives_logits", "outputs_with_logits",
+    "prepared", "scaled_gradients", "whole_checkpoint",
+]  # fmt: skip
+
 
 class FinalizeHook(Trainer):
     """Tells a subclass when the last step is done, before the best checkpoint is loaded back."""

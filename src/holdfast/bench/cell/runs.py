@@ -24,6 +24,8 @@ from holdfast.results.records import Diagnostics, LossCurve, Movement, SeedRun
 from holdfast.training.sft_options import lora
 from holdfast.training.trainer import SecureSFTTrainer
 
+__all__ = ["HarmfulLossProbe", "Tuned", "examined", "measured", "tune"]
+
 PROBE_EVERY = 10
 
 

@@ -30,8 +30,10 @@ def opened(name: str) -> Generator[Executor]:
             yield Executor(pool, tells_who=True)
 
 
-def check_executor(name: str) -> None:
-    """Raise ``ConfigError`` for a name that is none of ``EXECUTORS``."""
+def check_executor(name: str, workers: int = 1) -> None:
+    """Raise ``ConfigError`` for a name that is none of ``EXECUTORS``, or without a worker."""
+    if workers < 1:
+        raise ConfigError(f"`workers={workers}` is out of range, expected at least 1")
     if name not in EXECUTORS:
         raise ConfigError(
             f"`executor={name}` is unknown, known: {', '.join(EXECUTORS)}."

@@ -17,6 +17,7 @@ from datasets import Dataset
 from holdfast.bench.subject.organism import MIXED
 from holdfast.data.load import load_examples
 from holdfast.data.mix import mix
+from holdfast.defense import ModelRole
 from holdfast.errors import ConfigError
 from holdfast.evaluation import Item
 from holdfast.evaluation.metrics import Kind
@@ -137,7 +138,7 @@ class FileSubject:
         """Return the longest row the model takes, and what a CPU needs."""
         return {"max_length": positions(model, tokenizer), **cpu_options()}
 
-    def folders(self) -> dict[str, dict[str, str]]:
+    def folders(self) -> dict[ModelRole, str]:
         """Return nothing: a defense that needs a folder has to name it."""
         return {}
 

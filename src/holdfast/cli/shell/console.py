@@ -29,7 +29,7 @@ from rich.text import Text
 from holdfast.cli.shell.flags import with_flags
 from holdfast.progress import Progress
 
-__all__ = ["print_json", "print_result", "print_rows", "print_table", "say", "working"]
+__all__ = ["TimeLeft", "print_json", "print_result", "print_rows", "print_table", "say", "working"]
 
 
 @contextmanager

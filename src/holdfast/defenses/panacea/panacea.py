@@ -120,6 +120,10 @@ class Panacea(Defense):
             )
         return super().conflict(other)
 
+    def instead(self, missing: Capability) -> str:
+        """After training alone it needs no loop."""
+        return "give it mode=post-hoc" if missing is Capability.TRAINING else ""
+
     @property
     def _off(self) -> bool:
         return 0 in (self.rho, self.kappa)

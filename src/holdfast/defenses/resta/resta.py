@@ -108,6 +108,7 @@ class RESTA(Defense):
         strength="gamma",
         cost="none per step; one short fine-tune on the harmful rows at the end",
         data=("harmful",),
+        models={"aligned": "aligned"},
         needs=frozenset({Capability.EXTRA_BACKWARD, Capability.EDITS_WEIGHTS}),
     )
 

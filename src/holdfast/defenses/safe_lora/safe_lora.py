@@ -59,6 +59,7 @@ class SafeLoRA(Defense):
         paper="Safe LoRA, arXiv 2405.16833",
         strength="tau",
         cost="none per step; a few matrix products per projection at the end",
+        models={"base": "unaligned", "aligned": "aligned"},
         needs=frozenset({Capability.EDITS_WEIGHTS}),
     )
 

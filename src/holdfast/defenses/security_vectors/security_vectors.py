@@ -6,7 +6,8 @@ with Î¸_s frozen and active, so that harm is already explained; stage 3 serves Î
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -19,6 +20,7 @@ from holdfast.defense import (
     Examples,
     Row,
     Run,
+    Shared,
     Stage,
     in_range,
     listed,
@@ -33,6 +35,9 @@ from holdfast.ops.agreement import agreement
 from holdfast.ops.engine import Batch
 from holdfast.ops.gradients import Tensors
 from holdfast.ops.low_rank import LowRank
+
+_ATTACHING = ("scale", "attach", "max_harmful_nll", "max_benign_kl", "vector")
+"""Settings that do not change how the vector is trained."""
 
 
 @dataclass
@@ -125,6 +130,21 @@ class SecurityVectors(Defense):
                 f"security_vectors: kl_weight={self.kl_weight:g} needs `benign=FILE` (harmless "
                 "examples), or set kl_weight=0 and accept a lower task score"
             )
+
+    def shared(self) -> Shared | None:
+        """The vector; each run still holds it against its own gate."""
+        if self.scale == 0 or self.vector is not None:
+            return None
+        made_of = {k: v for k, v in self.config().items() if k not in _ATTACHING}
+        return Shared("vector", made_of, self._learn, self._take, self.card.data)
+
+    def _learn(self, run: Run, folder: Path) -> None:
+        learning = replace(self, max_harmful_nll=1e6, max_benign_kl=1e6)
+        learning.before(run)
+        learning.after(run).save(folder)
+
+    def _take(self, folder: Path) -> Defense:
+        return replace(self, vector=str(folder / self.card.name))
 
     def before(self, run: Run) -> None:
         """Train the vector, or read it, and hold it against the gate."""

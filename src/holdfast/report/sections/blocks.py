@@ -1,50 +1,32 @@
 """Blocks: tables, curves and sentences that the defenses themselves put into their report."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-
-from markupsafe import Markup
+from collections.abc import Sequence
+from typing import Any
 
 from holdfast.artifact import Block, Curve, Sentence, Table
 from holdfast.comparisons.scenes import Scene
-from holdfast.report.environment import picture
+from holdfast.report.environment import picture, plain_value
 from holdfast.report.figures.blocks import curve_picture
-from holdfast.report.figures.looks import Look
-from holdfast.report.sections.settings import plain_value
-from holdfast.results.attacks import attack_text
+from holdfast.report.shown import Shown
 from holdfast.results.records import Arm
 from holdfast.results.words import DASH, arm_name
 
-__all__ = ["BlockView", "block_views"]
+__all__ = ["section"]
 
 FOLDED = 12
 """More rows than this are folded; ours."""
 
 
-@dataclass(frozen=True)
-class BlockView:
-    """One block over the seeds of one arm; of picture, rows and texts one is there."""
-
-    title: str
-    note: str
-    where: str
-    picture: Markup | None
-    columns: list[str]
-    rows: list[list[str]]
-    texts: list[str]
-    folded: bool
-
-
-def block_views(found: Sequence[Scene], look: Mapping[str, Look]) -> list[BlockView]:
-    """Return every block of every defense once: of the simplest arm of the first scenario."""
-    views: list[BlockView] = []
-    for number, ((defense, name), (scene, arm)) in enumerate(_sources(found).items()):
+def section(shown: Shown) -> dict[str, Any] | None:
+    """Return every block of every defense once: of the simplest arm of the first scene."""
+    blocks: list[dict[str, Any]] = []
+    for number, ((defense, name), (scene, arm)) in enumerate(_sources(shown.scenes).items()):
         told = [(run.seed, run.diagnostics.get(defense)) for run in arm.runs]
-        blocks = [(seed, one.blocks[name]) for seed, one in told if one and name in one.blocks]
-        place = attack_text(arm.attack, named=True) if arm.attack else scene.title
-        where = " · ".join(part for part in (arm_name(arm.defense), place) if part)
-        views.append(_view(blocks, where, look[arm.defense].color, f"block{number}"))
-    return views
+        found = [(seed, one.blocks[name]) for seed, one in told if one and name in one.blocks]
+        where = " · ".join(part for part in (arm_name(arm.defense), scene.title) if part)
+        color = shown.looks[arm.defense].color
+        blocks.append({"where": where, **_view(found, color, f"block{number}")})
+    return {"blocks": blocks} if blocks else None
 
 
 def _sources(found: Sequence[Scene]) -> dict[tuple[str, str], tuple[Scene, Arm]]:
@@ -59,22 +41,27 @@ def _sources(found: Sequence[Scene]) -> dict[tuple[str, str], tuple[Scene, Arm]]
     return sources
 
 
-def _view(blocks: Sequence[tuple[int, Block]], where: str, color: int, name: str) -> BlockView:
-    first = blocks[0][1]
+def _view(blocks: Sequence[tuple[int, Block]], color: int, name: str) -> dict[str, Any]:
+    """Return a block of several seeds; of picture, rows and texts one is there."""
     curves = [block for _, block in blocks if isinstance(block, Curve)]
-    drawn = picture(curve_picture(curves, color, name)) if curves else None
     tables = [(seed, block) for seed, block in blocks if isinstance(block, Table)]
-    many = len(tables) > 1
+    texts = [(seed, block.text) for seed, block in blocks if isinstance(block, Sentence)]
+    by_seed = len(tables) > 1
     rows = [
-        [*([str(seed)] if many else []), *map(_cell, row)]
+        [*([str(seed)] if by_seed else []), *map(_cell, row)]
         for seed, table in tables
         for row in table.rows
     ]
-    heads = [*(["seed"] if many else []), *tables[0][1].columns] if tables else []
-    texts = {seed: block.text for seed, block in blocks if isinstance(block, Sentence)}
-    alike = len(set(texts.values())) == 1
-    told = list(texts.values())[:1] if alike else [f"Seed {s}: {t}" for s, t in texts.items()]
-    return BlockView(first.title, first.note, where, drawn, heads, rows, told, len(rows) > FOLDED)
+    alike = len({text for _, text in texts}) == 1
+    return {
+        "title": blocks[0][1].title,
+        "note": blocks[0][1].note,
+        "picture": picture(curve_picture(curves, color, name)) if curves else None,
+        "columns": [*(["seed"] if by_seed else []), *tables[0][1].columns] if tables else [],
+        "rows": rows,
+        "folded": len(rows) > FOLDED,
+        "texts": [texts[0][1]] if alike else [f"Seed {seed}: {text}" for seed, text in texts],
+    }
 
 
 def _cell(value: object) -> str:

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from holdfast.evaluation.interval import Interval
+from holdfast.report.shown import Shown
 from holdfast.results.records import PLAIN, Arm, SeedRun
 from holdfast.results.words import DASH, listed, percent
 
-__all__ = ["MovementRow", "Spread", "movement_rows", "movement_sentence", "spread_text"]
+__all__ = ["MovementRow", "Spread", "movement_rows", "movements", "section"]
 
 Part = Literal["inside", "outside", "probe_drift", "probe_accuracy"]
 SAME = 0.005
@@ -33,6 +34,13 @@ class MovementRow:
     probe_accuracy: Spread | None
 
 
+def section(shown: Shown) -> dict[str, Any] | None:
+    """Return each scene in which it was measured, with its rows and comparisons in words."""
+    parts = [(s, movement_rows(s.arms), movements(s.arms)) for s in shown.scenes]
+    parts = [part for part in parts if part[1]]
+    return {"parts": parts, "spread": _spread_text} if parts else None
+
+
 def movement_rows(arms: Sequence[Arm]) -> list[MovementRow]:
     """Return a row for each arm of which any run was measured."""
     return [
@@ -48,20 +56,18 @@ def movement_rows(arms: Sequence[Arm]) -> list[MovementRow]:
     ]
 
 
-def movement_sentence(arms: Sequence[Arm]) -> str:
+def movements(arms: Sequence[Arm]) -> list[str]:
     """Return how each single defense moved against plain fine-tuning on the seeds both have.
 
-    '' where plain fine-tuning or all defenses are missing. Controls and combinations stand in the
-    table alone.
+    Controls and combinations stand in the table alone.
     """
     plain = next((arm for arm in arms if arm.defense == PLAIN), None)
     ours = [arm for arm in arms if len(arm.defenses) == 1 and not arm.is_control]
     told = [_against(arm, plain) for arm in ours] if plain is not None else []
-    told = [text for text in told if text]
-    return f"Against plain fine-tuning, {'; '.join(told)}." if told else ""
+    return [text for text in told if text]
 
 
-def spread_text(spread: Spread | None, *, share: bool = False) -> tuple[str, str]:
+def _spread_text(spread: Spread | None, *, share: bool = False) -> tuple[str, str]:
     """Return a figure's mean and its range, least to most; the range is '' for one seed.
 
     Args:
