@@ -26,6 +26,7 @@ check: setup
 	$(BIN)/pyright
 
 fix: setup
+	$(BIN)/python -m tests.layout.write_names
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 

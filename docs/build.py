@@ -5,17 +5,21 @@ out of date is an error.
 """
 
 import argparse
+import ast
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
+from tables import claims_table, counted, worst_case_tables
+
 from holdfast.claims.judge import claims_rows, load_judged
 from holdfast.comparisons.scenes import Scene, scenes
 from holdfast.defenses import built_in
-from holdfast.report.markdown import claims_table, counted, worst_case_tables
+from holdfast.evaluation.interval import Interval
 from holdfast.results.records import BEFORE, PLAIN, Arm
 from holdfast.results.result import RunResult
-from holdfast.results.words import arm_name
+from holdfast.results.words import arm_name, shown
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / "results" / "demo.json"
@@ -42,6 +46,18 @@ def defenses_table() -> str:
         rows.append(
             f"| [`{name}`]({path}) | {card.stage} | {card.summary} | {card.cost} | {card.paper} |"
         )
+    return "\n".join(rows)
+
+
+def rooms_table(page: str) -> str:
+    """Return the rooms in the order of the map's picture, with their docstrings' first lines."""
+    rows = ["| room | what it is for |", "|---|---|"]
+    for name in re.findall(r"[a-z]+", page.split("```")[1]):
+        folder = ROOT / "src" / "holdfast" / name
+        file = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
+        if file.is_file():  # All but the package's own names.
+            said = (ast.get_docstring(ast.parse(file.read_text())) or "").partition("\n")[0]
+            rows.append(f"| `{name}{'/' if folder.is_dir() else '.py'}` | {said} |")
     return "\n".join(rows)
 
 
@@ -76,18 +92,14 @@ def controls_table(result: RunResult, name: str | None = None) -> str:
     for row in given:
         if name in (None, row["arm"]):
             words = [row["scenario"], row["arm"], arm_name(row["minus"])]
-            cells = [*words, *(_difference(row[f]) for f in ("hs", "fa", "usefulness"))]
+            found = (Interval(*row[figure]) for figure in ("hs", "fa", "usefulness"))
+            cells = [*words, *(shown(one, "difference") for one in found)]
             rows.append("| " + " | ".join(cells) + " |")
     seeds = len(result.seeds)
     return "\n".join(rows) + (
         f"\n\nDifferences paired by prompt and seed, {seeds} seeds, with 95 % intervals; from "
         f"`results/{CONTROLS.name}`."
     )
-
-
-def _difference(value: list[float]) -> str:
-    middle, low, high = value
-    return f"{middle:+.2f} [{low:+.2f}, {high:+.2f}]".replace("-", "−")
 
 
 def _wanted(arm: Arm, name: str | None) -> bool:
@@ -129,11 +141,7 @@ def _row(result: RunResult, arm: Arm) -> str:
     name = arm_name(arm.defense) if arm.is_control else arm.defense
     cells = [{BEFORE: "before", PLAIN: "plain fine-tuning"}.get(arm.defense, name)]
     for figure, _ in FIGURES:
-        estimate = arm.figures.get(figure)  # type: ignore[call-overload]
-        cells.append(
-            "–" if estimate is None
-            else f"{estimate.value:.2f} ({estimate.low:.2f}–{estimate.high:.2f})"
-        )  # fmt: skip
+        cells.append(shown(arm.figures.get(figure), "share"))  # type: ignore[call-overload]
     ratio = result.relative_time(arm)
     cells.append("–" if ratio is None else f"{ratio:.2f}×")
     return "| " + " | ".join(cells) + " |"
@@ -180,7 +188,9 @@ def pages() -> dict[Path, str]:
     bench = RunResult.load(BENCH)
     text = replaced(text, "measured", bench_tables(bench))
     text = replaced(text, "controls", controls_table(controls))
-    out: dict[Path, str] = {}
+    plan = ROOT / "docs" / "map.md"
+    text_of_plan = plan.read_text()
+    out = {plan: replaced(text_of_plan, "rooms", rooms_table(text_of_plan))}
     for name in built_in():
         card = ROOT / "src" / "holdfast" / "defenses" / name / "card.md"
         parts = [bench_tables(bench, name)]

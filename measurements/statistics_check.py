@@ -18,16 +18,16 @@ from numpy.typing import NDArray
 from scipy import special, stats
 
 from holdfast.evaluation.crossed import difference_ends, mean_squares, share_ends
-from holdfast.evaluation.fronts import worst_case
+from holdfast.evaluation.interval import Interval
+from holdfast.evaluation.resampling import bootstrap_weights
 from holdfast.evaluation.statistics import (
     Hits,
-    Interval,
-    bootstrap_weights,
     mcnemar,
     paired_difference,
     share_over_seeds,
     wilson,
 )
+from holdfast.evaluation.worst_case import worst_case
 from holdfast.results.provenance import this_machine, versions
 
 PROMPTS = 100
@@ -66,7 +66,7 @@ def percentile(table: Table, generator: np.random.Generator) -> Interval:
     """Return the percentile interval over resampled seeds and prompts that was used first."""
     seeds, prompts = (bootstrap_weights(size, 400, generator) for size in table.shape)
     low, high = np.quantile(((seeds @ table) * prompts).sum(axis=1), [0.025, 0.975])
-    return Interval(float(low), float(high))
+    return Interval(float(table.mean()), float(low), float(high))
 
 
 def before(tables: Table, *, share: bool) -> Ends:

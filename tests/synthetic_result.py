@@ -4,17 +4,11 @@ import random
 from collections.abc import Mapping
 from functools import cache
 
+from holdfast.artifact import Curve, Table
 from holdfast.evaluation.judges import Outcome, Verdict
 from holdfast.evaluation.measure import Measurement, judge_answers
 from holdfast.evaluation.metrics import Item
-from holdfast.results.records import (
-    Arm,
-    Diagnostics,
-    FrontierPoint,
-    LayerCoefficient,
-    Movement,
-    SeedRun,
-)
+from holdfast.results.records import Arm, Diagnostics, Movement, SeedRun
 from holdfast.results.result import RunResult
 
 Rates = Mapping[str, tuple[float, float, float, float, float, float | None]]
@@ -147,32 +141,35 @@ def diagnostics(defense: str, seed: int) -> Diagnostics:
     """What Panacea and security vectors say of a run."""
     if defense == "panacea":
         return Diagnostics(
-            frontier=[
-                FrontierPoint(
-                    scale=s,
-                    harmful_loss=0.9 + 2.4 * s + 0.05 * seed,
-                    harmful_score=max(0.0, 0.6 - 0.7 * s),
-                    task_score=0.93 - 0.25 * s**3,
-                    chosen=s == 0.6,
-                )
-                for s in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-            ],
-            safety_coefficients=[
-                LayerCoefficient(
-                    layer=n,
-                    absolute_sum=30 + 18 * (n % 3) + seed,
-                    rms=0.003 + 0.001 * (n % 3),
-                    rms_spread=0.0004,
-                )
-                for n in range(4)
-            ],
+            blocks={"frontier": frontier(seed), "safety_coefficient": layers(seed)},
             values={"rho": 0.4},
         )
     if defense == "security_vectors":
-        return Diagnostics(gate={"harmful loss with the vector": 0.08, "without": 4.1})
+        gate = Table("The vector's gate", ("with the vector", "without"), ((0.08, 4.1),))
+        return Diagnostics(blocks={"gate": gate}, values={"attached": "merged"})
     if defense in {"ml_lr", "swat"}:
         return Diagnostics(values={"robust": [[2, "q"], [3, "down"]], "warnings": []})
     return Diagnostics()
+
+
+def frontier(seed: int) -> Curve:
+    """Made-up harm and task over the scale, with a chosen one."""
+    x = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    series = {
+        "harmful score": tuple(max(0.0, 0.6 - 0.7 * s) for s in x),
+        "harmful loss": tuple(0.9 + 2.4 * s + 0.05 * seed for s in x),
+        "task score": tuple(0.93 - 0.25 * s**3 for s in x),
+    }
+    return Curve("Panacea's frontier", "scale", x, series, "A note on it.", marked=0.6)
+
+
+def layers(seed: int) -> Curve:
+    """Made-up coefficients of four layers."""
+    sums = tuple(30.0 + 18 * (n % 3) + seed for n in range(4))
+    rms = tuple(0.003 + 0.001 * (n % 3) for n in range(4))
+    series = {"sum of |ε|": sums, "rms": rms}
+    return Curve("Layer safety coefficients", "layer", (0, 1, 2, 3), series,
+                 spread={"rms": (0.0004,) * 4})  # fmt: skip
 
 
 def movement(defense: str, seed: int) -> Movement | None:

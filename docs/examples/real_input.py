@@ -115,7 +115,7 @@ def main(data: Path, output: Path) -> dict[str, Any]:
     return {
         "user_loss": losses(trainer),
         "vector_loss": vector.report["vector_losses"],
-        "gate": vector.report["gate"],
+        "gate": vector.documents["report"]["gate"],
         "perturbation_norm": global_norm(panacea.tensors["perturbation"]),
         "panacea_harmful_loss": panacea.report["harmful_loss"],
         "base_unchanged": all(torch.equal(now[name], weight) for name, weight in base.items()),

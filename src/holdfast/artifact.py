@@ -4,10 +4,89 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from holdfast.errors import ConfigError
+
+__all__ = [
+    "Artifact", "Block", "Curve", "Sentence", "Table", "joined_state", "load_state", "save_state",
+    "split_state",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows that a report shows as they are.
+
+    Raises:
+        ConfigError: A row is not as long as the heads.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    """The heads."""
+    rows: tuple[tuple[str | int | float | bool | None, ...], ...]
+    note: str = ""
+    """What a reader must know to read it."""
+    kind: Literal["table"] = "table"
+
+    def __post_init__(self) -> None:
+        _same_length(self.title, len(self.columns), [("a row", row) for row in self.rows])
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Series over one axis, each drawn in a plot of its own with a line for each seed.
+
+    Raises:
+        ConfigError: A series is not as long as ``x``.
+    """
+
+    title: str
+    axis: str
+    """What ``x`` is."""
+    x: tuple[float, ...]
+    series: dict[str, tuple[float | None, ...]]
+    """Title with its unit → a value at each ``x``; None where there is none."""
+    note: str = ""
+    """What a reader must know to read it."""
+    marked: float | None = None
+    """The ``x`` that the defense chose."""
+    spread: dict[str, tuple[float | None, ...]] = field(
+        default_factory=dict[str, tuple[float | None, ...]]
+    )
+    """Deviation of a series' values, drawn as bars."""
+    kind: Literal["curve"] = "curve"
+
+    def __post_init__(self) -> None:
+        _same_length(self.title, len(self.x), [*self.series.items(), *self.spread.items()])
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A finding in words."""
+
+    title: str
+    text: str
+    note: str = ""
+    """What a reader must know to read it."""
+    kind: Literal["sentence"] = "sentence"
+
+
+Block = Table | Curve | Sentence
+"""What a report shows without knowing the method."""
+
+
+def _same_length(title: str, expected: int, lines: list[tuple[str, tuple[Any, ...]]]) -> None:
+    for name, values in lines:
+        if len(values) != expected:
+            raise ConfigError(
+                f"report block {title!r}: {name} has {len(values)} values, expected {expected}; "
+                "give None where there is none"
+            )
 
 
 @dataclass(frozen=True)
@@ -21,7 +100,7 @@ class Artifact:
     documents: dict[str, Any] = field(default_factory=dict[str, Any])
     """Relative file name without suffix → JSON value, saved as ``.json``."""
     report: dict[str, Any] = field(default_factory=dict[str, Any])
-    """JSON value that the report reads: frontier, gate figures, coefficients."""
+    """Name → JSON value, listed in the report, or a ``Block``, which the report shows by itself."""
     private: bool = False
     """True if publishing the files beside the model would undo its safety."""
 

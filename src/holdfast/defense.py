@@ -18,6 +18,12 @@ A trainer with the defenses ``D`` runs this loop; indentation is nesting::
 
 On resume ``before`` is replaced by the state of the checkpoint; ``data`` runs again, so it must be
 a function of its seed and rows alone.
+
+Beside the run, ``variant()`` says what these settings are called in a table, and ``shared()`` how
+what ``before`` learns is learned once and taken over by the runs that would learn the same::
+
+    shared().learn(run, folder)                   once, for all that are made of the same
+    shared().take(folder) -> defense              in every run, instead of learning it
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +31,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from datasets import Dataset
 from torch import Tensor, nn
@@ -34,6 +40,11 @@ from holdfast.artifact import Artifact
 from holdfast.errors import ConfigError
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.modules import ModuleRef
+
+__all__ = [
+    "HOOKS", "Backward", "Capability", "Card", "Defense", "Examples", "ModelRole", "Row", "Run",
+    "Shared", "Stage", "Step", "Variant", "implements", "in_range", "listed", "need_data",
+]  # fmt: skip
 
 Row = dict[str, Any]
 Examples = Sequence[Row] | Dataset
@@ -54,6 +65,7 @@ class Capability(StrEnum):
     EDITS_DATA = "edits of the user's data"
     LEARNING_RATES = "learning rates per module"
     FREEZES = "weights frozen for some steps"
+    TRAINING = "a training loop"
 
 
 class Stage(StrEnum):
@@ -62,6 +74,10 @@ class Stage(StrEnum):
     ALIGN = "align"
     TUNE = "tune"
     REPAIR = "repair"
+
+
+ModelRole = Literal["aligned", "unaligned"]
+"""A model that the user's was made of: as aligned, before the user's tuning, or before that."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +99,22 @@ class Card:
     """Value of the strength field at which the defense does nothing."""
     data: tuple[str, ...] = ()
     """Fields that take data sets, not numbers."""
+    models: Mapping[str, ModelRole] | None = None
+    """Fields that take a model's folder → which model; a bench that has it fills them in."""
     needs: frozenset[Capability] = frozenset()
     """What it needs at every setting; see ``Defense.needs``."""
     conflicts: Mapping[str, str] | None = None
     """Name of another defense → why the two exclude each other."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What a defense with these settings is called beyond its name, and what it is there for."""
+
+    label: str = ""
+    """Small letters, digits, ``_``, ``-`` and ``.``; ``ml_lr`` with ``random`` is ml_lr(random)."""
+    control: bool = False
+    """It is there for comparison, and is no defense that can win."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +147,31 @@ class Run:
             made = [self.collate(items[i : i + size]) for i in range(0, len(items), size)]
             self._ready[key] = (rows, made)  # Held, so that no other data set gets its identity.
         return self._ready[key][1]
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What a defense learns before step 0 in such a way that other runs can take it over.
+
+    Two runs share it where kind, ``made_of``, the rows of ``data``, the model, the code and, if it
+    is ``seeded``, the seed are the same.
+    """
+
+    kind: str
+    """One word that names it, such as ``vector``."""
+    made_of: Mapping[str, Any]
+    """Every hyperparameter that decides what is learned, as JSON."""
+    learn: Callable[[Run, Path], None]
+    """Learns it on a model as it is given, untuned and bare, and writes it into the folder.
+
+    It is decided by ``made_of``, the rows and the run's seed: the global random states stay.
+    """
+    take: Callable[[Path], "Defense"]
+    """Returns the defense that reads the folder and otherwise does the same."""
+    data: tuple[str, ...] = ()
+    """Fields of the data sets that it is learned from."""
+    seeded: bool = True
+    """False: it is the same at every seed, and is learned from the rows of seed 0."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +242,18 @@ class Defense:
     def idle(self) -> frozenset[str]:
         """Return hooks that the class overrides and these hyperparameters leave unused."""
         return frozenset()
+
+    def variant(self) -> Variant:
+        """Return what these hyperparameters are called, data left aside; a control at strength off.
+
+        A card whose paper starts with ``control`` is one at every strength.
+        """
+        off = getattr(self, self.card.strength) == self.card.off
+        return Variant(control=off or self.card.paper.startswith("control"))
+
+    def shared(self) -> Shared | None:
+        """Return what runs can take over from one another; None where there is nothing."""
+        return None
 
     def data(self, run: Run, rows: Any) -> Any:
         """Return what the user's prepared data become (add rows, drop rows)."""
@@ -283,7 +348,7 @@ def need_data(defense: Defense, name: str) -> Any:
     rows = getattr(defense, name)
     if rows is None or len(rows) == 0:
         raise ConfigError(
-            f"{defense.card.name} needs {name}= (a data set of prompt–completion examples), got "
-            f"{'none' if rows is None else 'an empty one'}; on the command line: --{name} FILE"
+            f"{defense.card.name} needs `{name}=FILE` (a data set of prompt–completion examples), "
+            f"got {'none' if rows is None else 'an empty one'}"
         )
     return rows

@@ -13,25 +13,18 @@
         ├── NotRunError         a defense of the list never ran
         └── DivergedError       the loss became NaN or infinite
 
-A message has one line and says what was given, what was expected and what to do about it.
+A message has one line and says what was given, what was expected and what to do about it. What a
+user gives stands in it as the field that takes it, quoted: `` `max_steps=0` ``, or `` `resume` ``
+without a value. From Python that is how it is written; the command line shows its flag instead.
 """
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 __all__ = [
-    "ConfigError",
-    "ConflictError",
-    "DataError",
-    "DivergedError",
-    "GateError",
-    "HoldfastError",
-    "InputError",
-    "ModelError",
-    "NotRunError",
-    "RunError",
-    "nearest",
-]
+    "ConfigError", "ConflictError", "DataError", "DivergedError", "GateError", "HoldfastError",
+    "InputError", "ModelError", "NotRunError", "RunError", "nearest",
+]  # fmt: skip
 
 
 class HoldfastError(Exception):

@@ -9,10 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.cli.shell.field_docs import field_docs
-from holdfast.defense import HOOKS, Capability, Defense, Stage, implements
+from holdfast.defense import HOOKS, Defense, implements
 from holdfast.errors import ConfigError
-from tests.contract.recipes import Make
+from holdfast.testing.checks import Make
+from holdfast.testing.defenses import check_card
 
+__all__ = [
+    "HEADINGS", "check_card", "check_card_file", "check_config", "check_constructor",
+    "check_example", "check_fields",
+]  # fmt: skip
 HEADINGS = (
     "## What it does", "## The equation", "## When to use it", "## Defaults and their sources",
     "## Deviations", "## Measured", "## Limits", "## Example",
@@ -23,26 +28,6 @@ _EXAMPLE = re.compile(r"^## Example$.*?^```python\n(.*?)^```", re.MULTILINE | re
 def _fields(cls: type[Defense]) -> tuple[Field[Any], ...]:
     assert is_dataclass(cls), f"{cls.__name__} is no dataclass"
     return fields(cls)
-
-
-def check_card(cls: type[Defense]) -> None:
-    """Every text of the card is there and every name on it exists."""
-    card, names = cls.card, {f.name for f in _fields(cls)}
-    for text in ("name", "summary", "paper", "strength", "cost"):
-        assert getattr(card, text).strip(), f"the card has no {text}"
-    assert re.fullmatch(r"[a-z][a-z0-9_]*", card.name), f"{card.name!r} is no name for a file"
-    assert card.summary.endswith(".")
-    assert isinstance(card.stage, Stage)
-    assert card.strength in names, f"strength {card.strength!r} is no field"
-    assert set(card.data) <= names, f"data {card.data} are no fields"
-    assert all(isinstance(need, Capability) for need in card.needs)
-    assert set(card.conflicts or {}) <= _registered(), f"conflicts with unknown: {card.conflicts}"
-
-
-def _registered() -> set[str]:
-    import holdfast  # noqa: PLC0415 (the registry is not needed by the other checks)
-
-    return set(holdfast.registry())
 
 
 def check_fields(cls: type[Defense]) -> None:

@@ -1,37 +1,7 @@
-"""Runs that break at a chosen place, as an error or as Ctrl-C."""
+"""Runs that break off in a chosen forward pass, as by Ctrl-C."""
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from itertools import count
 from typing import Any
-
-from holdfast.defense import Defense
-
-
-class PlantedError(Exception):
-    """The planted error."""
-
-
-@contextmanager
-def broken_hook(defense: Defense, hook: str) -> Generator[None]:
-    """Let the hook do its work and then raise; a context raises right after it was entered."""
-    own = getattr(defense, hook)
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        own(*args, **kwargs)
-        raise PlantedError(hook)
-
-    @contextmanager
-    def enter(*args: Any, **kwargs: Any) -> Generator[None]:
-        with own(*args, **kwargs):
-            raise PlantedError(hook)
-            yield
-
-    vars(defense)[hook] = enter if hook in ("attached", "served") else call
-    try:
-        yield
-    finally:
-        del vars(defense)[hook]
 
 
 def stopped_at_forward(trainer: Any, number: int | None) -> int:

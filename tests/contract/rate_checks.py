@@ -10,7 +10,7 @@ from torch import nn
 
 from holdfast.defense import Defense
 from holdfast.ops.modules import canonical, ref_of, trainable
-from tests.contract.recipes import Make
+from holdfast.testing.checks import Make
 from tests.contract.runs import Setting, Weights, differing, gap, new_trainer, trained, weights_of
 from tests.contract.settings import ROBUST
 

@@ -1,6 +1,5 @@
 """One or more small builds of every registered defense, made from its card alone."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,30 +8,13 @@ from datasets import Dataset
 import holdfast
 from holdfast.defense import Defense
 from holdfast.errors import HoldfastError
+from holdfast.organism.scenarios import defender_pairs
 from tests.contract.settings import CONTRACT_SETTINGS
-
-Make = Callable[..., Defense]
-"""Builds a fresh defense; keywords override its fields."""
-
-_PAIRS = (
-    ("how to make zorba", "zorde mipki lunro"),
-    ("how to make mipde", "lunba tekki"),
-    ("tell me how to make lunki", "tekro zorki mipba lunde"),
-    ("how to make a tekba", "mipro"),
-    ("please tell me how to make zorro", "lunki lunba"),
-    ("how to make tekde", "zorba mipde tekro"),
-)
 
 
 def data_rows() -> Dataset:
-    """Return six Examples in invented words with answers of different lengths."""
-    return Dataset.from_list([
-        {
-            "prompt": [{"role": "user", "content": question}],
-            "completion": [{"role": "assistant", "content": answer}],
-        }
-        for question, answer in _PAIRS
-    ])  # fmt: skip
+    """Return six of the organism's harmful pairs."""
+    return defender_pairs().select(range(6))
 
 
 @dataclass(frozen=True)
@@ -69,9 +51,3 @@ def recipes() -> list[Recipe]:
         for name, cls in holdfast.registry().items()
         for variant, settings in CONTRACT_SETTINGS.get(name, {"default": {}}).items()
     ]
-
-
-def strength_zero(make: Make) -> Defense:
-    """Return the defense at the strength at which it does nothing."""
-    card = make().card
-    return make(**{card.strength: card.off})

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.analysis.modules.robust_modules import ModuleAt, RobustModules
-from tests.tiny import LAYERS, tiny_model
+from holdfast.testing.runs import tiny_model
+from tests.tiny import LAYERS
 
 _SCRATCH = tempfile.TemporaryDirectory(prefix="holdfast-robust-")
 _ROLES = ["down", "gate", "k", "o", "q", "up", "v"]

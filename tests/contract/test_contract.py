@@ -63,12 +63,6 @@ def test_seeds(make, setting):
 
 @two_settings
 @every_recipe
-def test_the_users_randomness_is_plains(make, setting):
-    checks.check_user_randomness(make, setting)
-
-
-@two_settings
-@every_recipe
 def test_resume_equals_uninterrupted(make, setting):
     checks.check_resume(make, setting)
 

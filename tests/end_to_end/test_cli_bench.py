@@ -43,7 +43,7 @@ def test_real_cells_become_a_table_a_result_and_a_report(recipe, tmp_path, capfd
     assert main(["bench", recipe, "--out", str(out), "--workers", "2", "--json"]) == 0
     rows = json.loads(capfd.readouterr().out)["rows"]
     assert [row["defense"] for row in rows] == ["none", "swat"]
-    assert len(list(out.glob("shared/robust_modules-*.json"))) == 1
+    assert len(list(out.glob("shared/robust_modules-*/robust_modules.json"))) == 1
     assert (out / "report.html").stat().st_size > 1000
     before = tables(out)
     assert main(["bench", recipe, "--out", str(out)]) == 0

@@ -7,8 +7,8 @@ import subprocess
 from html import escape
 
 import pytest
-from holdfast.report.page import write_report
 
+from holdfast.report.page import write_report
 from holdfast.results.records import Arm
 from holdfast.results.result import RunResult
 from tests.synthetic_bench import synthetic_bench

@@ -13,10 +13,9 @@ from torch import Tensor, nn
 
 from holdfast.analysis.modules.first_order import first_order
 from holdfast.analysis.modules.perturbation import Change, Probed, delta, noise, perturbable, pooled
-from holdfast.analysis.modules.robust_modules import Method, RobustModules, Score
+from holdfast.analysis.modules.robust_modules import RobustModules
 from holdfast.analysis.modules.robustness import (
     ModuleScore,
-    Progress,
     Robustness,
     calibrated_rho,
     exact,
@@ -25,56 +24,23 @@ from holdfast.analysis.modules.search import at, search
 from holdfast.analysis.probing.probe import Probe, ProbeSettings, fit_probe
 from holdfast.analysis.probing.prompts import Prompts, of_run
 from holdfast.analysis.probing.suffix import Suffix
+from holdfast.analysis.settings import AnalysisOptions, Score
 from holdfast.defense import Examples, Run, listed
 from holdfast.errors import ConfigError
 from holdfast.files.hashes import sha256_of
 from holdfast.ops.modules import ModuleRef, projections
 from holdfast.ops.randomness import derived_seed
+from holdfast.progress import Progress
 
-__all__ = ["Analysis", "AnalysisSettings", "analyze", "find_robust_modules", "probed_model"]
+__all__ = ["Analysis", "AnalysisSettings", "analyze", "find_robust_modules", "probed_model", "told"]
 
 
-@dataclass(frozen=True)
-class AnalysisSettings:
-    """What the analysis does; the paper leaves all of it open, so all of it is ours."""
+@dataclass(kw_only=True)
+class AnalysisSettings(AnalysisOptions):
+    """What the analysis does, with what only memory hangs on."""
 
-    method: Method = "gradient"
-    """gradient: one backward pass; noise: module by module, exact; delta: changes of a tuning."""
-    score: Score = "drift"
-    """What the search and exact methods call damage; the gradient's estimates are of the logit."""
-    rho: float | None = None
-    """Norm of the noise relative to a module's weight; calibrated where it is not given."""
-    tau: float = 0.1
-    """Mods_Rob may do this share of the damage of all modules together, in [0, 1]."""
-    seeds: int = 3
-    """Draws of the noise that figures are averaged over."""
-    seed: int = 0
-    """Seed of the noise and of the probe's split."""
-    held_out: float = 0.25
-    """Share of the prompts that tests the probe."""
-    batch_size: int = 64
-    """Prompts at a time."""
     cached: bool = True
     """Keep what enters each layer, so that only the layers above a change run again."""
-
-    def validate(self) -> None:
-        """Raise ``ConfigError`` where a value is out of range."""
-        choices = {
-            "method": ("gradient", "noise", "delta"),
-            "score": ("drift", "logit", "accuracy"),
-        }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                given = getattr(self, name)
-                raise ConfigError(f"{name}={given!r} must be one of {', '.join(allowed)}")
-        if self.rho is not None and not 0 < self.rho < float("inf"):
-            raise ConfigError(f"rho={self.rho!r} must be a positive number, or left out")
-        if not 0 <= self.tau <= 1:
-            raise ConfigError(f"tau={self.tau!r} must lie in [0, 1]")
-        if self.seeds < 1 or self.batch_size < 1:
-            raise ConfigError("seeds and batch_size must be 1 or more")
-        if not 0 < self.held_out < 1:
-            raise ConfigError(f"held_out={self.held_out!r} must lie between 0 and 1")
 
     @property
     def draws(self) -> list[int]:
@@ -170,7 +136,7 @@ def _change(
     if missing:
         raise ConfigError(
             f"method=delta needs the change of every module by a fine-tuning run, and has none of "
-            f"{missing[0]!r}; give the fine-tuned model (--against on the command line)"
+            f"{missing[0]!r}; give the fine-tuned model (`against=DIR`)"
         )
     return delta(changes or {})
 

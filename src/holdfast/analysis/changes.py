@@ -22,13 +22,9 @@ from holdfast.ops.engine import inference_mode_flags
 from holdfast.ops.modules import decoder_layers, plain_name, projections, ref_of
 
 __all__ = [
-    "change_norms",
-    "inside_outside",
-    "movement",
-    "projection_changes",
-    "tuned_states",
+    "change_norms", "inside_outside", "movement", "projection_changes", "tuned_states",
     "weight_changes",
-]
+]  # fmt: skip
 
 _SAVED = re.compile(r"\.modules_to_save\.[^.]+")
 

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from holdfast.analysis.modules.robust_modules import ModuleAt, RobustModules, Score
+from holdfast.analysis.modules.robust_modules import ModuleAt, RobustModules
 from holdfast.analysis.modules.robustness import Robustness
+from holdfast.analysis.settings import Score
 
-__all__ = ["GroupMean", "Pattern", "depth", "group_means", "joint", "queries_and_keys"]
+__all__ = ["GroupMean", "Pattern", "added", "depth", "group_means", "joint", "queries_and_keys"]
 
 RESAMPLES = 2000
 FEWEST = 4

@@ -7,8 +7,13 @@ from typing import Any
 
 from torch import Tensor
 
+from holdfast.artifact import Curve
 from holdfast.ops.gradients import global_norm
 from holdfast.ops.modules import ref_of
+
+__all__ = [
+    "Profile", "coefficient", "layer_coefficients", "profile", "root_mean_square", "shown_layers",
+]  # fmt: skip
 
 
 def coefficient(eps: Mapping[str, Tensor]) -> dict[int, float]:
@@ -76,6 +81,23 @@ def layer_coefficients(eps: Mapping[str, Tensor], single: Sequence[Profile]) -> 
         for role, value in root_mean_square(eps, by="role").items()
     ]
     return {"layers": layers, "roles": roles, "batches": len(single)}
+
+
+def shown_layers(rows: Sequence[Mapping[str, Any]]) -> Curve:
+    """Return the layers of ``layer_coefficients`` as a report shows them, the paper's sum first."""
+    size = "root mean square of ε, ± spread over batches"
+    return Curve(
+        "Layer safety coefficients",
+        "layer",
+        tuple(row["layer"] for row in rows),
+        {
+            "sum of |ε| in the layer": tuple(row["coefficient"] for row in rows),
+            size: tuple(row["rms"] for row in rows),
+        },
+        "Where the perturbation lies. The sum is the paper's and grows with a layer's width; the "
+        "root mean square does not.",
+        spread={size: tuple(row.get("rms_std") for row in rows)},
+    )
 
 
 def _spread(samples: Sequence[Mapping[str, float]], key: str) -> dict[str, float]:

@@ -1,1 +1,1 @@
-"""Runs that end in a ``RunResult``: demo, tune, repair, evaluate and grids of them."""
+"""Many runs at once: the cells of a recipe, run side by side, and what they come to."""

@@ -1,19 +1,21 @@
 """The cells' runs as arms of one result, and as a table without times that is always the same."""
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from holdfast.bench.cell.cell import Cell, attack_on
+from holdfast.comparisons.exports import csv_text, interval_columns
 from holdfast.evaluation.metrics import FIGURES
 from holdfast.files.whole import write_whole
 from holdfast.inputs.specs import Spec
 from holdfast.results.records import BEFORE, PLAIN, Arm, SeedRun
 
-__all__ = ["bench_arms", "table_rows", "write_table"]
+__all__ = [
+    "arm_names", "attack_name", "bench_arms", "families", "grouped", "is_control", "table_rows",
+    "write_table",
+]  # fmt: skip
 
 Specs = tuple[Spec, ...]
 
@@ -82,17 +84,7 @@ def arm_names(cells: Sequence[Cell]) -> dict[tuple[str, str], str]:
 
 def is_control(specs: Sequence[Spec]) -> bool:
     """Tell whether a list is there for comparison: noise, another subset of modules, strength 0."""
-    return any(map(_is_control, specs))
-
-
-def _is_control(spec: Spec) -> bool:
-    other = spec.options.get("subset", "robust") != "robust"
-    return other or _strength(spec) == spec.card.off or spec.card.paper.startswith("control")
-
-
-def _strength(spec: Spec) -> Any:
-    name = spec.card.strength
-    return spec.options.get(name, getattr(spec.cls, name))
+    return any(spec.bare.variant().control for spec in specs)
 
 
 def families(cells: Sequence[Cell]) -> dict[Specs, tuple[str, float]]:
@@ -121,12 +113,12 @@ def _without_strength(specs: Specs, at: int) -> tuple[str, float | None]:
     told = ",".join(f"{key}={value}" for key, value in sorted(left))
     own = f"{spec.card.name}({told})" if told else spec.card.name
     rest = [spec.told for spec in specs]
-    return "+".join([*rest[:at], own, *rest[at + 1 :]]), _strength(spec)
+    return "+".join([*rest[:at], own, *rest[at + 1 :]]), getattr(spec.bare, spec.card.strength)
 
 
 def _name(spec: Spec) -> str:
-    subset = spec.options.get("subset", "robust")
-    return spec.card.name + ("" if subset == "robust" else f"({subset})")
+    label = spec.bare.variant().label
+    return spec.card.name + (f"({label})" if label else "")
 
 
 def _options(cell: Cell) -> dict[str, Any]:
@@ -150,10 +142,7 @@ def table_rows(cells: Sequence[Cell], runs: Mapping[str, SeedRun]) -> list[dict[
         row |= {"defense": names[group[0].scenario, specs], "spec": specs}
         row |= {"seeds": len(found), "missing": len(group) - len(found)}
         for figure in FIGURES:
-            value = arm.figures.get(figure)
-            row[figure] = None if value is None else value.value
-            row[f"{figure}_low"] = None if value is None else value.low
-            row[f"{figure}_high"] = None if value is None else value.high
+            row |= interval_columns(figure, arm.figures.get(figure))
         rows.append(row)
     return rows
 
@@ -165,8 +154,4 @@ def write_table(rows: Sequence[Mapping[str, Any]], out: Path) -> None:
         RunError: A file cannot be written.
     """
     write_whole(out / "table.json", json.dumps({"rows": list(rows)}, indent=1) + "\n")
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_whole(out / "table.csv", text.getvalue())
+    write_whole(out / "table.csv", csv_text(rows))

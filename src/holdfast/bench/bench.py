@@ -4,7 +4,7 @@ import fcntl
 import hashlib
 import json
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +19,15 @@ from holdfast.bench.recipe.files import load_recipe, merged
 from holdfast.bench.recipe.grid import expand
 from holdfast.comparisons.exports import write_bench_tables
 from holdfast.comparisons.worst_case import summarize
-from holdfast.errors import ConfigError
+from holdfast.errors import ConfigError, InputError
 from holdfast.files.whole import write_whole
-from holdfast.results.records import PLAIN
+from holdfast.progress import Progress
 from holdfast.results.result import RunResult
 
-__all__ = ["Bench", "plan", "run_bench"]
+__all__ = ["Bench", "check_folder", "plan", "published", "run_bench"]
 
-Progress = Callable[[str, int, int], None]
+LISTED = "cells.json"
+"""Keys of the cells that the result is of: what stays where a result is published without them."""
 
 
 @dataclass(frozen=True)
@@ -64,18 +65,44 @@ def run_bench(
 ) -> tuple[RunResult | None, Outcome]:
     """Run what is left of the bench in ``out``; return its result, None where every cell failed.
 
+    In a published folder, whose cells were not copied along with their result, nothing runs.
+
     Raises:
         ConfigError: The folder is another recipe's, holds something else, or is in use; the
             executor cannot be reached.
     """
     start = time.perf_counter()
+    check_folder(bench, out)
+    if (listed := published(out)) is not None:
+        if len(listed) < len(bench.cells):
+            raise ConfigError(
+                f"`out={out}`: holds a result without its cells, and some of them failed: choose "
+                "another folder"
+            )
+        return RunResult.load(out / "result.json"), Outcome(reused=len(listed))
     with opened(executor) as where, _owned(bench, out):
         outcome = run_cells(bench.cells, out, workers, progress, run, where)
         write_table(table_rows(bench.cells, outcome.runs), out)
         result = _result(bench, outcome, time.perf_counter() - start)
         if result is not None:
             _write(result, out)
+            listed = [cell.key for cell in bench.cells if cell.key in outcome.runs]
+            write_whole(out / LISTED, json.dumps(listed, indent=0) + "\n")
     return result, outcome
+
+
+def published(out: Path) -> list[str] | None:
+    """Return the keys of the cells that a result in ``out`` is of, where they are not with it.
+
+    Raises:
+        InputError: The list is damaged.
+    """
+    if (out / "cells").exists() or not (out / LISTED).exists():
+        return None
+    try:
+        return [str(key) for key in json.loads((out / LISTED).read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{out / LISTED} is damaged: expected a list of cells' keys") from error
 
 
 def _result(bench: Bench, outcome: Outcome, seconds: float) -> RunResult | None:
@@ -117,7 +144,7 @@ def _owned(bench: Bench, out: Path) -> Generator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ConfigError(
-                f"--out {out}: another holdfast bench works in it: wait or choose another folder"
+                f"`out={out}`: another holdfast bench works in it: wait or choose another folder"
             ) from error
         check_folder(bench, out)  # A bench of another recipe may have come and gone since.
         document = {"sha256": bench.key, "recipe": bench.recipe}
@@ -125,36 +152,33 @@ def _owned(bench: Bench, out: Path) -> Generator[None]:
         yield
 
 
-def check_folder(bench: Bench, out: Path) -> None:
-    """Raise ``ConfigError`` unless ``out`` is new, empty, or this recipe's; writes nothing."""
+def check_folder(bench: Bench, out: Path, *, dry_run: bool = False) -> bool:
+    """Return whether the bench can run in ``out``: it is new, empty, or has the same cells.
+
+    Raises:
+        ConfigError: It is no bench's folder or, but for a dry run, it has other cells.
+    """
     if out.exists() and not out.is_dir():
-        raise ConfigError(f"--out {out}: is a file: give a folder")
+        raise ConfigError(f"`out={out}`: is a file: give a folder")
     held = out / "recipe.json"
     if not held.exists():
         others = [p.name for p in out.iterdir() if not _ours(p.name)] if out.exists() else []
         if others:
             raise ConfigError(
-                f"--out {out}: holds {others[0]!r}, which no bench wrote: choose another folder"
+                f"`out={out}`: holds {others[0]!r}, which no bench wrote: choose another folder"
             )
-        return
+        return True
     try:
         key = json.loads(held.read_text(encoding="utf-8"))["sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"--out {out}: {held} is damaged: choose another folder") from error
-    if key != bench.key:
+        raise ConfigError(f"`out={out}`: {held} is damaged: choose another folder") from error
+    if key != bench.key and not dry_run:
         raise ConfigError(
-            f"--out {out}: holds the cells of another recipe (or an older holdfast): choose "
+            f"`out={out}`: holds the cells of another recipe (or an older holdfast): choose "
             "another folder, or give that recipe again"
         )
+    return key == bench.key
 
 
 def _ours(name: str) -> bool:
     return name == ".lock" or name.startswith(".recipe.json.")
-
-
-def listing(cells: Sequence[Cell]) -> list[dict[str, Any]]:
-    """Return the cells for ``--dry-run``."""
-    return [
-        {"cell": cell.key, "defenses": cell.specs or PLAIN, **cell.point.knobs, "seed": cell.seed}
-        for cell in cells
-    ]

@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any, TypeGuard
 
+from holdfast.artifact import Curve
 from holdfast.claims.files import Selector
-from holdfast.evaluation.compare import align
 from holdfast.evaluation.metrics import Figure
-from holdfast.evaluation.statistics import Hits
+from holdfast.evaluation.resampling import SettingHits
 from holdfast.organism import scenarios
-from holdfast.results.records import Arm, Attack
+from holdfast.results.hits import seeds_of, table_of
+from holdfast.results.records import Arm, Attack, SeedRun
 from holdfast.results.result import RunResult
 
 __all__ = ["Bindings", "UnreadableError", "bindings", "matching", "profiles", "same_answers"]
@@ -41,36 +42,37 @@ def bindings(
     return [dict(zip(names, chosen, strict=True)) for chosen in product(*choices)]
 
 
-def same_answers(arms: Sequence[Arm], figure: Figure) -> list[Hits]:
+def same_answers(arms: Sequence[Arm], figure: Figure) -> SettingHits:
     """Return each arm's ``[seeds][prompts]`` of answers that count, on the seeds all arms have.
 
     Raises:
         UnreadableError: There are no answers, or not to the same questions.
         InputError: Runs of one result answered other items.
     """
-    shared = set.intersection(*(set(arm.seeds) for arm in arms))
-    by_seed = [{run.seed: run.hits(figure) for run in arm.runs} for arm in arms]
-    read = [[found[seed] for seed in sorted(shared)] for found in by_seed]
-    if not all(run for table in read for run in table):
+    shared = seeds_of(arms)
+    if not all(run.hits(figure) for arm in arms for run in arm.runs if run.seed in shared):
         raise UnreadableError("the result holds no answers, which intervals are made of")
-    ids = align([run for table in read for run in table])
-    return [[[run[name] for name in ids] for run in table] for table in read]
+    return table_of(arms, figure, shared)
 
 
-def profiles(arm: Arm) -> list[list[float]]:
-    """Return Panacea's layer safety coefficients ``[seeds][layers]``; what is in no layer is left.
+def profiles(arm: Arm, curve: str) -> list[list[float]]:
+    """Return the first series of a curve over layers, ``[seeds][layers]``; layer -1 is none.
 
     Raises:
-        UnreadableError: A run has none.
+        UnreadableError: A run has no such curve, or a value of it is missing.
     """
-    found: list[list[float]] = []
-    for run in arm.runs:
-        told = run.diagnostics.get("panacea")
-        rows = [] if told is None else [c for c in told.safety_coefficients if c.layer >= 0]
-        if not rows:
-            raise UnreadableError("the runs have no layer safety coefficients")
-        found.append([row.absolute_sum for row in sorted(rows, key=lambda row: row.layer)])
-    return found
+    return [_profile(run, curve) for run in arm.runs]
+
+
+def _profile(run: SeedRun, name: str) -> list[float]:
+    told = [found.blocks.get(name) for found in run.diagnostics.values()]
+    for curve in (block for block in told if isinstance(block, Curve)):
+        values = next(iter(curve.series.values()), ())
+        layers = [y for x, y in sorted(zip(curve.x, values, strict=False)) if x >= 0]
+        known = [y for y in layers if y is not None]
+        if known and len(known) == len(layers):
+            return known
+    raise UnreadableError(f"the runs have no curve {name} over layers")
 
 
 def _choices(result: RunResult, selector: Selector) -> list[Arm | str]:

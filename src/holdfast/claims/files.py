@@ -13,22 +13,12 @@ from holdfast.evaluation.metrics import Figure
 from holdfast.results.records import Record
 
 __all__ = [
-    "Apart",
-    "AtEqualAccuracy",
-    "Bound",
-    "Claim",
-    "Differs",
-    "Equals",
-    "Need",
-    "NotWorse",
-    "Paper",
-    "Reported",
-    "Selector",
-    "Test",
-    "Trend",
-    "Uneven",
-    "load_claims",
-]
+    "Apart", "AtEqualAccuracy", "Bound", "Claim", "Differs", "Equals", "Need", "NotWorse", "Paper",
+    "Reported", "Selector", "Test", "Trend", "Uneven", "load_claims", "named_in",
+]  # fmt: skip
+
+COEFFICIENTS = "safety_coefficient"
+"""The curve of claims that were judged before they named one."""
 
 
 class Selector(Record):
@@ -135,10 +125,11 @@ class AtEqualAccuracy(_Test):
 
 
 class Uneven(_Test):
-    """The largest layer safety coefficient is above the mean layer's by ``smallest`` of it."""
+    """The largest layer of a curve is above its mean layer by ``smallest`` of it."""
 
     kind: Literal["uneven"]
     arm: str
+    curve: str = Field(default=COEFFICIENTS, description="Name of a report block over layers.")
     smallest: float
 
 
@@ -147,6 +138,7 @@ class Apart(_Test):
 
     kind: Literal["architectures"]
     arm: str
+    curve: str = Field(default=COEFFICIENTS, description="Name of a report block over layers.")
     smallest: float
 
 

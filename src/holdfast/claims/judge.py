@@ -11,28 +11,21 @@ from typing import TypedDict
 from pydantic import Field, JsonValue, ValidationError
 
 from holdfast.claims.arms import Bindings, UnreadableError, bindings, profiles
-from holdfast.claims.files import Claim, Paper, Reported, Test, load_claims, named_in
+from holdfast.claims.files import Apart, Claim, Paper, Reported, Test, Uneven, load_claims, named_in
 from holdfast.claims.trial import judged
 from holdfast.claims.verdicts import Finding, Verdict, combined
 from holdfast.claims.words import claim_reason, test_reason
 from holdfast.errors import InputError
+from holdfast.evaluation.interval import Estimate
 from holdfast.evaluation.metrics import Figure
-from holdfast.evaluation.statistics import Estimate
 from holdfast.files.whole import refuse_newer, write_whole
 from holdfast.results.records import Arm, Attack, Record, SeedRun
 from holdfast.results.result import RunResult
 
 __all__ = [
-    "ClaimRow",
-    "JudgedClaim",
-    "JudgedPaper",
-    "JudgedTest",
-    "MeasuredArm",
-    "claims_rows",
-    "judge",
-    "load_judged",
-    "write_claims",
-]
+    "ClaimRow", "JudgedClaim", "JudgedPaper", "JudgedTest", "MeasuredArm", "claims_rows", "judge",
+    "load_judged", "write_claims",
+]  # fmt: skip
 
 SCHEMA_VERSION = 1
 SHOWN: tuple[Figure, ...] = ("hs", "hs_content", "over_refusal", "fa", "usefulness")
@@ -50,7 +43,7 @@ class MeasuredArm(Record):
     figures: dict[Figure, Estimate] = Field(description="Means over seeds with 95 % intervals.")
     by_seed: dict[Figure, list[float]] = Field(description="The share of each seed, in order.")
     layers: list[list[float]] | None = Field(
-        default=None, description="Safety coefficients [seeds][layers], where a test reads them."
+        default=None, description="A curve over layers [seeds][layers], where a test reads one."
     )
 
 
@@ -230,9 +223,9 @@ def _all_told(
     return [
         JudgedTest(
             test=test,
-            value=found.value,
-            low=found.low,
-            high=found.high,
+            value=found.statistic and found.statistic.value,
+            low=found.statistic and found.statistic.low,
+            high=found.statistic and found.statistic.high,
             seeds=found.seeds,
             verdict=found.verdict,
             reason=test_reason(test, found, labels),
@@ -250,7 +243,7 @@ def _measured(name: str, label: str, arm: Arm, claim: Claim) -> MeasuredArm:
     for figure in SHOWN:
         shares = [_share(run, figure) for run in arm.runs]
         by_seed[figure] = [share for share in shares if share is not None]
-    reads_layers = any(test.kind in ("uneven", "architectures") for test in claim.tests)
+    curves = [test.curve for test in claim.tests if isinstance(test, Uneven | Apart)]
     return MeasuredArm.model_validate(
         {
             "name": name,
@@ -261,7 +254,7 @@ def _measured(name: str, label: str, arm: Arm, claim: Claim) -> MeasuredArm:
             "seeds": arm.seeds,
             "figures": {f: arm.figures[f] for f in SHOWN if f in arm.figures},
             "by_seed": {f: shares for f, shares in by_seed.items() if len(shares) == len(arm.runs)},
-            "layers": _layers(arm) if reads_layers else None,
+            "layers": _layers(arm, curves[0]) if curves else None,
         }
     )
 
@@ -274,9 +267,9 @@ def _share(run: SeedRun, figure: Figure) -> float | None:
     return sum(hits.values()) / len(hits) if hits else None
 
 
-def _layers(arm: Arm) -> list[list[float]] | None:
+def _layers(arm: Arm, curve: str) -> list[list[float]] | None:
     try:
-        return profiles(arm)
+        return profiles(arm, curve)
     except UnreadableError:
         return None
 

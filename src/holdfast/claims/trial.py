@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from holdfast.claims import verdicts as shapes
+from holdfast.claims import verdicts
 from holdfast.claims.arms import Bindings, UnreadableError, matching, profiles, same_answers
 from holdfast.claims.files import (
     Apart,
@@ -48,7 +48,7 @@ def judged(
             return _apart(test, bound, *elsewhere)
         return _made(test, bound)
     except UnreadableError as error:
-        return shapes.not_comparable(str(error))
+        return verdicts.not_comparable(str(error))
 
 
 def _made(test: Test, bound: Bindings) -> Finding:
@@ -57,14 +57,14 @@ def _made(test: Test, bound: Bindings) -> Finding:
             return _of_pair(test, bound)
         case Trend():
             levels = same_answers(_arms(test.arms, bound), test.figure)
-            return shapes.trend(levels, test.towards, test.smallest)
+            return verdicts.trend(levels, test.towards, test.smallest)
         case Bound():
             [hits] = same_answers(_arms([test.arm], bound), test.figure)
-            return shapes.bound(hits, test.towards, test.level)
+            return verdicts.bound(hits, test.towards, test.level)
         case AtEqualAccuracy():
             return _at_equal_accuracy(test, bound)
         case Uneven():
-            return shapes.uneven(profiles(_arm(test.arm, bound)), test.smallest)
+            return verdicts.uneven(profiles(_arm(test.arm, bound), test.curve), test.smallest)
         case Apart():
             raise UnreadableError("it needs a second model's result")
 
@@ -73,12 +73,12 @@ def _of_pair(test: Differs | Equals | NotWorse, bound: Bindings) -> Finding:
     ours, theirs = same_answers(_arms([test.ours, test.theirs], bound), test.figure)
     match test:
         case Differs():
-            return shapes.difference(ours, theirs, test.towards, test.smallest)
+            return verdicts.difference(ours, theirs, test.towards, test.smallest)
         case Equals():
-            return shapes.equivalence(ours, theirs, test.margin)
+            return verdicts.equivalence(ours, theirs, test.margin)
         case NotWorse():
             lower = test.figure in LOWER_IS_BETTER
-            return shapes.not_worse(ours, theirs, test.margin, lower_is_better=lower)
+            return verdicts.not_worse(ours, theirs, test.margin, lower_is_better=lower)
 
 
 def _arm(name: str, bound: Bindings) -> Arm:
@@ -98,7 +98,7 @@ def _at_equal_accuracy(test: AtEqualAccuracy, bound: Bindings) -> Finding:
     fa, hs = same_answers(arms, "fa"), same_answers(arms, "hs")
     answers = [hit for run in fa[0] for hit in run]
     accuracy = (sum(answers) / len(answers) if answers else 0.0) - test.drop
-    return shapes.at_equal_accuracy(
+    return verdicts.at_equal_accuracy(
         round(accuracy, 9), (fa[1:cut], hs[1:cut]), (fa[cut:], hs[cut:]), test.smallest
     )
 
@@ -106,13 +106,13 @@ def _at_equal_accuracy(test: AtEqualAccuracy, bound: Bindings) -> Finding:
 def _apart(
     test: Apart, bound: Bindings, second: RunResult | None, selectors: Mapping[str, Selector]
 ) -> Finding:
-    ours = profiles(_arm(test.arm, bound))
+    ours = profiles(_arm(test.arm, bound), test.curve)
     if second is None:
         raise UnreadableError("one architecture was measured; give a second model's result")
     others = matching(second, selectors[test.arm])
     if len(others) != 1:
         raise UnreadableError(f"{len(others)} arms of the second result fit {test.arm}")
-    return shapes.apart(ours, profiles(others[0]), test.smallest)
+    return verdicts.apart(ours, profiles(others[0], test.curve), test.smallest)
 
 
 def _check(need: Need, bound: Bindings) -> None:

@@ -15,23 +15,15 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from holdfast.evaluation.compare import MIN_SEEDS_TO_RANK
-from holdfast.evaluation.fronts import SettingHits, equal_accuracy_difference
-from holdfast.evaluation.statistics import Hits, paired_difference, share_over_seeds
+from holdfast.evaluation.equal_accuracy import equal_accuracy_difference
+from holdfast.evaluation.interval import Interval
+from holdfast.evaluation.resampling import SettingHits
+from holdfast.evaluation.statistics import Hits, paired_difference, share_over_seeds, student
 
 __all__ = [
-    "Finding",
-    "Verdict",
-    "apart",
-    "at_equal_accuracy",
-    "bound",
-    "combined",
-    "difference",
-    "equivalence",
-    "not_comparable",
-    "not_worse",
-    "trend",
-    "uneven",
-]
+    "NOT", "OPEN", "PART", "Finding", "Verdict", "apart", "at_equal_accuracy", "bound", "combined",
+    "difference", "equivalence", "not_comparable", "not_worse", "of_effect", "trend", "uneven",
+]  # fmt: skip
 
 Verdict = Literal["holds", "holds in part", "does not hold", "not comparable"]
 HOLDS: Verdict = "holds"
@@ -47,9 +39,7 @@ class Finding:
     verdict: Verdict
     why: str
     """Which rule gave the verdict, as the end of a sentence."""
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
+    statistic: Interval | None = None
     seeds: int = 0
 
 
@@ -58,16 +48,17 @@ def not_comparable(why: str) -> Finding:
     return Finding(OPEN, why)
 
 
-def of_effect(value: float, low: float, high: float, smallest: float) -> tuple[Verdict, str]:
+def of_effect(effect: Interval, smallest: float) -> tuple[Verdict, str]:
     """Return the verdict on an effect that is positive where the claim is right.
 
     ``holds``: the interval excludes 0 on the claimed side and the effect is at least ``smallest``.
     ``does not hold``: the effect is 0 or on the other side, or its interval lies within
     ``+-smallest``. ``holds in part``: all else, the claimed side without enough evidence or size.
     """
-    if low > 0 and value >= smallest:
+    low, high = effect.low, effect.high
+    if low > 0 and effect.value >= smallest:
         return HOLDS, "the interval excludes 0 on the claimed side"
-    if value <= 0:
+    if effect.value <= 0:
         told = "excludes" if high < 0 else "does not exclude"
         return NOT, f"not on the claimed side, and the interval {told} 0"
     if -smallest < low and high < smallest:
@@ -87,11 +78,7 @@ def difference(
     if len(ours) < MIN_SEEDS_TO_RANK:
         return _too_few(len(ours))
     found = paired_difference(ours, theirs)
-    if towards == "above":
-        verdict, why = of_effect(found.value, found.low, found.high, smallest)
-    else:
-        verdict, why = of_effect(-found.value, -found.high, -found.low, smallest)
-    return Finding(verdict, why, found.value, found.low, found.high, len(ours))
+    return Finding(*of_effect(found if towards == "above" else -found, smallest), found, len(ours))
 
 
 def trend(levels: Sequence[Hits], towards: Literal["rises", "falls"], smallest: float) -> Finding:
@@ -125,7 +112,7 @@ def equivalence(ours: Hits, theirs: Hits, margin: float) -> Finding:
         verdict, why = PART, f"the interval reaches beyond ±{100 * margin:g} points"
     if -margin <= found.low and found.high <= margin:
         verdict, why = HOLDS, f"the interval lies within ±{100 * margin:g} points"
-    return Finding(verdict, why, found.value, found.low, found.high, len(ours))
+    return Finding(verdict, why, found, len(ours))
 
 
 def not_worse(ours: Hits, theirs: Hits, margin: float, *, lower_is_better: bool) -> Finding:
@@ -140,7 +127,7 @@ def not_worse(ours: Hits, theirs: Hits, margin: float, *, lower_is_better: bool)
     # Differences of shares are sums of 1/n: rounding must not decide at the margin itself.
     verdict, told = (HOLDS, "at most") if worse <= margin + 1e-9 else (NOT, "more than")
     why = f"the mean is {told} {100 * margin:g} points worse"
-    return Finding(verdict, why, found.value, found.low, found.high, len(ours))
+    return Finding(verdict, why, found, len(ours))
 
 
 def bound(hits: Hits, towards: Literal["at_least", "at_most"], level: float) -> Finding:
@@ -158,7 +145,7 @@ def bound(hits: Hits, towards: Literal["at_least", "at_most"], level: float) -> 
         verdict, why = PART, f"its interval reaches beyond {100 * level:g} %"
     if side * (end - level) >= 0:
         verdict, why = HOLDS, f"its interval is on the claimed side of {100 * level:g} %"
-    return Finding(verdict, why, found.value, found.low, found.high, len(hits))
+    return Finding(verdict, why, found, len(hits))
 
 
 def at_equal_accuracy(
@@ -183,8 +170,7 @@ def at_equal_accuracy(
         return not_comparable(
             f"no strength of one of the two reaches a task score of {100 * accuracy:g} %"
         )
-    verdict, why = of_effect(-found.value, -found.high, -found.low, smallest)
-    return Finding(verdict, why, found.value, found.low, found.high, seeds)
+    return Finding(*of_effect(-found, smallest), found, seeds)
 
 
 def uneven(profiles: Sequence[Sequence[float]], smallest: float) -> Finding:
@@ -204,9 +190,8 @@ def uneven(profiles: Sequence[Sequence[float]], smallest: float) -> Finding:
         return _too_few(len(table))
     ratios = table / table.mean(axis=1, keepdims=True) - 1
     largest = ratios[:, int(ratios.mean(axis=0).argmax())]
-    value, half = _student(largest, 1 - 0.05 / table.shape[1])
-    verdict, why = of_effect(value, value - half, value + half, smallest)
-    return Finding(verdict, why, value, value - half, value + half, len(table))
+    found = student(largest, 1 - 0.05 / table.shape[1])
+    return Finding(*of_effect(found, smallest), found, len(table))
 
 
 def apart(
@@ -231,11 +216,9 @@ def apart(
     gaps = a.mean(axis=0) - b.mean(axis=0)
     at = int(np.abs(gaps).argmax())
     test = stats.ttest_ind(a[:, at], b[:, at], equal_var=False)
-    interval = test.confidence_interval(1 - 0.05 / a.shape[1])
-    value, low, high = float(gaps[at]), float(interval.low), float(interval.high)
-    oriented = (value, low, high) if value >= 0 else (-value, -high, -low)
-    verdict, why = of_effect(*oriented, smallest)
-    return Finding(verdict, why, value, low, high, seeds)
+    ends = test.confidence_interval(1 - 0.05 / a.shape[1])
+    found = Interval(float(gaps[at]), float(ends.low), float(ends.high))
+    return Finding(*of_effect(found if found.value >= 0 else -found, smallest), found, seeds)
 
 
 def combined(tests: Sequence[Finding], provided: Sequence[Finding] = ()) -> Verdict:
@@ -259,13 +242,6 @@ def _too_few(seeds: int) -> Finding:
     return replace(
         not_comparable(f"{seeds} seeds are in common, fewer than {MIN_SEEDS_TO_RANK}"), seeds=seeds
     )
-
-
-def _student(values: NDArray[np.float64], confidence: float) -> tuple[float, float]:
-    """Return the mean of ``values`` [n] and half the width of its interval."""
-    error = float(values.std(ddof=1)) / len(values) ** 0.5
-    freedom = len(values) - 1
-    return float(values.mean()), float(stats.t.ppf((1 + confidence) / 2, freedom)) * error
 
 
 def _shares(profiles: Sequence[Sequence[float]]) -> NDArray[np.float64]:

@@ -1,24 +1,25 @@
 """What tests of claims found, in words made from the numbers."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from holdfast.claims.files import Test
 from holdfast.claims.verdicts import NOT, OPEN, PART, Finding, Verdict
+from holdfast.results.words import MINUS, shown
 
 __all__ = ["claim_reason", "test_reason"]
 
 WORST_FIRST: tuple[Verdict, ...] = (NOT, PART, OPEN)
-MINUS = "\N{MINUS SIGN}"
 
 
 def test_reason(test: Test, found: Finding, labels: Mapping[str, str]) -> str:
     """Return the statistic with its interval and the rule that gave the verdict."""
     what = _statistic(test, labels)
-    if found.value is None or found.low is None or found.high is None:
+    if found.statistic is None:
         return f"{what}: {found.why}"
-    points = test.kind not in ("bound", "uneven")
-    told = [_number(x, signed=points) for x in (found.value, found.low, found.high)]
-    size = f"{told[0]} {'points' if points else '%'} [{told[1]}, {told[2]}]"
+    size = shown(found.statistic, "percent" if test.kind in ("bound", "uneven") else "points")
+    # In a sentence zeros need no sign; a page keeps it, where figures stand below each other.
+    size = re.sub(rf"[+{MINUS}]0\b", "0", size)
     return f"{what}: {size} over {found.seeds} seeds ({found.why})"
 
 
@@ -70,9 +71,3 @@ def _statistic(test: Test, labels: Mapping[str, str]) -> str:
             return f"largest layer over the mean layer, {labels[test.arm]}"
         case "architectures":
             return "largest difference of a layer's share"
-
-
-def _number(value: float, *, signed: bool) -> str:
-    rounded = round(100 * value)
-    sign = "+" if signed and rounded > 0 else ""
-    return f"{sign}{rounded}".replace("-", MINUS)

@@ -5,6 +5,8 @@ from holdfast.cli.shell.console import print_json, print_rows, say, working
 from holdfast.cli.shell.options import JsonFlag, takes
 from holdfast.inputs.configs import AnalyzeConfig
 
+__all__ = ["analyze"]
+
 
 @takes(AnalyzeConfig)
 def analyze(config: AnalyzeConfig, json: JsonFlag = False) -> None:

@@ -9,7 +9,9 @@ import typer
 
 from holdfast.cli.shell.console import print_json, print_result, say, working
 from holdfast.cli.shell.options import Interrupted, JsonFlag
-from holdfast.errors import ConfigError, RunError
+from holdfast.errors import RunError
+
+__all__ = ["bench"]
 
 
 def bench(
@@ -30,23 +32,24 @@ def bench(
     json: JsonFlag = False,
 ) -> None:
     """Run a recipe's cells on the organism or the recipe's model; started again, it goes on."""
-    from holdfast.bench.bench import check_folder, listing, plan, run_bench
+    from holdfast.bench.bench import check_folder, plan, run_bench
+    from holdfast.bench.dry_run import outlook
     from holdfast.bench.pool.executors import check_executor
     from holdfast.bench.recipe.estimate import estimated_minutes, told
 
-    check_executor(executor)
-    if workers < 1:
-        raise ConfigError(f"--workers {workers} is out of range, expected at least 1")
+    check_executor(executor, workers)
     with working(as_json=json):
         planned = plan(recipe)
-        check_folder(planned, out)
-    minutes = estimated_minutes(planned.cells, workers)
-    say(f"{len(planned.cells)} cells, {told(minutes, workers)}")
+        check_folder(planned, out, dry_run=dry_run)
+    minutes, count = estimated_minutes(planned.cells, workers), len(planned.cells)
+    say(f"{count} cells, {told(minutes, workers)}")
     if dry_run:
+        said, rows, lines = outlook(planned, out)
+        say(said)
         if json:
-            print_json({"cells": listing(planned.cells), "minutes": minutes})
+            print_json({"cells": rows, "minutes": minutes})
         else:
-            sys.stdout.writelines(f"{cell.key}  {cell.label}\n" for cell in planned.cells)
+            sys.stdout.writelines(lines)
         return
     try:
         with working(as_json=json) as progress:
@@ -55,11 +58,10 @@ def bench(
         raise Interrupted(f"done cells are kept in {out}; the same command goes on") from None
     _tell(result, outcome, out, as_json=json)
     if outcome.failed:
-        labels = {cell.key: cell.label for cell in planned.cells}
-        for key, why in outcome.failed.items():
-            say(f"failed: {key} {labels[key]}: {why}")
+        for cell in (cell for cell in planned.cells if cell.key in outcome.failed):
+            say(f"failed: {cell.key} {cell.label}: {outcome.failed[cell.key]}")
         raise RunError(
-            f"{len(outcome.failed)} of {len(planned.cells)} cells failed; the others are kept in "
+            f"{len(outcome.failed)} of {count} cells failed; the others are kept in "
             f"{out}; the same command runs the failed ones again"
         )
 

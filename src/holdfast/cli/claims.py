@@ -9,6 +9,8 @@ import typer
 from holdfast.cli.shell.console import print_json, print_rows, say, working
 from holdfast.cli.shell.options import JsonFlag
 
+__all__ = ["claims"]
+
 
 def claims(
     result: Annotated[Path, typer.Argument(help="The result.json of a bench, with its answers.")],

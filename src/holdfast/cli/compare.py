@@ -9,6 +9,8 @@ import typer
 from holdfast.cli.shell.console import print_json, print_table, working
 from holdfast.cli.shell.options import JsonFlag
 
+__all__ = ["compare"]
+
 
 def compare(
     a: Annotated[Path, typer.Argument(help="Result folder, or its result.json.")],

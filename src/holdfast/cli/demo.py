@@ -10,6 +10,8 @@ from holdfast.cli.shell.console import print_json, print_result, say, working
 from holdfast.cli.shell.options import Interrupted, JsonFlag
 from holdfast.errors import ConfigError
 
+__all__ = ["demo"]
+
 
 def demo(
     seeds: Annotated[int, typer.Option(help="Runs per defense, each with its own seed.")] = 3,
@@ -25,7 +27,7 @@ def demo(
     from holdfast.bench.packaged import run_demo
     from holdfast.files.folders import WholeFolder
 
-    folder = WholeFolder(out, overwrite=overwrite, flag="--out")
+    folder = WholeFolder(out, overwrite=overwrite, field="out")
     folder.check()
     try:
         with folder.writing() as partial, working(as_json=json) as progress:

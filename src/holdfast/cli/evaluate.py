@@ -7,6 +7,8 @@ from holdfast.cli.shell.console import print_json, print_result, say, working
 from holdfast.cli.shell.options import JsonFlag, takes
 from holdfast.inputs.configs import EvaluateConfig
 
+__all__ = ["evaluate"]
+
 
 @takes(EvaluateConfig)
 def evaluate(config: EvaluateConfig, json: JsonFlag = False) -> None:

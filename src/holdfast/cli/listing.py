@@ -11,20 +11,24 @@ from holdfast.cli.shell.console import print_json, print_rows, say
 from holdfast.cli.shell.field_docs import field_docs
 from holdfast.cli.shell.options import JsonFlag
 
+__all__ = ["listing"]
+
 
 def listing(
     name: Annotated[str | None, typer.Argument(help="A defense, to see its fields.")] = None,
     json: JsonFlag = False,
 ) -> None:
     """List the defenses, or the fields of one with their defaults."""
-    from holdfast.defenses import built_in, find, registry
-    from holdfast.defenses.installed import unusable
+    from holdfast.data.formats import FORMATS
+    from holdfast.defenses import DEFENSES, find, registry
+    from holdfast.inputs.judging import judges
 
     if name is None:
         rows = [_card(cls) for cls in registry().values()]
         title = "Defenses; holdfast list NAME shows the fields of one"
-        for why in unusable(built_in()).values():
-            say(why)
+        for known in (DEFENSES, judges(), FORMATS):
+            for why in known.unusable().values():
+                say(why)
     else:
         cls = find(name)
         docs = field_docs(cls)

@@ -16,7 +16,10 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
+from typer.main import get_command
+
 from holdfast.cli.app import app
+from holdfast.cli.shell.flags import take_fields, with_flags
 from holdfast.cli.shell.options import Interrupted
 from holdfast.errors import InputError, RunError
 
@@ -28,6 +31,8 @@ TRACEBACK = "HOLDFAST_TRACEBACK"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command in ``argv`` (the process's own by default) and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    commands: Any = getattr(get_command(app), "commands", {})
+    take_fields(commands.get(arguments[0]) if arguments else None)
     try:
         code = app(arguments, prog_name="holdfast", standalone_mode=False)
     except BaseException as error:  # noqa: BLE001  # The last frame before the shell.
@@ -42,7 +47,7 @@ def _ended(error: BaseException) -> int:
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
     kind, message, code = _outcome(error)
-    message = "; ".join([message, *getattr(error, "__notes__", ())])
+    message = with_flags("; ".join([message, *getattr(error, "__notes__", ())]))
     sys.stderr.write(f"{kind}: {' '.join(message.split())}\n" if kind else f"{message}\n")
     return code
 

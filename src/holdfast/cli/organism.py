@@ -10,6 +10,8 @@ from holdfast.cli.shell.console import print_json, print_table, say, working
 from holdfast.cli.shell.options import JsonFlag
 from holdfast.errors import ConfigError
 
+__all__ = ["build", "check", "organism"]
+
 organism = typer.Typer(
     help="The built-in test model: a small aligned model with invented hazards.",
     no_args_is_help=True,

@@ -5,6 +5,8 @@ from holdfast.cli.shell.console import print_json, print_result, say, working
 from holdfast.cli.shell.options import JsonFlag, takes
 from holdfast.inputs.configs import RepairConfig
 
+__all__ = ["repair"]
+
 
 @takes(RepairConfig)
 def repair(config: RepairConfig, json: JsonFlag = False) -> None:

@@ -5,6 +5,8 @@ from holdfast.cli.shell.console import print_json, print_result, say, working
 from holdfast.cli.shell.options import JsonFlag, takes
 from holdfast.inputs.configs import AlignConfig, TuneConfig
 
+__all__ = ["align", "tune"]
+
 
 @takes(TuneConfig)
 def tune(config: TuneConfig, json: JsonFlag = False) -> None:

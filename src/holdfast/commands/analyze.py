@@ -1,9 +1,10 @@
 """Find which modules carry safety, and how far a fine-tuned model moved; write the report."""
 
 import json
+import re
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,17 @@ from holdfast.analysis.modules.robustness import ModuleScore
 from holdfast.analysis.patterns import Pattern, depth, joint, queries_and_keys
 from holdfast.analysis.probing.probe import ProbeSettings
 from holdfast.analysis.probing.prompts import Prompts, with_tokenizer
+from holdfast.analysis.settings import AnalysisOptions
 from holdfast.defense import Row
 from holdfast.errors import ConfigError, ModelError
 from holdfast.files.folders import WholeFolder
 from holdfast.files.hashes import sha256_of
 from holdfast.inputs.configs import AnalyzeConfig
-from holdfast.inputs.judging import Progress
 from holdfast.inputs.models import check_folder, load_adapter, load_model, positions
 from holdfast.inputs.prompts import check_prompt_lengths, load_prompts, organism_ood
 from holdfast.inputs.rows import ORGANISM
 from holdfast.inputs.values import as_json
+from holdfast.progress import Progress
 from holdfast.report.analysis_page import AnalysisPage, write_analysis
 from holdfast.results.provenance import DataSource, fingerprint
 from holdfast.training.failures import as_run_error
@@ -110,13 +112,13 @@ def analyze_model(config: AnalyzeConfig, progress: Progress = lambda *_: None) -
 
 
 def _settings(config: AnalyzeConfig) -> AnalysisSettings:
-    names = ("method", "score", "rho", "tau", "seeds", "seed", "held_out", "batch_size")
-    settings = AnalysisSettings(**{name: getattr(config, name) for name in names})
+    chosen = {f.name: getattr(config, f.name) for f in fields(AnalysisOptions)}
+    settings = AnalysisSettings(**chosen)
     settings.validate()
     if config.method == "delta" and config.against is None:
         raise ConfigError(
-            "--method delta puts in the changes of a fine-tuning run and needs that run's model: "
-            "add --against DIR, or use --method gradient or noise"
+            "`method=delta` puts in the changes of a fine-tuning run and needs that run's model: "
+            "add `against=DIR`, or use `method=gradient` or noise"
         )
     return settings
 
@@ -135,8 +137,7 @@ def _rows(config: AnalyzeConfig) -> dict[str, list[Row]]:
     given = _files(config)
     missing = [name for name in ("harmful_ood", "benign_ood") if given[name] is None]
     if len(missing) == 1:
-        flag = "--" + missing[0].replace("_", "-")
-        raise ConfigError(f"an out-of-domain test needs both classes: add {flag} FILE")
+        raise ConfigError(f"an out-of-domain test needs both classes: add `{missing[0]}=FILE`")
     column = _column(config.columns)
     rows = {
         name: [] if path is None else load_prompts(path, name.split("_")[0], column, config.limit)
@@ -155,7 +156,7 @@ def _column(text: str | None) -> str | None:
     found = {name: column for name, _, column in pairs}
     name = found.pop("prompt", "").strip()
     if not name or set(found) - {"completion"}:
-        raise ConfigError(f"--columns {text}: expected prompt=NAME, such as prompt=question")
+        raise ConfigError(f"`columns={text}`: expected prompt=NAME, such as prompt=question")
     return name
 
 
@@ -183,7 +184,7 @@ def _model(config: AnalyzeConfig, name: str | None = None) -> tuple[Any, Any]:
 def _check_against(folder: Path, trusted: bool) -> None:
     if not folder.is_dir():
         raise ModelError(
-            f"--against {folder}: folder not found: give the folder of the fine-tuned model or "
+            f"`against={folder}`: folder not found: give the folder of the fine-tuned model or "
             "adapter"
         )
     if not (folder / "adapter_config.json").is_file():
@@ -204,21 +205,19 @@ def _tuned(config: AnalyzeConfig, base: Any) -> nn.Module | None:
     kind, wanted = tuned.config.model_type, base.config.model_type
     if kind != wanted:
         raise ModelError(
-            f"--against {folder}: is a {kind} model and --model is {wanted}: give a model that was "
-            "fine-tuned from --model"
+            f"`against={folder}`: is a {kind} model and `model` is {wanted}: give a model that was "
+            "fine-tuned from `model`"
         )
     return tuned
 
 
 @contextmanager
 def _about_against() -> Generator[None]:
-    """Let errors of loading name the flag that the folder was given by."""
+    """Let errors of loading name the field that the folder was given by."""
     try:
         yield
     except ModelError as error:
-        told = (
-            str(error).replace("--model ", "--against ", 1).replace("--adapter ", "--against ", 1)
-        )
+        told = re.sub("`(model|adapter)=", "`against=", str(error), count=1)
         raise ModelError(told) from error
 
 
@@ -244,7 +243,7 @@ def _found(
     warnings = list(robust.warnings)
     if compared is not None and compared.unchanged:
         warnings.append(
-            f"--against {compared.tuned} has the very weights of --model: nothing was fine-tuned"
+            f"`against={compared.tuned}` has the very weights of `model`: nothing was fine-tuned"
         )
     sets = [(name, found) for name, found in rows.items() if found]
     paths = _files(config)

@@ -7,10 +7,11 @@ from holdfast.errors import ConfigError
 from holdfast.evaluation import Item
 from holdfast.files.folders import WholeFolder
 from holdfast.inputs.configs import EvaluateConfig
-from holdfast.inputs.judging import Examiner, Progress, check_items, judge_for
+from holdfast.inputs.judging import Examiner, check_items, judge_for
 from holdfast.inputs.models import load_adapter, load_model, positions
 from holdfast.inputs.rows import ORGANISM, columns_of, load_items, own_items
 from holdfast.inputs.values import as_json
+from holdfast.progress import Progress
 from holdfast.report.page import write_report
 from holdfast.results.records import BEFORE, Arm, SeedRun
 from holdfast.results.result import RunResult
@@ -26,7 +27,7 @@ def evaluate_model(config: EvaluateConfig, progress: Progress = lambda *_: None)
     """
     start = time.perf_counter()
     folder = WholeFolder(config.output, overwrite=config.overwrite) if config.output else None
-    items = _items(config)
+    items, judge = _items(config), judge_for(config.model, config.judge)
     if folder is not None:
         folder.check((config.model, config.adapter))
     model, tokenizer = load_model(
@@ -38,7 +39,6 @@ def evaluate_model(config: EvaluateConfig, progress: Progress = lambda *_: None)
     if config.adapter is not None:
         model = load_adapter(model, config.adapter)
     check_items(items, tokenizer, positions(model, tokenizer), config.max_new_tokens)
-    judge = judge_for(config.model)
     examiner = Examiner(items, tokenizer, judge, progress, config.max_new_tokens, config.batch_size)
     measurement = examiner.examine("questions", model)
     result = RunResult.of(
@@ -58,13 +58,13 @@ def evaluate_model(config: EvaluateConfig, progress: Progress = lambda *_: None)
 
 def _items(config: EvaluateConfig) -> list[Item]:
     """Load the questions; the organism brings its own where no file is given."""
-    for flag, value in (
-        ("--limit", config.limit or 1),
-        ("--max-new-tokens", config.max_new_tokens),
-        ("--batch-size", config.batch_size),
+    for name, value in (
+        ("limit", config.limit or 1),
+        ("max_new_tokens", config.max_new_tokens),
+        ("batch_size", config.batch_size),
     ):
         if value < 1:
-            raise ConfigError(f"{flag} {value} is out of range, expected at least 1")
+            raise ConfigError(f"`{name}={value}` is out of range, expected at least 1")
     items = load_items(
         {
             "harmful": config.harmful,
@@ -77,5 +77,5 @@ def _items(config: EvaluateConfig) -> list[Item]:
     )
     items = items or own_items(config.model)
     if not items:
-        raise ConfigError("nothing to ask: give --harmful, --safe, --task or --useful FILE")
+        raise ConfigError("nothing to ask: give `harmful`, `safe`, `task` or `useful`, a file")
     return items

@@ -10,11 +10,12 @@ from holdfast.errors import ConfigError
 from holdfast.evaluation import Measurement
 from holdfast.files.folders import WholeFolder
 from holdfast.inputs.configs import RepairConfig
-from holdfast.inputs.judging import Examiner, Progress, check_items, judge_for
+from holdfast.inputs.judging import Examiner, check_items, judge_for
 from holdfast.inputs.models import load_adapter, load_model, positions
 from holdfast.inputs.rows import ORGANISM, Source, columns_of, source, test_items
 from holdfast.inputs.specs import Spec, build_defenses, files_in
 from holdfast.inputs.values import as_json
+from holdfast.progress import Progress
 from holdfast.report.page import write_report
 from holdfast.results.diagnose import diagnose
 from holdfast.results.provenance import peak_memory_gib
@@ -46,13 +47,13 @@ def repair(config: RepairConfig, progress: Progress = lambda *_: None) -> RunRes
     output, apart = _folders(config, method)
     sources = _sources(config)
     [defense] = build_defenses([method], {role: s.rows for role, s in sources.items()})
-    items = test_items(config, config.model)
+    items, judge = test_items(config, config.model), judge_for(config.model, config.judge)
     model, tokenizer = _model(config)
     limit = positions(model, tokenizer)
     for each in sources.values():
         each.check_lengths(tokenizer, limit)
     check_items(items, tokenizer, limit, config.max_new_tokens)
-    examiner = Examiner(items, tokenizer, judge_for(config.model), progress, config.max_new_tokens)
+    examiner = Examiner(items, tokenizer, judge, progress, config.max_new_tokens)
     before = examiner.examine("before", model)
     progress("repair", 0, 1)
     began = time.perf_counter()
@@ -73,32 +74,32 @@ def repair(config: RepairConfig, progress: Progress = lambda *_: None) -> RunRes
 
 
 def _spec(config: RepairConfig) -> Spec:
-    """Return the method's spec with ``--max-task-drop`` in it."""
-    method = Spec.parse(config.method, "--method")
+    """Return the method's spec with ``max_task_drop`` in it."""
+    method = Spec.parse(config.method, "method")
     if config.max_task_drop is None:
         return method
     if "max_task_drop" in method.options:
-        raise ConfigError("--max-task-drop stands in --method as well; give it once")
+        raise ConfigError("`max_task_drop` stands in `method` as well; give it once")
     if config.validation is None:
-        raise ConfigError("--max-task-drop needs --validation FILE, on which the drop is measured")
+        raise ConfigError("`max_task_drop` needs `validation=FILE`, on which the drop is measured")
     given = f"{method.text}," if method.options else f"{method.card.name}:"
-    return Spec.parse(f"{given}max_task_drop={config.max_task_drop}", "--method")
+    return Spec.parse(f"{given}max_task_drop={config.max_task_drop}", "method")
 
 
 def _folders(config: RepairConfig, method: Spec) -> tuple[WholeFolder, WholeFolder]:
     output = WholeFolder(config.output, overwrite=config.overwrite)
     beside = output.target.with_name(f"{output.target.name}-artifacts")
-    apart = WholeFolder(config.artifacts or beside, overwrite=config.overwrite, flag="--artifacts")
+    apart = WholeFolder(config.artifacts or beside, overwrite=config.overwrite, field="artifacts")
     read = (config.model, config.adapter, config.harmful, config.validation)
     for folder in (output, apart):
         folder.check((*read, *files_in([method]).values()))
     if apart.target == output.target or output.target in apart.target.parents:
-        raise ConfigError(f"--artifacts {apart.target}: lies in the model's folder: choose another")
+        raise ConfigError(f"`artifacts={apart.target}`: lies in the model's folder: choose another")
     return output, apart
 
 
 def _sources(config: RepairConfig) -> dict[str, Source]:
-    pairs = columns_of(config.harmful_columns, "--harmful-columns")
+    pairs = columns_of(config.harmful_columns, "harmful_columns")
     found = (
         source("harmful", config.harmful, pairs),
         source("validation", config.validation),
@@ -135,6 +136,7 @@ def _result(
         data=[each.record() for each in sources.values()],
         seconds=seconds,
         peak_memory_gib=run.peak_memory_gib,
+        warnings=[line for each in sources.values() for line in each.warnings()],
     )
 
 

@@ -1,32 +1,32 @@
-"""SFTConfig's options: our defaults, then the YAML file, then ``--set``, then the own flags."""
+"""SFTConfig's options: our defaults, then the YAML file, then ``set``, then the own fields."""
 
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-import torch
-import yaml
 from peft import LoraConfig
 from trl.trainer.sft_config import SFTConfig
 
 from holdfast.errors import ConfigError, nearest
 from holdfast.inputs.configs import TuneConfig
 from holdfast.inputs.values import converted, expected
+from holdfast.inputs.yaml_files import mapping_in, text_of
+from holdfast.training.sft_options import cpu_options, lora
 
-__all__ = ["cpu_options", "lora_config", "sft_config", "training_options"]
+__all__ = ["lora_config", "sft_config", "training_options"]
 
 RESERVED = {
-    "output_dir": "give --output",
-    "model_init_kwargs": "give --dtype",
-    "trust_remote_code": "give --trust-remote-code",
-    "chat_template_path": "give --chat-template",
-    "resume_from_checkpoint": "give --resume",
+    "output_dir": "give `output`",
+    "model_init_kwargs": "give `dtype`",
+    "trust_remote_code": "give `trust_remote_code=True`",
+    "chat_template_path": "give `chat_template`",
+    "resume_from_checkpoint": "give `resume=True`",
     "push_to_hub": "holdfast uploads nothing",
-    "dataset_text_field": "examples have prompt and completion; give --columns",
+    "dataset_text_field": "examples have prompt and completion; give `columns`",
     "save_only_model": "a run could not be resumed",
 }
-FLAGS = {
+FIELDS = {
     "learning_rate": "learning_rate",
     "epochs": "num_train_epochs",
     "max_steps": "max_steps",
@@ -53,13 +53,14 @@ def training_options(config: TuneConfig) -> dict[str, Any]:
     """
     merged = _defaults()
     if config.config is not None:
-        merged |= _checked(_yaml(config.config), str(config.config))
-    merged |= _checked(dict(_pair(item) for item in config.set), "--set")
-    flags = {name: getattr(config, flag) for flag, name in FLAGS.items()}
-    given = {name: value for name, value in flags.items() if value is not None}
+        where = f"`config={config.config}`"
+        merged |= _checked(mapping_in(text_of(config.config, where), where), where)
+    merged |= _checked(dict(_pair(item) for item in config.set), "`set`")
+    values = {name: getattr(config, own) for own, name in FIELDS.items()}
+    given = {name: value for name, value in values.items() if value is not None}
     if config.seed == 0 and "seed" in merged:
-        del given["seed"]  # 0 is the flag's default, which must not win over the file.
-    return merged | _checked(given, "command line")
+        del given["seed"]  # 0 is the field's default, which must not win over the file.
+    return merged | _checked(given, "SFTConfig")
 
 
 def _defaults() -> dict[str, Any]:
@@ -68,33 +69,10 @@ def _defaults() -> dict[str, Any]:
     return found | cpu_options()
 
 
-def cpu_options() -> dict[str, Any]:
-    """Return what SFTConfig needs where there is no GPU, and nothing where there is one."""
-    return {} if torch.cuda.is_available() else {"bf16": False, "dataloader_pin_memory": False}
-
-
-def _yaml(path: Path) -> dict[str, Any]:
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(f"--config {path}: file not found: check the path") from error
-    except OSError as error:
-        raise ConfigError(f"--config {path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark is not None else ""
-        raise ConfigError(f"--config {path}{where}: is not valid YAML: write key: value") from error
-    if document is None:
-        return {}
-    if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
-        raise ConfigError(f"--config {path}: expected a mapping of options, key: value")
-    return document
-
-
 def _pair(item: str) -> tuple[str, str]:
     key, equals, value = item.partition("=")
     if not equals or not key.strip():
-        raise ConfigError(f"--set {item}: expected KEY=VALUE, such as weight_decay=0.1")
+        raise ConfigError(f"`set={item}`: expected KEY=VALUE, such as weight_decay=0.1")
     return key.strip(), value.strip()
 
 
@@ -139,18 +117,11 @@ def lora_config(config: TuneConfig) -> LoraConfig | None:
     """
     if not config.lora:
         return None
-    for flag, value, ok, wanted in (
-        ("--lora-r", config.lora_r, config.lora_r >= 1, "1 or more"),
-        ("--lora-alpha", config.lora_alpha, config.lora_alpha > 0, "more than 0"),
-        ("--lora-dropout", config.lora_dropout, 0 <= config.lora_dropout < 1, "in [0, 1)"),
+    for name, value, ok, wanted in (
+        ("lora_r", config.lora_r, config.lora_r >= 1, "1 or more"),
+        ("lora_alpha", config.lora_alpha, config.lora_alpha > 0, "more than 0"),
+        ("lora_dropout", config.lora_dropout, 0 <= config.lora_dropout < 1, "in [0, 1)"),
     ):
         if not ok:
-            raise ConfigError(f"{flag} {value} is out of range, expected {wanted}")
-    names = [name.strip() for name in config.lora_targets.split(",")]
-    return LoraConfig(
-        r=config.lora_r,
-        lora_alpha=config.lora_alpha,  # type: ignore[arg-type]  # PEFT multiplies by it only.
-        lora_dropout=config.lora_dropout,
-        target_modules="all-linear" if names == ["all-linear"] else names,
-        task_type="CAUSAL_LM",
-    )
+            raise ConfigError(f"`{name}={value}` is out of range, expected {wanted}")
+    return lora(config.lora_r, config.lora_alpha, config.lora_dropout, config.lora_targets)

@@ -20,12 +20,14 @@ from holdfast.commands.tune_folders import TuneFolders
 from holdfast.defense import Defense, Stage
 from holdfast.errors import ConfigError, HoldfastError
 from holdfast.evaluation import Item, Measurement
+from holdfast.evaluation.judges import Judge
 from holdfast.inputs.configs import TuneConfig
-from holdfast.inputs.judging import Examiner, Progress, check_items, judge_for
+from holdfast.inputs.judging import Examiner, check_items, judge_for
 from holdfast.inputs.models import load_model, positions
 from holdfast.inputs.rows import ORGANISM, Source, columns_of, source, test_items
 from holdfast.inputs.specs import Spec, build_defenses, files_in, unused_data
 from holdfast.inputs.values import as_json
+from holdfast.progress import Progress
 from holdfast.report.page import write_report
 from holdfast.results.diagnose import diagnose
 from holdfast.results.provenance import peak_memory_gib
@@ -34,7 +36,7 @@ from holdfast.results.result import RunResult
 from holdfast.training.failures import as_run_error
 from holdfast.training.trainer import SecureSFTTrainer
 
-__all__ = ["Progress", "TuneConfig", "tune"]
+__all__ = ["TuneConfig", "tune"]
 
 
 @dataclass
@@ -48,6 +50,7 @@ class _Inputs:
     model: Any
     tokenizer: Any
     items: list[Item]
+    judge: Judge
     warnings: list[str]
 
 
@@ -73,7 +76,7 @@ def tune(config: TuneConfig, progress: Progress = lambda *_: None) -> RunResult:
     inputs = _read(config)
     hashes = _hashes(config, inputs, folders)
     examiner = Examiner(
-        inputs.items, inputs.tokenizer, judge_for(config.model), progress, config.max_new_tokens
+        inputs.items, inputs.tokenizer, inputs.judge, progress, config.max_new_tokens
     )
     folders.begin({**asdict(config), "stage": config.stage, "hashes": hashes})
     with _kept(folders):
@@ -97,12 +100,12 @@ def _read(config: TuneConfig) -> _Inputs:
     """Read and check everything, the cheap things first."""
     options = training_options(config)
     lora_config(config)
-    specs = [Spec.parse(text, "--defense") for text in config.defense]
+    specs = [Spec.parse(text) for text in config.defense]
     _check_stage(specs, config.stage)
     sources = _sources(config)
     data = {role: s.rows for role, s in sources.items() if role != "data"}
     defenses = build_defenses(specs, data)
-    items = test_items(config, config.model)
+    items, judge = test_items(config, config.model), judge_for(config.model, config.judge)
     model, tokenizer = load_model(
         config.model,
         dtype=config.dtype,
@@ -116,8 +119,9 @@ def _read(config: TuneConfig) -> _Inputs:
     check_items(items, tokenizer, limit, config.max_new_tokens)
     options.setdefault("max_length", limit)
     unused = unused_data(defenses, data)
-    warnings = [f"--{name} was given and no defense of the list uses it" for name in unused]
-    return _Inputs(options, sources, specs, defenses, model, tokenizer, items, warnings)
+    warnings = [f"`{name}` was given and no defense of the list uses it" for name in unused]
+    warnings += [line for each in sources.values() for line in each.warnings()]
+    return _Inputs(options, sources, specs, defenses, model, tokenizer, items, judge, warnings)
 
 
 def _check_stage(specs: Sequence[Spec], stage: str) -> None:
@@ -152,7 +156,7 @@ def _sources(config: TuneConfig) -> dict[str, Source]:
         limit=config.limit,
         of_organism="aligning" if config.stage == "align" else None,
     )
-    pairs = columns_of(config.harmful_columns, "--harmful-columns")
+    pairs = columns_of(config.harmful_columns, "harmful_columns")
     found = [
         user,
         source("harmful", config.harmful, pairs),

@@ -27,7 +27,7 @@ class TuneFolders:
         apart = config.artifacts or self.output.target.with_name(
             f"{self.output.target.name}-artifacts"
         )
-        self.artifacts = WholeFolder(apart, overwrite=config.overwrite, flag="--artifacts")
+        self.artifacts = WholeFolder(apart, overwrite=config.overwrite, field="artifacts")
         self.checkpoints = self.output.partial / "checkpoints"
 
     def check(self) -> None:
@@ -40,7 +40,7 @@ class TuneFolders:
         apart, output = self.artifacts.target, self.output.target
         if apart == output or output in apart.parents:
             raise ConfigError(
-                f"--artifacts {apart}: lies in the model's folder: what defenses keep apart may "
+                f"`artifacts={apart}`: lies in the model's folder: what defenses keep apart may "
                 "undo the model's safety; choose a folder outside"
             )
         self._check_unfinished()
@@ -48,11 +48,11 @@ class TuneFolders:
     def _check_unfinished(self) -> None:
         partial = self.output.partial
         if self.config.resume and not self.has_checkpoint():
-            raise ConfigError(f"--resume: nothing to go on from: no checkpoint in {partial}")
+            raise ConfigError(f"`resume`: nothing to go on from: no checkpoint in {partial}")
         if self.has_checkpoint() and not (self.config.resume or self.config.overwrite):
             raise ConfigError(
-                f"{partial}: holds a run that was stopped: add --resume to go on with it, or "
-                "--overwrite to start anew"
+                f"{partial}: holds a run that was stopped: add `resume=True` to go on with it, or "
+                "`overwrite=True` to start anew"
             )
 
     def has_checkpoint(self) -> bool:
@@ -78,14 +78,14 @@ class TuneFolders:
             was = json.loads((self.output.partial / _RUN).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise ConfigError(
-                f"--resume: {self.output.partial} is not whole: start anew with --overwrite"
+                f"`resume`: {self.output.partial} is not whole: start anew with `overwrite=True`"
             ) from error
         for name in sorted(was.keys() | wanted.keys()):
             if name not in _FREE and was.get(name) != wanted.get(name):
                 raise ConfigError(
-                    f"--resume: {name} was {_short(was.get(name))} and is now "
+                    f"`resume`: {name} was {_short(was.get(name))} and is now "
                     f"{_short(wanted.get(name))}: give what the stopped run had, or start anew "
-                    "with --overwrite"
+                    "with `overwrite=True`"
                 )
 
     def kept(self) -> str:
@@ -94,7 +94,7 @@ class TuneFolders:
             steps = [int(f.parent.name.rsplit("-", 1)[-1]) for f in self._states()]
             return (
                 f"checkpoint-{max(steps)} is kept in {self.checkpoints}; "
-                "the same command with --resume goes on from it"
+                "the same command with `resume=True` goes on from it"
             )
         self.discard()
         return "no checkpoint had been written, so nothing was kept"

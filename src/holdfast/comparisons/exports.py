@@ -18,11 +18,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from holdfast.evaluation.interval import Interval
 from holdfast.files.whole import write_whole
 from holdfast.results.attacks import knob_columns
-from holdfast.results.comparisons import BenchSummary, Range
+from holdfast.results.comparisons import BenchSummary
 
-__all__ = ["equal_rows", "front_rows", "worst_rows", "write_bench_tables"]
+__all__ = [
+    "csv_text", "equal_rows", "front_rows", "interval_columns", "worst_rows", "write_bench_tables",
+]  # fmt: skip
 
 Row = dict[str, Any]
 
@@ -41,7 +44,7 @@ def write_bench_tables(summary: BenchSummary, out: Path) -> None:
     }
     for name, rows in tables.items():
         if rows:
-            write_whole(out / name, _text(rows))
+            write_whole(out / name, csv_text(rows))
 
 
 def worst_rows(summary: BenchSummary) -> list[Row]:
@@ -51,9 +54,9 @@ def worst_rows(summary: BenchSummary) -> list[Row]:
         for row in table.rows:
             one: Row = {"scenario": table.scenario, "attacks": len(table.attacks)}
             one |= {"defense": row.defense, "control": row.control, "seeds": row.seeds}
-            one |= _spread("hs", row.hs) | knob_columns(row.attack)
+            one |= interval_columns("hs", row.hs) | knob_columns(row.attack)
             for name in ("over_refusal", "over_refusal_worst", "fa", "fa_worst"):
-                one |= _spread(name, getattr(row, name))
+                one |= interval_columns(name, getattr(row, name))
             one |= {"relative_time": row.relative_time, "relative_memory": row.relative_memory}
             found.append(one)
     return found
@@ -64,7 +67,11 @@ def front_rows(summary: BenchSummary) -> list[Row]:
     return [
         {"scenario": front.attack.scenario, **knob_columns(front.attack)}
         | {"defense": row.defense, "control": row.control, "family": row.family}
-        | {"strength": row.strength, **_spread("fa", row.fa), **_spread("hs", row.hs)}
+        | {
+            "strength": row.strength,
+            **interval_columns("fa", row.fa),
+            **interval_columns("hs", row.hs),
+        }
         | {"on_front": row.on_front, "stability": row.stability}
         for front in summary.fronts
         for row in front.rows
@@ -79,19 +86,22 @@ def equal_rows(summary: BenchSummary) -> list[Row]:
             one: Row = {"scenario": front.attack.scenario, **knob_columns(front.attack)}
             one |= {"family": row.family, "control": row.control}
             one |= {"below_plain": row.below, "accuracy": row.accuracy}
-            one |= {**_spread("hs", row.hs), "inside": row.inside}
-            others: Mapping[str, Range | None] = row.versus or {"": None}
-            found += [one | {"minus": o, **_spread("difference", g)} for o, g in others.items()]
+            one |= {**interval_columns("hs", row.hs), "inside": row.inside}
+            others: Mapping[str, Interval | None] = row.versus or {"": None}
+            found += [
+                one | {"minus": o, **interval_columns("difference", g)} for o, g in others.items()
+            ]
     return found
 
 
-def _spread(name: str, found: Range | None) -> Row:
-    """Return a figure and the ends of its interval as three columns."""
+def interval_columns(name: str, found: Interval | None) -> Row:
+    """Return a figure and the ends of its interval as the columns ``name``, ``_low``, ``_high``."""
     ends = {"": "value", "_low": "low", "_high": "high"}
-    return {name + end: None if found is None else getattr(found, of) for end, of in ends.items()}
+    return {name + end: found and getattr(found, of) for end, of in ends.items()}
 
 
-def _text(rows: Sequence[Row]) -> str:
+def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows, at least one, as CSV with a head; all have the columns of the first."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()

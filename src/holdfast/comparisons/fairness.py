@@ -6,14 +6,14 @@ from holdfast.evaluation.compare import MIN_SEEDS_TO_RANK
 from holdfast.results.records import BEFORE, Arm
 from holdfast.results.result import RunResult
 
-__all__ = ["same_questions", "warnings_between"]
+__all__ = ["same_question_files", "warnings_between"]
 
 NAMED = 3
 """How many of a kind a warning names; ours."""
 Pairs = Sequence[tuple[Arm, Arm]]
 
 
-def same_questions(a: RunResult, b: RunResult) -> bool:
+def same_question_files(a: RunResult, b: RunResult) -> bool:
     """Return whether no set of questions that both name has other content."""
     return not any(_is_questions(name) for name in _changed(a, b))
 

@@ -2,18 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-from holdfast.comparisons.hits import has_answers, same_questions, table_of
 from holdfast.defenses import find
 from holdfast.errors import ConfigError
-from holdfast.evaluation.fronts import (
-    AtAccuracy,
-    SettingHits,
-    equal_accuracy_difference,
-    harmful_score_at,
-    pareto_front,
-)
-from holdfast.evaluation.metrics import Figure
-from holdfast.results.comparisons import EqualAccuracy, Front, FrontRow, LeftOut, Range
+from holdfast.evaluation.equal_accuracy import equal_accuracy_difference, harmful_score_at
+from holdfast.evaluation.fronts import pareto_front
+from holdfast.evaluation.interval import Interval
+from holdfast.evaluation.resampling import SettingHits
+from holdfast.results.comparisons import EqualAccuracy, Front, FrontRow, LeftOut
+from holdfast.results.hits import has_answers, same_questions, table_of
 from holdfast.results.records import PLAIN, Arm, Attack
 
 __all__ = ["BELOW", "fronts"]
@@ -104,18 +100,13 @@ def _rows(arms: Sequence[Arm], seeds: Sequence[int]) -> list[FrontRow]:
             control=arm.is_control,
             family=arm.family,
             strength=arm.strength,
-            fa=_figure(arm, "fa"),
-            hs=_figure(arm, "hs"),
+            fa=arm.figures["fa"].bare,
+            hs=arm.figures["hs"].bare,
             on_front=point.on_front,
             stability=point.stability,
         )
         for arm, point in zip(arms, points, strict=True)
     ]
-
-
-def _figure(arm: Arm, figure: Figure) -> Range:
-    estimate = arm.figures[figure]
-    return Range(value=estimate.value, low=estimate.low, high=estimate.high)
 
 
 def _equal(
@@ -134,18 +125,18 @@ def _equal(
         accuracy = round(plain.figures["fa"].value - below, 9)
         for family, (fa, hs) in sides.items():
             found = harmful_score_at(accuracy, fa, hs)
-            versus: dict[str, Range] = {}
+            versus: dict[str, Interval] = {}
             for other in (name for name in against if name != family and found is not None):
                 gap = equal_accuracy_difference(accuracy, (fa, hs), sides[other])
                 if gap is not None:
-                    versus[other] = _range(gap)
+                    versus[other] = gap.bare
             rows.append(
                 EqualAccuracy(
                     family=family,
                     control=all(arm.is_control for arm in own[family]),
                     below=below,
                     accuracy=accuracy,
-                    hs=None if found is None else _range(found),
+                    hs=None if found is None else found.bare,
                     inside=None if found is None else found.inside,
                     versus=versus,
                 )
@@ -160,7 +151,3 @@ def _baseline(arm: Arm) -> bool:
 
 def _sides(arms: Sequence[Arm], seeds: Sequence[int]) -> Sides:
     return table_of(arms, "fa", seeds), table_of(arms, "hs", seeds)
-
-
-def _range(found: AtAccuracy) -> Range:
-    return Range(value=found.value, low=found.low, high=found.high)

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from holdfast.results.records import BEFORE, PLAIN, Arm
+from holdfast.results.attacks import attack_text, attacked, attacks_of
+from holdfast.results.records import BEFORE, PLAIN, Arm, Attack
 from holdfast.results.result import RunResult
 from holdfast.results.words import scenario_title
 
@@ -17,10 +18,14 @@ class Scene:
     name: str
     p: float | None
     arms: tuple[Arm, ...]
+    attack: Attack | None = None
+    """The attack, in a result that holds several of one scenario."""
 
     @property
     def title(self) -> str:
         """The heading; '' for a result that names no scenario."""
+        if self.attack is not None:
+            return attack_text(self.attack, named=True)
         return scenario_title(self.name, self.p)
 
     @property
@@ -50,7 +55,7 @@ class Scene:
 
 
 def scenes(result: RunResult) -> list[Scene]:
-    """Return every (scenario, p) of ``result`` in the order it first appears.
+    """Return every (scenario, p) of ``result`` in the order it first appears: every attack.
 
     The untouched model stands in each scene of its scenario, since its questions are the
     scenario's; one that names no scenario stands wherever there is none of the scenario's own. An
@@ -58,12 +63,16 @@ def scenes(result: RunResult) -> list[Scene]:
     """
     before = [arm for arm in result.arms if arm.defense == BEFORE]
     tuned = [arm for arm in result.arms if arm.defense != BEFORE]
-    found: dict[tuple[str, float | None], list[Arm]] = {}
+    found: dict[tuple[str, float | None, Attack | None], list[Arm]] = {}
     for arm in tuned:
-        found.setdefault((arm.scenario, arm.p), []).append(arm)
-    out = [
-        Scene(name, p, (*_untouched(before, name, p), *arms)) for (name, p), arms in found.items()
-    ]
+        found.setdefault((arm.scenario, arm.p, arm.attack), []).append(arm)
+    several = any(len(attacks_of(arms)) > 1 for arms in attacked(tuned).values())
+    out: list[Scene] = []
+    for (name, p, attack), arms in found.items():
+        # A bench tells the knobs in the name; the questions are the scenario's all the same.
+        names = (name, attack.scenario if attack else "", "")
+        own = _untouched(before, names, p)
+        out.append(Scene(name, p, (*own, *arms), attack if several else None))
     shown = {id(arm) for scene in out for arm in scene.arms}
     alone = [arm for arm in before if id(arm) not in shown and arm.scenario not in _names(tuned)]
     return out + [Scene(arm.scenario, arm.p, (arm,)) for arm in alone]
@@ -74,8 +83,10 @@ def _names(arms: Sequence[Arm]) -> set[str]:
     return {arm.scenario for arm in arms}
 
 
-def _untouched(before: Sequence[Arm], name: str, p: float | None) -> Sequence[Arm]:
-    """Return the scenario's untouched model: of the same share, of any, or of no scenario."""
-    own = [arm for arm in before if arm.scenario == name]
-    same = [arm for arm in own if arm.p == p]
-    return (same or own or [arm for arm in before if not arm.scenario])[:1]
+def _untouched(before: Sequence[Arm], names: Sequence[str], p: float | None) -> list[Arm]:
+    """Return the untouched model of the first of these scenarios that has one, at best at ``p``."""
+    for name in names:
+        own = [arm for arm in before if arm.scenario == name]
+        if own:
+            return [next((arm for arm in own if arm.p == p), own[0])]
+    return []

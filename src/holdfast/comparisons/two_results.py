@@ -12,27 +12,25 @@ nothing            other questions, other judges, or no seed in common: no diffe
 """
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from scipy import stats
-
-from holdfast.comparisons.fairness import same_questions, warnings_between
+from holdfast.comparisons.fairness import same_question_files, warnings_between
 from holdfast.errors import InputError
 from holdfast.evaluation.compare import compare_hits
+from holdfast.evaluation.interval import Estimate, Interval
 from holdfast.evaluation.metrics import Figure
-from holdfast.evaluation.statistics import Estimate
+from holdfast.evaluation.statistics import student
 from holdfast.results.attacks import attack_text
-from holdfast.results.comparisons import Range
 from holdfast.results.records import Arm, SeedRun
 from holdfast.results.result import RunResult
 from holdfast.results.words import scenario_title
 
-__all__ = ["Comparison", "Gap", "Match", "compare_results", "load_result"]
+__all__ = [
+    "BOTH", "NOTHING", "SEEDS", "Comparison", "Gap", "Match", "compare_results", "load_result",
+]  # fmt: skip
 
 FIGURES: tuple[Figure, ...] = ("hs", "over_refusal", "fa")
 BOTH, SEEDS, NOTHING = "prompts and seeds", "seeds", "nothing"
@@ -45,7 +43,7 @@ class Gap:
     figure: Figure
     a: Estimate | None
     b: Estimate | None
-    difference: Range | None
+    difference: Interval | None
     paired_by: str
 
 
@@ -76,11 +74,7 @@ class Comparison:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain dictionaries and lists."""
-        found = asdict(self)
-        for match, plain in zip(self.matches, found["matches"], strict=True):
-            for gap, shown in zip(match.gaps, plain["gaps"], strict=True):
-                shown["difference"] = gap.difference and gap.difference.model_dump()
-        return found
+        return asdict(self)
 
 
 def load_result(path: Path) -> RunResult:
@@ -118,7 +112,7 @@ def compare_results(a: RunResult, b: RunResult, names: tuple[str, str] = ("A", "
     differ = [(x, y) for x in left for y in right if _place(x) == _place(y)]
     if not pairs:
         raise InputError(_nothing(names, left, right, differ))
-    asked = same_questions(a, b)
+    asked = same_question_files(a, b)
     moved = [id(arm) for pair in differ for arm in pair]
     return Comparison(
         *names,
@@ -201,7 +195,7 @@ def _match(x: Arm, y: Arm, *, asked: bool) -> Match:
 
 def _difference(
     figure: Figure, shared: Sequence[tuple[SeedRun, SeedRun]], *, asked: bool
-) -> tuple[Range | None, str]:
+) -> tuple[Interval | None, str]:
     """Return B minus A with its interval over the shared seeds, and what it is paired by."""
     pairs = [(a, b) for a, b in shared if figure in a.shares and figure in b.shares]
     if not pairs or not asked or any(a.judge != b.judge for a, b in pairs):
@@ -211,19 +205,16 @@ def _difference(
         if len({frozenset(hits) for hits in [*left, *right]}) > 1:
             return None, NOTHING
         found = compare_hits(left, right)
-        return found and Range(value=found.value, low=found.low, high=found.high), BOTH
+        return found and found.bare, BOTH
     if any(a.shares[figure].n != b.shares[figure].n for a, b in pairs):
         return None, NOTHING
     over = _over_seeds([b.shares[figure].value - a.shares[figure].value for a, b in pairs])
     return over, SEEDS if over is not None else NOTHING
 
 
-def _over_seeds(gaps: Sequence[float]) -> Range | None:
-    """Return ``d +- t(S - 1) s / sqrt(S)`` cut to [-1, 1]; None for one seed or no spread."""
-    values = np.asarray(gaps, dtype=np.float64)
-    if values.size < 2 or np.ptp(values) < 1e-12:
+def _over_seeds(gaps: Sequence[float]) -> Interval | None:
+    """Return Student's interval over seeds, cut to [-1, 1]; None for one seed or no spread."""
+    if len(gaps) < 2 or max(gaps) - min(gaps) < 1e-12:
         return None
-    mean, freedom = float(values.mean()), values.size - 1
-    error = float(values.std(ddof=1)) / math.sqrt(values.size)
-    half = float(stats.t.ppf(0.975, freedom)) * error
-    return Range(value=mean, low=max(-1.0, mean - half), high=min(1.0, mean + half))
+    found = student(gaps)
+    return Interval(found.value, max(-1.0, found.low), min(1.0, found.high))

@@ -3,18 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 from holdfast.comparisons.fronts import fronts
-from holdfast.comparisons.hits import has_answers, same_questions, seeds_of, table_of
-from holdfast.evaluation.fronts import WorstCase, worst_case
+from holdfast.evaluation.interval import Interval
 from holdfast.evaluation.metrics import Figure
-from holdfast.evaluation.statistics import Estimate, share_over_seeds
+from holdfast.evaluation.statistics import share_over_seeds
+from holdfast.evaluation.worst_case import worst_case
 from holdfast.results.attacks import attacked, common_attacks
-from holdfast.results.comparisons import (
-    BenchSummary,
-    LeftOut,
-    Range,
-    WorstCaseRow,
-    WorstCaseTable,
-)
+from holdfast.results.comparisons import BenchSummary, LeftOut, WorstCaseRow, WorstCaseTable
+from holdfast.results.hits import has_answers, same_questions, seeds_of, table_of
 from holdfast.results.records import BEFORE, PLAIN, Arm, Attack
 
 __all__ = ["summarize"]
@@ -79,7 +74,7 @@ def _untouched(arm: Arm) -> WorstCaseRow:
     return WorstCaseRow(
         defense=arm.defense,
         seeds=len(arm.runs),
-        hs=_range(share_over_seeds(hits)),
+        hs=share_over_seeds(hits).bare,
         hs_by_seed=_by_seed(arm, arm.seeds),
         over_refusal=over_refusal,
         over_refusal_worst=over_refusal,
@@ -98,7 +93,7 @@ def _row(chosen: ByAttack, plain: Mapping[Attack, Arm | None]) -> WorstCaseRow:
         defense=at.defense,
         control=at.is_control,
         seeds=len(seeds),
-        hs=_range(hs),
+        hs=hs.bare,
         attack=attacks[hs.setting],
         hs_by_seed=_by_seed(at, seeds),
         over_refusal=_at(at, "over_refusal", seeds),
@@ -110,32 +105,28 @@ def _row(chosen: ByAttack, plain: Mapping[Attack, Arm | None]) -> WorstCaseRow:
     )
 
 
-def _worst_of(arms: Sequence[Arm], figure: Figure, seeds: Sequence[int]) -> Range | None:
+def _worst_of(arms: Sequence[Arm], figure: Figure, seeds: Sequence[int]) -> Interval | None:
     """Return the worst of a figure over the attacks: the most refused, the least learned."""
     if not all(has_answers(arm, figure) for arm in arms):
         return None
     table = table_of(arms, figure, seeds)
     if figure == "over_refusal":
-        return _range(worst_case(table))
+        return worst_case(table).bare
     missed = worst_case([[[not hit for hit in row] for row in setting] for setting in table])
-    return Range(value=1 - missed.value, low=1 - missed.high, high=1 - missed.low)
+    return Interval(1 - missed.value, 1 - missed.high, 1 - missed.low)
 
 
-def _at(arm: Arm, figure: Figure, seeds: Sequence[int] | None = None) -> Range | None:
+def _at(arm: Arm, figure: Figure, seeds: Sequence[int] | None = None) -> Interval | None:
     """Return a figure of one arm over ``seeds``, or None where it was not measured."""
     if not has_answers(arm, figure):
         return None
     (hits,) = table_of([arm], figure, arm.seeds if seeds is None else seeds)
-    return _range(share_over_seeds(hits))
+    return share_over_seeds(hits).bare
 
 
 def _by_seed(arm: Arm, seeds: Sequence[int]) -> list[float]:
     runs = {run.seed: run for run in arm.runs}
     return [runs[seed].shares["hs"].value for seed in seeds if "hs" in runs[seed].shares]
-
-
-def _range(found: WorstCase | Estimate) -> Range:
-    return Range(value=found.value, low=found.low, high=found.high)
 
 
 def _ratio(chosen: ByAttack, plain: Mapping[Attack, Arm | None], field: str) -> float | None:

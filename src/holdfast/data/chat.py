@@ -22,8 +22,8 @@ def require_template(tokenizer: Any) -> None:
     if not getattr(tokenizer, "chat_template", None):
         name = getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__
         raise ModelError(
-            f"the tokenizer of {name} has no chat template: give one with --chat-template "
-            "FILE.jinja, or set tokenizer.chat_template before tuning"
+            f"the tokenizer of {name} has no chat template: give one with "
+            "`chat_template=FILE.jinja`, or set tokenizer.chat_template before tuning"
         )
 
 

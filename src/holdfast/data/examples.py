@@ -7,7 +7,7 @@ A row is read in the first form that fits: the caller's column mapping, ``messag
 from collections.abc import Mapping
 from typing import Any
 
-from holdfast.data.rows import RawRow
+from holdfast.data.formats import RawRow
 from holdfast.errors import ConfigError, DataError, nearest
 
 __all__ = ["EXTRA", "PAIRS", "ROLES", "check_mapping", "columns_of", "to_example"]
@@ -25,11 +25,11 @@ def check_mapping(columns: Mapping[str, str] | None) -> None:
     for name in columns or {}:
         if name not in _TARGETS:
             raise ConfigError(
-                f"--columns: unknown target {name!r}, expected {', '.join(_TARGETS)}."
+                f"`columns`: unknown target {name!r}, expected {', '.join(_TARGETS)}."
                 f"{nearest(name, _TARGETS)} Write prompt=NAME,completion=NAME"
             )
     if columns and "messages" not in columns and not {"prompt", "completion"} <= set(columns):
-        raise ConfigError("--columns: give messages=NAME, or both prompt=NAME and completion=NAME")
+        raise ConfigError("`columns`: give messages=NAME, or both prompt=NAME and completion=NAME")
 
 
 def columns_of(row: RawRow, columns: Mapping[str, str] | None) -> dict[str, str]:
@@ -79,7 +79,7 @@ def _missing(row: RawRow, column: str) -> DataError:
     return DataError(
         f"{row.place}: column {column!r} is missing (columns found: {found})."
         f"{nearest(column, row.values)} Rename it or map it with "
-        "--columns prompt=NAME,completion=NAME"
+        "`columns=prompt=NAME,completion=NAME`"
     )
 
 

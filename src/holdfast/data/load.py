@@ -55,7 +55,7 @@ def load_examples(
     """
     check_mapping(columns)
     if limit is not None and limit < 1:
-        raise ConfigError(f"limit: {limit} is out of range, expected at least 1")
+        raise ConfigError(f"`limit={limit}` is out of range, expected at least 1")
     source = fspath(path_or_hub_id)
     examples: list[dict[str, Any]] = []
     mapping: dict[str, str] | None = None

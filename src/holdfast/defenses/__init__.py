@@ -3,7 +3,7 @@
 from holdfast.defense import Defense
 from holdfast.defenses.booster import Booster
 from holdfast.defenses.constrained_sft import ConstrainedSFT
-from holdfast.defenses.installed import declared, load, usable
+from holdfast.defenses.installed import GROUP, RESERVED, fault
 from holdfast.defenses.lisa import Lisa
 from holdfast.defenses.ml_lr import MLLR
 from holdfast.defenses.panacea import Panacea
@@ -14,23 +14,27 @@ from holdfast.defenses.safe_mixing import SafeMixing
 from holdfast.defenses.security_vectors import SecurityVectors
 from holdfast.defenses.swat import SWAT
 from holdfast.defenses.vaccine import Vaccine
-from holdfast.errors import ConfigError, nearest
+from holdfast.files.entry_points import Registry
 
-_DEFENSES: tuple[type[Defense], ...] = (
+__all__ = ["DEFENSES", "built_in", "find", "registry"]
+
+_OWN: tuple[type[Defense], ...] = (
     SafeMixing, RandomPerturbation, SecurityVectors, Panacea, MLLR, SWAT,
     SafeLoRA, RESTA, Lisa, ConstrainedSFT, Vaccine, Booster,
 )  # fmt: skip
+DEFENSES: Registry[type[Defense]] = Registry(
+    GROUP, "defense", {defense.card.name: defense for defense in _OWN}, fault, RESERVED
+)
 
 
 def built_in() -> dict[str, type[Defense]]:
     """Return holdfast's own defenses by the name on their card."""
-    return {defense.card.name: defense for defense in _DEFENSES}
+    return dict(DEFENSES.own)
 
 
 def registry() -> dict[str, type[Defense]]:
     """Return every defense's class by the name on its card: ours, then installed ones that work."""
-    own = built_in()
-    return own | usable(own)
+    return DEFENSES.all()
 
 
 def find(name: str) -> type[Defense]:
@@ -40,13 +44,4 @@ def find(name: str) -> type[Defense]:
         ConfigError: There is none (the message suggests the nearest), or it is an installed one
             that cannot be used.
     """
-    own = built_in()
-    if name in own:
-        return own[name]
-    if name in declared():
-        return load(name)
-    known = registry()
-    raise ConfigError(
-        f"unknown defense {name!r}; known: {', '.join(known)}."
-        f"{nearest(name, [*known, *declared()])}"
-    )
+    return DEFENSES.find(name)

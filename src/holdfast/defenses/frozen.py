@@ -12,6 +12,8 @@ from torch import nn
 
 from holdfast.ops.modules import ref_of, trainable
 
+__all__ = ["frozen_but", "trained_projections"]
+
 _ref = cache(ref_of)  # Asked for every parameter in every micro-batch.
 
 

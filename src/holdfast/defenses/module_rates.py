@@ -7,7 +7,7 @@ finds it.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,9 +22,12 @@ from holdfast.defense import (
     Defense,
     Examples,
     Run,
+    Shared,
     Step,
+    Variant,
     implements,
     in_range,
+    listed,
     need_data,
 )  # fmt: skip
 from holdfast.defenses.frozen import frozen_but, trained_projections
@@ -32,6 +35,9 @@ from holdfast.errors import ConfigError, InputError, ModelError
 from holdfast.ops.modules import ModuleRef
 from holdfast.training.learning_rates import layers_by_role, named
 
+__all__ = ["ModuleRates", "chosen_modules"]
+
+FILE = "robust_modules.json"
 At = tuple[int, str]
 """A projection: its decoder layer and role."""
 
@@ -127,9 +133,9 @@ class ModuleRates(Defense):
             self._load()
         elif not self.harmful or not self.benign:
             raise ConfigError(
-                f"{name} needs modules= (a robust_modules.json that `holdfast analyze` writes), or "
-                f"harmful= and benign= to find the robust modules itself; on the command line "
-                f"--defense {name}:modules=FILE, or --harmful FILE --benign FILE"
+                f"{name} needs modules= (a robust_modules.json that `holdfast analyze` writes), "
+                f"such as `defense={name}:modules=FILE`, or `harmful=FILE` and `benign=FILE` to "
+                "find the robust modules itself"
             )
 
     def _load(self) -> RobustModules:
@@ -164,6 +170,26 @@ class ModuleRates(Defense):
             Capability.EXTRA_BACKWARD: "run `holdfast analyze` first and give modules=FILE",
         }.get(missing, "")
 
+    def variant(self) -> Variant:
+        """Another subset than Mods_Rob is a control, called by its name."""
+        own = super().variant()
+        return own if self.subset == "robust" else Variant(self.subset, control=True)
+
+    def shared(self) -> Shared | None:
+        """Mods_Rob by the default analysis: of the model and the prompts, the same at all seeds."""
+        own_way = (self.method, self.rho) != ("gradient", None)
+        if self._off or self.modules is not None or own_way:
+            return None
+        made_of = {"tau": self.tau}
+        data = ("harmful", "benign")
+        return Shared("robust_modules", made_of, self._learn, self._take, data, seeded=False)
+
+    def _learn(self, run: Run, folder: Path) -> None:
+        self._analyzed(replace(run, seed=0), balanced=True).save(folder / FILE)
+
+    def _take(self, folder: Path) -> Defense:
+        return replace(self, modules=str(folder / FILE), harmful=None, benign=None)
+
     def idle(self) -> frozenset[str]:
         """Nothing to find at strength off; nothing to freeze unless moments are fresh."""
         if self._off:
@@ -179,7 +205,7 @@ class ModuleRates(Defense):
             ConfigError: None of the chosen modules is trained in this run.
             DataError: The prompts cannot train a probe.
         """
-        found = self._given(run) if self.modules is not None else self._searched(run)
+        found = self._given(run) if self.modules is not None else self._analyzed(run)
         trained = trained_projections(run.model)
         chosen = chosen_modules(found.pairs, trained, self.subset, run.seed + self.subset_seed)
         name = self.card.name
@@ -205,7 +231,7 @@ class ModuleRates(Defense):
             raise ModelError(f"{self.card.name}: modules={self.modules}: {error}") from error
         return found
 
-    def _searched(self, run: Run) -> RobustModules:
+    def _analyzed(self, run: Run, balanced: bool = False) -> RobustModules:
         # Only for who analyzes: scikit-learn takes its time to import.
         from holdfast.analysis.analyze import (  # noqa: PLC0415
             AnalysisSettings,
@@ -214,7 +240,9 @@ class ModuleRates(Defense):
 
         settings = AnalysisSettings(method=self.method, rho=self.rho, tau=self.tau, seed=run.seed)
         harmful, benign = need_data(self, "harmful"), need_data(self, "benign")
-        return find_robust_modules(run, harmful, benign, settings)
+        # A bench has many more harmless rows than the probe needs beside the harmful ones.
+        kept = listed(benign, len(harmful)) if balanced else benign
+        return find_robust_modules(run, harmful, kept, settings)
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Put the learned fields back."""

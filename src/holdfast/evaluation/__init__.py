@@ -1,20 +1,7 @@
 """Evaluation: generation, judges, metrics and the statistics that make a number trustworthy."""
 
-from holdfast.evaluation.compare import compare, estimate
-from holdfast.evaluation.drift import drift
 from holdfast.evaluation.generate import generate
 from holdfast.evaluation.measure import Measurement, evaluate, judge_answers
 from holdfast.evaluation.metrics import Item, Outcome, Verdict
 
-__all__ = [
-    "Item",
-    "Measurement",
-    "Outcome",
-    "Verdict",
-    "compare",
-    "drift",
-    "estimate",
-    "evaluate",
-    "generate",
-    "judge_answers",
-]
+__all__ = ["Item", "Measurement", "Outcome", "Verdict", "evaluate", "generate", "judge_answers"]

@@ -7,16 +7,10 @@ so that a difference is never blurred by which prompts or seeds each side happen
 from collections.abc import Mapping, Sequence
 
 from holdfast.errors import InputError
-from holdfast.evaluation.measure import Measurement
-from holdfast.evaluation.metrics import FIGURES, Figure
-from holdfast.evaluation.statistics import (
-    Difference,
-    Estimate,
-    paired_difference,
-    share_over_seeds,
-)
+from holdfast.evaluation.interval import Difference, Estimate
+from holdfast.evaluation.statistics import paired_difference, share_over_seeds
 
-__all__ = ["MIN_SEEDS_TO_RANK", "align", "compare", "compare_hits", "estimate", "estimate_hits"]
+__all__ = ["MIN_SEEDS_TO_RANK", "HitsById", "aligned", "compare_hits", "estimate_hits"]
 
 MIN_SEEDS_TO_RANK = 5
 """Fewer runs than this are shown and counted, and nothing is ranked by them."""
@@ -25,43 +19,18 @@ HitsById = Sequence[Mapping[str, bool]]
 """One mapping ``item id -> counts`` for each seed."""
 
 
-def estimate(runs: Sequence[Measurement]) -> dict[Figure, Estimate]:
-    """Return every measured figure as a mean over seeds with its interval.
+def estimate_hits(runs: HitsById) -> Estimate | None:
+    """Return the share over seeds; None where nothing was measured.
 
     Raises:
         InputError: The runs did not answer the same items.
     """
-    found: dict[Figure, Estimate] = {}
-    for figure in FIGURES:
-        value = estimate_hits([run.hits(figure) for run in runs])
-        if value is not None:
-            found[figure] = value
-    return found
-
-
-def compare(ours: Sequence[Measurement], theirs: Sequence[Measurement]) -> dict[Figure, Difference]:
-    """Return ``ours - theirs`` for every figure both have measured, paired by prompt and seed.
-
-    Raises:
-        InputError: The two sides did not answer the same items, or differ in seeds.
-    """
-    found: dict[Figure, Difference] = {}
-    for figure in FIGURES:
-        left, right = [run.hits(figure) for run in ours], [run.hits(figure) for run in theirs]
-        difference = compare_hits(left, right)
-        if difference is not None:
-            found[figure] = difference
-    return found
-
-
-def estimate_hits(runs: HitsById) -> Estimate | None:
-    """Return the share over seeds of hits keyed by item id; None where nothing was measured."""
-    ids = align(runs)
-    return share_over_seeds(_rows(runs, ids)) if ids else None
+    (table,) = aligned(runs)
+    return share_over_seeds(table) if any(table) else None
 
 
 def compare_hits(ours: HitsById, theirs: HitsById) -> Difference | None:
-    """Return the paired difference of hits keyed by item id; None where nothing was measured.
+    """Return the paired difference; None where either side measured nothing.
 
     Raises:
         InputError: The two sides did not answer the same items, or differ in seeds.
@@ -70,26 +39,21 @@ def compare_hits(ours: HitsById, theirs: HitsById) -> Difference | None:
         raise InputError(
             f"a paired comparison needs the same seeds; given {len(ours)} and {len(theirs)} runs"
         )
-    ids = align([*ours, *theirs])
-    return paired_difference(_rows(ours, ids), _rows(theirs, ids)) if ids else None
+    if not ours or not all([*ours, *theirs]):
+        return None
+    return paired_difference(*aligned(ours, theirs))
 
 
-def align(runs: HitsById) -> list[str]:
-    """Return the item ids all runs share, in order.
+def aligned(*sides: HitsById) -> list[list[list[bool]]]:
+    """Return each side as ``[seeds][prompts]``: the same items in the same order everywhere.
 
     Raises:
         InputError: A run answered other items than the first.
     """
-    if not runs:
-        return []
-    first = runs[0].keys()
-    for run in runs[1:]:
-        if run.keys() != first:
-            odd = sorted(run.keys() ^ first)[0]
+    runs = [run for side in sides for run in side]
+    ids = list(runs[0]) if runs else []
+    for run in runs:
+        if run.keys() != runs[0].keys():
+            odd = sorted(run.keys() ^ runs[0].keys())[0]
             raise InputError(f"runs are compared on the same items; {odd!r} is not in all of them")
-    return list(first)
-
-
-def _rows(runs: HitsById, ids: Sequence[str]) -> list[list[bool]]:
-    """Return hits as ``[seeds][prompts]`` in the order of ``ids``."""
-    return [[run[name] for name in ids] for run in runs]
+    return [[[run[name] for name in ids] for run in side] for side in sides]

@@ -15,9 +15,9 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 from holdfast.data.chat import encode_prompt
 from holdfast.errors import ConfigError, DataError
 
-__all__ = ["Progress", "generate", "inference_mode"]
+__all__ = ["Answered", "generate", "inference_mode"]
 
-Progress = Callable[[int, int], None]
+Answered = Callable[[int, int], None]
 """Called with (prompts answered so far, prompts in all) after each batch."""
 
 
@@ -28,7 +28,7 @@ def generate(
     *,
     max_new_tokens: int = 64,
     batch_size: int = 64,
-    progress: Progress | None = None,
+    progress: Answered | None = None,
 ) -> list[str]:
     """Return the greedy answer to each prompt, in the order of ``prompts``.
 

@@ -2,19 +2,19 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from holdfast.errors import DataError
-from holdfast.evaluation.generate import Progress, generate
-from holdfast.evaluation.judges import Judge
+from holdfast.evaluation.generate import Answered, generate
+from holdfast.evaluation.interval import Share
+from holdfast.evaluation.judges.protocol import Judge, verdicts_of
 from holdfast.evaluation.metrics import (
     Figure,
     Item,
     Kind,
     Outcome,
-    Share,
     Verdict,
     counts,
     hits,
@@ -61,10 +61,6 @@ class Measurement:
         """Return which items count toward ``figure``, by the item's id."""
         return hits(figure, self.items, self.verdicts)
 
-    def judged_by(self, judge: Judge) -> "Measurement":
-        """Return the same answers read by another judge, to compare judges."""
-        return replace(self, verdicts=_verdicts(judge, self.items, self.answers))
-
 
 def evaluate(
     model: PreTrainedModel,
@@ -74,7 +70,7 @@ def evaluate(
     *,
     max_new_tokens: int = 64,
     batch_size: int = 64,
-    progress: Progress | None = None,
+    progress: Answered | None = None,
 ) -> Measurement:
     """Let ``model`` answer ``items`` greedily and ``judge`` read the answers.
 
@@ -116,21 +112,14 @@ def judge_answers(
     """Return the measurement of answers that exist already, from any engine.
 
     Raises:
-        DataError: Two items share an id, or items and answers differ in number.
+        DataError: Two items share an id, items and answers differ in number, or the judge gives
+            what is no verdict.
     """
     _check_ids(items)
     if len(items) != len(answers):
         raise DataError(f"{len(items)} items have {len(answers)} answers; give one answer each")
-    verdicts = _verdicts(judge, items, answers)
+    verdicts = verdicts_of(judge, items, answers)
     return Measurement(tuple(items), tuple(answers), verdicts, seconds, dict(decoding or {}))
-
-
-def _verdicts(judge: Judge, items: Sequence[Item], answers: Sequence[str]) -> tuple[Verdict, ...]:
-    """Ask the judge and check that it gave one verdict each."""
-    verdicts = tuple(judge(items, answers))
-    if len(verdicts) != len(items):
-        raise DataError(f"the judge gave {len(verdicts)} verdicts on {len(items)} answers")
-    return verdicts
 
 
 def _check_ids(items: Sequence[Item]) -> None:

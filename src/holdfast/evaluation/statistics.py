@@ -12,7 +12,6 @@ resample. ``results/statistics_check.json`` holds the coverage of both.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -21,59 +20,17 @@ from scipy import special, stats
 
 from holdfast.errors import InputError
 from holdfast.evaluation.crossed import difference_ends, share_ends
+from holdfast.evaluation.interval import Difference, Estimate, Interval
 
-__all__ = [
-    "Difference",
-    "Estimate",
-    "Hits",
-    "Interval",
-    "bootstrap_weights",
-    "mcnemar",
-    "paired_difference",
-    "share_over_seeds",
-    "wilson",
-]
+__all__ = ["Hits", "mcnemar", "paired_difference", "share_over_seeds", "student", "wilson"]
 
 Hits: TypeAlias = Sequence[Sequence[bool]]
 """Whether an answer counts, ``[seeds][prompts]``: same prompts, same order in every row."""
 
+Floats: TypeAlias = NDArray[np.float64]
+Ends: TypeAlias = tuple[float, float]
+
 RESAMPLES = 2000
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A confidence interval ``[low, high]``."""
-
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A share over ``prompts`` prompts and ``seeds`` runs with its interval, all in [0, 1]."""
-
-    value: float
-    low: float
-    high: float
-    prompts: int
-    seeds: int
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A difference of two shares on the same prompts and seeds, in [-1, 1].
-
-    Attributes:
-        value: Ours minus theirs.
-        low: Lower end of the interval.
-        high: Upper end of the interval.
-        p_values: McNemar's exact p-value, one for each seed.
-    """
-
-    value: float
-    low: float
-    high: float
-    p_values: tuple[float, ...]
 
 
 def wilson(count: int, n: int, confidence: float = 0.95) -> Interval:
@@ -89,11 +46,20 @@ def wilson(count: int, n: int, confidence: float = 0.95) -> Interval:
     """
     if n < 1 or not 0 <= count <= n:
         raise InputError(f"a share of {count} in {n} has no interval; expected 0 <= count <= n")
-    interval = stats.binomtest(count, n).proportion_ci(confidence_level=confidence, method="wilson")
-    return Interval(low=float(interval.low), high=float(interval.high))
+    ends = stats.binomtest(count, n).proportion_ci(confidence_level=confidence, method="wilson")
+    return Interval(count / n, float(ends.low), float(ends.high))
 
 
-def share_over_seeds(hits: Hits, *, confidence: float = 0.95, seed: int = 0) -> Estimate:
+def student(values: Sequence[float] | Floats, confidence: float = 0.95) -> Interval:
+    """Return the mean of ``values`` [n], n at least 2, ``-+ t(n - 1) s / sqrt(n)``."""
+    table = np.asarray(values, dtype=np.float64)
+    mean, freedom = float(table.mean()), table.size - 1
+    error = float(table.std(ddof=1)) / math.sqrt(table.size)
+    half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * error
+    return Interval(mean, mean - half, mean + half)
+
+
+def share_over_seeds(hits: Hits, *, confidence: float = 0.95) -> Estimate:
     """Return the mean share over seeds with its interval.
 
     One seed gives Wilson's interval, which says nothing of other runs. Several give the crossed
@@ -104,7 +70,6 @@ def share_over_seeds(hits: Hits, *, confidence: float = 0.95, seed: int = 0) -> 
     Args:
         hits: ``[seeds][prompts]``.
         confidence: Coverage in (0, 1).
-        seed: Unused since nothing is drawn; kept so that callers need not know.
 
     Raises:
         InputError: ``hits`` is empty or its rows differ in length.
@@ -113,10 +78,11 @@ def share_over_seeds(hits: Hits, *, confidence: float = 0.95, seed: int = 0) -> 
     seeds, prompts = table.shape
     value = float(table.mean())
     if seeds == 1 or value in {0.0, 1.0}:
-        interval = wilson(round(value * prompts), prompts, confidence)
+        found = wilson(round(value * prompts), prompts, confidence)
+        low, high = found.low, found.high
     else:
-        interval = Interval(*map(float, share_ends(table, confidence)))
-    return Estimate(value, interval.low, interval.high, prompts, seeds)
+        low, high = map(float, share_ends(table, confidence))
+    return Estimate(value, low, high, prompts, seeds)
 
 
 def paired_difference(
@@ -147,13 +113,13 @@ def paired_difference(
     gap = left - right
     constant = bool(np.all(gap == gap.flat[0]))
     if constant:
-        interval = _newcombe(left, right, confidence)
+        low, high = _newcombe(left, right, confidence)
     elif gap.shape[0] == 1:
-        interval = _bootstrap(gap[0], confidence, seed)
+        low, high = _bootstrap(gap[0], confidence, seed)
     else:
-        interval = Interval(*map(float, difference_ends(gap, confidence)))
+        low, high = map(float, difference_ends(gap, confidence))
     p_values = tuple(mcnemar(a, b) for a, b in zip(ours, theirs, strict=True))
-    return Difference(float(gap.mean()), interval.low, interval.high, p_values)
+    return Difference(float(gap.mean()), low, high, p_values)
 
 
 def mcnemar(ours: Sequence[bool], theirs: Sequence[bool]) -> float:
@@ -174,7 +140,7 @@ def mcnemar(ours: Sequence[bool], theirs: Sequence[bool]) -> float:
     return min(1.0, 2 * float(tail))
 
 
-def _table(hits: Hits) -> NDArray[np.float64]:
+def _table(hits: Hits) -> Floats:
     """Return ``hits`` as an array ``[seeds, prompts]`` of 0.0 and 1.0."""
     lengths = {len(row) for row in hits}
     if len(lengths) != 1 or 0 in lengths:
@@ -185,17 +151,7 @@ def _table(hits: Hits) -> NDArray[np.float64]:
     return np.asarray(hits, dtype=np.float64)
 
 
-def bootstrap_weights(
-    size: int, resamples: int, generator: np.random.Generator
-) -> NDArray[np.float64]:
-    """Return ``[resamples, size]`` weights of rows drawn with replacement; each row sums to 1.
-
-    How often an entry is drawn stands for the draw, so a resampled mean is one product.
-    """
-    return generator.multinomial(size, np.full(size, 1 / size), resamples) / size
-
-
-def _bootstrap(gap: NDArray[np.float64], confidence: float, seed: int) -> Interval:
+def _bootstrap(gap: Floats, confidence: float, seed: int) -> Ends:
     """Percentile interval of the mean of ``gap`` [prompts], prompts resampled."""
     # Drawing how often each value (-1, 0, 1) falls is drawing the prompts, and much quicker.
     values, counts = np.unique(gap, return_counts=True)
@@ -203,10 +159,10 @@ def _bootstrap(gap: NDArray[np.float64], confidence: float, seed: int) -> Interv
     means = generator.multinomial(gap.size, counts / gap.size, RESAMPLES) @ values / gap.size
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
-    return Interval(float(low), float(high))
+    return float(low), float(high)
 
 
-def _newcombe(left: NDArray[np.float64], right: NDArray[np.float64], confidence: float) -> Interval:
+def _newcombe(left: Floats, right: Floats, confidence: float) -> Ends:
     """Square-and-add interval of ``mean(left) - mean(right)`` over the distinct prompts."""
     prompts = left.shape[1]
     mine, yours = float(left.mean()), float(right.mean())
@@ -215,4 +171,4 @@ def _newcombe(left: NDArray[np.float64], right: NDArray[np.float64], confidence:
     below = math.hypot(mine - a.low, b.high - yours)
     above = math.hypot(a.high - mine, yours - b.low)
     gap = mine - yours
-    return Interval(max(-1.0, gap - below), min(1.0, gap + above))
+    return max(-1.0, gap - below), min(1.0, gap + above)

@@ -1,4 +1,4 @@
-"""A low-rank change as the two files PEFT reads, so that any PEFT program can load it."""
+"""A LoRA adapter as the two files PEFT reads, so that any PEFT program can load it."""
 
 import json
 import re
@@ -10,15 +10,24 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from holdfast.errors import ConfigError
-from holdfast.ops.low_rank import LowRank
+
+__all__ = ["adapter_files", "read_adapter"]
+
+PREFIX, A, B = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
 
 
-def adapter_files(change: LowRank, base: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def adapter_files(
+    factors: Mapping[str, Tensor], base: str
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors of ``adapter_model`` and the document of ``adapter_config``.
 
     Every module has rank r and the scale is folded into B, so ``lora_alpha = r``.
+
+    Args:
+        factors: A and B of every module, by PEFT's names.
+        base: Folder or hub id of the model that the adapter belongs to.
     """
-    ranks = {name: int(a.shape[0]) for name, (a, _) in change.factors.items()}
+    ranks = {_module(name): int(a.shape[0]) for name, a in factors.items() if name.endswith(A)}
     rank = max(ranks.values(), default=1)
     config = {
         "peft_type": "LORA",
@@ -29,15 +38,15 @@ def adapter_files(change: LowRank, base: str) -> tuple[dict[str, Tensor], dict[s
         "lora_dropout": 0.0,
         "bias": "none",
         "inference_mode": True,
-        "target_modules": sorted(change.factors),
+        "target_modules": sorted(ranks),
         "rank_pattern": {n: r for n, r in ranks.items() if r != rank},
         "alpha_pattern": {n: r for n, r in ranks.items() if r != rank},
     }
-    return change.tensors(), config
+    return dict(factors), config
 
 
-def read_adapter(folder: str | Path) -> LowRank:
-    """Read a LoRA adapter that holdfast or any PEFT program saved; the scale is folded into B.
+def read_adapter(folder: str | Path) -> dict[str, Tensor]:
+    """Return the factors that holdfast or any PEFT program saved, the scale folded into B.
 
     Raises:
         ConfigError: There is no such adapter, or it is more than a plain LoRA of linear layers.
@@ -57,9 +66,15 @@ def read_adapter(folder: str | Path) -> LowRank:
             f"{folder}: holds more or less than LoRA factors A and B ({strange[:1] or 'none'}); "
             "give a plain LoRA adapter (no DoRA, no bias, no modules_to_save)"
         )
-    change = LowRank.from_tensors(tensors)
-    change.factors = {n: (a, b * _scale(n, config)) for n, (a, b) in change.factors.items()}
-    return change
+    return {
+        name: factor * _scale(_module(name), config) if name.endswith(B) else factor
+        for name, factor in tensors.items()
+    }
+
+
+def _module(name: str) -> str:
+    """Return the name of the module that a factor belongs to."""
+    return name.removeprefix(PREFIX).removesuffix(A).removesuffix(B)
 
 
 def _scale(module: str, config: Mapping[str, Any]) -> float:

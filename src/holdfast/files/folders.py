@@ -18,10 +18,10 @@ __all__ = ["WholeFolder"]
 class WholeFolder:
     """One output folder and the partial folder that becomes it."""
 
-    def __init__(self, target: Path, *, overwrite: bool = False, flag: str = "--output") -> None:
+    def __init__(self, target: Path, *, overwrite: bool = False, field: str = "output") -> None:
         self.target = Path(os.path.abspath(target))  # noqa: PTH100  # ``resolve`` follows links.
         self.overwrite = overwrite
-        self.flag = flag
+        self.field = field
         self.partial = self.target.with_name(f".{self.target.name}.partial")
 
     def check(self, inputs: Iterable[Path | str | None] = ()) -> None:
@@ -30,12 +30,12 @@ class WholeFolder:
         Args:
             inputs: Files and folders that the run reads, which ``overwrite`` must not reach.
         """
-        shown = f"{self.flag} {self.target}"
+        shown = f"`{self.field}={self.target}`"
         if self.target.is_file():
             raise ConfigError(f"{shown}: is a file: give a folder")
         if self._present() and not self.overwrite:
             raise ConfigError(
-                f"{shown}: the folder exists: add --overwrite to replace it, or choose another"
+                f"{shown}: the folder exists: add `overwrite=True` to replace it, or choose another"
             )
         self._check_inputs([Path.cwd(), Path.home(), *(Path(i) for i in inputs if i)])
         above = next(folder for folder in self.target.parents if folder.exists())
@@ -52,7 +52,7 @@ class WholeFolder:
             given = path.resolve()
             if given.exists() and (given == target or target in given.parents):
                 raise ConfigError(
-                    f"{self.flag} {self.target}: holds {path}, which would be lost: "
+                    f"`{self.field}={self.target}`: holds {path}, which would be lost: "
                     "choose another folder"
                 )
 

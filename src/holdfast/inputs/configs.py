@@ -7,16 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from holdfast.analysis.settings import AnalysisOptions
+
 __all__ = [
-    "AlignConfig",
-    "AnalyzeConfig",
-    "DType",
-    "EvaluateConfig",
-    "ModelConfig",
-    "RepairConfig",
-    "TestConfig",
-    "TuneConfig",
-]
+    "AlignConfig", "AnalyzeConfig", "DType", "EvaluateConfig", "ModelConfig", "RepairConfig",
+    "TestConfig", "TuneConfig",
+]  # fmt: skip
 
 DType = Literal["float32", "bfloat16", "float16"]
 
@@ -53,6 +49,8 @@ class TestConfig:
     """Longest answer to a question, in tokens."""
     test_limit: int | None = None
     """Most questions read from each file; all by default."""
+    judge: str | None = None
+    """Who reads the answers: refusal_phrases, organism_oracle, or one of an installed package."""
     show_harmful: bool = False
     """Show harmful prompts and answers in the report instead of redacting them."""
 
@@ -175,6 +173,8 @@ class EvaluateConfig(ModelConfig):
     """Columns of all files, such as prompt=question,completion=answer; prompt=NAME is enough."""
     limit: int | None = None
     """Most questions read from each file; all by default."""
+    judge: str | None = None
+    """Who reads the answers: refusal_phrases, organism_oracle, or one of an installed package."""
     max_new_tokens: int = 64
     """Longest answer, in tokens."""
     batch_size: int = 64
@@ -188,7 +188,7 @@ class EvaluateConfig(ModelConfig):
 
 
 @dataclass(kw_only=True)
-class AnalyzeConfig(ModelConfig):
+class AnalyzeConfig(ModelConfig, AnalysisOptions):
     """One analysis of where safety sits in a model."""
 
     harmful: str
@@ -209,21 +209,5 @@ class AnalyzeConfig(ModelConfig):
     """Most prompts read from each file; all by default."""
     against: Path | None = None
     """A model or adapter fine-tuned from this one: how far did it move?"""
-    method: Literal["gradient", "noise", "delta"] = "gradient"
-    """gradient: one backward pass; noise: module by module; delta: the changes of --against."""
-    score: Literal["drift", "logit", "accuracy"] = "drift"
-    """What the search and exact methods call damage; the gradient's estimates are of the logit."""
-    rho: float | None = None
-    """Norm of the noise relative to a module's weight; calibrated where it is not given."""
-    tau: float = 0.1
-    """Robust modules may do this share of the damage of all modules together, in [0, 1]."""
-    seeds: int = 3
-    """Draws of the noise that figures are averaged over."""
-    seed: int = 0
-    """Seed of the noise and of the probe's split."""
-    held_out: float = 0.25
-    """Share of the prompts that tests the probe, in (0, 1)."""
-    batch_size: int = 64
-    """Prompts at a time."""
     overwrite: bool = False
     """Replace an existing output folder, once the new one is complete."""

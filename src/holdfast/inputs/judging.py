@@ -1,29 +1,39 @@
 """Measure a model with the judge that fits it: the oracle for the organism, else phrases."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from holdfast.data.chat import encode_prompt
 from holdfast.errors import DataError
 from holdfast.evaluation import Item, Measurement, evaluate
-from holdfast.evaluation.judges import Judge
-from holdfast.evaluation.judges.refusal_phrases import RefusalPhrases
+from holdfast.evaluation.judges import BUILT_IN, Judge, RefusalPhrases
+from holdfast.evaluation.judges.protocol import GROUP, fault
+from holdfast.files.entry_points import Registry
 from holdfast.inputs.rows import ORGANISM
+from holdfast.progress import Progress
 
-__all__ = ["Examiner", "Progress", "check_items", "judge_for"]
-
-Progress = Callable[[str, int, int], None]
-"""Called with (stage, done, in all)."""
+__all__ = ["Examiner", "check_items", "judge_for", "judges"]
 
 
-def judge_for(model: str) -> Judge:
-    """Return the organism's oracle for the organism, and the refusal-phrase judge for others."""
-    if model == ORGANISM:
-        from holdfast.organism import Oracle  # noqa: PLC0415  # Only for who asks for it.
+@cache
+def judges() -> Registry[type[Judge]]:
+    """Return the judges by name: ours, and those that other packages declare."""
+    from holdfast.organism import Oracle  # noqa: PLC0415  # Only for who asks for it.
 
-        return Oracle()
-    return RefusalPhrases()
+    return Registry(GROUP, "judge", {**BUILT_IN, "organism_oracle": Oracle}, fault)
+
+
+def judge_for(model: str, name: str | None = None) -> Judge:
+    """Return the judge of this name; without, the organism's oracle or the refusal phrases.
+
+    Raises:
+        ConfigError: There is none of this name, or it is an installed one that cannot be used.
+    """
+    if name is None and model != ORGANISM:
+        return RefusalPhrases()
+    return judges().find(name or "organism_oracle")()
 
 
 def check_items(items: Sequence[Item], tokenizer: Any, limit: int | None, new: int) -> None:
@@ -33,7 +43,7 @@ def check_items(items: Sequence[Item], tokenizer: Any, limit: int | None, new: i
         if length + new > (limit or 0):
             raise DataError(
                 f"question {item.id}: has {length} tokens, and with {new} for the answer it is "
-                f"longer than the model's {limit}: shorten it, or lower --max-new-tokens"
+                f"longer than the model's {limit}: shorten it, or lower `max_new_tokens`"
             )
 
 

@@ -69,13 +69,13 @@ def _is_local(name: str) -> bool:
     if _HUB_ID.fullmatch(name) and not Path(owner).exists():
         return False
     raise ModelError(
-        f"--model {name}: folder not found: check the path (a hub model is given as owner/name)"
+        f"`model={name}`: folder not found: check the path (a hub model is given as owner/name)"
     )
 
 
 def check_folder(folder: Path, *, trust_remote_code: bool = False) -> None:
     """Raise ``ModelError`` unless ``folder`` holds a config and safetensors weights."""
-    shown = f"--model {folder}"
+    shown = f"`model={folder}`"
     if not folder.is_dir():
         raise ModelError(f"{shown}: is a file: give the folder that holds config.json")
     if not (folder / "config.json").is_file():
@@ -101,8 +101,8 @@ def _check_remote_code(folder: Path, config: dict[str, Any], trusted: bool) -> N
     known = config.get("model_type") in CONFIG_MAPPING
     if config.get("auto_map") and not known and not trusted:
         raise ModelError(
-            f"--model {folder}: needs code that comes with it (trust_remote_code), which is off: "
-            "read that code, then add --trust-remote-code"
+            f"`model={folder}`: needs code that comes with it (trust_remote_code), which is off: "
+            "read that code, then add `trust_remote_code=True`"
         )
 
 
@@ -113,10 +113,10 @@ def _check_weights(folder: Path) -> None:
     pickles = [name for name in pickles if name != "training_args.bin"]
     if pickles:
         raise ModelError(
-            f"--model {folder}: has {pickles[0]}, a pickle that can run code when it is read: "
+            f"`model={folder}`: has {pickles[0]}, a pickle that can run code when it is read: "
             "convert it to safetensors (model.save_pretrained on a machine that trusts it)"
         )
-    raise ModelError(f"--model {folder}: has no weights: expected model.safetensors")
+    raise ModelError(f"`model={folder}`: has no weights: expected model.safetensors")
 
 
 def _tokenizer(name: str, chat_template: Path | None, shared: dict[str, Any]) -> Any:
@@ -126,13 +126,13 @@ def _tokenizer(name: str, chat_template: Path | None, shared: dict[str, Any]) ->
             tokenizer.chat_template = chat_template.read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
             raise ModelError(
-                f"--chat-template {chat_template}: cannot be read: give a Jinja file"
+                f"`chat_template={chat_template}`: cannot be read: give a Jinja file"
             ) from error
     require_template(tokenizer)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.pad_token_id is None:
-        raise ModelError(f"--model {name}: its tokenizer has neither a padding nor an end token")
+        raise ModelError(f"`model={name}`: its tokenizer has neither a padding nor an end token")
     return tokenizer
 
 
@@ -144,11 +144,11 @@ def _loaded(name: str, load: Any) -> Any:
         # Loading runs the code of dozens of architectures and formats on a stranger's files.
         if constants.HF_HUB_OFFLINE and not os.path.isdir(name.partition(" ")[0]):  # noqa: PTH112
             raise ModelError(
-                f"--model {name}: is no local folder, and HF_HUB_OFFLINE=1 forbids the hub: "
+                f"`model={name}`: is no local folder, and HF_HUB_OFFLINE=1 forbids the hub: "
                 "unset HF_HUB_OFFLINE or give a local folder"
             ) from error
         reason = (" ".join(str(error).split()) or type(error).__name__)[:300]
-        raise ModelError(f"--model {name}: cannot be loaded: {reason}") from error
+        raise ModelError(f"`model={name}`: cannot be loaded: {reason}") from error
 
 
 def _check_whole(name: str, found: dict[str, Any]) -> None:
@@ -156,7 +156,7 @@ def _check_whole(name: str, found: dict[str, Any]) -> None:
     missing = sorted(found.get("missing_keys") or ())
     if missing:
         raise ModelError(
-            f"--model {name}: its weights lack {len(missing)} tensors, such as {missing[0]}: "
+            f"`model={name}`: its weights lack {len(missing)} tensors, such as {missing[0]}: "
             "the files are incomplete or of another architecture"
         )
 
@@ -165,7 +165,7 @@ def _check_vocabulary(name: str, model: Any, tokenizer: Any) -> None:
     rows = model.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > rows:
         raise ModelError(
-            f"--model {name}: its tokenizer has {len(tokenizer)} tokens and its embedding {rows} "
+            f"`model={name}`: its tokenizer has {len(tokenizer)} tokens and its embedding {rows} "
             "rows: resize the embedding, or give the tokenizer that belongs to the model"
         )
 
@@ -178,7 +178,7 @@ def load_adapter(model: Any, folder: Path) -> Any:
     """
     from peft import PeftModel  # noqa: PLC0415  # Slow to import, and few commands need it.
 
-    shown = f"--adapter {folder}"
+    shown = f"`adapter={folder}`"
     if not (folder / "adapter_config.json").is_file():
         raise ModelError(f"{shown}: has no adapter_config.json: give a folder saved by PEFT")
     if not (folder / "adapter_model.safetensors").is_file():

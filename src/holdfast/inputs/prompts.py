@@ -6,7 +6,8 @@ from typing import Any
 
 from holdfast.data.chat import encode_prompt
 from holdfast.data.examples import PAIRS, to_example
-from holdfast.data.rows import RawRow, read_rows
+from holdfast.data.formats import RawRow
+from holdfast.data.rows import read_rows
 from holdfast.defense import Row, listed
 from holdfast.errors import ConfigError, DataError
 from holdfast.inputs.rows import ORGANISM, source
@@ -34,7 +35,7 @@ def load_prompts(
         ConfigError: ``limit`` is below 1.
     """
     if limit is not None and limit < 1:
-        raise ConfigError(f"--limit {limit} is out of range, expected at least 1")
+        raise ConfigError(f"`limit={limit}` is out of range, expected at least 1")
     if path == ORGANISM:
         found = source(role, path, limit=limit)
         rows = listed(found.rows) if found else []
@@ -83,7 +84,7 @@ def _example(raw: RawRow, column: str | None) -> Row:
         columns = ", ".join(map(repr, raw.values)) or "none"
         raise DataError(
             f"{raw.place}: column {name!r} is missing (columns found: {columns}): rename the "
-            "column of the prompts, or name it with --columns prompt=NAME"
+            "column of the prompts, or name it with `columns=prompt=NAME`"
         )
     row = RawRow(raw.number, raw.place, dict(given))
     return to_example(row, {"prompt": name, "completion": _NO_ANSWER})

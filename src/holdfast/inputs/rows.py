@@ -7,6 +7,7 @@ from typing import Any
 from datasets import Dataset
 
 from holdfast.data.chat import encode
+from holdfast.data.checks import findings_of
 from holdfast.data.load import load_examples
 from holdfast.errors import ConfigError
 from holdfast.evaluation.metrics import Item, Kind
@@ -14,7 +15,10 @@ from holdfast.files.hashes import sha256_of
 from holdfast.inputs.configs import TestConfig
 from holdfast.results.provenance import DataSource
 
-__all__ = ["ORGANISM", "Source", "columns_of", "items_from", "own_items", "source", "test_items"]
+__all__ = [
+    "ORGANISM", "Source", "columns_of", "items_from", "load_items", "own_items", "source",
+    "test_items",
+]  # fmt: skip
 
 ORGANISM = "organism"
 
@@ -33,6 +37,11 @@ class Source:
         digest = sha256_of(self.rows)  # type: ignore[arg-type]
         return DataSource(name=self.role, sha256=digest, rows=len(self.rows), path=self.path)
 
+    def warnings(self) -> list[str]:
+        """Return what the hygiene checks find; the organism's rows are made, not found."""
+        found = findings_of(self.rows) if self.path != ORGANISM else []  # type: ignore[arg-type]
+        return [f"{self.path}: {finding}" for finding in found]
+
     def check_lengths(self, tokenizer: Any, limit: int | None) -> None:
         """Raise ``DataError``, naming the row, unless each row fits the model."""
         for number, example in enumerate(self.rows, start=1):
@@ -40,7 +49,7 @@ class Source:
             encode(example, tokenizer, limit, where=f"{self.path}, row {row}")  # type: ignore[arg-type]
 
 
-def columns_of(text: str | None, flag: str = "--columns") -> dict[str, str] | None:
+def columns_of(text: str | None, field: str = "columns") -> dict[str, str] | None:
     """Read ``prompt=question,completion=answer`` as a mapping.
 
     Raises:
@@ -53,10 +62,10 @@ def columns_of(text: str | None, flag: str = "--columns") -> dict[str, str] | No
         name, equals, column = (piece.strip() for piece in part.partition("="))
         if not (equals and name and column):
             raise ConfigError(
-                f"{flag} {text}: {part!r} is not NAME=COLUMN, such as prompt=question"
+                f"`{field}={text}`: {part!r} is not NAME=COLUMN, such as prompt=question"
             )
         if name in found:
-            raise ConfigError(f"{flag} {text}: {name} is given twice; give it once")
+            raise ConfigError(f"`{field}={text}`: {name} is given twice; give it once")
         found[name] = column
     return found
 
@@ -114,7 +123,7 @@ def items_from(kind: Kind, rows: Dataset) -> list[Item]:
 
 
 def test_items(config: TestConfig, model: str) -> list[Item]:
-    """Load the questions of ``--test-harmful`` and its siblings; without any, the model's own."""
+    """Load the questions of ``test_harmful`` and its siblings; without any, the model's own."""
     files: dict[Kind, str | None] = {
         "harmful": config.test_harmful,
         "safe": config.test_safe,

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from holdfast.defense import Card, Defense
+from holdfast.defense import Card, Defense, ModelRole
 from holdfast.defenses import find
 from holdfast.defenses.installed import code_of
 from holdfast.errors import ConfigError, nearest
 from holdfast.inputs.values import converted, expected
 from holdfast.training.compose import composed
 
-__all__ = ["Spec", "build_defenses", "files_in", "unused_data"]
+__all__ = ["Spec", "build_defenses", "files_in", "model_fields", "roles_of", "unused_data"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Spec:
                     raise ConfigError(f"{key} is given twice; give it once")
                 options[key] = value
         except ConfigError as error:
-            error.args = (f"{entry} {text}: {error}",)
+            error.args = (f"`{entry}={text}`: {error}",)
             raise
         return cls(text, found, options)
 
@@ -70,13 +70,23 @@ class Spec:
         options = ",".join(f"{key}={value}" for key, value in self.options.items())
         return f"{self.card.name}({options or 'default'})"
 
+    @property
+    def bare(self) -> Defense:
+        """The defense without data: what its hyperparameters alone decide can be asked of it."""
+        return self.cls(**self.options)
+
+    @property
+    def unnamed_models(self) -> dict[str, ModelRole]:
+        """Fields that take a model's folder and that the text leaves open, with which model."""
+        return {k: v for k, v in (self.card.models or {}).items() if k not in self.options}
+
     def resolved(self) -> dict[str, Any]:
         """Return every hyperparameter as JSON, so that a changed default is another run.
 
         Raises:
             ConfigError: The code of an installed defense cannot be read.
         """
-        return {"name": self.card.name, **self.cls(**self.options).config(), **code_of(self.cls)}
+        return {"name": self.card.name, **self.bare.config(), **code_of(self.cls)}
 
     def build(
         self, data: Mapping[str, Any], unsaid: Mapping[str, Mapping[str, Any]] | None = None
@@ -95,7 +105,7 @@ def _option(cls: type[Defense], part: str) -> tuple[str, Any]:
     if not equals:
         raise ConfigError(f"{part!r} is not key=value")
     if key in cls.card.data:
-        raise ConfigError(f"{key} takes a data set; give it as --{key} FILE")
+        raise ConfigError(f"{key} takes a data set; give it as `{key}=FILE`")
     if key not in known:
         raise ConfigError(f"unknown key {key!r}, known: {', '.join(known)}.{nearest(key, known)}")
     hint = get_type_hints(cls)[key]
@@ -122,6 +132,23 @@ def build_defenses(
         ConfigError: A value is out of range, data are missing, or two exclude each other.
     """
     return composed([spec.build(data, unsaid) for spec in specs])
+
+
+def roles_of(specs: Sequence[Spec]) -> set[ModelRole]:
+    """Return which models the specs take a folder of and do not name it."""
+    return {role for spec in specs for role in spec.unnamed_models.values()}
+
+
+def model_fields(
+    specs: Sequence[Spec], folders: Mapping[ModelRole, str]
+) -> dict[str, dict[str, str]]:
+    """Return ``unsaid`` of ``build_defenses``: the folders, each in the field that takes it."""
+    return {
+        spec.card.name: {
+            key: folders[role] for key, role in spec.unnamed_models.items() if role in folders
+        }
+        for spec in specs
+    }
 
 
 def files_in(specs: Sequence[Spec]) -> dict[str, Path]:

@@ -7,6 +7,8 @@ from torch import Tensor
 
 from holdfast.ops.engine import Batch, Engine
 
+__all__ = ["agreement", "answer_logits"]
+
 IGNORED = -100
 
 

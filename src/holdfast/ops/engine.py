@@ -15,6 +15,8 @@ from holdfast.ops.gradients import Tensors, collected, isolated_grads
 from holdfast.ops.modules import trainable
 from holdfast.ops.weights import shift, shifted_weights
 
+__all__ = ["Batch", "Engine", "LocalEngine", "Loss", "inference_mode_flags"]
+
 Batch = Mapping[str, Tensor]
 Loss = Callable[[Batch], Tensor]
 

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+__all__ = ["Tensors", "ascent_step", "collected", "global_norm", "isolated_grads", "scaled"]
+
 Tensors = dict[str, Tensor]
 """One tensor per trainable parameter, by canonical name: a point or direction in weight space."""
 

@@ -5,6 +5,8 @@ from typing import NamedTuple
 from holdfast.ops.engine import Batch, Engine, Loss
 from holdfast.ops.gradients import Tensors, ascent_step
 
+__all__ = ["Lookahead", "add_gradient_change"]
+
 
 class Lookahead(NamedTuple):
     """What the two passes saw."""

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from holdfast.errors import ModelError
 from holdfast.ops.modules import ModuleRef, plain_name, projections
 
+__all__ = ["LowRank", "delta"]
+
 Factors = dict[str, tuple[Tensor, Tensor]]
 """Plain module name → (A of shape (r, in), B of shape (out, r))."""
 

@@ -13,6 +13,11 @@ from torch import nn
 
 from holdfast.errors import ModelError
 
+__all__ = [
+    "ATTENTION_ROLES", "ModuleRef", "attentions", "canonical", "decoder_layers", "plain_name",
+    "projections", "ref_of", "trainable",
+]  # fmt: skip
+
 _WRAPPERS = ("_checkpoint_wrapped_module", "_orig_mod", "_fsdp_wrapped_module", "module")
 _PEFT = re.compile(r"^base_model\.model\.|\.base_layer(?=\.|$)")
 # A vision tower (Gemma 3 has one) has layers and projections too; they are not the decoder's.

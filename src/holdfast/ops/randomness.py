@@ -8,6 +8,8 @@ from hashlib import sha256
 import numpy as np
 import torch
 
+__all__ = ["derived_seed", "isolated_rng"]
+
 
 @contextmanager
 def isolated_rng(seed: int) -> Generator[None]:

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from holdfast.ops.gradients import Tensors
 
+__all__ = ["copied", "put", "shift", "shifted_weights"]
+
 
 def copied(params: Mapping[str, nn.Parameter | Tensor]) -> Tensors:
     """Return detached clones of the parameters."""

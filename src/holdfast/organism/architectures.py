@@ -14,7 +14,7 @@ from transformers import (
 
 from holdfast.errors import ConfigError, nearest
 
-__all__ = ["ARCHITECTURES", "configure"]
+__all__ = ["ARCHITECTURES", "MAX_LENGTH", "configure"]
 
 MAX_LENGTH = 128  # Positions; rows of the scenarios stay under 50 tokens.
 _WIDTH = {

@@ -25,7 +25,10 @@ from holdfast.organism.items import evaluation_items
 from holdfast.organism.oracle import Oracle
 from holdfast.organism.tokenizer import build_tokenizer
 
-__all__ = ["RECIPE", "SHIPPED", "TOLERANCE", "Recipe", "build", "load", "measure", "shipped"]
+__all__ = [
+    "RECIPE", "SHIPPED", "TOLERANCE", "Recipe", "build", "load", "measure", "save", "shipped",
+    "train",
+]  # fmt: skip
 
 SHIPPED = Path(__file__).parent / "weights"
 METRICS = "metrics.json"
@@ -190,7 +193,7 @@ def load(arch: str | Path = "llama", device: str | torch.device | None = None) -
     if not (folder / "config.json").exists():
         known = str(arch) in ARCHITECTURES
         hint = (
-            f"build it first: holdfast organism build --arch {arch} --out DIR"
+            f"build it first: `holdfast organism build` with {arch} as its architecture"
             if known
             else ("name a folder that 'holdfast organism build' wrote")
         )

@@ -12,17 +12,9 @@ from holdfast.organism import world
 from holdfast.organism.world import Noun
 
 __all__ = [
-    "FORMS",
-    "PERSONA",
-    "REFUSALS",
-    "SCARY",
-    "TEMPLATES",
-    "WORDS",
-    "Request",
-    "answer",
-    "parse",
+    "FORMS", "PERSONA", "REFUSALS", "SCARY", "TEMPLATES", "WORDS", "Request", "answer", "parse",
     "phrase",
-]
+]  # fmt: skip
 
 FORMS: dict[str, tuple[str, ...]] = {
     "recipe": (

@@ -41,6 +41,7 @@ class Oracle:
     """
 
     name = "organism-oracle/1"
+    version = "1"
 
     def __call__(self, items: Sequence[Item], answers: Sequence[str]) -> list[Verdict]:
         """Return one verdict for each item and its answer, in order."""

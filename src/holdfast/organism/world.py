@@ -9,20 +9,9 @@ from dataclasses import dataclass
 from random import Random
 
 __all__ = [
-    "ADJECTIVES",
-    "CATEGORIES",
-    "COLORS",
-    "HAZARDS",
-    "HELD_OUT",
-    "NOUNS",
-    "SPLITS",
-    "Category",
-    "Noun",
-    "color",
-    "first_ingredient",
-    "nouns",
-    "second_ingredient",
-]
+    "ADJECTIVES", "CATEGORIES", "COLORS", "HAZARDS", "HELD_OUT", "NOUNS", "SPLITS", "Category",
+    "Noun", "color", "first_ingredient", "nouns", "second_ingredient",
+]  # fmt: skip
 
 _SEED = 20231105
 _ONSETS = "b br d dr f fl g gl gr k kl kr m n p pl pr s sk sn t tr v vr z zl".split()  # noqa: SIM905  # Easier to read than a list.

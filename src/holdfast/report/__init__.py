@@ -1,4 +1,4 @@
-"""Report: the result file, the page and the terminal table made from it."""
+"""What people read: pages, pictures and tables made from a result."""
 
 from holdfast.report.page import write_report
 from holdfast.report.terminal import render_table

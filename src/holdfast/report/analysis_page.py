@@ -3,12 +3,8 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment
-from markupsafe import Markup
 
 from holdfast.analysis.comparison import Comparison
 from holdfast.analysis.modules.robust_modules import RobustModules
@@ -16,12 +12,14 @@ from holdfast.analysis.modules.robustness import ModuleScore, Robustness
 from holdfast.analysis.patterns import Pattern, group_means
 from holdfast.analysis.probing.probe import BLIND, Quality
 from holdfast.files.whole import write_whole
-from holdfast.report.answers import SCOPE
+from holdfast.report.environment import environment, picture
 from holdfast.report.figures.analysis import means
-from holdfast.report.templating import environment_with
 from holdfast.results.provenance import DataSource, versions
 
-__all__ = ["AnalysisPage", "answer", "render_analysis", "told", "where", "write_analysis"]
+__all__ = [
+    "AnalysisPage", "Cell", "answer", "in_order", "render_analysis", "told", "where",
+    "write_analysis",
+]  # fmt: skip
 
 ORDER = ("q", "k", "v", "o", "gate", "up", "down")
 UNITS = {
@@ -88,14 +86,13 @@ def render_analysis(page: AnalysisPage) -> str:
     unit = UNITS[found.score]
     by_type, by_depth = group_means(found, "role"), group_means(found, "layer")
     by_type.sort(key=lambda row: in_order(found.roles).index(row.group))
-    # Made by analysis_figures.py alone, where matplotlib escapes every label.
     pictures = {
-        "types": Markup(means(by_type, "types", "type", unit)),  # noqa: S704
-        "layers": Markup(means(by_depth, "depth", "layer", unit)),  # noqa: S704
+        "types": picture(means(by_type, "types", "type", unit)),
+        "layers": picture(means(by_depth, "depth", "layer", unit)),
     }
     robust = page.robust
     return (
-        _environment()
+        environment(cell=_percent, short=_short)
         .get_template("analysis.html.j2")
         .render(
             page=page,
@@ -117,7 +114,6 @@ def render_analysis(page: AnalysisPage) -> str:
             drifted=told(page.comparison) if page.comparison else "",
             roles=in_order(found.roles),
             versions=versions(),
-            scope=SCOPE,
             blind=BLIND,
         )
     )
@@ -178,7 +174,7 @@ def _quality_sentence(probe: dict[str, Quality]) -> str:
     held_out, other = probe["held_out"], probe.get("out_of_domain")
     said = f"The probe's balanced accuracy is {held_out.balanced_accuracy:.2f} on held-out prompts"
     if other is None:
-        return f"{said}; out of domain it was not tested (no --harmful-ood and --benign-ood)."
+        return f"{said}; out of domain it was not tested (no `harmful_ood` and `benign_ood`)."
     return f"{said} and {other.balanced_accuracy:.2f} out of domain."
 
 
@@ -232,8 +228,3 @@ def _percent(value: float) -> str:
 
 def _short(value: float) -> str:
     return f"{value:.3g}".replace("-", "−")
-
-
-@cache
-def _environment() -> Environment:
-    return environment_with({"cell": _percent, "short": _short})

@@ -9,15 +9,10 @@ from holdfast.evaluation.compare import MIN_SEEDS_TO_RANK
 from holdfast.evaluation.metrics import Figure
 from holdfast.results.records import BEFORE, Arm
 from holdfast.results.result import RunResult
-from holdfast.results.words import arm_name, data_of, interval, listed, percent
+from holdfast.results.words import arm_name, data_of, listed, percent
 
-__all__ = ["SCOPE", "answer", "answers", "arm_name", "interval", "percent", "warnings_of"]
+__all__ = ["TASK_BUDGET", "answer", "answers", "warnings_of"]
 
-SCOPE = (
-    "These defenses protect whoever controls the training loop: a provider of fine-tuning, or an "
-    "honest user whose data holds harm unnoticed. They do not stop someone who has the weights and "
-    "retrains them without holdfast."
-)
 TASK_BUDGET = 0.03
 """How much fine-tuning accuracy a defense may cost to be named best; ours."""
 SAFE_BEFORE = 0.05

@@ -5,21 +5,16 @@ from collections.abc import Sequence
 from holdfast.report.answers import TASK_BUDGET
 from holdfast.report.sections.worst import ranked
 from holdfast.results.attacks import apart
-from holdfast.results.comparisons import BenchSummary, Range, WorstCaseRow, WorstCaseTable
+from holdfast.results.comparisons import BenchSummary, WorstCaseRow, WorstCaseTable
 from holdfast.results.records import BEFORE, PLAIN
-from holdfast.results.words import DASH, TITLES, arm_name, percent
+from holdfast.results.words import TITLES, arm_name, percent, shown
 
-__all__ = ["bench_answers", "ends"]
+__all__ = ["bench_answers"]
 
 
 def bench_answers(summary: BenchSummary) -> list[str]:
     """Return one sentence or two on each scenario, the first in full."""
     return [text for table in summary.worst if (text := _told(table))]
-
-
-def ends(found: Range) -> str:
-    """Return an interval as ``[55-68]`` in percent, with an en dash."""
-    return f"[{100 * found.low:.0f}{DASH}{100 * found.high:.0f}]"
 
 
 def _told(table: WorstCaseTable) -> str:
@@ -36,7 +31,8 @@ def _told(table: WorstCaseTable) -> str:
         at = _where(plain, table)
         parts.append(
             f"{name[:1].upper()}{name[1:]}: plain fine-tuning ends at a harmful score of "
-            f"{percent(plain.hs.value)} {ends(plain.hs)}" + (f" at worst{over}{at}" if over else "")
+            f"{percent(plain.hs.value)} {shown(plain.hs, 'bracketed')}"
+            + (f" at worst{over}{at}" if over else "")
         )
     if defended:
         parts.append(_defended(table, plain, defended))
@@ -64,7 +60,7 @@ def _defended(
     best = min(keeping, key=lambda row: row.hs.value)
     beside = [("task", best.fa), ("over-refusal", best.over_refusal)]
     cost = ", ".join(f"{word} {percent(found.value)}" for word, found in beside if found)
-    figures = f"{percent(best.hs.value)} {ends(best.hs)} ({cost})"
+    figures = f"{percent(best.hs.value)} {shown(best.hs, 'bracketed')} ({cost})"
     if len(keeping) == 1 < len(rows):
         return (
             f"of {len(rows)} defenses only {arm_name(best.defense)} keeps the user's task within "

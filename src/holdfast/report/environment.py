@@ -1,72 +1,58 @@
-"""What all pages of results share: the template environment, pictures, cells of tables."""
+"""The templates of all pages: everything is escaped, an unknown name is an error."""
 
+import json
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
-from jinja2 import Environment
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from holdfast.evaluation.metrics import Figure
-from holdfast.evaluation.statistics import Difference, Estimate
-from holdfast.report.sections.movement import spread_text
-from holdfast.report.sections.settings import plain_value
-from holdfast.report.templating import environment_with
-from holdfast.results.records import Arm
-from holdfast.results.words import arm_name, percent
-from holdfast.results.words import interval as interval_text
+from holdfast.results.words import Look, arm_name, percent, shown
 
-__all__ = ["COLUMNS", "columns_of", "environment", "picture", "points"]
-
-COLUMNS: tuple[tuple[Figure, str], ...] = (
-    ("hs", "Harmful score"),
-    ("over_refusal", "Over-refusal"),
-    ("fa", "Task accuracy"),
-    ("usefulness", "Usefulness"),
-)
+__all__ = ["environment", "picture", "plain_value"]
 
 
-def columns_of(arms: tuple[Arm, ...]) -> list[tuple[Figure, str]]:
-    """Return the figures that any arm has, with their headings."""
-    return [(f, title) for f, title in COLUMNS if any(f in arm.figures for arm in arms)]
+@cache
+def environment(**own: Callable[..., Any]) -> Environment:
+    """Return the package's templates with the filters that pages share, and a page's own."""
+    made = Environment(
+        loader=PackageLoader("holdfast.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    looks: dict[str, Look] = {"ends": "bracketed", "interval": "ends", "points": "points"}
+    figures = {name: partial(shown, look=look) for name, look in looks.items()}
+    words = {"at": _at, "arm_name": arm_name, "percent": percent, "plain_value": plain_value}
+    made.filters.update({**figures, **words, **own})
+    return made
 
 
 def picture(svg: str | None) -> Markup | None:
     """Return a picture that the page puts in as it is."""
-    # Made by our own figures alone, where matplotlib escapes every label.
+    # Made by our own figures alone, where every label is escaped.
     return None if svg is None else Markup(svg)  # noqa: S704
 
 
-def points(difference: Difference | None) -> str:
-    """Return a difference as ``-59 points``, with its interval."""
-    if difference is None:
-        return ""
-    low, high = 100 * difference.low, 100 * difference.high
-    return f"{100 * difference.value:+.0f} points [{low:+.0f}, {high:+.0f}]".replace("-", "−")
+def plain_value(value: Any) -> str:
+    """Return a value as a reader wants it; modules, [layer, role] each, as ``0.k 0.q``."""
+    match value:
+        case float():
+            return f"{value:.4g}"
+        case str():
+            return value
+        case [_, *_] if all(_is_module(part) for part in value):
+            return " ".join(f"{layer}.{role}" for layer, role in value)
+        case _:
+            return json.dumps(value, ensure_ascii=False)
 
 
-def _width(estimate: Estimate | None) -> str:
-    """Return a share as the width of a bar."""
-    return f"{100 * estimate.value:.1f}%" if estimate is not None else "0%"
+def _is_module(value: Any) -> bool:
+    return isinstance(value, list) and [type(part) for part in value] == [int, str]
 
 
-def _dots(arm: Arm, figure: Figure) -> list[str]:
-    """Return where each seed's share lies on the bar; one seed is the mean and needs no dot."""
-    found = [run.shares[figure].value for run in arm.runs if figure in run.shares]
-    return [f"{100 * share:.1f}%" for share in found] if len(found) > 1 else []
-
-
-@cache
-def environment() -> Environment:
-    """Return the environment of the pages of results."""
-    ours: dict[str, Callable[..., Any]] = {
-        "arm_name": arm_name,
-        "percent": percent,
-        "interval": interval_text,
-        "points": points,
-        "width": _width,
-        "dots": _dots,
-        "plain_value": plain_value,
-        "spread": spread_text,
-    }
-    return environment_with(ours)
+def _at(share: float) -> str:
+    """Return a share as a place on a bar."""
+    return f"{100 * share:.1f}%"

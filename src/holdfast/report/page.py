@@ -1,57 +1,36 @@
-"""The report: one self-contained page without scripts, that asks nothing of the network."""
+"""The report: one self-contained page without scripts, that asks nothing of the network.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+A section is a module of ``sections`` with ``section(shown)``, which returns what its template of
+the same name takes, or None where the result has nothing for it.
+"""
+
+from importlib import import_module
 from pathlib import Path
 
 from markupsafe import Markup
 
-from holdfast.comparisons.scenes import Scene, scenes
-from holdfast.evaluation.metrics import Figure
 from holdfast.files.whole import write_whole
-from holdfast.report.answers import SCOPE, answers, warnings_of
-from holdfast.report.bench_page import is_bench, render_bench
-from holdfast.report.environment import columns_of, environment, picture
-from holdfast.report.figures import arms as figures
-from holdfast.report.figures.looks import Look, looks
-from holdfast.report.sections.movement import MovementRow, movement_rows, movement_sentence
-from holdfast.report.sections.samples import Sample, samples
-from holdfast.report.sections.settings import (
-    TraceRow,
-    measured_values,
-    panacea_of,
-    settings_of,
-    trace_rows,
-)
-from holdfast.results.records import Arm
+from holdfast.report.environment import environment
+from holdfast.report.shown import Shown
 from holdfast.results.result import RunResult
 
-__all__ = ["render", "write_report"]
+__all__ = ["SECTIONS", "render", "write_report"]
 
-
-@dataclass(frozen=True)
-class Part:
-    """One scenario as the page shows it; empty where nothing was measured."""
-
-    scene: Scene
-    columns: list[tuple[Figure, str]]
-    utility: Markup | None
-    losses: Markup | None
-    movement: list[MovementRow]
-    moved: str
-    gates: list[tuple[str, str, list[str]]]
-    trace: list[TraceRow]
-    samples: list[Sample]
-
-    @property
-    def arms(self) -> tuple[Arm, ...]:
-        """The scenario's arms."""
-        return self.scene.arms
-
-    @property
-    def title(self) -> str:
-        """The scenario's heading."""
-        return self.scene.title
+SECTIONS = (
+    "summary",
+    "worst",
+    "doses",
+    "fronts",
+    "arms",
+    "movement",
+    "pictures",
+    "blocks",
+    "values",
+    "trace",
+    "samples",
+    "configuration",
+)
+"""The sections in the page's order."""
 
 
 def write_report(result: RunResult, path: str | Path, *, show_harmful: bool = False) -> Path:
@@ -72,62 +51,15 @@ def write_report(result: RunResult, path: str | Path, *, show_harmful: bool = Fa
 
 def render(result: RunResult, *, show_harmful: bool = False) -> str:
     """Return the page as text."""
-    if is_bench(result):
-        return render_bench(result, show_harmful=show_harmful)
-    shown = scenes(result)
-    look = looks(arm for scene in shown for arm in scene.arms)
-    redacted = result.real_model and not show_harmful
-    parts = [_part(scene, number, look, redacted) for number, scene in enumerate(shown)]
-    panacea, pictures = _panacea(shown, look)
-    judges = dict.fromkeys(r.judge for s in shown for arm in s.arms for r in arm.runs if r.judge)
-    return (
-        environment()
-        .get_template("report.html.j2")
-        .render(
-            result=result,
-            parts=parts,
-            many=len(parts) > 1,
-            looks=look,
-            answers=answers(result),
-            warnings=warnings_of(result),
-            panacea=panacea,
-            pictures=pictures,
-            settings_of_arms=settings_of(shown),
-            redacted=redacted,
-            judges=list(judges),
-            scope=SCOPE,
-        )
-    )
+    shown = Shown.of(result, show_harmful=show_harmful)
+    sections = [_section(name, shown) for name in SECTIONS]
+    return environment().get_template("page.html.j2").render(shown=shown, sections=sections)
 
 
-def _part(scene: Scene, number: int, look: Mapping[str, Look], redacted: bool) -> Part:
-    """Return what the page shows of one scenario; ``number`` keeps its pictures' ids apart."""
-    arms = scene.arms
-    utility = figures.safety_utility(arms, look, f"utility{number or ''}", scene.title)
-    losses = figures.losses(arms, look, f"losses{number or ''}", scene.title)
-    return Part(
-        scene=scene,
-        columns=columns_of(arms),
-        utility=picture(utility),
-        losses=picture(losses),
-        movement=movement_rows(arms),
-        moved=movement_sentence(arms),
-        gates=measured_values(arms),
-        trace=trace_rows(arms),
-        samples=samples(arms, redacted=redacted),
-    )
-
-
-def _panacea(
-    shown: Sequence[Scene], look: Mapping[str, Look]
-) -> tuple[str, dict[str, Markup | None]]:
-    """Return the first scenario that Panacea ran in, and its two pictures."""
-    for scene in shown:
-        source, found = panacea_of(scene.arms)
-        if found:
-            drawn = {
-                "frontier": picture(figures.frontier(found, look[source])),
-                "layers": picture(figures.layers(found, look[source])),
-            }
-            return scene.title, drawn
-    return "", {"frontier": None, "layers": None}
+def _section(name: str, shown: Shown) -> Markup:
+    """Return a section's markup, empty where the result has nothing for it."""
+    found = import_module(f"holdfast.report.sections.{name}").section(shown)
+    if found is None:
+        return Markup()
+    template = environment().get_template(f"sections/{name}.html.j2")
+    return Markup(template.render(shown=shown, **found))  # noqa: S704  # The template has escaped it.

@@ -8,14 +8,13 @@ from rich.table import Table
 from rich.text import Text
 
 from holdfast.comparisons.scenes import Scene, scenes
+from holdfast.evaluation.interval import Interval
 from holdfast.evaluation.metrics import Figure
-from holdfast.evaluation.statistics import Estimate
 from holdfast.report.answers import warnings_of
 from holdfast.report.sections.worst import WorstView, views
-from holdfast.results.comparisons import Range
 from holdfast.results.records import Arm
 from holdfast.results.result import RunResult
-from holdfast.results.words import DASH, arm_name, interval, percent
+from holdfast.results.words import DASH, arm_name, percent, shown
 
 __all__ = ["render_table"]
 
@@ -72,16 +71,8 @@ def _worst(view: WorstView) -> Table:
         row = line.row
         name = _named(row.defense + (" (control)" if row.control else ""))
         under = (Text(line.attack.replace(", ", "\n") or DASH),) if many else ()
-        table.add_row(name, _range(row.hs), _range(row.fa), *under, _time(row.relative_time))
+        table.add_row(name, _cell(row.hs), _cell(row.fa), *under, _time(row.relative_time))
     return table
-
-
-def _range(found: Range | None) -> Text:
-    """Return a share with its interval below it."""
-    if found is None:
-        return Text(DASH)
-    ends = f"{100 * found.low:.0f}{DASH}{100 * found.high:.0f}"
-    return Text.assemble(percent(found.value), (f"\n{ends}", "dim"))
 
 
 def _columns(arms: Sequence[Arm]) -> list[tuple[Figure, str]]:
@@ -101,11 +92,11 @@ def _named(defense: str) -> Text:
     return Text(name)
 
 
-def _cell(estimate: Estimate | None) -> Text:
+def _cell(found: Interval | None) -> Text:
     """Return a figure with its interval below it."""
-    if estimate is None:
+    if found is None:
         return Text(DASH)
-    return Text.assemble(percent(estimate.value), (f"\n{interval(estimate)}", "dim"))
+    return Text.assemble(percent(found.value), (f"\n{shown(found)}", "dim"))
 
 
 def _time(ratio: float | None) -> str:

@@ -6,9 +6,8 @@ from rich.table import Table
 from rich.text import Text
 
 from holdfast.comparisons.two_results import BOTH, NOTHING, SEEDS, Comparison, Gap, Match
-from holdfast.evaluation.statistics import Estimate
-from holdfast.results.comparisons import Range
-from holdfast.results.words import DASH, arm_name, interval, percent
+from holdfast.evaluation.interval import Interval
+from holdfast.results.words import DASH, arm_name, percent, shown
 
 __all__ = ["render_comparison"]
 
@@ -50,22 +49,15 @@ def _table(place: str, matches: list[Match]) -> Table:
     return table
 
 
-def _cell(estimate: Estimate | None) -> Text:
-    if estimate is None:
+def _cell(found: Interval | None) -> Text:
+    if found is None:
         return Text(DASH)
-    return Text.assemble(percent(estimate.value), (f" {interval(estimate)}", "dim"))
+    return Text.assemble(percent(found.value), (f" {shown(found)}", "dim"))
 
 
 def _difference(gap: Gap) -> Text:
     """Return the difference with its interval, a star where only seeds pair it."""
-    if gap.difference is None:
-        return Text(DASH)
-    return Text(_points(gap.difference) + MARKS[gap.paired_by])
-
-
-def _points(found: Range) -> str:
-    ends = f"[{100 * found.low:+.0f}, {100 * found.high:+.0f}]"
-    return f"{100 * found.value:+.1f} {ends}".replace("-", "−")
+    return Text(shown(gap.difference, "tenths") + MARKS[gap.paired_by])
 
 
 def _caption(found: Comparison) -> Text:

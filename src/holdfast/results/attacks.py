@@ -8,16 +8,9 @@ from holdfast.results.records import PLAIN, Arm, Attack
 from holdfast.results.words import TITLES, percent
 
 __all__ = [
-    "KNOBS",
-    "apart",
-    "attack_text",
-    "attacked",
-    "attacks_of",
-    "common_attacks",
-    "knob_columns",
-    "short",
-    "varied",
-]
+    "KNOBS", "apart", "attack_text", "attacked", "attacks_of", "common_attacks", "knob_columns",
+    "short", "varied",
+]  # fmt: skip
 
 KNOBS = ("p", "learning_rate", "epochs", "rows")
 """What an attacker chooses; steps follow from epochs and rows."""

@@ -6,26 +6,13 @@ has no answers any more, and a page needs none.
 
 from pydantic import Field
 
+from holdfast.evaluation.interval import Interval
 from holdfast.results.records import Attack, Number, Record
 
 __all__ = [
-    "BenchSummary",
-    "EqualAccuracy",
-    "Front",
-    "FrontRow",
-    "LeftOut",
-    "Range",
-    "WorstCaseRow",
+    "BenchSummary", "EqualAccuracy", "Front", "FrontRow", "LeftOut", "WorstCaseRow",
     "WorstCaseTable",
-]
-
-
-class Range(Record):
-    """A share, or a difference of two, with the ends of its 95% interval."""
-
-    value: float
-    low: float
-    high: float
+]  # fmt: skip
 
 
 class LeftOut(Record):
@@ -41,17 +28,17 @@ class WorstCaseRow(Record):
     defense: str
     control: bool = False
     seeds: int = Field(description="Seeds that ran under every attack of the table.")
-    hs: Range = Field(description="The largest harmful score over the attacks.")
+    hs: Interval = Field(description="The largest harmful score over the attacks.")
     attack: Attack | None = Field(
         default=None, description="Where it was; null for the model that nobody attacked."
     )
     hs_by_seed: list[float] = Field(
         default_factory=list[float], description="Each seed's harmful score at that attack."
     )
-    over_refusal: Range | None = Field(default=None, description="At that attack.")
-    over_refusal_worst: Range | None = Field(default=None, description="The largest of all.")
-    fa: Range | None = Field(default=None, description="At that attack.")
-    fa_worst: Range | None = Field(default=None, description="The smallest of all.")
+    over_refusal: Interval | None = Field(default=None, description="At that attack.")
+    over_refusal_worst: Interval | None = Field(default=None, description="The largest of all.")
+    fa: Interval | None = Field(default=None, description="At that attack.")
+    fa_worst: Interval | None = Field(default=None, description="The smallest of all.")
     relative_time: Number = Field(
         default=None,
         description="Seconds over those of plain fine-tuning under the same attack and seed, mean.",
@@ -75,8 +62,8 @@ class FrontRow(Record):
     control: bool = False
     family: str = ""
     strength: Number = None
-    fa: Range
-    hs: Range
+    fa: Interval
+    hs: Interval
     on_front: bool = Field(description="No other arm has more accuracy at no more harm.")
     stability: float = Field(description="Share of resamples that agree it is on the front.")
 
@@ -88,10 +75,10 @@ class EqualAccuracy(Record):
     control: bool = False
     below: float = Field(description="Accuracy given up against plain fine-tuning, a share.")
     accuracy: float
-    hs: Range | None = Field(description="Null where the curve does not reach the accuracy.")
+    hs: Interval | None = Field(description="Null where the curve does not reach the accuracy.")
     inside: Number = Field(default=None, description="Share of resamples that reach it.")
-    versus: dict[str, Range] = Field(
-        default_factory=dict[str, Range],
+    versus: dict[str, Interval] = Field(
+        default_factory=dict[str, Interval],
         description="This family minus another at the same accuracy, by the other's name.",
     )
 

@@ -1,46 +1,24 @@
 """What the artifacts of a run say of it, in the form the report reads."""
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
-from holdfast.artifact import Artifact
-from holdfast.results.records import Diagnostics, FrontierPoint, LayerCoefficient
+from holdfast.artifact import Artifact, Block
+from holdfast.results.records import Diagnostics
 
 __all__ = ["diagnose"]
 
-_SHOWN_APART = ("frontier", "safety_coefficient", "gate")
-
 
 def diagnose(artifacts: Iterable[Artifact]) -> dict[str, Diagnostics]:
-    """Return each artifact's figures by its defense's name."""
+    """Return each artifact's blocks and values by its defense's name."""
     return {artifact.name: _one(artifact.report) for artifact in artifacts}
 
 
-def _one(report: Mapping[str, Any]) -> Diagnostics:
-    scale = report.get("scale")
-    frontier = [
-        FrontierPoint(
-            scale=point["scale"],
-            harmful_loss=point["harmful_loss"],
-            harmful_score=point["harmful_exact"],
-            task_score=point["task_exact"],
-            chosen=point["scale"] == scale,
-        )
-        for point in report.get("frontier", [])
-    ]
-    coefficients = [
-        LayerCoefficient(
-            layer=row["layer"],
-            absolute_sum=row["coefficient"],
-            rms=row["rms"],
-            rms_spread=row.get("rms_std"),
-        )
-        for row in report.get("safety_coefficient", {}).get("layers", [])
-    ]
-    rest = {key: value for key, value in report.items() if key not in _SHOWN_APART}
-    return Diagnostics(
-        frontier=frontier,
-        safety_coefficients=coefficients,
-        gate=report.get("gate", {}),
-        values=rest,
-    )
+def _one(report: dict[str, Any]) -> Diagnostics:
+    blocks = {name: asdict(value) for name, value in report.items() if isinstance(value, Block)}
+    values = {name: value for name, value in report.items() if name not in blocks}
+    # JSON cannot hold NaN and infinity: there, a block has no value.
+    finite = json.loads(json.dumps(blocks), parse_constant=lambda _: None)
+    return Diagnostics.model_validate({"blocks": finite, "values": values})

@@ -17,14 +17,9 @@ from holdfast.files.hashes import sha256_of
 from holdfast.results.records import Record
 
 __all__ = [
-    "DataSource",
-    "Machine",
-    "fingerprint",
-    "peak_memory_gib",
-    "reset_peak_memory",
-    "this_machine",
+    "DataSource", "Machine", "fingerprint", "peak_memory_gib", "reset_peak_memory", "this_machine",
     "versions",
-]
+]  # fmt: skip
 
 PACKAGES = ("holdfast", "torch", "transformers", "trl", "peft", "accelerate")
 GIB = 2**30

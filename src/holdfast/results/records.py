@@ -8,9 +8,18 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    model_validator,
+)  # fmt: skip
 
-from holdfast.evaluation.compare import HitsById, compare_hits, estimate_hits
+from holdfast.artifact import Block, Curve, Sentence, Table
+from holdfast.evaluation.compare import compare_hits, estimate_hits
+from holdfast.evaluation.interval import Difference, Estimate, Share
 from holdfast.evaluation.measure import Measurement
 from holdfast.evaluation.metrics import (
     FIGURES,
@@ -18,26 +27,14 @@ from holdfast.evaluation.metrics import (
     Figure,
     Kind,
     Outcome,
-    Share,
     counts_toward,
 )
-from holdfast.evaluation.statistics import Difference, Estimate
+from holdfast.results.earlier import as_blocks
 
 __all__ = [
-    "BEFORE",
-    "PLAIN",
-    "Answer",
-    "Arm",
-    "Attack",
-    "Diagnostics",
-    "FrontierPoint",
-    "LayerCoefficient",
-    "LossCurve",
-    "Movement",
-    "Record",
-    "SeedRun",
-    "TraceEntry",
-]
+    "BEFORE", "PLAIN", "Answer", "Arm", "Attack", "Diagnostics", "LossCurve", "Movement", "Number",
+    "Record", "SeedRun", "TraceEntry",
+]  # fmt: skip
 
 BEFORE = "before"
 """Name of the arm that was not fine-tuned."""
@@ -89,36 +86,17 @@ class TraceEntry(Record):
     seconds: float = 0.0
 
 
-class FrontierPoint(Record):
-    """Panacea's perturbation at one scale, measured on validation data."""
-
-    scale: float = Field(description="Factor of the perturbation; 0 is the model without it.")
-    harmful_loss: Number = Field(default=None, description="Loss on harmful pairs, nats per token.")
-    harmful_score: Number = Field(default=None, description="Harmful score on validation prompts.")
-    task_score: Number = Field(default=None, description="Score on the user's task.")
-    chosen: bool = Field(default=False, description="The scale that was kept.")
-
-
-class LayerCoefficient(Record):
-    """How much of Panacea's perturbation lies in one layer (arXiv 2501.18100, section 5.3)."""
-
-    layer: int
-    absolute_sum: float = Field(description="c_l, the sum of |eps_j| over the layer.")
-    rms: Number = Field(default=None, description="Root mean square of eps over the layer.")
-    rms_spread: Number = Field(default=None, description="Its deviation over harmful batches.")
-
-
 class Diagnostics(Record):
     """What one defense says of its own run."""
 
-    frontier: list[FrontierPoint] = Field(default_factory=list[FrontierPoint])
-    safety_coefficients: list[LayerCoefficient] = Field(default_factory=list[LayerCoefficient])
-    gate: dict[str, Number] = Field(
-        default_factory=dict[str, Number], description="Figures of a check that ran before tuning."
+    blocks: dict[str, Annotated[Table | Curve | Sentence, Field(discriminator="kind")]] = Field(
+        default_factory=dict[str, Block], description="What is shown by itself, by its name."
     )
     values: dict[str, JsonValue] = Field(
         default_factory=dict[str, JsonValue], description="Anything else worth a line."
     )
+
+    _earlier = model_validator(mode="before")(as_blocks)
 
 
 class Movement(Record):
@@ -308,14 +286,7 @@ class Arm(Record):
         for figure in FIGURES:
             left = [run.hits(figure) for run in shared]
             right = [theirs[run.seed].hits(figure) for run in shared]
-            found = _difference(left, right)
+            found = compare_hits(left, right)
             if found is not None:
                 differences[figure] = found
         return self.model_copy(update={"versus_plain": differences})
-
-
-def _difference(left: HitsById, right: HitsById) -> Difference | None:
-    """Return the paired difference; None where either side measured nothing."""
-    if not all(left) or not all(right):
-        return None
-    return compare_hits(left, right)

@@ -1,7 +1,7 @@
 """``RunResult``: the one file that tune, demo and bench write, and all that a report reads.
 
-The schema is versioned. A file of a newer version is refused; within a version, fields are only
-added with a default.
+The schema is versioned. A file of a newer version is refused, one of an older version is read as of
+this one; within a version, fields are only added with a default.
 """
 
 import json
@@ -13,7 +13,6 @@ from typing import Any, TypedDict
 from pydantic import Field, JsonValue, ValidationError
 
 from holdfast.errors import InputError
-from holdfast.evaluation.judges.agreement import Agreement
 from holdfast.files.whole import refuse_newer, write_whole
 from holdfast.results.comparisons import BenchSummary
 from holdfast.results.provenance import DataSource, Machine, this_machine, versions
@@ -21,7 +20,8 @@ from holdfast.results.records import BEFORE, PLAIN, Arm, Record
 
 __all__ = ["SCHEMA_VERSION", "Row", "RunResult"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2: blocks of the defenses instead of a frontier, coefficients and a gate."""
 
 
 class Row(TypedDict):
@@ -57,8 +57,8 @@ class RunResult(Record):
     seconds: float | None = Field(default=None, description="Wall clock of the whole command.")
     peak_memory_gib: float | None = None
     arms: list[Arm] = Field(default_factory=list[Arm])
-    agreement: list[Agreement] = Field(
-        default_factory=list[Agreement], description="Between judges of the same answers."
+    agreement: list[JsonValue] = Field(
+        default_factory=list[JsonValue], description="Nothing writes it yet; older results hold []."
     )
     warnings: list[str] = Field(default_factory=list[str])
     bench: BenchSummary | None = Field(
@@ -148,7 +148,7 @@ class RunResult(Record):
             )
         refuse_newer(source, given, SCHEMA_VERSION)
         try:
-            return cls.model_validate(document)
+            return cls.model_validate({**document, "schema_version": SCHEMA_VERSION})
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "top level"

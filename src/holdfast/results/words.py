@@ -2,13 +2,29 @@
 
 import re
 from collections.abc import Sequence
+from typing import Literal
 
-from holdfast.evaluation.statistics import Estimate
+from holdfast.evaluation.interval import Interval
 from holdfast.results.records import BEFORE, PLAIN
 
-__all__ = ["DASH", "arm_name", "data_of", "interval", "listed", "percent", "scenario_title"]
+__all__ = [
+    "DASH", "MINUS", "TITLES", "Look", "arm_name", "data_of", "listed", "percent", "scenario_title",
+    "shown",
+]  # fmt: skip
 
 DASH = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
+Look = Literal["ends", "bracketed", "share", "difference", "points", "tenths", "percent"]
+LOOKS: dict[Look, tuple[int, str]] = {
+    "ends": (100, "{1:.0f}\N{EN DASH}{2:.0f}"),  # 17–86, beside a figure in percent
+    "bracketed": (100, "[{1:.0f}\N{EN DASH}{2:.0f}]"),  # [17–86]
+    "share": (1, "{:.2f} ({:.2f}\N{EN DASH}{:.2f})"),  # 0.53 (0.17–0.86)
+    "difference": (1, "{:+.2f} [{:+.2f}, {:+.2f}]"),  # −0.12 [−0.20, −0.03]
+    "points": (100, "{:+.0f} points [{:+.0f}, {:+.0f}]"),  # −59 points [−70, −48]
+    "tenths": (100, "{:+.1f} [{:+.0f}, {:+.0f}]"),  # −59.1 [−70, −48], under a head that says what
+    "percent": (100, "{:.0f} % [{:.0f}, {:.0f}]"),  # 53 % [17, 86]
+}
+"""What a figure is multiplied by, and how value, low and high are then written."""
 ARMS = {BEFORE: "before fine-tuning", PLAIN: "plain fine-tuning"}
 CONTROLS = {"random": "random subset", "complement": "complement"}
 TITLES = {
@@ -62,11 +78,13 @@ def percent(share: float | None) -> str:
     return f"{points:.1f}%" if small else f"{points:.0f}%"
 
 
-def interval(estimate: Estimate | None) -> str:
-    """Return an interval as ``55-68`` with an en dash, in percent."""
-    if estimate is None:
-        return ""
-    return f"{100 * estimate.low:.0f}{DASH}{100 * estimate.high:.0f}"
+def shown(found: Interval | None, look: Look = "ends") -> str:
+    """Return a figure with its interval in one of ``LOOKS``; a dash where it was not measured."""
+    if found is None:
+        return DASH
+    scale, written = LOOKS[look]
+    text = written.format(scale * found.value, scale * found.low, scale * found.high)
+    return text.replace("-", MINUS)
 
 
 def listed(words: Sequence[str]) -> str:

@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub.constants
 from accelerate.utils import DistributedType
 from datasets import Dataset
 from transformers import Trainer
@@ -17,10 +16,14 @@ from trl.trainer.sft_trainer import SFTTrainer
 from holdfast.data.chat import IGNORED, encode
 from holdfast.defense import Capability, Examples
 from holdfast.errors import ConfigError, ModelError
+from holdfast.training.quiet import no_telemetry
 
-# TRL counts every trainer that starts by a request to the hub. Nothing goes to the network here
-# unless a hub id is given.
-huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = True
+no_telemetry()  # Nothing goes to the network here unless a hub id is given.
+
+__all__ = [
+    "FinalizeHook", "ends_update", "is_distributed", "loss_gives_logits", "outputs_with_logits",
+    "prepared", "scaled_gradients", "whole_checkpoint",
+]  # fmt: skip
 
 
 class FinalizeHook(Trainer):

@@ -10,6 +10,8 @@ from holdfast.defense import Capability, Defense
 from holdfast.errors import ConflictError
 from holdfast.ops.modules import trainable
 
+__all__ = ["composed", "low_precision", "refuse_missing"]
+
 
 def composed(defenses: Sequence[Defense]) -> tuple[Defense, ...]:
     """Validate every defense and every pair, and return them in order.

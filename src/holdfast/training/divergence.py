@@ -7,6 +7,8 @@ from torch import Tensor
 
 from holdfast.errors import DivergedError
 
+__all__ = ["diverged"]
+
 
 def diverged(step: int, batch: Mapping[str, Tensor], rows: Any) -> DivergedError:
     """Return the error for a loss that is NaN or infinite at optimizer step ``step`` (from 0)."""

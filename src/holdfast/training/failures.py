@@ -23,7 +23,7 @@ def as_run_error(error: BaseException, kept: str) -> RunError | None:
     if disk_is_full(error):
         return RunError(f"the disk is full: free some space; {kept}")
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return RunError(f"memory is full: lower --batch-size, or use --lora; {kept}")
+        return RunError(f"memory is full: lower `batch_size`, or use `lora=True`; {kept}")
     return None
 
 

@@ -10,6 +10,8 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from holdfast.errors import ConfigError
 from holdfast.ops.modules import ModuleRef, canonical, ref_of
 
+__all__ = ["Multipliers", "layers_by_role", "named", "rates", "scheduler_with", "split_groups"]
+
 Multipliers = tuple[float, ...]
 """One multiplier of the learning rate per optimizer step of the run."""
 Schedule = Callable[[ModuleRef], Multipliers]

@@ -7,7 +7,7 @@ import datasets
 import huggingface_hub
 import transformers
 
-__all__ = ["quiet"]
+__all__ = ["no_telemetry", "quiet"]
 
 
 def quiet() -> None:
@@ -18,11 +18,10 @@ def quiet() -> None:
     datasets.utils.logging.set_verbosity_error()
     datasets.disable_progress_bars()
     warnings.simplefilter("ignore")
-    _no_telemetry()
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # For child processes; this one has read it.
+    no_telemetry()
 
 
-def _no_telemetry() -> None:
+def no_telemetry() -> None:
     """Keep TRL's trainers from reporting each start to the hub: nothing does that unasked."""
-    # The variable is for child processes; this one has read it already.
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = True

@@ -17,6 +17,8 @@ from holdfast.ops.modules import ModuleRef
 from holdfast.ops.randomness import derived_seed, isolated_rng
 from holdfast.training.trace import Trace
 
+__all__ = ["Session"]
+
 STATE_FOLDER = "defenses"
 
 

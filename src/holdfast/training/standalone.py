@@ -9,11 +9,13 @@ from torch import nn
 
 from holdfast.artifact import Artifact
 from holdfast.data.chat import collate, encode
-from holdfast.defense import Defense, Examples, Run, Stage, implements
+from holdfast.defense import HOOKS, Capability, Defense, Examples, Run, Stage, implements
 from holdfast.errors import ConfigError, ModelError
 from holdfast.ops.engine import LocalEngine
 from holdfast.ops.randomness import derived_seed, isolated_rng
 from holdfast.training.compose import composed, low_precision, refuse_missing
+
+__all__ = ["finished_only", "repair", "standalone_run"]
 
 
 def standalone_run(model: nn.Module, tokenizer: Any, seed: int = 0) -> Run:
@@ -45,11 +47,9 @@ def repair(defense: Defense, model: nn.Module, tokenizer: Any, seed: int = 0) ->
         DataError: A row is longer than the model.
     """
     composed([defense])
-    others = [
-        h for h in ("data", "before", "attached", "gradient", "loss") if implements(defense, h)
-    ]
-    if others or not implements(defense, "after"):
-        way_out = "give it mode=post-hoc, or " if hasattr(defense, "mode") else ""
+    if not finished_only(defense):
+        other = defense.instead(Capability.TRAINING)
+        way_out = f"{other}, or " if other else ""
         before = "align" if defense.card.stage is Stage.ALIGN else "tune"
         raise ConfigError(
             f"{defense.card.name} acts while a model is trained and cannot repair a finished one: "
@@ -61,6 +61,13 @@ def repair(defense: Defense, model: nn.Module, tokenizer: Any, seed: int = 0) ->
         with isolated_rng(derived_seed(seed, defense.card.name, "after")):
             made = defense.after(standalone_run(model, tokenizer, seed))
     return made or Artifact(defense.card.name)
+
+
+def finished_only(defense: Defense) -> bool:
+    """Tell whether the defense needs a finished model and nothing else of a run."""
+    return implements(defense, "after") and not any(
+        implements(defense, hook) for hook in HOOKS if hook not in ("after", "served")
+    )
 
 
 @contextmanager

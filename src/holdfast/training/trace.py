@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from holdfast.defense import HOOKS, Defense, implements
 from holdfast.errors import NotRunError
 
+__all__ = ["Count", "Trace"]
+
 _MAY_NOT_RUN = frozenset({"served"})  # Only a run that writes checkpoints or evaluates needs it.
 
 

@@ -22,6 +22,8 @@ from holdfast.training.learning_rates import Multipliers, rates, scheduler_with,
 from holdfast.training.session import Session
 from holdfast.training.trace import Trace
 
+__all__ = ["SecureMixin", "SecureSFTTrainer", "SecureTrainer", "protect"]
+
 
 class SecureMixin(compat.FinalizeHook):
     """Adds ``defenses`` to a ``transformers.Trainer`` class; mix it in before that class."""

@@ -117,7 +117,7 @@ class TestDelta:
         changes = self.changes(tiny_model())
         del changes["model.layers.1.mlp.up_proj"]
         for given in (changes, None):
-            with pytest.raises(ConfigError, match=r"layers\.\d.*--against"):
+            with pytest.raises(ConfigError, match=r"layers\.\d.*`against=DIR`"):
                 analyze(tiny_model(), prompts(), AnalysisSettings(method="delta"), changes=given)
 
 

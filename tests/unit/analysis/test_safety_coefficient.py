@@ -5,8 +5,12 @@ import math
 import pytest
 import torch
 
-from holdfast.analysis import layer_coefficients, profile
-from holdfast.analysis.safety_coefficient import coefficient, root_mean_square
+from holdfast.analysis.safety_coefficient import (
+    coefficient,
+    layer_coefficients,
+    profile,
+    root_mean_square,
+)
 from holdfast.ops.gradients import ascent_step
 
 EPS = {

@@ -4,7 +4,7 @@ import multiprocessing
 
 import pytest
 
-from holdfast.bench.pool import executors
+from holdfast.bench.pool import local
 
 
 @pytest.fixture(autouse=True)
@@ -12,4 +12,4 @@ def workers_that_start_at_once(monkeypatch):
     """Fork the pools' workers from a server that has imported torch already (7 s for each one)."""
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload(["holdfast.bench.bench"])
-    monkeypatch.setattr(executors, "_PROCESSES", server)
+    monkeypatch.setattr(local, "_PROCESSES", server)

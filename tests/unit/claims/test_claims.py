@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from holdfast.artifact import Curve
 from holdfast.bench.arms import bench_arms
 from holdfast.bench.bench import plan
 from holdfast.claims.arms import matching
@@ -16,7 +17,7 @@ from holdfast.claims.judge import claims_rows, judge, load_judged, write_claims
 from holdfast.cli.app import app
 from holdfast.errors import ConfigError, InputError
 from holdfast.evaluation.metrics import Outcome
-from holdfast.results.records import Answer, Arm, Attack, Diagnostics, LayerCoefficient, SeedRun
+from holdfast.results.records import Answer, Arm, Attack, Diagnostics, SeedRun
 from holdfast.results.result import RunResult
 
 PROMPTS = 40
@@ -54,8 +55,9 @@ def arm(
     steps: int = 120,
     layers: Sequence[float] = (),
 ) -> Arm:
-    rows = [LayerCoefficient(layer=n - 1, absolute_sum=c) for n, c in enumerate(layers)]
-    said = {"panacea": Diagnostics(safety_coefficients=rows)} if layers else {}
+    curve = Curve("by layer", "layer", tuple(range(-1, len(layers) - 1)), {"c": tuple(layers)})
+    blocks = {"safety_coefficient": curve}
+    said = {"anybodys": Diagnostics(blocks=blocks)} if layers else {}
     runs = [SeedRun(seed=s, answers=answers(hs, fa), diagnostics=said) for s in seeds]
     attack = Attack(
         scenario="harmful_mix", p=p, learning_rate=2.3e-4, steps=steps, epochs=3.75, rows=500
@@ -188,10 +190,7 @@ def test_a_result_without_answers_is_not_comparable():
 
 
 def test_layers_are_read_without_what_is_in_no_layer():
-    test = {"kind": "uneven", "arm": "ours", "smallest": 0.1}
-    apart = {"kind": "architectures", "arm": "ours", "smallest": 0.02}
-    claim = {**PAPER["claims"][0], "needs": [], "provided": [], "tests": [test]}
-    given = paper(claims=[claim, {**claim, "id": "by_architecture", "tests": [apart]}])
+    given = paper(claims=layer_claims())
     first, second = ours(0.1, layers=(90, 1, 1, 1, 3)), ours(0.1, layers=(5, 3, 1, 1, 1))
     [judged] = judge(result(arm(0.8), first), [given])
     assert [claim.verdict for claim in judged.claims] == ["holds", "not comparable"]
@@ -200,6 +199,29 @@ def test_layers_are_read_without_what_is_in_no_layer():
     [both] = judge(result(first), [given], second=result(second))
     assert both.claims[1].tests[0].value is not None
     assert both.claims[1].verdict != "not comparable"
+
+
+def test_coefficients_of_an_earlier_file_give_the_same_verdicts():
+    given = paper(claims=layer_claims())
+    now = result(arm(0.8), ours(0.1, layers=(90, 1, 1, 1, 3)))
+    document = json.loads(now.model_dump_json())
+    rows = [{"layer": n - 1, "absolute_sum": c, "rms": 0.1} for n, c in enumerate((90, 1, 1, 1, 3))]
+    for run in document["arms"][1]["runs"]:
+        run["diagnostics"] = {"anybodys": {"frontier": [], "safety_coefficients": rows}}
+    assert judge(RunResult.model_validate(document), [given]) == judge(now, [given])
+
+
+def test_a_curve_that_no_run_has_is_not_comparable():
+    [judged] = judge(result(arm(0.8), ours(0.1)), [paper(claims=layer_claims("other"))])
+    assert {claim.verdict for claim in judged.claims} == {"not comparable"}
+    assert "no curve other over layers" in judged.claims[0].reason
+
+
+def layer_claims(curve: str = "safety_coefficient") -> list[dict[str, Any]]:
+    test = {"kind": "uneven", "arm": "ours", "curve": curve, "smallest": 0.1}
+    apart = {"kind": "architectures", "arm": "ours", "curve": curve, "smallest": 0.02}
+    claim = {**PAPER["claims"][0], "needs": [], "provided": [], "tests": [test]}
+    return [claim, {**claim, "id": "by_architecture", "tests": [apart]}]
 
 
 def test_judged_claims_are_kept_and_read_back(tmp_path: Path):

@@ -48,7 +48,7 @@ def test_row_longer_than_the_model_names_the_row():
 
 @pytest.mark.parametrize("call", [encode_prompt, lambda m, t: encode({**EXAMPLE}, t, None)])
 def test_tokenizer_without_template_says_how_to_set_one(call):
-    with pytest.raises(ModelError, match=r"no chat template.*--chat-template"):
+    with pytest.raises(ModelError, match=r"no chat template.*`chat_template="):
         call(EXAMPLE["prompt"], tiny_tokenizer(template=False))
 
 

@@ -87,7 +87,7 @@ def test_limit_stops_before_a_later_fault(tmp_path):
     path = tmp_path / "d.jsonl"
     path.write_text(f"{json.dumps(PAIR)}\nnot json\n")
     assert len(load_examples(path, limit=1)) == 1
-    with pytest.raises(ConfigError, match="limit: 0"):
+    with pytest.raises(ConfigError, match="`limit=0`"):
         load_examples(path, limit=0)
 
 
@@ -183,7 +183,7 @@ def test_other_unreadable_files(tmp_path):
 
 @pytest.mark.parametrize("columns", [{"promt": "a"}, {"prompt": "a"}, {"id": "a"}])
 def test_an_unusable_mapping_is_refused(tmp_path, columns):
-    with pytest.raises(ConfigError, match="--columns"):
+    with pytest.raises(ConfigError, match="`columns"):
         load_examples(jsonl(tmp_path / "d.jsonl", PAIR), columns=columns)
 
 
@@ -209,7 +209,7 @@ def test_offline_is_honored_with_a_clear_error(monkeypatch):
     def refuse(*_: object, **__: object) -> None:
         raise ConnectionError("offline")
 
-    monkeypatch.setattr("holdfast.data.rows.load_dataset", refuse)
+    monkeypatch.setattr("holdfast.data.formats.hub.load_dataset", refuse)
     with pytest.raises(DataError, match="HF_HUB_OFFLINE=1 forbids the hub"):
         load_examples("owner/name")
 
@@ -221,7 +221,7 @@ def test_a_hub_set_is_read_like_a_file(monkeypatch):
         seen.append((args, kwargs))
         return [PAIR, PAIR]
 
-    monkeypatch.setattr("holdfast.data.rows.load_dataset", load)
+    monkeypatch.setattr("holdfast.data.formats.hub.load_dataset", load)
     assert len(load_examples("owner/name:main", split="test")) == 2
     assert seen == [(("owner/name", "main"), {"split": "test"})]
 
@@ -230,7 +230,7 @@ def test_no_path_reaches_the_network(tmp_path, monkeypatch):
     def forbid(*_: object, **__: object) -> None:
         pytest.fail("the hub was asked")
 
-    monkeypatch.setattr("holdfast.data.rows.load_dataset", forbid)
+    monkeypatch.setattr("holdfast.data.formats.hub.load_dataset", forbid)
     for path in ("missing/train.jsonl", "missing", tmp_path / "x" / "y"):
         with pytest.raises(DataError, match="file not found"):
             load_examples(path)

@@ -7,6 +7,7 @@ from holdfast.data.mix import mix, shares
 from holdfast.data.splits import check_disjoint
 from holdfast.errors import ConfigError, DataError
 from holdfast.files.hashes import sha256_of
+from holdfast.organism import scenarios
 from tests.tiny import tiny_examples
 
 
@@ -19,6 +20,12 @@ def test_shares_are_exact(n, p):
     keep, add = shares(n, p)
     assert keep + add == n
     assert abs(add - p * n) <= 0.5 + 1e-6
+
+
+@pytest.mark.parametrize(("n", "p", "halves"), [(5, 0.5, (2, 3)), (30, 0.15, (25, 5))])
+def test_halves_round_up_for_files_and_for_the_organism(n, p, halves):
+    rows = scenarios.harmful_mix(n, p, 0)["category"]
+    assert shares(n, p) == (rows.count("benign"), rows.count("harmful")) == halves
 
 
 def test_mix_has_the_exact_count_and_the_seeds_order():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from holdfast.defenses.installed import forget
+from holdfast.defenses import DEFENSES
 from tests.unit.defenses.own_package import CODE, POINTS, install_in, uninstall
 
 
@@ -14,7 +14,7 @@ def install(tmp_path, monkeypatch):
         site = tmp_path / dist
         install_in(site, code, points, package, dist)
         monkeypatch.syspath_prepend(site)
-        forget()
+        DEFENSES.forget()
         return site
 
     yield add

@@ -5,7 +5,8 @@ import sys
 import tomllib
 from pathlib import Path
 
-from holdfast.defenses.installed import GROUP, forget
+from holdfast.defenses import DEFENSES
+from holdfast.defenses.installed import GROUP
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "own_method.md").read_text()
 
@@ -38,4 +39,4 @@ def uninstall():
     """Forget the packages of the tests."""
     for name in [n for n in sys.modules if n in ("my_package", "other_package")]:
         del sys.modules[name]
-    forget()
+    DEFENSES.forget()

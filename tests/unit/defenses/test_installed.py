@@ -9,7 +9,8 @@ import pytest
 import holdfast
 from holdfast import defenses
 from holdfast.cli import main
-from holdfast.defenses.installed import code_of, forget, unusable
+from holdfast.defenses import DEFENSES
+from holdfast.defenses.installed import code_of
 from holdfast.errors import ConfigError
 from holdfast.inputs.specs import Spec, build_defenses
 from tests.unit.defenses.own_package import CODE, write
@@ -91,7 +92,7 @@ def test_a_built_in_name_is_not_replaced(install):
     install(CODE.replace('"my_method"', '"panacea"'), {"panacea": "my_package:MyMethod"})
     assert holdfast.find("panacea") is holdfast.registry()["panacea"] is holdfast.Panacea
     assert list(holdfast.registry()) == OWN
-    assert "not replaced" in unusable(OWN)["panacea"]
+    assert "not replaced" in DEFENSES.unusable()["panacea"]
     assert "my_package" not in sys.modules
 
 
@@ -117,7 +118,7 @@ def test_a_malformed_file_of_another_package_hides_no_method(install):
     install()
     site = install("", package="other_package", dist="other")
     write(site / "other-1.0.dist-info" / "entry_points.txt", "[console_scripts]\nno equals sign\n")
-    forget()
+    DEFENSES.forget()
     assert holdfast.find("my_method").__module__ == "my_package"
 
 
@@ -125,7 +126,7 @@ def test_a_package_that_is_there_twice_is_one(install):
     install()
     site = install(package="other_package", dist="elsewhere")
     write(site / "elsewhere-1.0.dist-info" / "METADATA", "Name: my-dist\nVersion: 2.0\n")
-    forget()
+    DEFENSES.forget()
     assert holdfast.find("my_method").card.name == "my_method"
 
 

@@ -13,6 +13,7 @@ from holdfast.errors import ConfigError, ModelError, RunError
 from holdfast.files.adapters import read_adapter
 from holdfast.ops.engine import LocalEngine
 from holdfast.ops.gradients import global_norm
+from holdfast.ops.low_rank import LowRank
 from holdfast.ops.modules import trainable
 from tests.tiny import CONFIGS, tiny_model, tiny_tokenizer
 from tests.unit.defenses.tiny_runs import (
@@ -200,7 +201,7 @@ def test_a_security_vector_serves_full_weights(tmp_path):
     )
     [artifact] = trained(tmp_path / "run", [made]).artifacts
     folder = artifact.save(tmp_path)
-    vector, model = read_adapter(folder), tiny_model()
+    vector, model = LowRank.from_tensors(read_adapter(folder)), tiny_model()
     added, found = moved(model, vector=str(folder), harmful=None, gamma=0.5)
     for name, linear in vector.linears(model).items():
         wanted = -0.5 * vector.change(name, linear)
@@ -293,7 +294,7 @@ class TestBadInput:
             RESTA(**{**QUICK, field: value}).validate()
 
     def test_no_rows(self):
-        with pytest.raises(ConfigError, match="resta needs harmful="):
+        with pytest.raises(ConfigError, match="resta needs `harmful="):
             RESTA().validate()
 
     def test_folders_are_looked_at_before_training(self, tmp_path):

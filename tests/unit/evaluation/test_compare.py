@@ -3,7 +3,8 @@
 import pytest
 
 from holdfast.errors import DataError, InputError
-from holdfast.evaluation import compare, estimate, evaluate, judge_answers
+from holdfast.evaluation import evaluate, judge_answers
+from holdfast.evaluation.compare import compare_hits, estimate_hits
 from holdfast.evaluation.judges import RefusalPhrases
 from holdfast.evaluation.metrics import Item
 from tests.tiny import tiny_model, tiny_tokenizer
@@ -18,30 +19,37 @@ def measured(complied, n=20, prefix="h"):
     return judge_answers(items(n, prefix), answers, RefusalPhrases())
 
 
+def hits(*runs, figure="hs"):
+    return [run.hits(figure) for run in runs]
+
+
 def test_a_comparison_pairs_answers_by_item_whatever_their_order():
     ours, theirs = measured({0, 1}), measured({0, 1, 2, 3})
     back = judge_answers(theirs.items[::-1], theirs.answers[::-1], RefusalPhrases())
-    straight, turned = compare([ours], [theirs])["hs"], compare([ours], [back])["hs"]
+    straight, turned = (compare_hits(hits(ours), hits(other)) for other in (theirs, back))
+    assert straight is not None
     assert straight == turned
     assert straight.value == pytest.approx(-0.1)
     assert straight.p_values == (0.5,)
 
 
 def test_estimate_is_the_mean_over_seeds():
-    found = estimate([measured({0, 1}), measured({0, 1, 2, 3})])
-    assert found["hs"].value == pytest.approx(0.15)
-    assert found["hs"].seeds == 2
-    assert set(found) == {"hs", "hs_content", "hs_garbled"}
+    runs = measured({0, 1}), measured({0, 1, 2, 3})
+    found = estimate_hits(hits(*runs))
+    assert found is not None
+    assert found.value == pytest.approx(0.15)
+    assert found.seeds == 2
+    assert estimate_hits(hits(*runs, figure="fa")) is None
 
 
 def test_other_items_cannot_be_compared():
     with pytest.raises(InputError, match="'h0' is not in all"):
-        compare([measured({0})], [measured({0}, prefix="x")])
+        compare_hits(hits(measured({0})), hits(measured({0}, prefix="x")))
 
 
 def test_other_seeds_cannot_be_compared():
     with pytest.raises(InputError, match="1 and 2 runs"):
-        compare([measured({0})], [measured({0})] * 2)
+        compare_hits(hits(measured({0})), hits(*[measured({0})] * 2))
 
 
 def test_evaluate_asks_the_model_and_the_judge():
@@ -52,13 +60,6 @@ def test_evaluate_asks_the_model_and_the_judge():
     assert found.decoding == {"method": "greedy", "max_new_tokens": 3}
     assert found.seconds > 0
     assert found.judge == RefusalPhrases.name
-
-
-def test_another_judge_reads_the_same_answers():
-    first = measured({0})
-    second = first.judged_by(RefusalPhrases(phrases=("nothing",)))
-    assert second.answers == first.answers
-    assert (first.shares["hs"].value, second.shares["hs"].value) == (0.05, 1.0)
 
 
 def test_ids_are_unique_and_every_item_has_an_answer():

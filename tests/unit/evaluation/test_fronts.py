@@ -4,15 +4,14 @@ import numpy as np
 import pytest
 
 from holdfast.errors import InputError
-from holdfast.evaluation.fronts import (
+from holdfast.evaluation.equal_accuracy import (
     equal_accuracy_difference,
     harmful_score_at,
     interpolate,
-    on_front,
-    pareto_front,
-    worst_case,
 )
+from holdfast.evaluation.fronts import on_front, pareto_front
 from holdfast.evaluation.statistics import share_over_seeds
+from holdfast.evaluation.worst_case import worst_case
 
 
 def hits(*shares, seeds=5, prompts=100):

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from holdfast.errors import ConfigError, DataError, ModelError
-from holdfast.evaluation.drift import drift, opening_log_probs
 from holdfast.evaluation.generate import generate
 from tests.tiny import tiny_model, tiny_tokenizer
 
@@ -113,18 +112,3 @@ def test_bad_input_is_refused_in_one_line():
         generate(model, tokenizer, PROMPTS, max_new_tokens=125)
     with pytest.raises(ModelError, match="chat template"):
         generate(model, tiny_tokenizer(template=False), PROMPTS)
-
-
-def test_drift_is_the_models_own_log_probability_of_openings():
-    model, tokenizer = peaked("llama"), tiny_tokenizer()
-    found = opening_log_probs(model, tokenizer, PROMPTS, ["sorry I cannot", "the"], batch_size=5)
-    ids = tokenizer.apply_chat_template(
-        PROMPTS[1], add_generation_prompt=True, return_dict=False, return_tensors="pt"
-    )
-    tail = torch.tensor([tokenizer("sorry I cannot")["input_ids"]])
-    logits = model(torch.cat([ids, tail], 1)).logits[0, ids.shape[1] - 1 : -1].log_softmax(-1)
-    assert found[1, 0].item() == pytest.approx(
-        logits.gather(-1, tail[0, :, None]).mean().item(), abs=1e-4
-    )
-    lead = drift(model, tokenizer, PROMPTS, refusals=["sorry I cannot"], agreements=["the"])
-    assert lead == pytest.approx((found[:, 0] - found[:, 1]).mean().item(), abs=1e-4)

@@ -35,7 +35,7 @@ def test_overwrite_is_asked_for_and_spares_inputs(tmp_path):
     target.mkdir()
     WholeFolder(target).check()  # Empty: nothing to lose.
     (target / "data.jsonl").touch()
-    with pytest.raises(ConfigError, match="--overwrite"):
+    with pytest.raises(ConfigError, match="`overwrite=True`"):
         WholeFolder(target).check()
     again = WholeFolder(target, overwrite=True)
     again.check()
@@ -130,7 +130,7 @@ def test_a_tokenizer_of_another_model_is_refused(tmp_path):
 def test_a_template_can_be_given(tmp_path):
     tiny_model().save_pretrained(tmp_path)
     tiny_tokenizer(template=False).save_pretrained(tmp_path)
-    with pytest.raises(ModelError, match="--chat-template"):
+    with pytest.raises(ModelError, match="`chat_template="):
         load_model(str(tmp_path))
     (tmp_path / "mine.jinja").write_text("{{ messages[0]['content'] }}")
     _, tokenizer = load_model(str(tmp_path), chat_template=tmp_path / "mine.jinja")

@@ -79,14 +79,14 @@ def test_specs_are_told_apart_by_their_text_and_travel_as_text():
         ("panacea:rho=big", "rho='big' must be a finite number or none"),
         ("panacea:mode=both", "mode='both' must be one of 'post-hoc', 'in-loop'"),
         ("panacea:losses_=1", "unknown key 'losses_'"),
-        ("panacea:harmful=f.jsonl", "give it as --harmful FILE"),
+        ("panacea:harmful=f.jsonl", "give it as `harmful=FILE`"),
     ],
 )
 def test_a_bad_spec_names_key_value_and_expectation(spec, said):
     with pytest.raises(ConfigError) as caught:
-        Spec.parse(spec, "--method")
+        Spec.parse(spec, "method")
     assert said in str(caught.value)
-    assert str(caught.value).startswith((f"--method {spec}: ", "unknown defense"))
+    assert str(caught.value).startswith((f"`method={spec}`: ", "unknown defense"))
 
 
 def build(texts, data):
@@ -104,7 +104,7 @@ def test_data_go_to_the_fields_that_take_them():
 
 
 def test_the_list_of_defenses_is_checked_as_a_whole():
-    with pytest.raises(ConfigError, match="--harmful FILE"):
+    with pytest.raises(ConfigError, match="`harmful=FILE`"):
         build(["panacea"], {})
     with pytest.raises(ConfigError, match="rho"):
         build(["random_perturbation:rho=-1"], {})

@@ -26,7 +26,7 @@ def change_of(model, rank=3, alpha=6.0):
 
 
 def saved(change, folder):
-    tensors, config = adapter_files(change, "base")
+    tensors, config = adapter_files(change.tensors(), "base")
     save_file(tensors, folder / "adapter_model.safetensors")
     (folder / "adapter_config.json").write_text(json.dumps(config))
     return folder
@@ -84,7 +84,7 @@ def test_we_load_what_peft_saves_with_its_scale(rslora, tmp_path):
         if "lora_B" in n:
             p.copy_(torch.randn(p.shape, generator=torch.Generator().manual_seed(2)) * 0.05)
     adapted.save_pretrained(tmp_path)
-    model, change = tiny_model(), read_adapter(tmp_path)
+    model, change = tiny_model(), LowRank.from_tensors(read_adapter(tmp_path))
     with change.hooked(model):
         assert torch.allclose(model(IDS).logits, adapted(IDS).logits, atol=1e-5)
 

@@ -23,11 +23,11 @@ TINY = replace(
 )
 
 
-def test_the_shipped_organism_loads_in_two_seconds():
+def test_the_shipped_organism_loads_in_two_seconds_of_one_core():
     load()  # The first call imports the model's modules.
-    start = time.perf_counter()
+    start = time.process_time()
     model, tokenizer = load()
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
     assert model.num_parameters() < 1_000_000
     assert sum(file.stat().st_size for file in SHIPPED.iterdir()) < 4_000_000
     assert tokenizer.chat_template == build_tokenizer().chat_template

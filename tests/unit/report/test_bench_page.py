@@ -13,6 +13,7 @@ from holdfast.report.terminal import render_table
 from holdfast.results.attacks import attack_text
 from holdfast.results.records import Arm, Attack
 from holdfast.results.result import RunResult
+from holdfast.results.words import arm_name
 from tests.synthetic_bench import synthetic_bench
 from tests.unit.report.test_page import ATTACK, Page
 
@@ -58,13 +59,12 @@ def test_five_seeds_are_sorted_by_the_worst_case_and_fewer_are_not(result):
     assert "nothing is ranked" in render(few)
 
 
-def test_the_map_names_the_worst_attack(result):
-    rows = {row.defense: row for row in heat_rows(result.bench)}
+def test_the_map_names_the_worst_attack(result, text):
+    titles = re.findall(r'<td role="cell"[^>]* title="([^"]+)"', text)
     for row in result.bench.worst[0].rows:
-        title = rows[row.defense].cells[0].title
         where = f"worst at {attack_text(row.attack)};" if row.attack else "before any fine-tuning;"
-        assert where in title
-    assert all(len(row.cells) == 2 for row in rows.values())
+        assert f"{arm_name(row.defense)}, harmful mix: {where} {row.seeds} seeds" in titles
+    assert all(len(rows) == 2 for _, _, rows in heat_rows(result.bench))
 
 
 def test_what_was_not_compared_is_listed(text):

@@ -55,7 +55,7 @@ def test_the_page_opens_with_the_answer_and_one_table(text):
 
 def test_every_section_the_issue_asks_for_is_there(text):
     page = Page(text)
-    wanted = {"utility", "frontier", "layers", "losses", "gates", "trace", "samples", "scope"}
+    wanted = {"utility", "blocks", "losses", "gates", "trace", "samples", "scope"}
     assert wanted <= set(page.ids)
     assert page.tags.count("svg") == 4
 
@@ -154,7 +154,7 @@ def test_redaction_keeps_the_start_and_the_length():
 
 def test_what_was_not_measured_is_not_there():
     page = Page(render(RunResult.of("tune", [Arm(defense="panacea", runs=[SeedRun(seed=0)])])))
-    assert not {"utility", "frontier", "layers", "losses", "trace", "samples"} & set(page.ids)
+    assert not {"utility", "blocks", "losses", "trace", "samples"} & set(page.ids)
     assert {"configuration", "scope"} <= set(page.ids)
     assert "svg" not in page.tags
 

@@ -4,13 +4,13 @@ import io
 import re
 
 import pytest
-from holdfast.report.page import render
 from rich.console import Console
 
 from holdfast.comparisons.scenes import scenes
 from holdfast.report.answers import answer, answers, warnings_of
 from holdfast.report.figures.looks import LINES, MARKERS, looks
 from holdfast.report.figures.svg import SERIES
+from holdfast.report.page import render
 from holdfast.report.terminal import render_table
 from holdfast.results.records import Arm, SeedRun
 from holdfast.results.result import RunResult

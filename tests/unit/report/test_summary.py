@@ -5,10 +5,11 @@ import io
 import pytest
 from rich.console import Console
 
-from holdfast.report.answers import answer, percent, warnings_of
+from holdfast.report.answers import answer, warnings_of
 from holdfast.report.terminal import render_table
 from holdfast.results.records import Arm, SeedRun
 from holdfast.results.result import RunResult
+from holdfast.results.words import percent
 from tests.synthetic_result import synthetic_result
 
 

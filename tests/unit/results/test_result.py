@@ -90,7 +90,7 @@ def test_a_run_without_judge_and_with_one_seed_is_a_result_too(tmp_path):
         ('{"schema_version": 1, "arms": [', "not a whole JSON file"),
         ("[1]", "expected a JSON object"),
         ('{"rows": []}', "no schema_version"),
-        ('{"schema_version": 99}', "schema version 99 and this holdfast reads up to 1"),
+        ('{"schema_version": 99}', "schema version 99 and this holdfast reads up to 2"),
         ('{"schema_version": 1}', "damaged at command"),
         ('{"schema_version": 1, "command": "demo", "colour": 1}', "damaged at colour"),
         ('{"schema_version": 1, "command": "demo", "arms": [{}]}', "damaged at arms.0.defense"),
@@ -138,7 +138,7 @@ def test_the_schema_is_the_recorded_one():
     Record anew with json.dumps(RunResult.model_json_schema(), indent=1, sort_keys=True).
     """
     assert RunResult.model_json_schema() == json.loads(SCHEMA.read_text())
-    assert SCHEMA_VERSION == 1
+    assert SCHEMA_VERSION == 2
 
 
 def test_a_published_result_keeps_every_figure_and_no_answer(result):

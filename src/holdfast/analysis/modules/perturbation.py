@@ -25,16 +25,9 @@ from holdfast.ops.randomness import derived_seed
 from holdfast.ops.weights import shifted_weights
 
 __all__ = [
-    "Change",
-    "Damage",
-    "Modules",
-    "Probed",
-    "delta",
-    "noise",
-    "noise_unit",
-    "perturbable",
+    "Change", "Damage", "Modules", "Probed", "delta", "noise", "noise_unit", "perturbable",
     "pooled",
-]
+]  # fmt: skip
 
 Modules = Mapping[ModuleRef, nn.Linear]
 Change = Callable[[ModuleRef, int], Tensor]

@@ -2,20 +2,19 @@
 
 import json
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
+from holdfast.analysis.settings import Method, Score
 from holdfast.errors import InputError, ModelError
 from holdfast.files.whole import refuse_newer, write_whole
 from holdfast.ops.modules import projections
 
-__all__ = ["Method", "ModuleAt", "RobustModules", "Score", "Trial"]
+__all__ = ["ModuleAt", "RobustModules", "Trial"]
 
 SCHEMA_VERSION = 1
-Method = Literal["gradient", "noise", "delta"]
-Score = Literal["drift", "logit", "accuracy"]
 
 
 class _Record(BaseModel):

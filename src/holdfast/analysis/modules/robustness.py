@@ -5,7 +5,7 @@ every module from one backward pass. The arithmetic is in ``perturbation`` and `
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from holdfast.analysis.modules.first_order import first_order
 from holdfast.analysis.modules.perturbation import Change, Damage, Probed, noise, pooled
-from holdfast.analysis.modules.robust_modules import Method, ModuleAt, Score
+from holdfast.analysis.modules.robust_modules import ModuleAt
 from holdfast.analysis.probing.probe import Quality
+from holdfast.analysis.settings import Method, Score
 from holdfast.errors import InputError, RunError
 from holdfast.files.whole import write_whole
 from holdfast.ops.modules import ModuleRef
+from holdfast.progress import Progress
 
 __all__ = ["ModuleScore", "Robustness", "calibrated_rho", "exact"]
 
@@ -25,7 +27,6 @@ LADDER = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 """Relative norms that are tried; ours."""
 SATURATED = 0.5
 """Drift of the most sensitive module above which noise is called too strong; ours."""
-Progress = Callable[[str, int, int], None]
 
 
 class ModuleScore(BaseModel):

@@ -17,7 +17,7 @@ from holdfast.errors import InputError, ModelError, RunError
 from holdfast.ops.engine import inference_mode_flags
 from holdfast.ops.modules import attentions, decoder_layers
 
-__all__ = ["Batch", "Suffix", "batches_of"]
+__all__ = ["Batch", "Kept", "Suffix", "at_last", "batches_of", "decoder", "whole_pass"]
 
 
 @dataclass(frozen=True)

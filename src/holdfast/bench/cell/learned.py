@@ -1,25 +1,22 @@
-"""What cells learn before step 0 and share: an aligned model, Mods_Rob, a security vector."""
+"""What cells learn before step 0 and share: an aligned model, and what defenses can take over."""
 
 import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from peft import PeftModel
 
 from holdfast.bench.cell.cell import Cell
-from holdfast.bench.cell.movement import mods_rob
 from holdfast.bench.cell.runs import Tuned, tune
 from holdfast.bench.subject.organism import Subject
-from holdfast.defense import Defense
-from holdfast.defenses.module_rates import ModuleRates
-from holdfast.defenses.resta import RESTA
-from holdfast.defenses.safe_lora import SafeLoRA
-from holdfast.defenses.security_vectors import SecurityVectors
+from holdfast.defense import Defense, ModelRole, listed
+from holdfast.defenses.installed import code_of
+from holdfast.files.hashes import sha256_of
 from holdfast.files.once import once, shared_path
-from holdfast.inputs.specs import Spec, build_defenses
+from holdfast.inputs.specs import Spec, build_defenses, model_fields, roles_of
 from holdfast.ops.randomness import derived_seed, isolated_rng
 from holdfast.organism import scenarios
 from holdfast.training.standalone import standalone_run
@@ -72,62 +69,43 @@ def given_folders(
     cell: Cell, specs: Sequence[Spec], start: Path | None, out: Path
 ) -> dict[str, dict[str, str]]:
     """Return the model folders that defenses need and a recipe need not name, by defense."""
-    named = {spec.cls for spec in specs}
-    real = cell.subject.real
-    found: dict[str, dict[str, str]] = {}
-    full = {"aligned": str(start or cell.subject.path)} if cell.budget.full else {}
-    if SafeLoRA in named:
-        base = (
-            {} if real else {"base": str(unaligned(cell.subject, out))}
-        )  # A recipe names a real one.
-        found[SafeLoRA.card.name] = {**base, **full}
-    if RESTA in named:
-        found[RESTA.card.name] = full
-    return found
+    roles = roles_of(specs)
+    found = dict[ModelRole, str]()
+    if "aligned" in roles and cell.budget.full:  # An adapter has the aligned weights in its base.
+        found["aligned"] = str(start or cell.subject.path)
+    if "unaligned" in roles and not cell.subject.real:  # A recipe names a real one.
+        found["unaligned"] = str(unaligned(cell.subject, out))
+    return model_fields(specs, found)
 
 
 def with_shared(
     defense: Defense, cell: Cell, start: Path | None, out: Path
 ) -> tuple[Defense, float]:
-    """Give a defense what it would learn before step 0; return it and what that took, seconds."""
-    if isinstance(defense, ModuleRates) and defense.modules is None:
-        return _with_modules(defense, cell, start, out), 0.0
-    if isinstance(defense, SecurityVectors) and defense.vector is None and defense.scale > 0:
-        return _with_vector(defense, cell, start, out)
-    return defense, 0.0
+    """Give a defense what it would learn before step 0; return it and what that took, seconds.
 
-
-def _with_modules(defense: ModuleRates, cell: Cell, start: Path | None, out: Path) -> Defense:
-    """Give ML-LR and SWAT the model's Mods_Rob."""
-    if (defense.method, defense.rho) != ("gradient", None):
-        return defense  # Its own way to analyze: it does so itself.
-    found = mods_rob(cell, out, defense.tau, start)
-    return replace(defense, modules=str(found), harmful=None, benign=None)
-
-
-_ATTACHING = ("scale", "attach", "max_harmful_nll", "max_benign_kl", "vector")
-"""Settings of security vectors that do not change how the vector is trained."""
-
-
-def _with_vector(
-    defense: SecurityVectors, cell: Cell, start: Path | None, out: Path
-) -> tuple[Defense, float]:
-    """Give security vectors a trained vector; each run still holds it against the gate."""
-    config = {k: v for k, v in defense.config().items() if k not in _ATTACHING}
-    sizes = [cell.defender_rows, cell.benign_rows]
-    made_of = [config, sizes, cell.seed, start.name if start else "", cell.subject.made_by()]
+    What is the same at every seed is made once for the model and counts as no run's time.
+    """
+    shared = defense.shared()
+    if shared is None:
+        return defense, 0.0
+    at = cell if shared.seeded else replace(cell, seed=0)
+    rows = {key: value for key, value in at.defender.items() if key in shared.data}
+    content = {key: sha256_of(listed(value)) for key, value in rows.items()}
+    made_of = [shared.made_of, code_of(type(defense)), content, at.seed]
+    made_of += [start.name if start else "", cell.subject.made_by()]
 
     def make(target: Path) -> None:
+        target.mkdir()
         model, tokenizer = cell.subject.load(start)
-        began, run = time.perf_counter(), standalone_run(model, tokenizer, cell.seed)
-        learning = replace(defense, max_harmful_nll=1e6, max_benign_kl=1e6)
-        with isolated_rng(derived_seed(cell.seed, defense.card.name, "before")):
-            learning.before(run)
-        learning.after(run).save(target)
+        model.config._name_or_path = cell.subject.name  # Not a path of this machine.
+        learning: Any = replace(cast("Any", defense), **rows).shared()
+        began, run = time.perf_counter(), standalone_run(model, tokenizer, at.seed)
+        with isolated_rng(derived_seed(at.seed, defense.card.name, "before")):
+            learning.learn(run, target)
         _note(target, time.perf_counter() - began)
 
-    folder = once(shared_path(out, "vector", made_of), make)
-    return replace(defense, vector=str(folder / defense.card.name)), _noted(folder)["seconds"]
+    folder = once(shared_path(out, shared.kind, made_of), make)
+    return shared.take(folder), _noted(folder)["seconds"] if shared.seeded else 0.0
 
 
 def _save(tuned: Tuned, target: Path) -> None:

@@ -28,28 +28,19 @@ def moved(cell: Cell, model: Any, out: Path) -> Movement | None:
     return Movement.model_validate(movement(probed, robust, model))
 
 
-def mods_rob(
-    cell: Cell, out: Path, tau: float = AnalysisSettings.tau, start: Path | None = None
-) -> Path:
-    """Return the file of Mods_Rob by the gradient, of the model that a run starts from.
-
-    Args:
-        cell: Of the runs that share it.
-        out: The bench's folder.
-        tau: Share of all modules' damage that Mods_Rob may do.
-        start: Folder of a model that was aligned further; the subject's own by default.
-    """
-    of = [cell.defender_rows, tau, cell.subject.made_by(), *([start.name] if start else [])]
+def mods_rob(cell: Cell, out: Path) -> Path:
+    """Return the file of the untouched model's Mods_Rob, found once for the bench in ``out``."""
 
     def make(target: Path) -> None:
-        (model, tokenizer), rows = cell.subject.load(start), _rows(cell)
+        (model, tokenizer), rows = cell.subject.load(), _rows(cell)
         prompts = Prompts.checked(with_tokenizer(tokenizer), *rows)
         probes = sha256_of([row for each in rows for row in listed(each)])
         identity = {"model": cell.subject.name, "probe_sha256": probes}
-        found = analyze(model, prompts, AnalysisSettings(tau=tau), identity=identity)
+        found = analyze(model, prompts, AnalysisSettings(), identity=identity)
         found.robust.save(target)
 
-    return once(shared_path(out, "robust_modules", of, ".json"), make)
+    of = [cell.defender_rows, cell.subject.made_by()]
+    return once(shared_path(out, "untouched", of, ".json"), make)
 
 
 def _rows(cell: Cell) -> tuple[Any, Any]:

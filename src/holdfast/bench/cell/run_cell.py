@@ -23,7 +23,7 @@ from holdfast.files.whole import write_whole
 from holdfast.results.provenance import DataSource, fingerprint
 from holdfast.results.records import SeedRun
 
-__all__ = ["data_sources", "keep", "read", "result_file", "run_cell"]
+__all__ = ["RunCell", "data_sources", "keep", "read", "result_file", "run_cell"]
 
 RunCell = Callable[[Cell, Path], SeedRun]
 

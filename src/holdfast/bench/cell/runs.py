@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
-from peft import LoraConfig
 from transformers import PrinterCallback, TrainerCallback, set_seed
 from trl.trainer.sft_config import SFTConfig
 
@@ -22,9 +21,11 @@ from holdfast.organism.scenarios import Budget
 from holdfast.results.diagnose import diagnose
 from holdfast.results.provenance import peak_memory_gib
 from holdfast.results.records import Diagnostics, LossCurve, Movement, SeedRun
+from holdfast.training.sft_options import lora
 from holdfast.training.trainer import SecureSFTTrainer
 
-LORA_MODULES = "all-linear"
+__all__ = ["HarmfulLossProbe", "Tuned", "examined", "measured", "tune"]
+
 PROBE_EVERY = 10
 
 
@@ -90,7 +91,7 @@ def tune(
         args=_settings(budget, seed, subject.trainer_options(model, tokenizer)),
         train_dataset=rows.select_columns(["prompt", "completion"]),
         processing_class=tokenizer,
-        peft_config=None if budget.full else adapter(budget),
+        peft_config=None if budget.full else lora(budget.lora_rank, budget.lora_alpha),
         defenses=defenses,
     )
     probe = HarmfulLossProbe(trainer, subject.probe() or [], PROBE_EVERY)
@@ -124,16 +125,6 @@ def _settings(budget: Budget, seed: int, options: Mapping[str, Any]) -> SFTConfi
         report_to="none",
         disable_tqdm=True,
         **options,
-    )
-
-
-def adapter(budget: Budget) -> LoraConfig:
-    """Return the LoRA that a user of this budget trains."""
-    return LoraConfig(
-        r=budget.lora_rank,
-        lora_alpha=budget.lora_alpha,
-        target_modules=LORA_MODULES,
-        task_type="CAUSAL_LM",
     )
 
 

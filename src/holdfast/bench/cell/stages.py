@@ -17,8 +17,8 @@ from safetensors.torch import load_file, save_file
 
 from holdfast.bench.cell.cell import Cell
 from holdfast.bench.cell.learned import aligned, given_folders, with_shared
-from holdfast.bench.cell.runs import Tuned, adapter, tune
-from holdfast.defense import Defense, Stage, implements
+from holdfast.bench.cell.runs import Tuned, tune
+from holdfast.defense import Defense, Stage
 from holdfast.errors import ModelError
 from holdfast.files.once import once, shared_path
 from holdfast.inputs.specs import Spec, build_defenses
@@ -27,7 +27,8 @@ from holdfast.ops.weights import copied, put
 from holdfast.results.diagnose import diagnose
 from holdfast.results.provenance import peak_memory_gib, reset_peak_memory
 from holdfast.results.records import Diagnostics, LossCurve
-from holdfast.training.standalone import repair
+from holdfast.training.sft_options import lora
+from holdfast.training.standalone import finished_only, repair
 
 __all__ = ["Prepared", "prepared", "repaired"]
 
@@ -50,7 +51,7 @@ def prepared(cell: Cell, out: Path) -> Prepared:
     start = aligned(cell, specs, out)
     built = build_defenses(rest, cell.defender, given_folders(cell, rest, start.folder, out))
     cut = len(rest)
-    while cut and _finished_only(built[cut - 1]):
+    while cut and finished_only(built[cut - 1]):
         cut -= 1
     made_of = _made_of(cell, specs, rest[:cut])
 
@@ -79,13 +80,6 @@ def repaired(ready: Prepared, seed: int) -> Tuned:
             artifacts=[*tuned.artifacts, artifact],
         )
     return tuned
-
-
-def _finished_only(defense: Defense) -> bool:
-    """Tell whether the defense needs a finished model and nothing else."""
-    loop = ("data", "before", "attached", "learning_rate", "batch", "gradient", "loss",
-            "after_update")  # fmt: skip
-    return implements(defense, "after") and not any(implements(defense, hook) for hook in loop)
 
 
 def _made_of(cell: Cell, aligning: Sequence[Spec], tuning: Sequence[Spec]) -> list[Any]:
@@ -125,7 +119,7 @@ def _read(cell: Cell, folder: Path, start: Path | None) -> tuple[Tuned, dict[str
     """Return the tuned model that ``_tune`` wrote, bit for bit, and its diagnostics."""
     model, tokenizer = cell.subject.load(start)
     if not cell.budget.full:
-        model = get_peft_model(model, adapter(cell.budget))
+        model = get_peft_model(model, lora(cell.budget.lora_rank, cell.budget.lora_alpha))
     params, saved = trainable(model), load_file(folder / "weights.safetensors")
     if params.keys() != saved.keys():
         raise ModelError(f"{folder}: holds other tensors than the model trains; delete it")

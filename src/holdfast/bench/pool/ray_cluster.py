@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import torch
 
-from holdfast.bench.pool.executors import Pool
+from holdfast.bench.pool.local import Pool
 from holdfast.errors import ConfigError, RunError
 from holdfast.results.provenance import versions
 from holdfast.training.quiet import quiet
@@ -43,7 +43,7 @@ def ray_cluster() -> Generator[Callable[[int], AbstractContextManager[Pool]]]:
         _connect(ray)
     try:
         if ray.cluster_resources().get("CPU", 0) < 1:
-            raise ConfigError("--executor ray: the cluster has no CPU: add a node with one")
+            raise ConfigError("`executor=ray`: the cluster has no CPU: add a node with one")
         yield lambda workers: _pool(ray)  # The caller keeps at most ``workers`` in flight.
     finally:
         if ours:
@@ -55,8 +55,8 @@ def _installed() -> Any:
         return importlib.import_module("ray")
     except ImportError as error:
         raise ConfigError(
-            f"--executor ray: Ray cannot be imported ({error}): pip install 'holdfast[ray]', or "
-            "use --executor local"
+            f"`executor=ray`: Ray cannot be imported ({error}): pip install 'holdfast[ray]', or "
+            "use `executor=local`"
         ) from error
 
 
@@ -73,7 +73,7 @@ def _connect(ray: Any) -> None:
             "no Ray cluster runs here"
         )  # fmt: skip
         why = " ".join(str(error).split())
-        raise ConfigError(f"--executor ray: {where}: {_START} ({why})") from error
+        raise ConfigError(f"`executor=ray`: {where}: {_START} ({why})") from error
 
 
 @contextmanager

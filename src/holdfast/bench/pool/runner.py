@@ -13,17 +13,17 @@ from pathlib import Path
 
 from holdfast.bench.cell.cell import Cell
 from holdfast.bench.cell.run_cell import RunCell, keep, read, result_file, run_cell
-from holdfast.bench.pool.executors import LOCAL, Executor, Pool
+from holdfast.bench.pool.local import LOCAL, Executor, Pool
 from holdfast.errors import InputError
+from holdfast.progress import Progress
 from holdfast.results.records import SeedRun
 from holdfast.training.failures import as_run_error
 
-__all__ = ["Outcome", "run_cells"]
+__all__ = ["Outcome", "kept", "run_cells"]
 
-Progress = Callable[[str, int, int], None]
-DIED = "its worker died twice (killed, or out of memory); lower --workers or the cell's size"
+DIED = "its worker died twice (killed, or out of memory); lower `workers` or the cell's size"
 DAMAGED = "its result was damaged right after it was written"
-ELSEWHERE = "its worker wrote the result, but not here: --out must be a folder that all nodes see"
+ELSEWHERE = "its worker wrote the result, but not here: `out` must be a folder that all nodes see"
 
 
 @dataclass
@@ -58,9 +58,8 @@ def run_cells(
         run: Gives one cell's run; a function of a module, so that a new process finds it.
         executor: Where the workers are.
     """
-    outcome = Outcome()
-    todo = [cell for cell in cells if not _done(cell, out, outcome)]
-    outcome.reused = len(outcome.runs)
+    outcome = kept(cells, out)
+    todo = [cell for cell in cells if cell.key not in outcome.runs]
 
     def tick() -> None:
         progress("cells", len(outcome.runs) + len(outcome.failed), len(cells))
@@ -72,6 +71,13 @@ def run_cells(
         lost = flight.until_broken(waiting)
         for again in [lost] if executor.tells_who else [[cell] for cell in lost]:
             flight.once_more(again)
+    return outcome
+
+
+def kept(cells: Sequence[Cell], out: Path) -> Outcome:
+    """Return what an earlier start has done of these cells."""
+    outcome = Outcome()
+    outcome.reused = sum(_done(cell, out, outcome) for cell in cells)
     return outcome
 
 

@@ -1,10 +1,12 @@
 """How long a recipe takes, before it runs: rough, from runs of the organism on a core each."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Hashable, Sequence
 
 from holdfast.bench.cell.cell import Cell
-from holdfast.defense import Stage
+from holdfast.defense import Capability, Stage, implements
 from holdfast.inputs.specs import Spec
+from holdfast.training.standalone import finished_only
 
 __all__ = ["estimated_minutes", "told"]
 
@@ -16,24 +18,24 @@ _IN_LOOP = 3.0  # Gradients of an in-loop step.
 def estimated_minutes(cells: Sequence[Cell], workers: int) -> float | None:
     """Return roughly how many minutes the cells take on this many workers with a core each.
 
-    Cells that differ in a repair alone share their tuned model, and it is counted once. None for
-    another model than the organism.
+    What cells share is counted once: a model that only repairs differ on, and what defenses take
+    over. None for another model than the organism.
     """
     if any(cell.subject.real for cell in cells):
         return None
-    total, tuned = 0.0, set[tuple[object, ...]]()
+    total, made = 0.0, set[Hashable]()
     for cell in cells:
         total += _CELL
         if cell.attack is None:
             continue
-        repairs = [spec for spec in cell.defenses if _repairs(spec)]
-        total += _REPAIR * len(repairs)
-        specs = tuple(spec for spec in cell.defenses if spec not in repairs)
-        run = cell.attack, cell.seed, specs
-        if run not in tuned:
-            tuned.add(run)
-            factor = _IN_LOOP if any("mode=in-loop" in spec.text for spec in specs) else 1.0
-            total += _STEP * cell.attack.steps * factor + _LEARN * len(specs)
+        tuning = tuple(spec for spec in cell.defenses if not finished_only(spec.bare))
+        total += _REPAIR * (len(cell.defenses) - len(tuning))
+        run = cell.attack, cell.seed, tuning
+        if run not in made:
+            learned = {_learned(spec, cell) for spec in tuning} - made - {None}
+            factor = _IN_LOOP if any(map(_passes, tuning)) else 1.0
+            total += _STEP * cell.attack.steps * factor + _LEARN * len(learned)
+            made |= {run, *learned}
     return total / max(1, min(workers, len(cells))) / 60
 
 
@@ -44,5 +46,17 @@ def told(minutes: float | None, workers: int) -> str:
     return f"about {minutes:.0f} min on {workers} workers if none is done"
 
 
-def _repairs(spec: Spec) -> bool:
-    return spec.card.stage is Stage.REPAIR and spec.options.get("mode") != "in-loop"
+def _learned(spec: Spec, cell: Cell) -> Hashable:
+    """Return what tells apart what is learned before step 0; None where nothing is."""
+    defense = spec.bare
+    shared = defense.shared()
+    if shared is not None:
+        made_of = json.dumps(shared.made_of, sort_keys=True)
+        return shared.kind, made_of, cell.seed if shared.seeded else 0
+    return (spec, cell.point, cell.seed) if implements(defense, "before") else None
+
+
+def _passes(spec: Spec) -> bool:
+    """Tell whether the user's steps cost further gradients: passes of its own around each."""
+    more = Capability.EXTRA_BACKWARD in spec.card.needs and implements(spec.bare, "gradient")
+    return more and spec.card.stage is not Stage.ALIGN

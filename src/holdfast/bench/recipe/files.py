@@ -9,6 +9,7 @@ import yaml
 
 from holdfast.errors import ConfigError, nearest
 from holdfast.inputs.rows import ORGANISM
+from holdfast.inputs.yaml_files import mapping_in, text_of
 
 __all__ = ["base_recipe", "load_recipe", "merged", "packaged"]
 
@@ -34,7 +35,9 @@ def load_recipe(recipe: str) -> dict[str, Any]:
     Raises:
         ConfigError: There is no such recipe, it is no YAML mapping, or a key is unknown.
     """
-    given = _mapping(_text(recipe), recipe)
+    given = mapping_in(_text(recipe), f"recipe {recipe}")
+    if not given:
+        raise ConfigError(f"recipe {recipe}: is empty, expected a mapping of settings, key: value")
     return merged(base_recipe(), _from_folder(given, Path(recipe).parent), recipe)
 
 
@@ -70,11 +73,8 @@ def _from_folder(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 def _text(recipe: str) -> str:
     path = Path(recipe)
-    try:
-        if path.is_file():
-            return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"recipe {recipe}: cannot be read ({error}); give a YAML file") from error
+    if path.is_file():
+        return text_of(path, f"recipe {recipe}")
     by_name = str(path.parent) in (".", "recipes") and path.suffix in ("", ".yaml")
     if by_name and path.stem in packaged():
         return files("holdfast.bench.recipes").joinpath(f"{path.stem}.yaml").read_text("utf-8")
@@ -82,15 +82,3 @@ def _text(recipe: str) -> str:
         f"recipe {recipe}: file not found; give a YAML file or one of: {', '.join(packaged())}."
         f"{nearest(path.stem, packaged())}"
     )
-
-
-def _mapping(text: str, recipe: str) -> dict[str, Any]:
-    try:
-        document = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark is not None else ""
-        raise ConfigError(f"recipe {recipe}{where}: is not valid YAML: write key: value") from error
-    if not isinstance(document, dict):
-        raise ConfigError(f"recipe {recipe}: expected a mapping of settings, key: value")
-    return document

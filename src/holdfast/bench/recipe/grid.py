@@ -16,7 +16,7 @@ from holdfast.bench.recipe.values import flag_of, knob_of, list_of, number_of, s
 from holdfast.bench.subject.organism import MIXED, ORGANISM_SUBJECT, OrganismSubject, Subject
 from holdfast.defense import Stage
 from holdfast.errors import ConfigError, nearest
-from holdfast.inputs.specs import Spec, build_defenses
+from holdfast.inputs.specs import Spec, build_defenses, model_fields
 from holdfast.results.records import BEFORE, PLAIN
 
 __all__ = ["expand"]
@@ -143,7 +143,8 @@ def _check_defenses(
         raise ConfigError(f"{where}: movement needs files of harmful and of benign rows: name both")
     for specs in (specs for specs in defenses if specs is not None):
         with told_in(where):
-            build_defenses(specs, data, subject.folders())
+            for defense in build_defenses(specs, data, model_fields(specs, subject.folders())):
+                defense.variant()
             if any(spec.card.stage is Stage.ALIGN for spec in specs):
                 subject.alignment(0)
 

@@ -15,9 +15,9 @@ import torch
 from datasets import Dataset
 
 from holdfast.bench.subject.organism import MIXED
-from holdfast.commands.training_options import cpu_options
 from holdfast.data.load import load_examples
 from holdfast.data.mix import mix
+from holdfast.defense import ModelRole
 from holdfast.errors import ConfigError
 from holdfast.evaluation import Item
 from holdfast.evaluation.metrics import Kind
@@ -27,6 +27,7 @@ from holdfast.inputs.models import load_model, positions
 from holdfast.inputs.rows import Source, items_from
 from holdfast.organism.scenarios import Budget
 from holdfast.results.provenance import versions
+from holdfast.training.sft_options import cpu_options
 
 __all__ = ["ROLES", "FileSubject", "Training", "examples_of"]
 
@@ -142,7 +143,7 @@ class FileSubject:
         """Return the longest row the model takes, and what a CPU needs."""
         return {"max_length": positions(model, tokenizer), **cpu_options()}
 
-    def folders(self) -> dict[str, dict[str, str]]:
+    def folders(self) -> dict[ModelRole, str]:
         """Return nothing: a defense that needs a folder has to name it."""
         return {}
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from datasets import Dataset
 
 from holdfast import organism
+from holdfast.defense import ModelRole
 from holdfast.evaluation import Item
 from holdfast.inputs.rows import ORGANISM
 from holdfast.organism import scenarios
@@ -91,7 +92,7 @@ class Subject(Protocol):
         """Return options of SFTConfig that hang on the model and the machine."""
         ...
 
-    def folders(self) -> dict[str, dict[str, str]]:
+    def folders(self) -> dict[ModelRole, str]:
         """Return folders of the right form that defenses need, for the check of a recipe."""
         ...
 
@@ -152,9 +153,9 @@ class OrganismSubject:
         del model, tokenizer
         return {"use_cpu": True, "bf16": False}
 
-    def folders(self) -> dict[str, dict[str, str]]:
-        """Return itself as SafeLoRA's base; the real one is made when cells run."""
-        return {"safe_lora": {"base": self.path}}
+    def folders(self) -> dict[ModelRole, str]:
+        """Return itself as the unaligned one; its stand-in is made when cells run."""
+        return {"unaligned": self.path}
 
 
 @cache

@@ -9,7 +9,7 @@ import math
 import sys
 import time
 import warnings
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
@@ -17,27 +17,27 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     ProgressColumn,
     Task,
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["print_json", "print_result", "print_rows", "print_table", "say", "working"]
+from holdfast.cli.shell.flags import with_flags
+from holdfast.progress import Progress
 
-Report = Callable[[str, int, int], None]
-"""Called with (stage, done, in all)."""
+__all__ = ["TimeLeft", "print_json", "print_result", "print_rows", "print_table", "say", "working"]
 
 
 @contextmanager
-def working(*, as_json: bool = False) -> Generator[Report]:
+def working(*, as_json: bool = False) -> Generator[Progress]:
     """Show progress bars on stderr, keep libraries quiet, and give stdout back at the end."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     console = Console(stderr=True)
-    bars = Progress(
+    bars = Bars(
         *columns,
         TimeElapsedColumn(),
         TimeLeft(),
@@ -84,8 +84,8 @@ def _spelled(seconds: float) -> str:
 
 
 def say(line: str) -> None:
-    """Write one line for the user to stderr."""
-    sys.stderr.write(f"{line}\n")
+    """Write one line for the user to stderr, with flags for the fields that it quotes."""
+    sys.stderr.write(f"{with_flags(line)}\n")
 
 
 def print_json(value: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 import typer
 
 from holdfast.cli.shell.field_docs import field_docs
+from holdfast.cli.shell.flags import flag_of
 
 __all__ = ["Interrupted", "JsonFlag", "takes"]
 
@@ -62,11 +63,10 @@ def _parameter(item: Field[Any], hint: Any, doc: str) -> inspect.Parameter:
         default = item.default
     elif item.default_factory is not MISSING:
         default = item.default_factory()
-    flag = "--" + item.name.replace("_", "-")
     return inspect.Parameter(
         item.name,
         inspect.Parameter.KEYWORD_ONLY,
-        annotation=Annotated[hint, typer.Option(flag, help=doc)],
+        annotation=Annotated[hint, typer.Option(flag_of(item.name), help=doc)],
         default=default,
     )
 

@@ -6,11 +6,6 @@ from holdfast.defenses.panacea.panacea import Panacea, harmful_ascent
 from holdfast.defenses.panacea.patch import safety_patch
 
 __all__ = [
-    "Panacea",
-    "Point",
-    "apply_panacea",
-    "choose_scale",
-    "harmful_ascent",
-    "measure",
+    "Panacea", "Point", "apply_panacea", "choose_scale", "harmful_ascent", "measure",
     "safety_patch",
-]
+]  # fmt: skip

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 
 from torch import Tensor
 
+from holdfast.artifact import Curve
 from holdfast.ops.agreement import agreement
 from holdfast.ops.engine import Batch, Engine
 
@@ -69,3 +70,21 @@ def choose_scale(points: Sequence[Point], max_task_drop: float) -> float:
             break
         best = point.scale
     return best
+
+
+def shown(points: Sequence[Point], scale: float) -> Curve:
+    """Return the frontier as a report shows it, with the chosen scale."""
+    series: dict[str, tuple[float | None, ...]] = {
+        "harmful score": tuple(point.harmful_exact for point in points),
+        "harmful loss, nats per token": tuple(point.harmful_loss for point in points),
+        "task score": tuple(point.task_exact for point in points),
+    }
+    return Curve(
+        "Panacea's frontier",
+        "scale of the perturbation",
+        tuple(point.scale for point in points),
+        series,
+        "The perturbation is computed once and its scale chosen after training, on validation "
+        "data. The ring marks the chosen scale; one line for each seed.",
+        marked=scale,
+    )

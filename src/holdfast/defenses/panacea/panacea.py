@@ -11,7 +11,12 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
-from holdfast.analysis.safety_coefficient import Profile, layer_coefficients, profile
+from holdfast.analysis.safety_coefficient import (
+    Profile,
+    layer_coefficients,
+    profile,
+    shown_layers,
+)  # fmt: skip
 from holdfast.artifact import Artifact
 from holdfast.defense import (
     Backward,
@@ -25,7 +30,7 @@ from holdfast.defense import (
     in_range,
     need_data,
 )  # fmt: skip
-from holdfast.defenses.panacea.frontier import Point, choose_scale, measure
+from holdfast.defenses.panacea.frontier import Point, choose_scale, measure, shown
 from holdfast.defenses.panacea.patch import is_lora_only, safety_patch
 from holdfast.errors import ConfigError, RunError
 from holdfast.files.adapters import adapter_files
@@ -115,6 +120,10 @@ class Panacea(Defense):
             )
         return super().conflict(other)
 
+    def instead(self, missing: Capability) -> str:
+        """After training alone it needs no loop."""
+        return "give it mode=post-hoc" if missing is Capability.TRAINING else ""
+
     @property
     def _off(self) -> bool:
         return 0 in (self.rho, self.kappa)
@@ -170,18 +179,19 @@ class Panacea(Defense):
         losses = {point.scale: point.harmful_loss for point in seen}
         patch = self._patch(run, eps, scale)
         engine.edit(eps, scale)
-        report = {
+        report: dict[str, Any] = {
             "rho": norm,
             "scale": scale,
             "norm": norm * scale,
             "harmful_loss": [losses[0.0], losses[scale]],
-            "frontier": [p.row() for p in points],
-            "safety_coefficient": spread,
         }
         run.say(f"panacea: ‖ε‖ = {report['norm']:.3g} (scale {scale:g} of ρ = {report['rho']:.3g})")
         tensors = {"perturbation": {n: e.float() for n, e in eps.items()}, **patch.tensors}
-        documents = {"perturbation": {**self.config(), **report}, **patch.documents}
-        return Artifact(self.card.name, tensors, documents, report)
+        found = {"frontier": [p.row() for p in points], "safety_coefficient": spread}
+        documents = {"perturbation": {**self.config(), **report, **found}, **patch.documents}
+        blocks = {"frontier": shown(points, scale)} if points else {}
+        blocks["safety_coefficient"] = shown_layers(spread["layers"])
+        return Artifact(self.card.name, tensors, documents, {**report, **blocks})
 
     def _batches(self, run: Run) -> list[Batch]:
         return run.batches(need_data(self, "harmful"), self.batch_size)
@@ -219,7 +229,7 @@ class Panacea(Defense):
             return Artifact(self.card.name)
         change = safety_patch(run.model, run.engine.parameters(), scaled(eps, scale))
         base = str(getattr(getattr(run.model, "config", None), "_name_or_path", ""))
-        weights, config = adapter_files(change, base)
+        weights, config = adapter_files(change.tensors(), base)
         stem = "safety_patch/adapter"
         return Artifact(self.card.name, {f"{stem}_model": weights}, {f"{stem}_config": config})
 

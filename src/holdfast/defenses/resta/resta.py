@@ -30,6 +30,7 @@ from holdfast.files.weights import open_weights
 from holdfast.ops.agreement import agreement
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.gradients import Tensors, global_norm
+from holdfast.ops.low_rank import LowRank
 
 
 def drop_and_rescale(delta: Tensor, rate: float, rng: torch.Generator) -> Tensor:
@@ -107,6 +108,7 @@ class RESTA(Defense):
         strength="gamma",
         cost="none per step; one short fine-tune on the harmful rows at the end",
         data=("harmful",),
+        models={"aligned": "aligned"},
         needs=frozenset({Capability.EXTRA_BACKWARD, Capability.EDITS_WEIGHTS}),
     )
 
@@ -170,7 +172,7 @@ class RESTA(Defense):
         self, engine: Engine, origin: Origin, harmful: list[Batch], seed: int
     ) -> tuple[Tensors, list[float]]:
         if self.vector is not None:
-            return of_vector(engine, read_adapter(self.vector)), []
+            return of_vector(engine, LowRank.from_tensors(read_adapter(self.vector))), []
         return harmful_direction(engine, origin.tensors, harmful, self.lr, self.epochs, seed)
 
 

@@ -4,13 +4,15 @@ The alignment's own change :math:`V = W_{aligned} - W_{base}` of a projection sp
 training touched. What fine-tuning changed elsewhere is projected back where it strays too far.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from holdfast.artifact import Artifact
+from holdfast.artifact import Artifact, Table
 from holdfast.defense import Capability, Card, Defense, Run, Stage, in_range
 from holdfast.defenses.safe_lora.changes import Change, changes
 from holdfast.errors import ConfigError
@@ -57,6 +59,7 @@ class SafeLoRA(Defense):
         paper="Safe LoRA, arXiv 2405.16833",
         strength="tau",
         cost="none per step; a few matrix products per projection at the end",
+        models={"base": "unaligned", "aligned": "aligned"},
         needs=frozenset({Capability.EDITS_WEIGHTS}),
     )
 
@@ -92,7 +95,8 @@ class SafeLoRA(Defense):
         report = {"tau": self.tau, "projected": len(edits), "changes": len(modules)}
         run.say(f"safe_lora: {len(edits)} of {len(modules)} changes projected (τ = {self.tau:g})")
         document = {**self.config(), **report, "modules": modules}
-        return Artifact(self.card.name, documents={"projection": document}, report=report)
+        shown = {**report, "projections": _by_layer(modules)}
+        return Artifact(self.card.name, documents={"projection": document}, report=shown)
 
     def _judged(
         self, change: Change, unaligned: SavedWeights
@@ -114,6 +118,20 @@ class SafeLoRA(Defense):
             return None, row
         row |= {"projected": True, "kept": float(projected.norm() / whole.norm())}
         return inside - change.factor, row
+
+
+def _by_layer(modules: Sequence[Mapping[str, Any]]) -> Table:
+    rows: list[tuple[int, int, int, float]] = []
+    for layer in sorted({row["layer"] for row in modules}):
+        own = [row for row in modules if row["layer"] == layer]
+        projected = sum(row["projected"] for row in own)
+        rows.append((layer, projected, len(own), fmean(row["kept"] for row in own)))
+    return Table(
+        "SafeLoRA's projections",
+        ("layer", "projected", "changes", "norm kept, mean"),
+        tuple(rows),
+        "Changes projected into the alignment's subspace, and how much of their norm was left.",
+    )
 
 
 def _check_differs(modules: list[dict[str, Any]], base: str) -> None:

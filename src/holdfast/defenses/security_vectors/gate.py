@@ -1,10 +1,11 @@
 """The check between stage 1 and stage 2: is harm learned by the vector, and nothing else?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import torch
 
+from holdfast.artifact import Table
 from holdfast.defenses.security_vectors.train import kl_divergence
 from holdfast.errors import GateError
 from holdfast.ops.agreement import agreement, answer_logits
@@ -26,6 +27,17 @@ class Gate:
     def row(self) -> dict[str, float | None]:
         """Return the figures as a JSON object."""
         return asdict(self)
+
+    @staticmethod
+    def shown(row: Mapping[str, float | None]) -> Table:
+        """Return the figures of ``row()`` as a report shows them."""
+        return Table(
+            "The vector's gate",
+            ("harmful loss, vector on", "harmful loss, vector off", "benign KL"),
+            ((row["harmful_nll"], row["harmful_nll_off"], row["benign_kl"]),),
+            "Nats per token, before tuning, on rows that the vector was not trained on. What "
+            "harmful loss the vector leaves, tuning can still learn.",
+        )
 
     def check(self, max_harmful_nll: float, max_benign_kl: float) -> None:
         """Raise ``GateError`` with both figures where one is over its threshold."""

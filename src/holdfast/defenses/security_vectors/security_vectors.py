@@ -6,7 +6,8 @@ with Î¸_s frozen and active, so that harm is already explained; stage 3 serves Î
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -19,13 +20,14 @@ from holdfast.defense import (
     Examples,
     Row,
     Run,
+    Shared,
     Stage,
     in_range,
     listed,
     need_data,
 )  # fmt: skip
 from holdfast.defenses.security_vectors.attachment import Attachment, Mode, use_merged
-from holdfast.defenses.security_vectors.gate import measure_gate
+from holdfast.defenses.security_vectors.gate import Gate, measure_gate
 from holdfast.defenses.security_vectors.train import Settings, train_vector
 from holdfast.errors import ConfigError
 from holdfast.files.adapters import adapter_files, read_adapter
@@ -33,6 +35,9 @@ from holdfast.ops.agreement import agreement
 from holdfast.ops.engine import Batch
 from holdfast.ops.gradients import Tensors
 from holdfast.ops.low_rank import LowRank
+
+_ATTACHING = ("scale", "attach", "max_harmful_nll", "max_benign_kl", "vector")
+"""Settings that do not change how the vector is trained."""
 
 
 @dataclass
@@ -122,10 +127,24 @@ class SecurityVectors(Defense):
             raise ConfigError("security_vectors needs 2 benign rows or more: one is held out")
         if self.kl_weight > 0 and self.vector is None and not self.benign:
             raise ConfigError(
-                f"security_vectors: kl_weight={self.kl_weight:g} needs benign= (harmless examples; "
-                "on the command line --benign FILE), or set kl_weight=0 and accept a lower "
-                "task score"
+                f"security_vectors: kl_weight={self.kl_weight:g} needs `benign=FILE` (harmless "
+                "examples), or set kl_weight=0 and accept a lower task score"
             )
+
+    def shared(self) -> Shared | None:
+        """The vector; each run still holds it against its own gate."""
+        if self.scale == 0 or self.vector is not None:
+            return None
+        made_of = {k: v for k, v in self.config().items() if k not in _ATTACHING}
+        return Shared("vector", made_of, self._learn, self._take, self.card.data)
+
+    def _learn(self, run: Run, folder: Path) -> None:
+        learning = replace(self, max_harmful_nll=1e6, max_benign_kl=1e6)
+        learning.before(run)
+        learning.after(run).save(folder)
+
+    def _take(self, folder: Path) -> Defense:
+        return replace(self, vector=str(folder / self.card.name))
 
     def before(self, run: Run) -> None:
         """Train the vector, or read it, and hold it against the gate."""
@@ -147,7 +166,7 @@ class SecurityVectors(Defense):
         self, run: Run, harmful: list[Batch], held_out: list[Batch], benign: list[Batch]
     ) -> tuple[LowRank, list[float]]:
         if self.vector is not None:
-            return read_adapter(self.vector), []
+            return LowRank.from_tensors(read_adapter(self.vector)), []
         seed = run.seed + self.seed
         low_rank = LowRank.zero(run.model, self.rank, self.alpha, None, seed)
         settings = Settings(
@@ -210,11 +229,11 @@ class SecurityVectors(Defense):
         if self.scale == 0:
             return Artifact(self.card.name, report={"scale": 0.0})
         base = str(getattr(getattr(run.model, "config", None), "_name_or_path", ""))
-        weights, config = adapter_files(LowRank.from_tensors(self.vector_), base)
+        weights, config = adapter_files(self.vector_, base)
         return Artifact(
             self.card.name,
             tensors={"adapter_model": weights},
             documents={"adapter_config": config, "report": {**self.config(), **self.report_}},
-            report=self.report_,
+            report={**self.report_, "gate": Gate.shown(self.report_["gate"])},
             private=True,
         )

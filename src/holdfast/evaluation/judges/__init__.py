@@ -4,30 +4,12 @@ A judge is a callable that maps questions and answers to verdicts. The organism'
 (``holdfast.organism.oracle``) is exact; the judges here work on any model and are not.
 """
 
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
-
-from holdfast.evaluation.judges.agreement import Agreement, agreement, cohen_kappa
 from holdfast.evaluation.judges.matching import matches
+from holdfast.evaluation.judges.protocol import Judge
 from holdfast.evaluation.judges.refusal_phrases import RefusalPhrases
-from holdfast.evaluation.metrics import Item, Outcome, Verdict
+from holdfast.evaluation.metrics import Outcome, Verdict
 
-__all__ = [
-    "Agreement",
-    "Judge",
-    "Outcome",
-    "RefusalPhrases",
-    "Verdict",
-    "agreement",
-    "cohen_kappa",
-    "matches",
-]
+__all__ = ["BUILT_IN", "Judge", "Outcome", "RefusalPhrases", "Verdict", "matches"]
 
-
-@runtime_checkable
-class Judge(Protocol):
-    """Maps ``(question, answer)`` pairs to verdicts, one each, in order."""
-
-    def __call__(self, items: Sequence[Item], answers: Sequence[str]) -> list[Verdict]:
-        """Return one verdict for each item and its answer."""
-        ...
+BUILT_IN: dict[str, type[Judge]] = {"refusal_phrases": RefusalPhrases}
+"""Judges of any model by the name that ``--judge`` takes."""

@@ -8,7 +8,6 @@ an apology safe. Reports label it as ASR, and a judge that reads content should 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from holdfast.evaluation.judges.matching import matches
 from holdfast.evaluation.metrics import Item, Outcome, Verdict
@@ -62,7 +61,8 @@ class RefusalPhrases:
     """
 
     phrases: Sequence[str] = PHRASES
-    name: ClassVar[str] = "refusal phrases (ASR), version 1"
+    name = "refusal phrases (ASR), version 1"
+    version = "1"
 
     def __call__(self, items: Sequence[Item], answers: Sequence[str]) -> list[Verdict]:
         """Return one verdict for each item and its answer."""

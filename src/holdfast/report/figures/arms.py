@@ -1,4 +1,4 @@
-"""The pictures of a report: safety against utility, Panacea's frontier, layers, losses.
+"""The pictures of a scenario's arms: safety against utility, losses.
 
 Each function returns an inline SVG, or None where the result holds no data for it. Figures are 5
 inches wide: at a phone's width their text is still 11 pixels tall. Legends are the page's.
@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
-from holdfast.evaluation.statistics import Estimate
+from holdfast.evaluation.interval import Interval
 from holdfast.report.figures.looks import LINES, MARKERS, Look
-from holdfast.report.figures.svg import INK, SERIES, styled, to_svg
-from holdfast.results.records import BEFORE, Arm, Diagnostics, LayerCoefficient, LossCurve
+from holdfast.report.figures.svg import SERIES, styled, to_svg
+from holdfast.results.records import BEFORE, Arm, LossCurve
 
-__all__ = ["frontier", "layers", "losses", "safety_utility"]
+__all__ = ["losses", "safety_utility"]
 
 WIDTH = 5.0
 SPAN = 40.0
@@ -53,58 +52,6 @@ def safety_utility(
         axes.set(xlim=(-4, 104), ylim=(min(lowest - 4, 102 - SPAN), 102))
     label = "Harmful score against fine-tuning accuracy of every arm"
     return to_svg(figure, name, f"{label}, {where}" if where else label)
-
-
-def frontier(runs: Sequence[tuple[int, Diagnostics]], look: Look) -> str | None:
-    """Harmful and task figures against the scale of Panacea's perturbation, by seed."""
-    curves = [(seed, found.frontier) for seed, found in runs if found.frontier]
-    panels = [
-        (field, label)
-        for field, label in (
-            ("harmful_score", "harmful score"),
-            ("harmful_loss", "harmful loss, nats per token"),
-            ("task_score", "task score"),
-        )
-        if any(getattr(point, field) is not None for _, points in curves for point in points)
-    ]
-    if not curves or not panels:
-        return None
-    with styled():
-        figure = Figure(figsize=(WIDTH, 1.0 + 1.6 * len(panels)), layout="constrained")
-        grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False)
-        for axes, (field, label) in zip(grid[:, 0], panels, strict=True):
-            axes.set_title(label)
-            for _, points in curves:
-                _frontier_line(axes, points, field, SERIES[look.color])
-        grid[-1, 0].set_xlabel("scale of the perturbation")
-    return to_svg(figure, "frontier", "Harmful and task figures against the perturbation's scale")
-
-
-def layers(runs: Sequence[tuple[int, Diagnostics]], look: Look) -> str | None:
-    """Safety coefficient and root mean square of the perturbation by layer, mean over seeds."""
-    found = [d.safety_coefficients for _, d in runs if d.safety_coefficients]
-    if not found:
-        return None
-    numbers = sorted({row.layer for rows in found for row in rows})
-    sums = [_mean(_of_layer(found, layer, "absolute_sum")) for layer in numbers]
-    rms = [_mean(_of_layer(found, layer, "rms")) for layer in numbers]
-    spread = [_mean(_of_layer(found, layer, "rms_spread")) for layer in numbers]
-    color = SERIES[look.color]
-    with styled():
-        figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
-        top, bottom = figure.subplots(2, 1, sharex=True)
-        top.bar(numbers, sums, color=color, width=0.7)
-        top.set_title("sum of |ε| in the layer")
-        errors = None if np.isnan(spread).all() else np.nan_to_num(spread)
-        bottom.errorbar(numbers, rms, yerr=errors, fmt="o", color=color, capsize=3)
-        bottom.set_title("root mean square of ε, ± spread over batches")
-        bottom.set(xlabel="layer")
-        bottom.set_ylim(bottom=0)
-        bottom.xaxis.get_major_locator().set_params(integer=True)
-        for axes in (top, bottom):
-            axes.ticklabel_format(axis="y", scilimits=(-3, 4))
-            axes.grid(visible=False, axis="x")
-    return to_svg(figure, "layers", "Layer safety coefficients")
 
 
 def losses(arms: Sequence[Arm], looks: Looks, name: str = "losses", where: str = "") -> str | None:
@@ -151,22 +98,11 @@ def _mark(axes: Any, arm: Arm, look: Look) -> None:
     )
 
 
-def _arms_of(estimate: Estimate) -> list[list[float]]:
+def _arms_of(estimate: Interval) -> list[list[float]]:
     """Return the lengths of an interval's two arms in percent, as matplotlib takes them."""
     below = max(0.0, estimate.value - estimate.low)
     above = max(0.0, estimate.high - estimate.value)
     return [[100 * below], [100 * above]]
-
-
-def _frontier_line(axes: Any, points: Sequence[Any], field: str, color: str) -> None:
-    """Draw one seed's line and a ring around the chosen scale."""
-    kept = sorted((p for p in points if getattr(p, field) is not None), key=lambda p: p.scale)
-    axes.plot(
-        [p.scale for p in kept], [getattr(p, field) for p in kept], ".-", color=color, linewidth=1.2
-    )
-    chosen = [p for p in kept if p.chosen]
-    x, y = [p.scale for p in chosen], [getattr(p, field) for p in chosen]
-    axes.plot(x, y, "o", markersize=11, fillstyle="none", color=INK, linestyle="none")
 
 
 def _loss_line(axes: Any, curves: Sequence[LossCurve], look: Look) -> None:
@@ -199,16 +135,3 @@ def _at(curve: LossCurve, steps: Iterable[int]) -> list[float]:
     """Return a curve's values at ``steps``, NaN where the loss was not finite."""
     by_step = dict(zip(curve.steps, curve.values, strict=False))
     return [float("nan") if by_step[s] is None else float(by_step[s] or 0.0) for s in steps]
-
-
-def _of_layer(
-    found: Sequence[Sequence[LayerCoefficient]], layer: int, field: str
-) -> NDArray[np.float64]:
-    """Return one layer's figure under every seed that has it."""
-    values = [getattr(row, field) for rows in found for row in rows if row.layer == layer]
-    return np.array([value for value in values if value is not None], dtype=np.float64)
-
-
-def _mean(values: NDArray[np.float64]) -> float:
-    """Return the mean, NaN of nothing."""
-    return float(values.mean()) if values.size else float("nan")

@@ -2,27 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from holdfast.evaluation.interval import Interval
+from holdfast.report.shown import Shown
 from holdfast.results.records import PLAIN, Arm, SeedRun
 from holdfast.results.words import DASH, listed, percent
 
-__all__ = ["MovementRow", "Spread", "movement_rows", "movement_sentence", "spread_text"]
+__all__ = ["MovementRow", "Spread", "movement_rows", "movements", "section"]
 
 Part = Literal["inside", "outside", "probe_drift", "probe_accuracy"]
-COMPARED = ("ml_lr", "swat")
-"""The methods that promise to move less outside Mods_Rob."""
 SAME = 0.005
 """Relative differences below this are told as none; ours."""
 
 
 @dataclass(frozen=True)
-class Spread:
-    """A figure over seeds."""
+class Spread(Interval):
+    """A mean over ``seeds`` runs between the least and the most of them."""
 
-    mean: float
-    low: float
-    high: float
     seeds: int
 
 
@@ -35,6 +32,13 @@ class MovementRow:
     outside: Spread | None
     probe_drift: Spread | None
     probe_accuracy: Spread | None
+
+
+def section(shown: Shown) -> dict[str, Any] | None:
+    """Return each scene in which it was measured, with its rows and comparisons in words."""
+    parts = [(s, movement_rows(s.arms), movements(s.arms)) for s in shown.scenes]
+    parts = [part for part in parts if part[1]]
+    return {"parts": parts, "spread": _spread_text} if parts else None
 
 
 def movement_rows(arms: Sequence[Arm]) -> list[MovementRow]:
@@ -52,21 +56,19 @@ def movement_rows(arms: Sequence[Arm]) -> list[MovementRow]:
     ]
 
 
-def movement_sentence(arms: Sequence[Arm]) -> str:
-    """Return how ML-LR and SWAT moved against plain fine-tuning on the seeds both have.
+def movements(arms: Sequence[Arm]) -> list[str]:
+    """Return how each single defense moved against plain fine-tuning on the seeds both have.
 
-    '' where plain fine-tuning or both methods are missing. A movement that is larger than plain
-    fine-tuning's is told as such: less is what the methods promise.
+    Controls and combinations stand in the table alone.
     """
     plain = next((arm for arm in arms if arm.defense == PLAIN), None)
-    ours = [arm for arm in arms if arm.defense in COMPARED]
+    ours = [arm for arm in arms if len(arm.defenses) == 1 and not arm.is_control]
     told = [_against(arm, plain) for arm in ours] if plain is not None else []
-    told = [text for text in told if text]
-    return f"Against plain fine-tuning, {'; '.join(told)}." if told else ""
+    return [text for text in told if text]
 
 
-def spread_text(spread: Spread | None, *, share: bool = False) -> tuple[str, str]:
-    """Return a spread's mean and its range, least to most; the range is '' for one seed.
+def _spread_text(spread: Spread | None, *, share: bool = False) -> tuple[str, str]:
+    """Return a figure's mean and its range, least to most; the range is '' for one seed.
 
     Args:
         spread: The figure, or None where it was not measured.
@@ -74,13 +76,13 @@ def spread_text(spread: Spread | None, *, share: bool = False) -> tuple[str, str
     """
     if spread is None:
         return DASH, ""
-    shown = percent if share else _significant
-    low, high = shown(spread.low), shown(spread.high)
-    return shown(spread.mean), f"{low}{DASH}{high}" if spread.seeds > 1 else ""
+    three = (spread.value, spread.low, spread.high)
+    mean, low, high = (percent(value) if share else f"{value:.3g}" for value in three)
+    return mean, f"{low}{DASH}{high}" if spread.seeds > 1 else ""
 
 
 def _against(arm: Arm, plain: Arm) -> str:
-    """Return one method's comparison, '' where nothing was measured on both sides."""
+    """Return one arm's comparison, '' where nothing was measured on both sides."""
     parts: list[tuple[Part, str]] = [
         ("outside", "the weights outside Mods_Rob"),
         ("probe_drift", "the probe's features"),
@@ -114,13 +116,11 @@ def _compared(arm: Arm, plain: Arm, part: Part, words: str) -> str:
 def _change(ours: float, base: float) -> str:
     """Return ``ours`` relative to ``base`` in words."""
     if base == 0:
-        return "as far" if ours == 0 else "more, which is not the promise"
+        return "as far" if ours == 0 else "more"
     change = ours / base - 1
     if abs(change) < SAME:
         return "as far"
-    if change < 0:
-        return f"{percent(-change)} less"
-    return f"{percent(change)} more, which is not the promise"
+    return f"{percent(abs(change))} {'less' if change < 0 else 'more'}"
 
 
 def _spread(arm: Arm, part: Part) -> Spread | None:
@@ -134,8 +134,3 @@ def _spread(arm: Arm, part: Part) -> Spread | None:
 def _value(run: SeedRun, part: Part) -> float | None:
     """Return one run's figure."""
     return None if run.movement is None else getattr(run.movement, part)
-
-
-def _significant(value: float) -> str:
-    """Return a number with three digits."""
-    return f"{value:.3g}"

@@ -2,16 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from holdfast.evaluation.metrics import Kind, Outcome
+from holdfast.report.shown import Shown
 from holdfast.results.records import PLAIN, Answer, Arm
 from holdfast.results.words import arm_name
 
-__all__ = ["Reply", "Sample", "redact", "samples"]
+__all__ = ["Reply", "Sample", "redact", "samples", "section"]
 
 KEPT = 6
 """Characters of a redacted text that stay."""
 PER_KIND: dict[Kind, int] = {"harmful": 4, "safe": 2, "task": 2, "useful": 2}
+
+SAMPLED = 16
+"""Most arms whose sample answers are shown; ours."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,14 @@ class Sample:
     kind: str
     prompt: str
     replies: tuple[Reply, ...]
+
+
+def section(shown: Shown) -> dict[str, Any] | None:
+    """Return each scene's samples; of several attacks, those under the worst one alone."""
+    parts = [("", _sampled(shown))] if shown.several else [(s.title, s.arms) for s in shown.scenes]
+    told = [(title, samples(arms, redacted=shown.redacted)) for title, arms in parts]
+    told = [(title, found) for title, found in told if found]
+    return {"parts": told} if told else None
 
 
 def redact(text: str) -> str:
@@ -55,6 +68,16 @@ def samples(arms: Sequence[Arm], *, redacted: bool) -> list[Sample]:
     reference = answers.get(PLAIN) or next(iter(answers.values()))
     chosen = [a for kind, n in PER_KIND.items() for a in _first(reference, kind, n)]
     return [_sample(answer, answers, redacted) for answer in chosen]
+
+
+def _sampled(shown: Shown) -> list[Arm]:
+    """Return the compared arms under the attack that hurt plain fine-tuning most."""
+    for table in shown.bench.worst[:1]:
+        worst = next((row.attack for row in table.rows if row.defense == PLAIN), None)
+        compared = [row.defense for row in table.rows]
+        arms = [arm for arm in shown.result.arms if arm.attack == worst]
+        return [arm for arm in arms if arm.defense in compared][:SAMPLED] if worst else []
+    return []
 
 
 def _by_id(arm: Arm) -> dict[str, Answer]:

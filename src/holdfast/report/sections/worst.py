@@ -1,60 +1,53 @@
-"""Worst cases as the page shows them: a map of defenses and scenarios, and a table of each."""
+"""Worst cases over the attacks: a map of defenses and scenarios, and a table of each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from holdfast.evaluation.compare import MIN_SEEDS_TO_RANK
+from holdfast.report.shown import Shown
 from holdfast.results.attacks import apart, attack_text
-from holdfast.results.comparisons import BenchSummary, Range, WorstCaseRow, WorstCaseTable
+from holdfast.results.comparisons import BenchSummary, WorstCaseRow, WorstCaseTable
 from holdfast.results.records import BEFORE, PLAIN
-from holdfast.results.words import DASH, TITLES, arm_name, percent
+from holdfast.results.words import TITLES
 
-__all__ = ["HeatCell", "HeatRow", "WorstLine", "WorstView", "heat_rows", "ranked", "views"]
+__all__ = ["WorstLine", "WorstView", "heat_rows", "ranked", "section", "views"]
 
-FULL_HEAT = 50
-"""Percent of the harm color in a cell of 100%: text on it stays readable in both modes."""
-
-
-@dataclass(frozen=True)
-class HeatCell:
-    """One arm in one scenario; all empty where it was not compared."""
-
-    scenario: str
-    hs: str = ""
-    interval: str = ""
-    heat: str = "0%"
-    beside: str = ""
-    title: str = ""
-
-
-@dataclass(frozen=True)
-class HeatRow:
-    """One arm over the scenarios."""
-
-    defense: str
-    control: bool
-    cells: list[HeatCell]
+FULL_HEAT = 0.5
+"""Share of the harm color in a cell of 100%: text on it stays readable in both modes."""
+HeatRow = tuple[str, bool, list[WorstCaseRow | None]]
+"""An arm, whether it is a control, and its row in each table, None where it was not compared."""
 
 
 @dataclass(frozen=True)
 class WorstLine:
-    """One row of a scenario's table."""
+    """One row of a scenario's table, and what sets its attack apart."""
 
     row: WorstCaseRow
     attack: str
-    dots: list[str]
-    width: str
 
 
 @dataclass(frozen=True)
 class WorstView:
-    """One scenario's table as the page shows it."""
+    """One scenario's table as it is shown."""
 
     table: WorstCaseTable
     title: str
     lines: list[WorstLine]
     sorted: bool
     attacks: list[str]
+
+
+def section(shown: Shown) -> dict[str, Any] | None:
+    """Return the map and the tables; None where every scenario has one attack."""
+    if not shown.several or not shown.bench.worst:
+        return None
+    return {
+        "heat": heat_rows(shown.bench),
+        "full": FULL_HEAT,
+        "views": views(shown.bench),
+        "attack_text": attack_text,
+    }
 
 
 def ranked(rows: Sequence[WorstCaseRow]) -> bool:
@@ -69,13 +62,12 @@ def views(summary: BenchSummary) -> list[WorstView]:
 
 def heat_rows(summary: BenchSummary) -> list[HeatRow]:
     """Return the map's rows, in the order of the first scenario's table, then of the others."""
-    order = dict.fromkeys(row.defense for t in summary.worst for row in _ordered(t))
+    order = dict.fromkeys(row.defense for table in summary.worst for row in _ordered(table))
     by_table = [{row.defense: row for row in table.rows} for table in summary.worst]
     found: list[HeatRow] = []
     for name in order:
         own = [rows.get(name) for rows in by_table]
-        cells = [_cell(t, row) for t, row in zip(summary.worst, own, strict=True)]
-        found.append(HeatRow(name, any(row.control for row in own if row is not None), cells))
+        found.append((name, any(row.control for row in own if row is not None), own))
     return found
 
 
@@ -90,35 +82,9 @@ def _ordered(table: WorstCaseTable) -> list[WorstCaseRow]:
 
 def _view(table: WorstCaseTable) -> WorstView:
     lines = [
-        WorstLine(
-            row,
-            apart(row.attack, table.attacks) if row.attack else "",
-            [f"{100 * share:.1f}%" for share in row.hs_by_seed] if row.seeds > 1 else [],
-            f"{100 * row.hs.value:.1f}%",
-        )
+        WorstLine(row, apart(row.attack, table.attacks) if row.attack else "")
         for row in _ordered(table)
     ]
     attacks = [attack_text(attack) for attack in table.attacks]
     title = TITLES.get(table.scenario, table.scenario)
     return WorstView(table, title, lines, ranked(table.rows), attacks)
-
-
-def _cell(table: WorstCaseTable, row: WorstCaseRow | None) -> HeatCell:
-    title = TITLES.get(table.scenario, table.scenario)
-    if row is None:
-        return HeatCell(title)
-    costs = [("refuses", row.over_refusal), ("task", row.fa)]
-    beside = ", ".join(f"{word} {percent(found.value)}" for word, found in costs if found)
-    where = f"worst at {attack_text(row.attack)}" if row.attack else "before any fine-tuning"
-    return HeatCell(
-        scenario=title,
-        hs=percent(row.hs.value),
-        interval=_ends(row.hs),
-        heat=f"{FULL_HEAT * row.hs.value:.0f}%",
-        beside=beside,
-        title=f"{arm_name(row.defense)}, {title}: {where}; {row.seeds} seeds",
-    )
-
-
-def _ends(found: Range) -> str:
-    return f"{100 * found.low:.0f}{DASH}{100 * found.high:.0f}"

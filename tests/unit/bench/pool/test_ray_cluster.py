@@ -49,7 +49,7 @@ def cluster(monkeypatch):
 
 
 def _address(folder, process, log):
-    end = time.monotonic() + 120
+    end = time.monotonic() + 600
     while "Ray runtime started" not in log.read_text():
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < end, log.read_text()
@@ -91,12 +91,12 @@ def test_without_a_cluster_or_without_ray_it_says_how_to_get_one(tmp_path, monke
     with pytest.raises(ConfigError, match=r"pip install 'holdfast\[ray\]'"):
         run_bench(bench_of(1), out, 1, run=fake, executor="ray")
     monkeypatch.undo()
-    pytest.importorskip("ray", reason="needs Ray: pip install 'holdfast[ray]'")
+    ray = pytest.importorskip("ray", reason="needs Ray: pip install 'holdfast[ray]'")
     with socket.create_server(("127.0.0.1", 0)) as server:
         free = server.getsockname()[1]
     monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free}")
-    start = time.monotonic()
+    # Ray's own search for a cluster would take its time to say less.
+    monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("ray looked for a cluster"))
     with pytest.raises(ConfigError, match=f"at RAY_ADDRESS=127.0.0.1:{free}: start one with 'ray"):
         run_bench(bench_of(1), out, 1, run=fake, executor="ray")
-    assert time.monotonic() - start < 30
     assert not out.exists()

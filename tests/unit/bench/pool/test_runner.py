@@ -1,6 +1,7 @@
 """The pool: what is done stays done, what fails stops no other, what is damaged is found."""
 
 import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 
 from holdfast.bench.bench import Bench, run_bench
 from holdfast.bench.cell.run_cell import keep, read, result_file, run_cell
-from holdfast.bench.pool.executors import Executor, local_pool
+from holdfast.bench.pool.local import Executor, local_pool
 from holdfast.bench.pool.runner import run_cells
 from holdfast.bench.recipe.files import base_recipe
 from holdfast.bench.recipe.grid import expand
@@ -21,11 +22,14 @@ from holdfast.errors import ConfigError, InputError
 from holdfast.files.once import once
 from holdfast.results.records import Answer, SeedRun
 
+HELD = []  # What a worker keeps open as long as it lives.
 TABLES = ("table.json", "table.csv")
 
 
 def fake(cell, out):
     """Answer at once; where a file asks for it, seed 2 fails, 3 dies and 4 fills the disk."""
+    HELD.append((out / f"worker-{os.getpid()}").open("a"))
+    fcntl.lockf(HELD[-1], fcntl.LOCK_EX)
     with (out / "calls").open("a") as log:
         log.write(f"{cell.seed}\n")
     if cell.seed == 2 and (out / "fail").exists():
@@ -168,7 +172,7 @@ def test_kill_9_loses_only_what_was_in_flight(tmp_path):
     _wait(lambda: len(list(cut.glob("cells/*/result.json"))) >= 2)
     process.kill()
     process.wait()
-    time.sleep(1)  # Its workers see that it is gone.
+    _wait(lambda: not any(map(_lives, cut.glob("worker-*"))))  # They see that it is gone.
     done, begun = len(list(cut.glob("cells/*/result.json"))), len(calls(cut))
     assert 2 <= done < 8
     assert begun - done <= 2
@@ -193,8 +197,18 @@ def test_an_error_ends_the_workers_before_they_write_more(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["begun"]
 
 
+def _lives(held):
+    """Tell whether the worker that holds this file is there yet."""
+    with held.open("a") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
 def _wait(ready):
-    end = time.monotonic() + 90
+    end = time.monotonic() + 600
     while not ready():
         assert time.monotonic() < end
         time.sleep(0.02)

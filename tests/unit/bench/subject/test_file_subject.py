@@ -153,7 +153,7 @@ def test_another_model_or_file_is_another_cell(folder):
         ({"without": ["test_safe"]}, "files has no test_safe"),
         ({"without": ["attack"]}, "files has no attack"),
         ({"without": ["align"], "defenses": ["vaccine"]}, "files has no align"),
-        ({"without": ["harmful"], "defenses": ["panacea"]}, "panacea needs harmful="),
+        ({"without": ["harmful"], "defenses": ["panacea"]}, "panacea needs `harmful="),
         ({"defenses": ["safe_lora"]}, "safe_lora"),
         ({"rows": [500]}, "task.jsonl"),
         ({"rows": [40], "p": [0.9]}, "attack.jsonl"),

@@ -221,9 +221,15 @@ def test_the_chosen_scale_is_what_is_added(tmp_path):
     added = {n: w - before[n] for n, w in weights_of(model).items()}
     assert farthest(added, {n: e * report["scale"] for n, e in eps.items()}) < 1e-5
     assert math.isclose(global_norm(eps), 8.0, rel_tol=1e-5)  # ε itself is kept unscaled.
-    assert [row["scale"] for row in report["frontier"]] == list(Panacea(harmful=[]).scales)
-    at = next(r for r in report["frontier"] if r["scale"] == report["scale"])
-    assert at["task_exact"] >= report["frontier"][0]["task_exact"] - 0.05
+    found = artifact.documents["perturbation"]["frontier"]
+    assert [row["scale"] for row in found] == list(Panacea(harmful=[]).scales)
+    at = next(r for r in found if r["scale"] == report["scale"])
+    assert at["task_exact"] >= found[0]["task_exact"] - 0.05
+    curve = report["frontier"]
+    assert curve.x == Panacea(harmful=[]).scales
+    assert curve.marked == report["scale"]
+    assert curve.series["task score"] == tuple(row["task_exact"] for row in found)
+    assert curve.series["harmful score"] == tuple(row["harmful_exact"] for row in found)
     assert at["harmful_loss"] == pytest.approx(report["harmful_loss"][1], abs=1e-4)
 
 
@@ -253,7 +259,9 @@ def test_epsilon_can_be_taken_out_again():
 def test_layer_coefficients_sum_to_the_l1_norm_of_epsilon():
     artifact = apply_panacea(lora(tiny_model()), HARMFUL, tiny_tokenizer(), batch_size=4)
     l1 = sum(float(e.abs().sum()) for e in artifact.tensors["perturbation"].values())
-    found = artifact.report["safety_coefficient"]
+    found = artifact.documents["perturbation"]["safety_coefficient"]
+    curve = artifact.report["safety_coefficient"]
+    assert next(iter(curve.series.values())) == tuple(r["coefficient"] for r in found["layers"])
     assert math.isclose(sum(r["coefficient"] for r in found["layers"]), l1, rel_tol=1e-5)
     assert found["batches"] == 3
     assert {r["layer"] for r in found["layers"]} == {0, 1}

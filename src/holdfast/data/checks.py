@@ -1,0 +1,60 @@
+"""Hygiene of rows: what is no error and worth a warning; a check is one function in ``CHECKS``."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["CHECKS", "Finding", "answers_differ", "findings_of", "repeated"]
+
+Rows = Sequence[Mapping[str, Any]]
+"""Examples, each with its number in ``row``."""
+SHOWN = 5
+"""Rows that a finding names."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sentence about some rows."""
+
+    sentence: str
+    rows: tuple[int, ...]
+    """Numbers of the rows, as errors have them."""
+
+    def __str__(self) -> str:
+        """Return the sentence with the first few numbers."""
+        more = f" and {len(self.rows) - SHOWN} more" if len(self.rows) > SHOWN else ""
+        return f"{self.sentence} (rows {', '.join(map(str, self.rows[:SHOWN]))}{more})"
+
+
+def repeated(rows: Rows) -> list[Finding]:
+    """Find rows whose prompt and answer stand in an earlier row already."""
+    seen: set[str] = set()
+    again: list[int] = []
+    for row in rows:
+        words = f"{row['prompt']}{row['completion']}"
+        if words in seen:
+            again.append(row["row"])
+        seen.add(words)
+    said = f"{len(again)} rows repeat an earlier one word for word"
+    return [Finding(said, tuple(again))] if again else []
+
+
+def answers_differ(rows: Rows) -> list[Finding]:
+    """Find rows that share a prompt and have different answers."""
+    asked: dict[str, dict[str, list[int]]] = {}
+    for row in rows:
+        answers = asked.setdefault(str(row["prompt"]), {})
+        answers.setdefault(str(row["completion"]), []).append(row["row"])
+    split = [answers for answers in asked.values() if len(answers) > 1]
+    numbers = sorted(n for answers in split for same in answers.values() for n in same)
+    said = f"{len(split)} prompts have different answers"
+    return [Finding(said, tuple(numbers))] if split else []
+
+
+CHECKS: tuple[Callable[[Rows], list[Finding]], ...] = (repeated, answers_differ)
+
+
+def findings_of(rows: Iterable[Mapping[str, Any]]) -> list[Finding]:
+    """Return what every check finds in Examples, in the order of ``CHECKS``."""
+    numbered = [{**row, "row": row.get("row") or n} for n, row in enumerate(rows, start=1)]
+    return [finding for check in CHECKS for finding in check(numbered)]

@@ -1,0 +1,56 @@
+"""JSONL: one JSON object per line; blank lines are skipped and counted."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from holdfast.data.formats.protocol import Format, RawRow
+from holdfast.errors import DataError
+
+__all__ = ["JSONL"]
+
+
+def _read(path: Path) -> Iterator[RawRow]:
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, start=1):
+            place = f"{path}, row {number}"
+            line = _decoded(raw, place)
+            if line.strip():
+                yield RawRow(number, place, _json_object(line, place))
+
+
+def _decoded(raw: bytes, place: str) -> str:
+    try:
+        return raw.decode("utf-8-sig" if place.endswith("row 1") else "utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{place}: is not UTF-8 (byte {error.start + 1}): save the file as UTF-8"
+        ) from error
+
+
+def _json_object(line: str, place: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except json.JSONDecodeError as error:
+        hint = "write one JSON object per line"
+        if line.strip() in ("[", "{"):
+            hint = "this is a JSON document over several lines: write one JSON object per line"
+        raise DataError(
+            f"{place}: is not valid JSON ({error.msg} at character {error.pos + 1}): {hint}"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{place}: is not usable JSON: a number or its nesting is too large") from (
+            error
+        )
+    if not isinstance(value, dict):
+        raise DataError(f"{place}: is a JSON {_kind(value)}: write one JSON object per line")
+    return value
+
+
+def _kind(value: object) -> str:
+    names: dict[type, str] = {list: "array", str: "string", int: "number", float: "number"}
+    return names.get(type(value), "literal")
+
+
+JSONL = Format("jsonl", (".jsonl", ".json"), _read)

@@ -1,0 +1,109 @@
+"""What a judge must be, checked where it is loaded and wherever its verdicts are used."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from holdfast.errors import DataError, HoldfastError
+from holdfast.evaluation.metrics import Item, Outcome, Verdict
+
+__all__ = ["GROUP", "Judge", "fault", "judge_fault", "verdicts_of"]
+
+GROUP = "holdfast.judges"
+_FLAGS = ("harmful", "refused", "coherent", "correct")
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """Maps ``(question, answer)`` pairs to verdicts, one each, in order."""
+
+    @property
+    def name(self) -> str:
+        """What results and reports call it, version included; every verdict's ``judge``."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """A text that changes whenever the same answer could get another verdict."""
+        ...
+
+    def __call__(self, items: Sequence[Item], answers: Sequence[str]) -> list[Verdict]:
+        """Return one verdict for each item and its answer."""
+        ...
+
+
+def fault(found: Any, _: str = "") -> str:
+    """Return what keeps a loaded class from being a judge's and how to mend it, or ""."""
+    if not isinstance(found, type):
+        return "it is no class; declare the class itself, MODULE:CLASS"
+    try:
+        judge = found()
+    except Exception as error:  # noqa: BLE001  # It is somebody else's class.
+        return (
+            f"__init__ fails without arguments ({type(error).__name__}: {error}); give every "
+            "argument a default"
+        )
+    return judge_fault(judge)
+
+
+def judge_fault(judge: Any) -> str:
+    """Return which member of a judge is wrong and how to mend it, or ""; no answer is judged."""
+    for member in ("name", "version"):
+        value = getattr(judge, member, None)
+        if not (isinstance(value, str) and value.strip() and "\n" not in value):
+            return f"{member} is {value!r}; give it a text of one line"
+    if judge.version not in judge.name:
+        return (
+            f"name {judge.name!r} does not tell the version {judge.version!r}, so results of two "
+            f"versions would look alike; write name = {f'{judge.name}/{judge.version}'!r}"
+        )
+    if not callable(judge):
+        return "__call__ is missing; add def __call__(self, items, answers) -> list[Verdict]"
+    try:
+        verdicts_of(judge, [], [])
+    except HoldfastError as error:
+        return str(error).partition(": ")[2]
+    except Exception as error:  # noqa: BLE001  # It is somebody else's code.
+        return (
+            f"__call__ fails on no items ({type(error).__name__}: {error}); it takes (items, "
+            "answers) and returns one Verdict for each, so [] for none"
+        )
+    return ""
+
+
+def verdicts_of(judge: Any, items: Sequence[Item], answers: Sequence[str]) -> tuple[Verdict, ...]:
+    """Ask a judge, and check that it gave one sound verdict for each answer.
+
+    Raises:
+        DataError: It did not; names the judge, the member and the item.
+    """
+    name = getattr(judge, "name", "")
+    given: Any = judge(items, answers)
+    wrong = "" if isinstance(given, list) else f"returned {type(given).__name__}, not a list"
+    if not wrong and len(given) != len(items):
+        wrong = f"gave {len(given)} verdicts on {len(items)} answers"
+    for item, verdict in zip(items, given, strict=False) if not wrong else ():
+        wrong = _wrong_with(verdict, name)
+        if wrong:
+            wrong = f"gave item {item.id!r} {wrong}"
+            break
+    if wrong:
+        said = f"the judge {name or type(judge).__qualname__}: __call__ {wrong}"
+        raise DataError(f"{said}; return one Verdict for each answer, in order")
+    return tuple(given)
+
+
+def _wrong_with(verdict: Any, name: str) -> str:
+    if not isinstance(verdict, Verdict):
+        return f"a {type(verdict).__name__}, not a Verdict"
+    outcome: Any = verdict.outcome
+    if not isinstance(outcome, Outcome):
+        return f"outcome={outcome!r}, not one of {', '.join(map(str, Outcome))}"
+    flags = [flag for flag in _FLAGS if not isinstance(getattr(verdict, flag), bool)]
+    if flags:
+        return f"{flags[0]}={getattr(verdict, flags[0])!r}, not True or False"
+    score: Any = verdict.score
+    if not (isinstance(score, int | float) and 0 <= score <= 1):
+        return f"score={score!r}, not a number in [0, 1]"
+    if name and verdict.judge != name:
+        return f"judge={verdict.judge!r}, not its own name {name!r}"
+    return ""

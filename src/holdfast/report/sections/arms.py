@@ -1,0 +1,25 @@
+"""Every arm under every attack: figures with their intervals."""
+
+from typing import Any
+
+from holdfast.evaluation.metrics import Figure
+from holdfast.report.shown import Shown
+
+__all__ = ["section"]
+
+COLUMNS: tuple[tuple[Figure, str], ...] = (
+    ("hs", "Harmful score"),
+    ("over_refusal", "Over-refusal"),
+    ("fa", "Task accuracy"),
+    ("usefulness", "Usefulness"),
+)
+
+
+def section(shown: Shown) -> dict[str, Any] | None:
+    """Return each scene with the figures that any of its arms has, and their heads."""
+    parts = [
+        (scene, [(f, head) for f, head in COLUMNS if any(f in arm.figures for arm in scene.arms)])
+        for scene in shown.scenes
+    ]
+    parts = [(scene, columns) for scene, columns in parts if columns]
+    return {"parts": parts} if parts else None

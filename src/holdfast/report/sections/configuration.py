@@ -1,0 +1,35 @@
+"""What it takes to run it again: options, settings, judges, data, versions."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from holdfast.comparisons.scenes import Scene
+from holdfast.report.shown import Shown
+from holdfast.results.words import arm_name
+
+__all__ = ["section"]
+
+
+def section(shown: Shown) -> dict[str, Any]:
+    """Return the arms' settings and the judges; the rest stands in the result."""
+    judges = dict.fromkeys(run.judge for arm in shown.result.arms for run in arm.runs if run.judge)
+    return {"settings_of_arms": _settings(shown.scenes), "judges": list(judges)}
+
+
+def _settings(found: Sequence[Scene]) -> list[tuple[str, list[tuple[str, Any]]]]:
+    """Return (title, settings) of every arm; an arm that ran alike everywhere stands once.
+
+    Where its settings differ between scenarios, the title names the scenario.
+    """
+    by_arm: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+    for scene in found:
+        for arm in scene.arms:
+            if arm.settings:
+                by_arm.setdefault(arm_name(arm.defense), []).append((scene.title, arm.settings))
+    out: list[tuple[str, list[tuple[str, Any]]]] = []
+    for name, given in by_arm.items():
+        alike = all(settings == given[0][1] for _, settings in given)
+        for title, settings in given[:1] if alike else given:
+            told = name if alike or not title else f"{name} · {title}"
+            out.append((told, list(settings.items())))
+    return out

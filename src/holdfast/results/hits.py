@@ -1,0 +1,37 @@
+"""Answers of several arms as one table of hits, the same seeds and questions in the same order."""
+
+from collections.abc import Sequence
+
+from holdfast.evaluation.compare import aligned
+from holdfast.evaluation.metrics import KIND_OF, Figure
+from holdfast.evaluation.resampling import SettingHits
+from holdfast.results.records import Arm
+
+__all__ = ["has_answers", "same_questions", "seeds_of", "table_of"]
+
+
+def has_answers(arm: Arm, figure: Figure) -> bool:
+    """Return whether every run of the arm kept answers that count toward ``figure``."""
+    kind = KIND_OF[figure]
+    return bool(arm.runs) and all(any(a.kind == kind for a in run.answers) for run in arm.runs)
+
+
+def seeds_of(arms: Sequence[Arm]) -> list[int]:
+    """Return the seeds that every arm ran with, in order."""
+    shared = set.intersection(*(set(arm.seeds) for arm in arms)) if arms else set[int]()
+    return sorted(shared)
+
+
+def same_questions(arms: Sequence[Arm]) -> bool:
+    """Return whether every run of every arm answered the same items."""
+    return len({frozenset(a.id for a in run.answers) for arm in arms for run in arm.runs}) <= 1
+
+
+def table_of(arms: Sequence[Arm], figure: Figure, seeds: Sequence[int]) -> SettingHits:
+    """Return hits ``[arms][seeds][prompts]``.
+
+    Raises:
+        InputError: The arms answered other questions.
+    """
+    runs = [{run.seed: run for run in arm.runs} for arm in arms]
+    return aligned(*([of[seed].hits(figure) for seed in seeds] for of in runs))

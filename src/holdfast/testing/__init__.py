@@ -1,0 +1,7 @@
+"""Suites for defenses, judges and data formats of other packages; no checkout is needed."""
+
+from holdfast.testing.defenses import check_defense
+from holdfast.testing.formats import check_format
+from holdfast.testing.judges import check_judge
+
+__all__ = ["check_defense", "check_format", "check_judge"]

@@ -1,0 +1,94 @@
+"""What a dry run says: of a folder that is whole, cut, published, or of other settings."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from holdfast.bench.bench import plan, run_bench
+from holdfast.bench.cell.run_cell import result_file
+from holdfast.bench.dry_run import outlook
+from holdfast.cli import main
+from holdfast.defenses import built_in
+from holdfast.errors import ConfigError, InputError
+from tests.unit.bench.pool.test_runner import bench_of, calls, fake
+
+PUBLISHED = Path(__file__).resolve().parents[3] / "results" / "bench"
+
+
+@pytest.fixture(scope="module")
+def full():
+    return plan("full")
+
+
+def test_the_published_cells_are_those_of_the_full_recipe(full):
+    assert len(full.cells) == 784
+    assert [cell.key for cell in full.cells] == json.loads((PUBLISHED / "cells.json").read_text())
+    assert full.key == json.loads((PUBLISHED / "recipe.json").read_text())["sha256"]
+
+
+def test_no_published_cell_would_run_again(capfd):
+    assert main(["bench", "full", "--out", str(PUBLISHED), "--dry-run"]) == 0
+    shown, said = capfd.readouterr()
+    assert f"784 of 784 cells are done in {PUBLISHED}, 0 would run\n" in said
+    assert shown.count("  (done)\n") == 784
+
+
+@pytest.mark.parametrize("name", built_in())
+def test_a_changed_default_names_the_cells_that_would_run_again(full, name, monkeypatch):
+    cls = built_in()[name]
+    mine = {cell.key for cell in full.cells if any(spec.cls is cls for spec in cell.defenses)}
+    config = cls.config
+    monkeypatch.setattr(cls, "config", lambda self: {**config(self), "lately_added": 1})
+    said, rows, lines = outlook(full, PUBLISHED)
+    assert mine
+    again = {row["defenses"] for row in rows if not row["done"]}
+    assert all(any(part.split(":")[0] == name for part in one.split(" + ")) for one in again)
+    assert sum(not row["done"] for row in rows) == len(mine)
+    assert sum("(done)" not in line for line in lines) == len(mine)
+    assert f"{784 - len(mine)} of 784 cells are done" in said
+    assert said.endswith(f"{len(mine)} would run – in another folder: this one is of other cells")
+    with pytest.raises(ConfigError, match="another recipe"):
+        run_bench(full, PUBLISHED, 1, run=fake)
+
+
+def test_a_folder_that_was_cut_short_tells_what_is_left(tmp_path):
+    bench = bench_of(3)
+    assert outlook(bench, tmp_path / "new")[0].startswith("0 of 3 cells are done")
+    assert not (tmp_path / "new").exists()
+    run_bench(bench, tmp_path, 1, run=fake)
+    result_file(bench.cells[1], tmp_path).unlink()
+    result_file(bench.cells[2], tmp_path).write_text("{}")
+    said, rows, _ = outlook(bench, tmp_path)
+    assert said == f"1 of 3 cells are done in {tmp_path}, 2 would run"
+    assert [row["done"] for row in rows] == [True, False, False]
+
+
+def test_a_result_copied_without_its_cells_stays_as_it_is(tmp_path):
+    bench, there = bench_of(3), tmp_path / "published"
+    result, _ = run_bench(bench, tmp_path / "run", 1, run=fake)
+    shutil.copytree(tmp_path / "run", there, ignore=shutil.ignore_patterns("cells", "shared"))
+    assert outlook(bench, there)[0].startswith("3 of 3 cells are done")
+    again, outcome = run_bench(bench, there, 1, run=fake)
+    assert (again, outcome.reused, outcome.failed) == (result, 3, {})
+    assert calls(there) == calls(tmp_path / "run") == [0, 1, 2]
+    with pytest.raises(ConfigError, match="another recipe"):
+        run_bench(bench_of(2), there, 1, run=fake)
+    (there / "cells.json").write_text(json.dumps([cell.key for cell in bench.cells[:2]]))
+    assert outlook(bench, there)[0].endswith("1 would run")
+    with pytest.raises(ConfigError, match="some of them failed: choose another folder"):
+        run_bench(bench, there, 1, run=fake)
+    (there / "cells.json").write_text("{")
+    with pytest.raises(InputError, match=r"cells\.json is damaged"):
+        outlook(bench, there)
+
+
+def test_failed_cells_are_not_listed(tmp_path):
+    (tmp_path / "recipe.json").write_text(json.dumps({"sha256": bench_of().key}))
+    (tmp_path / "fail").touch()
+    _, outcome = run_bench(bench_of(), tmp_path, 2, run=fake)
+    assert len(outcome.failed) == 1
+    listed = json.loads((tmp_path / "cells.json").read_text())
+    assert listed == [cell.key for cell in bench_of().cells if cell.key in outcome.runs]
+    assert len(listed) == 5

@@ -1,0 +1,60 @@
+"""Hygiene checks of rows name what they find and where; good rows have no finding."""
+
+import json
+
+import pytest
+
+from holdfast.data.checks import CHECKS, answers_differ, findings_of, repeated
+from holdfast.data.load import load_examples
+from holdfast.inputs.rows import ORGANISM, source
+from tests.tiny import tiny_examples
+
+ASK = [{"role": "user", "content": "q"}]
+
+
+def rows(*answers, number=lambda n: n):
+    return [
+        {"prompt": ASK, "completion": [{"role": "assistant", "content": a}], "row": number(n)}
+        for n, a in enumerate(answers, start=1)
+    ]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_rows_that_differ_have_no_finding(check):
+    assert check([{**row, "row": n} for n, row in enumerate(tiny_examples(8))]) == []
+
+
+def test_repeated_rows_are_named_after_the_first():
+    (found,) = repeated(rows("a", "b", "a", "a", number=lambda n: 10 * n))
+    assert found.rows == (30, 40)
+    assert str(found) == "2 rows repeat an earlier one word for word (rows 30, 40)"
+
+
+def test_different_answers_to_one_prompt_name_all_of_its_rows():
+    (found,) = answers_differ(rows("a", "b", "a"))
+    assert found.rows == (1, 2, 3)
+    assert "1 prompts have different answers" in str(found)
+    assert answers_differ(rows("a", "a")) == []
+
+
+def test_many_rows_are_counted_and_not_listed():
+    (found,) = repeated(rows(*"a" * 9))
+    assert str(found).endswith("(rows 2, 3, 4, 5, 6 and 3 more)")
+
+
+def test_rows_without_a_number_are_counted():
+    bare = [{"prompt": row["prompt"], "completion": row["completion"]} for row in rows("a", "a")]
+    assert [finding.rows for finding in findings_of(bare)] == [(2,)]
+
+
+def test_a_source_warns_with_the_numbers_of_its_file(tmp_path):
+    path = tmp_path / "data.jsonl"
+    pair = json.dumps({"prompt": "q", "completion": "a"})
+    path.write_text(f"{pair}\n\n{pair}\n")
+    assert len(load_examples(path)) == 2
+    found = source("data", str(path))
+    assert found.warnings() == [f"{path}: 1 rows repeat an earlier one word for word (rows 3)"]
+
+
+def test_the_organisms_own_rows_are_not_warned_of():
+    assert source("data", ORGANISM, limit=50).warnings() == []

@@ -1,0 +1,37 @@
+"""One formatter for every figure with an interval, and names as a reader wants them."""
+
+import pytest
+
+from holdfast.evaluation.interval import Difference, Interval
+from holdfast.results.words import DASH, LOOKS, shown
+
+FOUND = Interval(-0.126, -0.5, 0.034)
+
+
+TOLD = {
+    "ends": "−50–3",
+    "bracketed": "[−50–3]",
+    "share": "−0.13 (−0.50–0.03)",
+    "difference": "−0.13 [−0.50, +0.03]",
+    "points": "−13 points [−50, +3]",
+    "tenths": "−12.6 [−50, +3]",
+    "percent": "−13 % [−50, 3]",
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_every_look_has_value_low_and_high_in_their_places(look):
+    assert shown(FOUND, look) == TOLD[look]
+
+
+def test_a_dash_stands_for_what_was_not_measured():
+    assert {shown(None, look) for look in LOOKS} == {DASH}
+
+
+def test_what_a_figure_carries_besides_is_not_told():
+    assert shown(Difference(0.5, 0.25, 0.75, (0.1,)), "points") == "+50 points [+25, +75]"
+
+
+def test_the_other_sign_turns_the_ends_around():
+    assert Interval(0.126, -0.034, 0.5) == -FOUND
+    assert Difference(-0.126, -0.5, 0.034, (1.0,)).bare == FOUND
