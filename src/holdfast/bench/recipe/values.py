@@ -7,7 +7,7 @@ from typing import Any
 from holdfast.errors import ConfigError, InputError
 from holdfast.inputs.values import checked, converted
 
-__all__ = ["knob_of", "list_of", "number_of", "seeds_of", "told_in"]
+__all__ = ["flag_of", "knob_of", "list_of", "number_of", "seeds_of", "told_in"]
 
 
 @contextmanager
@@ -41,6 +41,13 @@ def number_of(key: str, value: Any, hint: Any, where: str) -> Any:
         wanted = "a share in [0, 1]" if key == "p" else "more than 0"
         raise ConfigError(f"{where}: {key}={value} is out of range, expected {wanted}")
     return number
+
+
+def flag_of(key: str, value: Any, where: str) -> bool:
+    """Return true or false, or raise ``ConfigError``."""
+    if not isinstance(value, bool):
+        raise ConfigError(f"{where}: {key}={value!r} must be {expected(bool)}")
+    return value
 
 
 def seeds_of(value: Any, where: str) -> list[int]:

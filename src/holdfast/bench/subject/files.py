@@ -67,6 +67,11 @@ class FileSubject:
     scenarios: tuple[str, ...] = (MIXED, BENIGN)
 
     @property
+    def path(self) -> str:
+        """The model's folder or hub id."""
+        return self.name
+
+    @property
     def max_new_tokens(self) -> int:
         """Most tokens of an answer."""
         return self.training.max_new_tokens
