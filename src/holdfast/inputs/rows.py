@@ -40,7 +40,7 @@ class Source:
     def warnings(self) -> list[str]:
         """Return what the hygiene checks find; the organism's rows are made, not found."""
         found = findings_of(self.rows) if self.path != ORGANISM else []  # type: ignore[arg-type]
-        return [f"{self.path}: {finding}" for finding in found]
+        return [f"{self.role}: {self.path}: {finding}" for finding in found]
 
     def check_lengths(self, tokenizer: Any, limit: int | None) -> None:
         """Raise ``DataError``, naming the row, unless each row fits the model."""

@@ -107,9 +107,7 @@ FAULTS = {
     Yields: "__call__ returned generator, not a list",
     Drops: "__call__ gave 19 verdicts on 20 answers",
     Texts: "a str, not a Verdict",
-    changed(
-        "NoOutcome", outcome="refused, I think"
-    ): "outcome='refused, I think', not one of",
+    changed("NoOutcome", outcome="refused, I think"): "outcome='refused, I think', not one of",
     changed("NoFlag", refused="yes"): "refused='yes', not True",
     changed("BeyondOne", score=1.5): "score=1.5, not a number",
     changed("NotANumber", score=float("nan")): "score=nan, not a number",
