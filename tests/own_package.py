@@ -23,6 +23,7 @@ def points_of(page, number=0):
 
 
 CODE = block("python")
+BOTH = CODE + block("python", number=1)
 POINTS = points_of("own_method.md")[DEFENSES.group]
 
 
