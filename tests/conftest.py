@@ -18,6 +18,23 @@ settings.register_profile("holdfast", deadline=None, suppress_health_check=[Heal
 settings.load_profile("holdfast")
 
 
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Install a package; by default the one with a defense of ``docs/own_method.md``."""
+    from tests.own_package import CODE, POINTS, install_in, look_again, uninstall  # noqa: PLC0415
+
+    def add(code=CODE, points=POINTS, package="my_package", dist="my-dist", groups=None):
+        site = tmp_path / dist
+        install_in(site, code, groups or {"holdfast.defenses": points}, package, dist)
+        monkeypatch.syspath_prepend(site)
+        look_again()
+        return site
+
+    yield add
+    monkeypatch.undo()
+    uninstall()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _quiet():
     datasets.disable_progress_bars()

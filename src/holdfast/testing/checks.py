@@ -25,6 +25,12 @@ from holdfast.testing.runs import (
     weights_of,
 )
 
+__all__ = [
+    "check_accumulation", "check_acts", "check_interrupted", "check_leaves_nothing",
+    "check_leaves_nothing_after_errors", "check_resume", "check_seeds", "check_strength_zero",
+    "check_trace", "same_run",
+]  # fmt: skip
+
 Make = Callable[..., Defense]
 """Builds a fresh defense; keywords override its fields."""
 SAVING: dict[str, Any] = {"save_strategy": "steps", "save_steps": 2}
