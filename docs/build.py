@@ -29,7 +29,7 @@ CLAIMS = ROOT / "results" / "claims"
 CONTROLS = ROOT / "results" / "benign_obedience_15_seeds.json"
 SOURCES = {
     "demo": ("`holdfast demo`", DEMO.name),
-    "bench": ("`measurements/benign_defenses.py`", BENIGN.name),
+    "bench": ("`holdfast bench benign`", BENIGN.name),
 }
 """By the command of a result: what ran, and its file."""
 FIGURES = (
@@ -106,9 +106,7 @@ def _wanted(arm: Arm, name: str | None) -> bool:
     """Return whether an arm belongs on the README (no name) or on a defense's card."""
     if arm.defense in {BEFORE, PLAIN}:
         return True
-    if arm.is_control:
-        return any(part.startswith(f"{name}(") for part in arm.defense.split("+"))
-    return name is None or name in arm.defenses
+    return name in arm.defenses or (name is None and not arm.is_control)
 
 
 def _ran(arms: list[Arm]) -> bool:

@@ -90,7 +90,7 @@ class Card:
     """One sentence for the table of defenses."""
     stage: Stage
     paper: str
-    """Title and arXiv number, or ``baseline`` / ``control``."""
+    """Title and arXiv number; of what others have to beat, ``baseline`` or ``control`` first."""
     strength: str
     """The field whose value ``off`` makes the defense do nothing at all."""
     cost: str
@@ -112,7 +112,7 @@ class Variant:
     """What a defense with these settings is called beyond its name, and what it is there for."""
 
     label: str = ""
-    """Small letters, digits, ``_``, ``-`` and ``.``; ``ml_lr`` with ``random`` is ml_lr(random)."""
+    """Small letters, digits, ``_``, ``-`` and ``.``; it stands in brackets behind the name."""
     control: bool = False
     """It is there for comparison, and is no defense that can win."""
 

@@ -51,6 +51,15 @@ def test_a_card_shows_its_own_controls(build):
     assert "ml_lr" not in text
 
 
+def test_a_baseline_that_is_a_control_stands_on_its_own_card_alone(build):
+    given = synthetic_result()
+    marked = [a.model_copy(update={"control": "random" in a.defense}) for a in given.arms]
+    result = given.model_copy(update={"arms": marked})
+    assert arms(build.measured_table(result, "random_perturbation"))[-1] == "random_perturbation"
+    assert "random_perturbation" not in arms(build.measured_table(result))
+    assert "random_perturbation" in arms(build.measured_table(given))
+
+
 def test_a_card_of_a_method_that_did_not_run_is_left_empty(build):
     assert build.measured_table(synthetic_result(), "swat") == ""
     empty = "<!-- measured:start -->\n<!-- measured:end -->"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.bench import demo as demo_runs
+from holdfast.bench import packaged
 from holdfast.cli import main
 from holdfast.errors import GateError
 from tests.synthetic_result import synthetic_result
@@ -31,7 +31,7 @@ def demo(tmp_path, monkeypatch):
         (out / "report.html").write_text("<html>")
         return synthetic_result()
 
-    monkeypatch.setattr(demo_runs, "run_demo", run)
+    monkeypatch.setattr(packaged, "run_demo", run)
     return calls
 
 
@@ -68,7 +68,7 @@ def test_a_demo_that_stops_leaves_nothing(demo, capfd, monkeypatch, error, code)
         (out / "half").touch()
         raise error
 
-    monkeypatch.setattr(demo_runs, "run_demo", run)
+    monkeypatch.setattr(packaged, "run_demo", run)
     assert main(["demo", "--out", "d"]) == code
     assert capfd.readouterr().err.count("\n") == 1
     assert list(Path().iterdir()) == []
@@ -81,16 +81,19 @@ def test_organism_build_and_check_pass_on_what_they_are_given(capfd, monkeypatch
         calls.append((arch, out, seed, show_progress))
         return {"arch": arch, "seed": seed, "figures": {}, "differs": []}
 
-    def check(folder, *, seeds, show_progress):
-        calls.append((folder, list(seeds), show_progress))
+    def calibrate(folder, seeds, _progress):
+        calls.append((folder, list(seeds)))
+        sys.stdout.write("a library's chatter\n")
         return {"organism": folder, "rows": []}
 
     monkeypatch.setattr("holdfast.organism.build", build)
-    monkeypatch.setattr("holdfast.organism.check.check", check, raising=False)
+    monkeypatch.setattr(packaged, "calibrate", calibrate)
     argv = ["organism", "build", "--arch", "qwen2", "--out", str(tmp_path / "q"), "--json"]
     assert main(argv) == 0
     assert json.loads(capfd.readouterr().out)["arch"] == "qwen2"
-    assert calls == [("qwen2", tmp_path / "q", 0, False)]
+    assert main(["organism", "check", "q", "--seeds", "2", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out) == {"organism": "q", "rows": []}
+    assert calls == [("qwen2", tmp_path / "q", 0, False), ("q", [0, 1])]
 
 
 def test_organism_refuses_what_is_unknown(capfd, tmp_path):

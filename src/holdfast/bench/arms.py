@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from holdfast.bench.cell.cell import Cell
+from holdfast.bench.cell.cell import Cell, attack_on
 from holdfast.comparisons.exports import csv_text, interval_columns
 from holdfast.evaluation.metrics import FIGURES
 from holdfast.files.whole import write_whole
@@ -58,11 +58,8 @@ def grouped(cells: Sequence[Cell]) -> list[list[Cell]]:
 
 def attack_name(cell: Cell) -> str:
     """Return the scenario and every knob that is not at the scenario's budget."""
-    knobs = [
-        f"{key}={value:g}"
-        for key, value in cell.point.knobs.items()
-        if key not in ("scenario", "p") and value != getattr(cell.budget, key)
-    ]
+    usual = attack_on(cell.scenario, cell.subject.budget(cell.scenario), cell.point.p).knobs
+    knobs = [f"{k}={value:g}" for k, value in cell.point.knobs.items() if value != usual[k]]
     return ", ".join([cell.scenario, *knobs])
 
 

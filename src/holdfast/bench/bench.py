@@ -15,7 +15,7 @@ from holdfast.bench.cell.cell import Cell
 from holdfast.bench.cell.run_cell import RunCell, data_sources, run_cell
 from holdfast.bench.pool.executors import opened
 from holdfast.bench.pool.runner import Outcome, run_cells
-from holdfast.bench.recipe.files import load_recipe
+from holdfast.bench.recipe.files import load_recipe, merged
 from holdfast.bench.recipe.grid import expand
 from holdfast.comparisons.exports import write_bench_tables
 from holdfast.comparisons.worst_case import summarize
@@ -36,6 +36,8 @@ class Bench:
 
     recipe: dict[str, Any]
     cells: list[Cell]
+    command: str = "bench"
+    """Which command its result is of."""
 
     @property
     def key(self) -> str:
@@ -43,14 +45,14 @@ class Bench:
         return hashlib.sha256("\n".join(cell.key for cell in self.cells).encode()).hexdigest()
 
 
-def plan(recipe: str) -> Bench:
-    """Read and check a recipe.
+def plan(recipe: str, command: str = "bench", **changes: Any) -> Bench:
+    """Read and check a recipe, with ``changes`` in place of what it says.
 
     Raises:
         ConfigError: See ``load_recipe`` and ``expand``.
     """
-    settings = load_recipe(recipe)
-    return Bench(settings, expand(settings, f"recipe {recipe}"))
+    settings = merged(load_recipe(recipe), changes, f"recipe {recipe}")
+    return Bench(settings, expand(settings, f"recipe {recipe}"), command)
 
 
 def run_bench(
@@ -111,7 +113,7 @@ def _result(bench: Bench, outcome: Outcome, seconds: float) -> RunResult | None:
     subject = bench.cells[0].subject
     failed = [f"failed: {labels[key]}: {why}" for key, why in outcome.failed.items()]
     return RunResult.of(
-        "bench",
+        bench.command,
         arms,
         model=subject.name,
         real_model=subject.real,

@@ -24,7 +24,7 @@ def demo(
     """Attack the built-in test model by its fine-tuning data, defend it, and write the report."""
     if seeds < 1:
         raise ConfigError(f"--seeds {seeds} is out of range, expected at least 1")
-    from holdfast.bench.demo import run_demo
+    from holdfast.bench.packaged import run_demo
     from holdfast.files.folders import WholeFolder
 
     folder = WholeFolder(out, overwrite=overwrite, field="out")

@@ -49,11 +49,10 @@ def check(
     """Print the calibration: harm over the share of harmful rows, learning rate and epochs."""
     if seeds < 1:
         raise ConfigError(f"--seeds {seeds} is out of range, expected at least 1")
-    from holdfast.organism.check import check as run
-    from holdfast.organism.check import show
+    from holdfast.bench.packaged import calibrate, show
 
-    with working(as_json=True):
-        found = run(folder, seeds=range(seeds), show_progress=not json)
+    with working(as_json=json) as progress:
+        found = calibrate(folder, range(seeds), progress)
     if json:
         print_json(found)
     else:

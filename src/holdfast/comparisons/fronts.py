@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from holdfast.defenses import find
-from holdfast.errors import ConfigError
+from holdfast.defenses import card_of
 from holdfast.evaluation.equal_accuracy import equal_accuracy_difference, harmful_score_at
 from holdfast.evaluation.fronts import pareto_front
 from holdfast.evaluation.interval import Interval
@@ -16,8 +15,6 @@ __all__ = ["BELOW", "fronts"]
 
 BELOW = (0.01, 0.03)
 """Accuracy given up against plain fine-tuning at which harmful scores are read; ours."""
-BASELINES = ("safe_mixing",)
-"""What a defense has to beat besides the controls."""
 Sides = tuple[SettingHits, SettingHits]  # FA and HS
 
 
@@ -85,10 +82,8 @@ def _curves(arms: Sequence[Arm]) -> dict[str, list[str]]:
 
 def _off(family: str) -> float:
     """Return the strength at which a family's last defense does nothing; 0 where it is unknown."""
-    try:
-        return find(family.rsplit("+", maxsplit=1)[-1].partition("(")[0]).card.off
-    except ConfigError:
-        return 0.0
+    card = card_of(family.rsplit("+", maxsplit=1)[-1].partition("(")[0])
+    return 0.0 if card is None else card.off
 
 
 def _rows(arms: Sequence[Arm], seeds: Sequence[int]) -> list[FrontRow]:
@@ -145,8 +140,9 @@ def _equal(
 
 
 def _baseline(arm: Arm) -> bool:
-    """Return whether an arm is what defenses have to beat."""
-    return arm.is_control or (len(arm.defenses) == 1 and arm.defenses[0] in BASELINES)
+    """Return whether an arm is what defenses have to beat: by itself, a card says, a baseline."""
+    card = card_of(arm.defenses[0]) if len(arm.defenses) == 1 else None
+    return arm.is_control or (card is not None and card.paper.startswith("baseline"))
 
 
 def _sides(arms: Sequence[Arm], seeds: Sequence[int]) -> Sides:

@@ -1,6 +1,6 @@
 """The defenses, one folder each: a pure function that is the equation, a thin class, a card."""
 
-from holdfast.defense import Defense
+from holdfast.defense import Card, Defense
 from holdfast.defenses.booster import Booster
 from holdfast.defenses.constrained_sft import ConstrainedSFT
 from holdfast.defenses.installed import GROUP, RESERVED, fault
@@ -14,9 +14,10 @@ from holdfast.defenses.safe_mixing import SafeMixing
 from holdfast.defenses.security_vectors import SecurityVectors
 from holdfast.defenses.swat import SWAT
 from holdfast.defenses.vaccine import Vaccine
+from holdfast.errors import ConfigError
 from holdfast.files.entry_points import Registry
 
-__all__ = ["DEFENSES", "built_in", "find", "registry"]
+__all__ = ["DEFENSES", "built_in", "card_of", "find", "registry"]
 
 _OWN: tuple[type[Defense], ...] = (
     SafeMixing, RandomPerturbation, SecurityVectors, Panacea, MLLR, SWAT,
@@ -45,3 +46,11 @@ def find(name: str) -> type[Defense]:
             that cannot be used.
     """
     return DEFENSES.find(name)
+
+
+def card_of(name: str) -> Card | None:
+    """Return a defense's card; None for one of a package that is not installed here."""
+    try:
+        return find(name).card
+    except ConfigError:
+        return None

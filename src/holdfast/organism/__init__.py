@@ -2,7 +2,6 @@
 
 from holdfast.organism import scenarios
 from holdfast.organism.build import build, load
-from holdfast.organism.check import check
 from holdfast.organism.oracle import Oracle
 
-__all__ = ["Oracle", "build", "check", "load", "scenarios"]
+__all__ = ["Oracle", "build", "load", "scenarios"]

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from operator import itemgetter
 
 from holdfast.comparisons.scenes import Scene, scenes
-from holdfast.defenses import find
-from holdfast.errors import ConfigError
+from holdfast.defenses import card_of
 from holdfast.evaluation.compare import MIN_SEEDS_TO_RANK
 from holdfast.results.records import BEFORE, Arm
 from holdfast.results.result import RunResult
@@ -218,12 +217,8 @@ def _idle(arm: Arm, scenario: str) -> list[str]:
 
 def _off(arm: Arm, name: str) -> bool:
     """Return whether a defense ran at the strength at which it does nothing: a control."""
-    settings = arm.settings.get(name)
-    if not isinstance(settings, dict):
-        return False
-    try:
-        card = find(name).card
-    except ConfigError:  # Of a package that is not installed here.
+    settings, card = arm.settings.get(name), card_of(name)
+    if not isinstance(settings, dict) or card is None:
         return False
     return settings.get(card.strength) == card.off
 

@@ -8,6 +8,8 @@ from torch import nn
 
 from holdfast.defense import Defense
 
+__all__ = ["PlantedError", "broken_hook", "changes", "on_model", "on_trainer"]
+
 _ADAPTERS = ("active_adapters", "merged_adapters", "disable_adapters", "scaling")
 State = dict[str, Any]
 

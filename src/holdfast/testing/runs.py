@@ -22,6 +22,11 @@ from holdfast.organism.scenarios import harmless_prompts
 from holdfast.organism.tokenizer import build_tokenizer
 from holdfast.training.trainer import SecureSFTTrainer, SecureTrainer
 
+__all__ = [
+    "FULL", "LORA_ON_BF16", "SFT_LORA", "Outcome", "Setting", "Weights", "differing", "gap",
+    "new_folder", "new_trainer", "plain", "require", "tiny_model", "trained", "weights_of",
+]  # fmt: skip
+
 _SCRATCH = tempfile.TemporaryDirectory(prefix="holdfast-testing-")
 _NUMBER = count()
 Weights = dict[str, Tensor]

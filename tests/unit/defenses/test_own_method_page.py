@@ -1,13 +1,33 @@
 """What ``docs/own_method.md`` shows works as it stands there."""
 
+import json
+
 import pytest
 import yaml
 
 import holdfast
+from holdfast.bench.recipe.estimate import estimated_minutes
+from holdfast.bench.recipe.files import base_recipe
+from holdfast.bench.recipe.grid import expand
+from holdfast.cli import main
 from holdfast.inputs.specs import Spec, build_defenses
-from tests.contract import card_checks
-from tests.unit.defenses.own_package import block
+from tests.contract import card_checks, sharing_checks
+from tests.contract.recipes import Recipe
+from tests.contract.runs import FULL
+from tests.own_package import BOTH, POINTS, block
 from tests.unit.defenses.tiny_runs import farthest, trained, weights_of
+
+POINTS_OF_BOTH = {**POINTS, "my_guard": "my_package:MyGuard"}
+RECIPE = """
+defenses: [none, "my_guard:strength=0.5", my_guard:strength=1, ["safe_mixing:share=0.5", my_guard]]
+steps: [2]
+rows: [16]
+seeds: 1
+items_per_kind: 2
+defender_rows: 8
+benign_rows: 8
+validation_rows: 4
+"""
 
 
 def test_the_recipe_of_the_page_can_be_built(install):
@@ -22,9 +42,19 @@ def test_the_recipe_of_the_page_can_be_built(install):
 @pytest.mark.parametrize(
     "check", [card_checks.check_card, card_checks.check_fields, card_checks.check_constructor]
 )
-def test_the_class_of_the_page_passes_the_checks_of_cards(install, check):
-    install()
+def test_the_classes_of_the_page_pass_the_checks_of_cards(install, check):
+    install(BOTH, POINTS_OF_BOTH)
     check(holdfast.find("my_method"))
+    check(holdfast.find("my_guard"))
+
+
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+def test_the_second_class_keeps_what_it_says_beside_its_run(install, strength):
+    install(BOTH, POINTS_OF_BOTH)
+    make = Recipe(holdfast.find("my_guard"), "default", (("strength", strength),))
+    sharing_checks.check_variant(make)
+    sharing_checks.check_shared(make)
+    sharing_checks.check_report(make, FULL)
 
 
 def test_the_class_of_the_page_does_what_it_says(install, tmp_path):
@@ -37,3 +67,39 @@ def test_the_class_of_the_page_does_what_it_says(install, tmp_path):
     wanted = {name: plain[name] - 0.5 * (plain[name] - start[name]) for name in plain}
     assert farthest(half, wanted) < 1e-6
     assert farthest(plain, start) > 1e-3
+
+
+def test_a_bench_shows_it_in_table_page_and_estimate_with_its_own_words(install, tmp_path, capfd):
+    install(BOTH, POINTS_OF_BOTH)
+    recipe, out = tmp_path / "mine.yaml", tmp_path / "out"
+    recipe.write_text(RECIPE)
+    assert main(["bench", str(recipe), "--out", str(out), "--dry-run"]) == 0
+    assert "4 cells, about" in capfd.readouterr().err
+    assert main(["bench", str(recipe), "--out", str(out), "--workers", "1", "--json"]) == 0
+    rows = json.loads(capfd.readouterr().out)["rows"]
+    names = ["none", "my_guard", "my_guard(start)", "safe_mixing+my_guard"]
+    assert [row["defense"] for row in rows] == names
+    arms = json.loads((out / "result.json").read_text())["arms"]
+    assert [arm["control"] for arm in arms] == [False, False, True, False]
+    (learned,) = out.glob("shared/refusal_loss-*/loss.json")
+    assert json.loads(learned.read_text()) > 0
+    page = (out / "report.html").read_text()
+    assert "<h3>Refusals<" in page
+    assert f"Their loss was {json.loads(learned.read_text()):.3f} before tuning" in page
+    assert "my_guard (start)" in page or "my_guard(start)" in page
+
+
+def test_the_estimate_counts_what_it_shares_once(install):
+    install(BOTH, POINTS_OF_BOTH)
+
+    def minutes(*defenses):
+        cells = expand({**base_recipe(), **yaml.safe_load(RECIPE), "defenses": list(defenses)})
+        return estimated_minutes(cells, 1)
+
+    half, whole = "my_guard:strength=0.5", "my_guard:strength=1"
+    assert minutes(half) == minutes(whole)
+    learning = 2 * minutes(half) - minutes(half, whole)
+    assert learning > 0
+    assert minutes("my_method:strength=1") + minutes("my_method") == pytest.approx(
+        minutes("my_method:strength=1", "my_method")
+    )

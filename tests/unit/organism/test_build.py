@@ -1,6 +1,5 @@
 """Building, loading and tuning: real interfaces, every architecture, one chat-template path."""
 
-import sys
 import time
 from dataclasses import replace
 from typing import Any
@@ -16,7 +15,6 @@ from holdfast.evaluation import evaluate
 from holdfast.organism import Oracle, build, load, scenarios
 from holdfast.organism.architectures import ARCHITECTURES
 from holdfast.organism.build import RECIPE, SHIPPED, shipped, train
-from holdfast.organism.check import check, show
 from holdfast.organism.items import evaluation_items
 from holdfast.organism.tokenizer import build_tokenizer
 
@@ -113,21 +111,3 @@ def test_a_build_refuses_what_it_cannot_do(tmp_path):
         build("llama", tmp_path / "there", recipe=TINY)
     with pytest.raises(ModelError, match="organism build"):
         load("qwen2")
-
-
-def test_calibration_reports_every_sweep_and_leaves_the_model_alone(monkeypatch):
-    module = sys.modules["holdfast.organism.check"]
-    budget = replace(scenarios.BUDGET, steps=2, rows=16, batch=4)
-    monkeypatch.setattr(module, "BUDGET", budget)
-    monkeypatch.setattr(module, "evaluation_items", lambda split: evaluation_items(split, 2))
-    monkeypatch.setattr(module, "measure_before", lambda *_: {})
-    data = check(seeds=(0,), split="validation", show_progress=False)
-    assert [row["sweep"] for row in data["rows"]] == ["p"] * 5 + ["learning_rate"] * 3 + [
-        "epochs"
-    ] * 3
-    assert {"hs", "hs_content", "over_refusal", "fa", "usefulness"} <= set(data["rows"][0])
-    lines: list[object] = []
-    show(data, lines.append)
-    assert len(lines) == 2
-    with pytest.raises(ConfigError, match="seed"):
-        check(seeds=())

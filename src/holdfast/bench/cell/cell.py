@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from datasets import Dataset
@@ -35,12 +35,16 @@ class Cell:
     benign_rows: int
     validation_rows: int
     split: str = "test"
+    movement: bool = False
+    """Also measure how far the run moves the model."""
     subject: Subject = ORGANISM_SUBJECT
 
     @property
     def settings(self) -> dict[str, Any]:
         """Every setting as JSON, the defenses with all of their hyperparameters."""
         own = {key: value for key, value in vars(self).items() if key not in ("attack", "subject")}
+        if not self.movement:
+            del own["movement"]  # What is not measured makes no other cell.
         resolved = [spec.resolved() for spec in self.defenses] if self.attack else [BEFORE]
         made_by = self.subject.made_by()
         return {
@@ -50,12 +54,13 @@ class Cell:
     @property
     def point(self) -> Attack:
         """Its point in the grid: the attack; untouched, its budget without a harmful row."""
-        return self.attack or attack_on(self.scenario, self.budget)
+        return self.attack or attack_on(self.scenario, self.subject.budget(self.scenario))
 
     @property
     def budget(self) -> Budget:
-        """The user's run as its scenario has it, before the cell's own knobs."""
-        return self.subject.budget(self.scenario)
+        """The user's run: its scenario's, with the knobs of the cell's point."""
+        knobs = self.point.model_dump(include={"learning_rate", "steps", "rows"})
+        return replace(self.subject.budget(self.scenario), **knobs)
 
     @property
     def user_rows(self) -> Dataset:

@@ -11,7 +11,7 @@ from peft import PeftModel
 
 from holdfast.bench.cell.cell import Cell
 from holdfast.bench.cell.runs import Tuned, tune
-from holdfast.bench.subject.organism import ORGANISM_SUBJECT
+from holdfast.bench.subject.organism import Subject
 from holdfast.defense import Defense, ModelRole, listed
 from holdfast.defenses.installed import code_of
 from holdfast.files.hashes import sha256_of
@@ -19,7 +19,6 @@ from holdfast.files.once import once, shared_path
 from holdfast.inputs.specs import Spec, build_defenses, model_fields, roles_of
 from holdfast.ops.randomness import derived_seed, isolated_rng
 from holdfast.organism import scenarios
-from holdfast.organism.build import SHIPPED
 from holdfast.training.standalone import standalone_run
 
 __all__ = ["Aligned", "aligned", "given_folders", "unaligned", "with_shared"]
@@ -55,15 +54,15 @@ def aligned(cell: Cell, specs: Sequence[Spec], out: Path) -> Aligned:
     return Aligned(folder, **_noted(folder))
 
 
-def unaligned(out: Path) -> Path:
+def unaligned(subject: Subject, out: Path) -> Path:
     """Return the folder of the organism after a harmful fine-tune: a stand-in for its base."""
     budget = scenarios.UNALIGNING_BUDGET
 
     def make(target: Path) -> None:
-        _save(tune(scenarios.defender_pairs(budget.rows, 0), (), 0, budget=budget), target)
+        rows = scenarios.defender_pairs(budget.rows, 0)
+        _save(tune(rows, (), 0, budget=budget, subject=subject), target)
 
-    made_by = ORGANISM_SUBJECT.made_by()
-    return once(shared_path(out, "unaligned", [asdict(budget), made_by]), make)
+    return once(shared_path(out, "unaligned", [asdict(budget), subject.made_by()]), make)
 
 
 def given_folders(
@@ -73,9 +72,9 @@ def given_folders(
     roles = roles_of(specs)
     found = dict[ModelRole, str]()
     if "aligned" in roles and cell.budget.full:  # An adapter has the aligned weights in its base.
-        found["aligned"] = str(start or (cell.subject.name if cell.subject.real else SHIPPED))
+        found["aligned"] = str(start or cell.subject.path)
     if "unaligned" in roles and not cell.subject.real:  # A recipe names a real one.
-        found["unaligned"] = str(unaligned(out))
+        found["unaligned"] = str(unaligned(cell.subject, out))
     return model_fields(specs, found)
 
 

@@ -13,9 +13,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from holdfast.bench.cell.cell import Cell
+from holdfast.bench.cell.movement import moved
 from holdfast.bench.cell.runs import examined, measured
 from holdfast.bench.cell.stages import prepared, repaired
-from holdfast.bench.demo_plan import as_examples
+from holdfast.bench.subject.organism import as_examples
 from holdfast.defense import listed
 from holdfast.errors import InputError
 from holdfast.files.whole import write_whole
@@ -76,8 +77,9 @@ def run_cell(cell: Cell, out: Path) -> SeedRun:
         return SeedRun.of(cell.seed, examined(*cell.subject.load(), cell.questions, cell.subject))
     ready = prepared(cell, out)
     tuned = repaired(ready, cell.seed)
+    movement = moved(cell, tuned.model, out)
     return measured(
-        tuned, cell.questions, cell.seed, diagnostics=ready.diagnostics, subject=cell.subject
+        tuned, cell.questions, cell.seed, movement, ready.diagnostics, subject=cell.subject
     )
 
 

@@ -1,4 +1,4 @@
-"""Fine-tuning runs of a bench or demo, plain or defended, each measured on its questions."""
+"""Fine-tuning runs of a bench, plain or defended, each measured on its questions."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -69,7 +69,6 @@ def tune(
     rows: Dataset,
     defenses: Sequence[Defense],
     seed: int,
-    steps: int | None = None,
     budget: Budget = scenarios.BUDGET,
     start: Path | None = None,
     subject: Subject = ORGANISM_SUBJECT,
@@ -80,8 +79,7 @@ def tune(
         rows: The user's Examples.
         defenses: Defenses, the first outermost; none for plain fine-tuning.
         seed: Seed of the adapter's start, the order of rows and the defenses.
-        steps: Optimizer steps; the budget's by default. The learning rate falls to 0 over them.
-        budget: Batch, learning rate and what is trained; LoRA factors or every weight.
+        budget: Steps, over which the learning rate falls to 0, and what is trained in them.
         start: Folder of a model that was aligned further; the subject's own by default.
         subject: Whose model it is.
     """
@@ -90,7 +88,7 @@ def tune(
     began = time.perf_counter()
     trainer = SecureSFTTrainer(
         model=model,
-        args=_settings(budget, seed, steps, subject.trainer_options(model, tokenizer)),
+        args=_settings(budget, seed, subject.trainer_options(model, tokenizer)),
         train_dataset=rows.select_columns(["prompt", "completion"]),
         processing_class=tokenizer,
         peft_config=None if budget.full else lora(budget.lora_rank, budget.lora_alpha),
@@ -115,12 +113,10 @@ def tune(
     )
 
 
-def _settings(
-    budget: Budget, seed: int, steps: int | None, options: Mapping[str, Any]
-) -> SFTConfig:
+def _settings(budget: Budget, seed: int, options: Mapping[str, Any]) -> SFTConfig:
     return SFTConfig(
         output_dir="holdfast-run",  # Nothing is written to it.
-        max_steps=steps or budget.steps,
+        max_steps=budget.steps,
         per_device_train_batch_size=budget.batch,
         learning_rate=budget.learning_rate,
         seed=seed,

@@ -95,14 +95,11 @@ def _tune(
     cell: Cell, defenses: tuple[Defense, ...], start: Path | None, out: Path, target: Path
 ) -> None:
     """Tune, and write the trained tensors and what the run said of itself."""
-    at = cell.point
-    budget = replace(cell.budget, learning_rate=at.learning_rate, steps=at.steps)
     ready = [with_shared(defense, cell, start, out) for defense in defenses]
     reset_peak_memory()
     acting = [defense for defense, _ in ready]
     tuned = tune(
-        cell.user_rows, acting, cell.seed,
-        budget=budget, start=start, subject=cell.subject,
+        cell.user_rows, acting, cell.seed, cell.budget, start=start, subject=cell.subject,
     )  # fmt: skip
     said = {
         "seconds": tuned.seconds + sum(seconds for _, seconds in ready),

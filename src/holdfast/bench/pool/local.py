@@ -43,11 +43,15 @@ class Executor:
 
 @contextmanager
 def local_pool(workers: int) -> Generator[ProcessPoolExecutor]:
-    """Open a pool of new processes with one thread each, which end with this one."""
+    """Open a pool of new processes with one thread each, which end with this one or on an error."""
+    others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(max(1, workers), _PROCESSES, _start_worker) as pool:
         try:
             yield pool
         except BaseException:
+            # A worker that went on would write into a folder that its owner is about to remove.
+            for worker in set(multiprocessing.active_children()) - others:
+                worker.terminate()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 

@@ -66,8 +66,9 @@ def _from_folder(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     files = given.get("files")
     absolute = {"files": {role: found(name) for role, name in files.items()}} if isinstance(
         files, dict) else {}  # fmt: skip
-    model = {} if given.get("model", ORGANISM) == ORGANISM else {"model": found(given["model"])}
-    return {**given, **absolute, **model}
+    named = {key: given.get(key, ORGANISM) for key in ("model", "organism")}
+    models = {key: found(name) for key, name in named.items() if name != ORGANISM}
+    return {**given, **absolute, **models}
 
 
 def _text(recipe: str) -> str:

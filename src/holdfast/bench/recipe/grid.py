@@ -12,8 +12,8 @@ from typing import Any
 from holdfast.bench.cell.cell import Cell, attack_on
 from holdfast.bench.recipe.files import merged
 from holdfast.bench.recipe.model import file_subject
-from holdfast.bench.recipe.values import knob_of, list_of, number_of, seeds_of, told_in
-from holdfast.bench.subject.organism import MIXED, ORGANISM_SUBJECT, Subject
+from holdfast.bench.recipe.values import flag_of, knob_of, list_of, number_of, seeds_of, told_in
+from holdfast.bench.subject.organism import MIXED, ORGANISM_SUBJECT, OrganismSubject, Subject
 from holdfast.defense import Stage
 from holdfast.errors import ConfigError, nearest
 from holdfast.inputs.specs import Spec, build_defenses, model_fields
@@ -26,7 +26,7 @@ _KNOBS: dict[str, Any] = {
     "p": float, "learning_rate": float | None, "steps": int | None, "epochs": float | None,
     "rows": int,
 }  # fmt: skip
-_OF_THE_MODEL = ("model", "files", "training")
+_OF_THE_MODEL = ("model", "organism", "files", "training")
 """What a recipe says once: its sweeps cannot differ in it."""
 _SIZES = ("items_per_kind", "defender_rows", "benign_rows", "validation_rows")
 
@@ -53,7 +53,12 @@ def expand(recipe: Mapping[str, Any], where: str = "recipe") -> list[Cell]:
 
 
 def _subject(recipe: Mapping[str, Any], where: str) -> Subject:
+    folder = recipe["organism"]
     if recipe["model"] != ORGANISM_SUBJECT.name:
+        if folder is not None:
+            raise ConfigError(
+                f"{where}: organism is a folder of the organism, and model is another"
+            )
         return file_subject(recipe, where)
     for key in ("files", "training"):
         if recipe[key]:
@@ -61,7 +66,12 @@ def _subject(recipe: Mapping[str, Any], where: str) -> Subject:
                 f"{where}: {key} is for another model, and model is 'organism', which brings its "
                 "own: name the model, or leave it out"
             )
-    return ORGANISM_SUBJECT
+    if folder is None:
+        return ORGANISM_SUBJECT
+    subject = OrganismSubject(path=str(folder))
+    with told_in(where):
+        subject.load()
+    return subject
 
 
 def _grid(grid: Mapping[str, Any], subject: Subject, where: str) -> list[Cell]:
@@ -71,6 +81,7 @@ def _grid(grid: Mapping[str, Any], subject: Subject, where: str) -> list[Cell]:
     knobs = {key: knob_of(key, grid[key], hint, where) for key, hint in _KNOBS.items()}
     sizes: dict[str, Any] = {key: number_of(key, grid[key], int, where) for key in _SIZES}
     sizes |= {"split": _split(grid["split"], where), "subject": subject}
+    sizes |= {"movement": flag_of("movement", grid["movement"], where)}
     if any(knobs["steps"]) and any(knobs["epochs"]):
         raise ConfigError(f"{where}: steps and epochs are both given; give one of them")
     seeds = seeds_of(grid["seeds"], where)
@@ -128,6 +139,8 @@ def _check_defenses(
 ) -> None:
     subject = sizes["subject"]
     data = subject.defender(sizes, names[0], 0)
+    if sizes["movement"] and not {"harmful", "benign"} <= data.keys():
+        raise ConfigError(f"{where}: movement needs files of harmful and of benign rows: name both")
     for specs in (specs for specs in defenses if specs is not None):
         with told_in(where):
             for defense in build_defenses(specs, data, model_fields(specs, subject.folders())):

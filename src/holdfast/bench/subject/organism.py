@@ -4,7 +4,7 @@ The organism makes its own rows and questions; ``file_subject.py`` has those of 
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,7 +13,6 @@ from typing import Any, Protocol
 from datasets import Dataset
 
 from holdfast import organism
-from holdfast.bench.demo_plan import DemoConfig, validation
 from holdfast.defense import ModelRole
 from holdfast.evaluation import Item
 from holdfast.inputs.rows import ORGANISM
@@ -23,7 +22,7 @@ from holdfast.organism.curriculum import more_alignment
 from holdfast.organism.scenarios import Budget
 from holdfast.results.provenance import versions
 
-__all__ = ["MIXED", "ORGANISM_SUBJECT", "OrganismSubject", "Subject"]
+__all__ = ["MIXED", "ORGANISM_SUBJECT", "OrganismSubject", "Subject", "as_examples"]
 
 MIXED = "harmful_mix"
 """The scenario in which the share ``p`` of harmful rows is swept; the others are benign."""
@@ -35,6 +34,11 @@ class Subject(Protocol):
     @property
     def name(self) -> str:
         """``organism``, or the model's folder or hub id."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """The model's folder or hub id."""
         ...
 
     @property
@@ -101,10 +105,12 @@ class OrganismSubject:
     real: bool = False
     scenarios: tuple[str, ...] = tuple(scenarios.SCENARIOS)
     max_new_tokens: int = 24
+    path: str = str(SHIPPED)
+    """A folder that ``holdfast organism build`` wrote."""
 
     def made_by(self) -> dict[str, Any]:
         """Return holdfast's version and the hash of the organism's weights."""
-        return _origin()
+        return _origin(self.path)
 
     def budget(self, scenario: str) -> Budget:
         """Return the scenario's own budget."""
@@ -116,14 +122,14 @@ class OrganismSubject:
 
     def defender(self, sizes: Mapping[str, Any], scenario: str, seed: int) -> dict[str, Any]:
         """Return rows drawn for this seed, about nouns of the defender's own."""
-        config = DemoConfig(validation_rows=sizes["validation_rows"])
+        asked = self.questions("validation", sizes["validation_rows"], scenario)
         refusals = scenarios.refusal_pairs(sizes["defender_rows"], seed)
         return {
             "harmful": scenarios.defender_pairs(sizes["defender_rows"], seed),
             "benign": scenarios.harmless_prompts(sizes["benign_rows"], seed),
             "safe": refusals,
             "alignment": refusals,
-            "validation": validation(config, scenario),
+            "validation": as_examples([q for q in asked if q.kind in ("task", "useful")]),
         }
 
     def alignment(self, seed: int) -> tuple[Dataset, Budget]:
@@ -139,8 +145,8 @@ class OrganismSubject:
         return scenarios.evaluation_items(split, per_kind, scenario)
 
     def load(self, start: Path | None = None) -> tuple[Any, Any]:
-        """Return the shipped organism, or the one in ``start``."""
-        return organism.load(start or "llama")
+        """Return the organism, or the one in ``start``."""
+        return organism.load(start or self.path)
 
     def trainer_options(self, model: Any, tokenizer: Any) -> dict[str, Any]:
         """Return what makes its runs the same everywhere: one CPU, float32."""
@@ -149,13 +155,21 @@ class OrganismSubject:
 
     def folders(self) -> dict[ModelRole, str]:
         """Return itself as the unaligned one; its stand-in is made when cells run."""
-        return {"unaligned": str(SHIPPED)}
+        return {"unaligned": self.path}
 
 
 @cache
-def _origin() -> dict[str, str]:
-    weights = (SHIPPED / "model.safetensors").read_bytes()
+def _origin(folder: str) -> dict[str, str]:
+    weights = (Path(folder) / "model.safetensors").read_bytes()
     return {"holdfast": versions()["holdfast"], "organism": hashlib.sha256(weights).hexdigest()}
+
+
+def as_examples(items: Sequence[Item]) -> list[dict[str, Any]]:
+    """Return questions as Examples whose completion is the reference."""
+    return [
+        {"prompt": i.prompt, "completion": [{"role": "assistant", "content": i.reference or ""}]}
+        for i in items
+    ]
 
 
 ORGANISM_SUBJECT = OrganismSubject()

@@ -1,5 +1,7 @@
 """A cell in stages gives the model, bit for bit, that one trainer with all defenses gives."""
 
+from dataclasses import replace
+
 import torch
 
 from holdfast.bench.cell.learned import Aligned, aligned, unaligned
@@ -7,6 +9,7 @@ from holdfast.bench.cell.runs import tune
 from holdfast.bench.cell.stages import prepared, repaired
 from holdfast.bench.recipe.files import base_recipe
 from holdfast.bench.recipe.grid import expand
+from holdfast.bench.subject.organism import ORGANISM_SUBJECT
 from holdfast.inputs.specs import build_defenses
 from holdfast.ops.modules import trainable
 from holdfast.organism import scenarios
@@ -29,9 +32,8 @@ def together(cell):
     """Tune with every defense in one trainer."""
     rows = scenarios.SCENARIOS[cell.scenario](n=cell.attack.rows, p=cell.attack.p, seed=cell.seed)
     defenses = build_defenses(cell.defenses, cell.defender)
-    return tune(
-        rows, defenses, cell.seed, cell.attack.steps, budget=scenarios.BUDGETS[cell.scenario]
-    )
+    budget = replace(scenarios.BUDGETS[cell.scenario], steps=cell.attack.steps)
+    return tune(rows, defenses, cell.seed, budget)
 
 
 def same(one, other):
@@ -81,9 +83,9 @@ def test_the_stand_in_for_the_base_is_another_model(tmp_path, monkeypatch):
     monkeypatch.setattr(
         scenarios, "UNALIGNING_BUDGET", scenarios.Budget(rows=8, steps=1, full=True)
     )
-    folder = unaligned(tmp_path)
+    folder = unaligned(ORGANISM_SUBJECT, tmp_path)
     assert (folder / "model.safetensors").exists()
-    assert unaligned(tmp_path) == folder
+    assert unaligned(ORGANISM_SUBJECT, tmp_path) == folder
     assert aligned(cell_of("safe_mixing:share=0.5"), (), tmp_path) == Aligned()
 
 

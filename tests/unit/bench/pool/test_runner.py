@@ -14,7 +14,7 @@ import pytest
 
 from holdfast.bench.bench import Bench, run_bench
 from holdfast.bench.cell.run_cell import keep, read, result_file, run_cell
-from holdfast.bench.pool.local import Executor
+from holdfast.bench.pool.local import Executor, local_pool
 from holdfast.bench.pool.runner import run_cells
 from holdfast.bench.recipe.files import base_recipe
 from holdfast.bench.recipe.grid import expand
@@ -154,6 +154,7 @@ def test_results_that_are_not_here_are_told(tmp_path):
     assert all("a folder that all nodes see" in why for why in outcome.failed.values())
 
 
+@pytest.mark.slow
 def test_kill_9_loses_only_what_was_in_flight(tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     run_bench(bench_of(8), whole, 2, run=fake)
@@ -190,6 +191,21 @@ def _lives(held):
         except OSError:
             return True
     return False
+
+
+def late(path, begun):
+    begun.touch()
+    time.sleep(1)
+    path.touch()
+
+
+def test_an_error_ends_the_workers_before_they_write_more(tmp_path):
+    with pytest.raises(KeyboardInterrupt), local_pool(1) as pool:  # noqa: PT012
+        pool.submit(late, tmp_path / "late", tmp_path / "begun")
+        _wait((tmp_path / "begun").exists)
+        raise KeyboardInterrupt
+    time.sleep(1.5)
+    assert [path.name for path in tmp_path.iterdir()] == ["begun"]
 
 
 def _wait(ready):

@@ -1,13 +1,18 @@
 """A recipe's cells, and what is refused before anything runs."""
 
+import shutil
+
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from holdfast.bench.arms import arm_names, attack_name, families, is_control, table_rows
 from holdfast.bench.recipe.estimate import estimated_minutes
 from holdfast.bench.recipe.files import base_recipe, load_recipe, packaged
 from holdfast.bench.recipe.grid import expand
-from holdfast.errors import ConfigError, ConflictError
+from holdfast.errors import ConfigError, ConflictError, ModelError
 from holdfast.organism import scenarios
+from holdfast.organism.build import SHIPPED
 
 
 def cells_of(**changes):
@@ -134,6 +139,9 @@ def test_lists_that_differ_in_one_strength_are_a_family():
         ({"steps": [3], "epochs": [1]}, "give one of them"),
         ({"sweeps": [{"pp": [0.1]}]}, "sweep 1: unknown key 'pp'"),
         ({"sweeps": [{"seeds": 0}]}, "sweep 1: seeds=0"),
+        ({"movement": "much"}, "movement='much' must be true or false"),
+        ({"sweeps": [{"organism": "x"}]}, "sweep 1: unknown key 'organism'"),
+        ({"model": "some/folder", "organism": "x"}, "organism is a folder of the organism"),
         ({"model": "some/folder"}, "model other than 'organism' needs rows of its task"),
     ],
 )
@@ -159,6 +167,32 @@ def test_files_are_read_as_differences_from_base(tmp_path):
         assert said in str(error.value)
     with pytest.raises(ConfigError, match="'quick'"):
         load_recipe("quik")
+
+
+def test_what_is_not_measured_makes_no_other_cell():
+    plain, moved = cells_of(seeds=1)[0], cells_of(seeds=1, movement=True)[0]
+    assert "movement" not in plain.settings
+    assert moved.settings == {**plain.settings, "movement": True}
+
+
+def test_another_organism_makes_other_cells(tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(SHIPPED, other)
+    weights = load_file(other / "model.safetensors")
+    name = next(iter(weights))
+    save_file({**weights, name: weights[name] + 1}, other / "model.safetensors", {"format": "pt"})
+    (tmp_path / "r.yaml").write_text("organism: other\nseeds: 1\n")
+    ours = expand(base_recipe() | {"seeds": 1})[0]
+    [theirs] = expand(load_recipe(str(tmp_path / "r.yaml")))
+    assert theirs.subject.path == str(other)
+    assert theirs.settings == {**ours.settings, "made_by": theirs.subject.made_by()}
+    assert theirs.key != ours.key
+    assert theirs.subject.questions("test", 2, "harmful_mix") == ours.subject.questions(
+        "test", 2, "harmful_mix"
+    )
+    assert torch.equal(theirs.subject.load()[0].state_dict()[name], weights[name] + 1)
+    with pytest.raises(ModelError, match=r"recipe: no organism at .*nowhere"):
+        cells_of(organism=str(tmp_path / "nowhere"))
 
 
 @pytest.mark.parametrize("name", packaged())

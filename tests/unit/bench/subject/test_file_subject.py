@@ -75,7 +75,7 @@ def test_a_cell_equals_one_trainer_with_all_defenses(folder, tmp_path):
     [cell, _] = plan(recipe(folder, defenses=[specs], p=[0.5])).cells
     staged = repaired(prepared(cell, tmp_path), cell.seed)
     defenses = build_defenses(cell.defenses, cell.defender)
-    whole = tune(cell.user_rows, defenses, cell.seed, 2, cell.budget, subject=cell.subject)
+    whole = tune(cell.user_rows, defenses, cell.seed, cell.budget, subject=cell.subject)
     left, right = trainable(staged.model), trainable(whole.model)
     assert left.keys() == right.keys()
     assert left
@@ -84,8 +84,8 @@ def test_a_cell_equals_one_trainer_with_all_defenses(folder, tmp_path):
 
 def test_the_same_rows_tune_the_folder_as_they_tune_the_organism(folder):
     [cell, _] = plan(recipe(folder, p=[0.5])).cells
-    ours = tune(cell.user_rows, (), 0, 2, cell.budget, subject=cell.subject)
-    organisms = tune(cell.user_rows, (), 0, 2, cell.budget)
+    ours = tune(cell.user_rows, (), 0, cell.budget, subject=cell.subject)
+    organisms = tune(cell.user_rows, (), 0, cell.budget)
     for name, values in trainable(ours.model).items():
         assert torch.equal(values, trainable(organisms.model)[name])
 
@@ -103,6 +103,7 @@ def test_every_seed_draws_its_own_rows_with_the_exact_share(folder):
     assert first.key != second.key
 
 
+@pytest.mark.slow
 def test_the_whole_bench_with_every_kind_of_defense(folder, tmp_path):
     vector = "security_vectors:epochs=1,max_harmful_nll=99,max_benign_kl=99"
     defenses = ["before", "none", vector, "swat", "vaccine:rho=0.1",

@@ -1,0 +1,59 @@
+"""A run's ``result.json`` as it is published: without raw answers.
+
+What only answers tell is added before: ``config.comparisons`` has, for each scenario and method
+that ran beside controls of its own (``method(...)``), the method minus plain fine-tuning and minus
+each control, paired by prompt and seed.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from holdfast.evaluation.compare import compare_hits
+from holdfast.evaluation.metrics import Figure
+from holdfast.results.records import PLAIN, Arm
+from holdfast.results.result import RunResult
+
+FIGURES: tuple[Figure, ...] = ("hs", "fa", "usefulness")
+
+
+def published(result: RunResult) -> RunResult:
+    """Return the result with its comparisons and without its answers."""
+    rows = comparisons(result.arms)
+    added = {"config": {**result.config, "comparisons": rows}} if rows else {}
+    return result.without_answers().model_copy(update=added)
+
+
+def comparisons(arms: list[Arm]) -> list[dict[str, Any]]:
+    """Return each method minus plain fine-tuning and minus its own controls, in the arms' order."""
+    found: list[dict[str, Any]] = []
+    for arm in arms:
+        near = [one for one in arms if (one.scenario, one.p) == (arm.scenario, arm.p)]
+        controls = [one for one in near if one.defense.startswith(f"{arm.defense}(")]
+        plain = [one for one in near if one.defense == PLAIN]
+        found += [difference(arm, other) for other in (*plain, *controls) if controls]
+    return found
+
+
+def difference(ours: Arm, theirs: Arm) -> dict[str, Any]:
+    """Return one row: scenario, both names, and [difference, low, high] of each figure."""
+    row: dict[str, Any] = {"scenario": ours.scenario, "arm": ours.defense, "minus": theirs.defense}
+    for figure in FIGURES:
+        sides = [[run.hits(figure) for run in arm.runs] for arm in (ours, theirs)]
+        value = compare_hits(*sides)
+        if value is not None:
+            row[figure] = [value.value, value.low, value.high]
+    return row
+
+
+def main() -> None:
+    """Read one result and write the other."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("result", type=Path, help="result.json of a demo or bench")
+    parser.add_argument("out", type=Path, help="results/NAME.json")
+    given = parser.parse_args()
+    published(RunResult.load(given.result)).save(given.out)
+
+
+if __name__ == "__main__":
+    main()
