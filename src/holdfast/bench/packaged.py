@@ -55,7 +55,8 @@ def run_demo(
         result, outcome = run_bench(bench, work, WORKERS, progress)
         if result is None or outcome.failed:
             raise _failure(bench, outcome)
-        (work / "recipe.json").unlink()
+        for name in ("recipe.json", "cells.json"):  # Of a bench that goes on; this one is over.
+            (work / name).unlink()
         for file in (file for file in work.iterdir() if file.suffix and file.is_file()):
             file.rename(out / file.name)
         shutil.copyfile(mods_rob(bench.cells[0], work), out / "robust_modules.json")
