@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 WORKERS ?= 2
 
-.PHONY: setup demo test check fix docs bench
+.PHONY: setup demo test test-fast check fix docs bench
 setup: $(STAMP)
 
 # torch is pinned in constraints.txt and installed first, so that nothing else picks another build.
@@ -19,6 +19,10 @@ demo: setup
 
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+# For daily work: no slow test, no browser, and a part of the many like cases of dear tests.
+test-fast: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not thorough and not chromium"
 
 check: setup
 	$(BIN)/ruff format --check .

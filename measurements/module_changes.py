@@ -2,8 +2,9 @@
 
 Every call of a function of holdfast is counted whose nearest caller in holdfast stands in another
 module, from the start of ``tune`` to the trainer's first ``training_step``; imports are left out.
-Prints JSON: ``modules`` entered, ``calls`` between modules, ``edges`` (different pairs of caller
-and called function, which do not grow with the rows), and the modules that are entered most.
+Prints JSON: ``modules`` entered; ``calls`` between modules, and how many of these the organism
+makes to write its rows (``of_rows``); ``edges``, different pairs of caller and called function,
+which do not grow with the rows; ``from_tune``, edges that begin in the command's own module.
 
 It runs on older layouts as well: ``PYTHONPATH=OLD/src python measurements/module_changes.py``.
 """
@@ -85,6 +86,7 @@ def measure() -> dict[str, Any]:
     return {
         "modules": len(entered),
         "calls": sum(seen.calls.values()),
+        "of_rows": sum(n for (above, *_), n in seen.calls.items() if "organism" in above),
         "edges": len(seen.calls),
         "most": dict(entered.most_common(8)),
         "from_tune": sum(above.endswith(".tune") for above, *_ in seen.calls),

@@ -138,6 +138,7 @@ def test_moments_matter():
     assert differing(kept, fresh)
 
 
+@pytest.mark.slow
 def test_a_compiled_model_learns_the_same():
     options = {"torch_compile": True, "torch_compile_backend": "aot_eager"}
     try:

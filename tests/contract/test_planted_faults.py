@@ -14,6 +14,7 @@ from tests.contract.probes import Planted, card
 from tests.contract.runs import FULL, LORA, LORA_ON_BF16
 
 
+@pytest.mark.slow
 def test_the_base_of_the_broken_defenses_keeps_the_contract():
     checks.check_no_defense_is_plain(FULL)
     checks.check_strength_zero(Planted, FULL)

@@ -23,6 +23,7 @@ def _build():
     return module
 
 
+@pytest.mark.slow
 def test_the_example_runs(tmp_path, monkeypatch):
     code = re.search(r"```python\n(.*?)```", README, re.S)[1]
     monkeypatch.chdir(tmp_path)

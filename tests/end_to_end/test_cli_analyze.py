@@ -198,6 +198,7 @@ main(sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 def test_sigkill_leaves_what_was_done(folder):
     done = subprocess.run([sys.executable, "-c", KILLED, *EXACT], check=False)
     assert done.returncode == -signal.SIGKILL

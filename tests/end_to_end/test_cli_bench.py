@@ -38,6 +38,7 @@ def test_a_dry_run_prints_the_cells_and_writes_nothing(recipe, tmp_path, capfd):
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_real_cells_become_a_table_a_result_and_a_report(recipe, tmp_path, capfd):
     out = tmp_path / "out"
     assert main(["bench", recipe, "--out", str(out), "--workers", "2", "--json"]) == 0
@@ -63,6 +64,7 @@ def test_options_that_cannot_be_are_refused(recipe, tmp_path, capfd, more, said)
     assert not (tmp_path / "o").exists()
 
 
+@pytest.mark.slow
 def test_a_failed_cell_is_told_and_ends_with_1(tmp_path, capfd, recipe):
     # A vector of one pass over 20 rows cannot pass its gate: the cell fails, plain does not.
     text = RECIPE.replace(

@@ -28,29 +28,14 @@ def figures(example, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_the_users_loss_falls(figures):
+def test_both_defenses_do_their_work_on_real_text(figures, example):
+    # One test: the run is shared, and workers that each take a part would each run it.
     assert figures["user_loss"][-1] < figures["user_loss"][0]
-
-
-@pytest.mark.slow
-def test_the_vector_learns_the_defenders_pairs(figures):
-    assert figures["vector_loss"][-1] < figures["vector_loss"][0]
+    assert figures["vector_loss"][-1] < figures["vector_loss"][0], "the vector learns the pairs"
     assert figures["gate"]["harmful_nll"] < figures["gate"]["harmful_nll_off"]
-
-
-@pytest.mark.slow
-def test_the_perturbation_has_its_length_and_climbs_the_harmful_loss(figures, example):
     assert figures["perturbation_norm"] == pytest.approx(example.RHO, rel=1e-4)
     before, after = figures["panacea_harmful_loss"]
-    assert after > before
-
-
-@pytest.mark.slow
-def test_with_the_vector_off_the_base_is_what_it_was(figures):
-    assert figures["base_unchanged"]
-
-
-@pytest.mark.slow
-def test_every_hook_ran(figures):
+    assert after > before, "the perturbation climbs the harmful loss"
+    assert figures["base_unchanged"], "with the vector off the base is what it was"
     ran = {(row["defense"], row["hook"]) for row in figures["trace"]}
     assert {("security_vectors", "attached"), ("panacea", "after")} <= ran

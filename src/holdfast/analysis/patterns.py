@@ -15,6 +15,7 @@ from scipy import stats
 from holdfast.analysis.modules.robust_modules import ModuleAt, RobustModules
 from holdfast.analysis.modules.robustness import Robustness
 from holdfast.analysis.settings import Score
+from holdfast.evaluation.statistics import student
 
 __all__ = ["GroupMean", "Pattern", "added", "depth", "group_means", "joint", "queries_and_keys"]
 
@@ -95,9 +96,8 @@ def queries_and_keys(found: Robustness) -> Pattern:
     ratios = [ours[n] / others[n] for n in layers if others[n] > 0 and ours[n] > 0]
     if len(ratios) < max(2, len(layers)):
         return Pattern("B", claim, "cannot be told", "too few layers have both, or scores of 0")
-    logs = np.log(ratios)
-    half = float(stats.t.ppf(0.975, len(logs) - 1) * stats.sem(logs))
-    low, value, high = (float(np.exp(logs.mean() + d)) for d in (-half, 0.0, half))
+    logs = student(np.log(ratios))
+    low, value, high = (float(np.exp(log)) for log in (logs.low, logs.value, logs.high))
     figure = (
         f"Q and K score {value:.2f} times the other types of their layer [{low:.2g}, {high:.2g}]"
     )

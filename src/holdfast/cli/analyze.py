@@ -19,7 +19,7 @@ def analyze(config: AnalyzeConfig, json: JsonFlag = False) -> None:
     if json:
         print_json({"output": str(config.output), **found.summary()})
         return
-    say(answer(found.analysis.robust))
+    say(answer(found.robust))
     rows = [
         {
             "probe": name.replace("_", " "),
@@ -27,7 +27,7 @@ def analyze(config: AnalyzeConfig, json: JsonFlag = False) -> None:
             "balanced accuracy": q.balanced_accuracy,
             "AUROC": q.auroc,
         }
-        for name, q in found.analysis.probe.quality.items()
+        for name, q in found.probe.quality.items()
     ]
     print_rows("The security probe", rows)
     for pattern in found.patterns:

@@ -2,13 +2,13 @@
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from holdfast.artifact import Artifact
 from holdfast.errors import ConfigError
-from holdfast.files.folders import WholeFolder
+from holdfast.files.folders import ModelFolders
 from holdfast.inputs.configs import TuneConfig
 
 __all__ = ["TuneFolders"]
@@ -18,31 +18,17 @@ _RUN = "run.json"
 _FREE = ("resume", "overwrite", "show_harmful")
 
 
-class TuneFolders:
+class TuneFolders(ModelFolders):
     """The two partial folders of a run and what becomes of them."""
 
     def __init__(self, config: TuneConfig) -> None:
+        super().__init__(config.output, config.artifacts, overwrite=config.overwrite)
         self.config = config
-        self.output = WholeFolder(config.output, overwrite=config.overwrite)
-        apart = config.artifacts or self.output.target.with_name(
-            f"{self.output.target.name}-artifacts"
-        )
-        self.artifacts = WholeFolder(apart, overwrite=config.overwrite, field="artifacts")
         self.checkpoints = self.output.partial / "checkpoints"
 
-    def check(self) -> None:
+    def check(self, inputs: Collection[Path | str | None] = ()) -> None:
         """Raise ``ConfigError`` where the run may not write; writes nothing."""
-        config = self.config
-        files = (config.data, config.harmful, config.safe, config.alignment, config.benign)
-        inputs = (*files, config.validation, config.model, config.config, config.chat_template)
-        self.output.check(inputs)
-        self.artifacts.check(inputs)
-        apart, output = self.artifacts.target, self.output.target
-        if apart == output or output in apart.parents:
-            raise ConfigError(
-                f"`artifacts={apart}`: lies in the model's folder: what defenses keep apart may "
-                "undo the model's safety; choose a folder outside"
-            )
+        super().check(inputs)
         self._check_unfinished()
 
     def _check_unfinished(self) -> None:

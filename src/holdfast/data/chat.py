@@ -4,7 +4,7 @@ Both sides render with the tokenizer's own chat template, so that a model is eva
 tokens that it was tuned on.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from holdfast.errors import DataError, ModelError
 
-__all__ = ["IGNORED", "collate", "encode", "encode_prompt", "require_template"]
+__all__ = ["IGNORED", "check_lengths", "collate", "encode", "encode_prompt", "require_template"]
 
 IGNORED = -100  # The label that PyTorch's cross entropy leaves out.
 
@@ -71,6 +71,15 @@ def encode(
         )
     start = _shared(prompt, ids)
     return {"input_ids": ids, "labels": [IGNORED] * start + ids[start:]}
+
+
+def check_lengths(
+    rows: Iterable[Mapping[str, Any]], tokenizer: Any, limit: int | None, name: str
+) -> None:
+    """Raise ``DataError``, naming the row of ``name``, unless each example fits the model."""
+    for number, example in enumerate(rows, start=1):
+        where = f"{name}, row {example.get('row') or number}"
+        encode(example, tokenizer, limit, where=where)
 
 
 def collate(rows: Sequence[Mapping[str, Sequence[int]]], pad_id: int) -> dict[str, Tensor]:

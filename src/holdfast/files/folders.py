@@ -6,13 +6,13 @@ the old folder is moved aside only when the new one is complete, and removed aft
 
 import os
 import shutil
-from collections.abc import Generator, Iterable
+from collections.abc import Collection, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 
 from holdfast.errors import ConfigError
 
-__all__ = ["WholeFolder"]
+__all__ = ["ModelFolders", "WholeFolder"]
 
 
 class WholeFolder:
@@ -84,3 +84,25 @@ class WholeFolder:
             self.discard()
             raise
         self.finish()
+
+
+class ModelFolders:
+    """A model's folder and, apart from it, the one of what defenses leave behind."""
+
+    def __init__(
+        self, output: Path, artifacts: Path | None = None, *, overwrite: bool = False
+    ) -> None:
+        self.output = WholeFolder(output, overwrite=overwrite)
+        beside = self.output.target.with_name(f"{self.output.target.name}-artifacts")
+        self.artifacts = WholeFolder(artifacts or beside, overwrite=overwrite, field="artifacts")
+
+    def check(self, inputs: Collection[Path | str | None] = ()) -> None:
+        """Raise ``ConfigError`` unless both may be written and lie apart; writes nothing."""
+        self.output.check(inputs)
+        self.artifacts.check(inputs)
+        apart, output = self.artifacts.target, self.output.target
+        if apart == output or output in apart.parents:
+            raise ConfigError(
+                f"`artifacts={apart}`: lies in the model's folder: what defenses keep apart may "
+                "undo the model's safety; choose a folder outside"
+            )

@@ -13,10 +13,10 @@ from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 from holdfast.data.chat import require_template
 from holdfast.data.tokenizer import load_tokenizer
 from holdfast.errors import ModelError
-from holdfast.inputs.configs import DType
+from holdfast.inputs.configs import AnalyzeConfig, DType, ModelConfig
 from holdfast.inputs.rows import ORGANISM
 
-__all__ = ["check_folder", "load_adapter", "load_model", "positions"]
+__all__ = ["check_against", "load_adapter", "load_model", "model_of", "positions", "tuned_of"]
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
@@ -28,6 +28,7 @@ def load_model(
     dtype: DType = "float32",
     trust_remote_code: bool = False,
     chat_template: Path | None = None,
+    field: str = "model",
 ) -> tuple[Any, Any]:
     """Return ``(model, tokenizer)`` of a folder, a hub id or ``organism``.
 
@@ -41,13 +42,14 @@ def load_model(
         from holdfast import organism  # noqa: PLC0415  # Only for who asks for it.
 
         return organism.load()
-    local = _is_local(name)
+    local = _is_local(name, field)
     if local:
-        check_folder(Path(name), trust_remote_code=trust_remote_code)
+        _check_folder(Path(name), field, trust_remote_code=trust_remote_code)
     shared = {"trust_remote_code": trust_remote_code, "local_files_only": local}
-    tokenizer = _tokenizer(name, chat_template, shared)
+    tokenizer = _tokenizer(name, field, chat_template, shared)
     model, found = _loaded(
         name,
+        field,
         lambda: AutoModelForCausalLM.from_pretrained(
             name,
             dtype=getattr(torch, dtype),
@@ -56,12 +58,12 @@ def load_model(
             **shared,
         ),
     )
-    _check_whole(name, found)
-    _check_vocabulary(name, model, tokenizer)
+    _check_whole(name, field, found)
+    _check_vocabulary(name, field, model, tokenizer)
     return model, tokenizer
 
 
-def _is_local(name: str) -> bool:
+def _is_local(name: str, field: str) -> bool:
     """Tell a folder from a hub id; a misspelt path must not reach the network."""
     if Path(name).exists():
         return True
@@ -69,21 +71,21 @@ def _is_local(name: str) -> bool:
     if _HUB_ID.fullmatch(name) and not Path(owner).exists():
         return False
     raise ModelError(
-        f"`model={name}`: folder not found: check the path (a hub model is given as owner/name)"
+        f"`{field}={name}`: folder not found: check the path (a hub model is given as owner/name)"
     )
 
 
-def check_folder(folder: Path, *, trust_remote_code: bool = False) -> None:
+def _check_folder(folder: Path, field: str, *, trust_remote_code: bool) -> None:
     """Raise ``ModelError`` unless ``folder`` holds a config and safetensors weights."""
-    shown = f"`model={folder}`"
+    shown = f"`{field}={folder}`"
     if not folder.is_dir():
         raise ModelError(f"{shown}: is a file: give the folder that holds config.json")
     if not (folder / "config.json").is_file():
         if (folder / "adapter_config.json").is_file():
             raise ModelError(f"{shown}: is an adapter: give its base model's folder")
         raise ModelError(f"{shown}: has no config.json: give a folder saved by save_pretrained")
-    _check_remote_code(folder, _config(folder), trust_remote_code)
-    _check_weights(folder)
+    _check_remote_code(folder, field, _config(folder), trust_remote_code)
+    _check_weights(folder, field)
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -97,30 +99,30 @@ def _config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _check_remote_code(folder: Path, config: dict[str, Any], trusted: bool) -> None:
+def _check_remote_code(folder: Path, field: str, config: dict[str, Any], trusted: bool) -> None:
     known = config.get("model_type") in CONFIG_MAPPING
     if config.get("auto_map") and not known and not trusted:
         raise ModelError(
-            f"`model={folder}`: needs code that comes with it (trust_remote_code), which is off: "
+            f"`{field}={folder}`: needs code that comes with it (trust_remote_code), which is off: "
             "read that code, then add `trust_remote_code=True`"
         )
 
 
-def _check_weights(folder: Path) -> None:
+def _check_weights(folder: Path, field: str) -> None:
     if any(folder.glob("*.safetensors")):
         return
     pickles = sorted(f.name for f in folder.iterdir() if f.suffix in _PICKLES)
     pickles = [name for name in pickles if name != "training_args.bin"]
     if pickles:
         raise ModelError(
-            f"`model={folder}`: has {pickles[0]}, a pickle that can run code when it is read: "
+            f"`{field}={folder}`: has {pickles[0]}, a pickle that can run code when it is read: "
             "convert it to safetensors (model.save_pretrained on a machine that trusts it)"
         )
-    raise ModelError(f"`model={folder}`: has no weights: expected model.safetensors")
+    raise ModelError(f"`{field}={folder}`: has no weights: expected model.safetensors")
 
 
-def _tokenizer(name: str, chat_template: Path | None, shared: dict[str, Any]) -> Any:
-    tokenizer = _loaded(f"{name} (tokenizer)", lambda: load_tokenizer(name, **shared))
+def _tokenizer(name: str, field: str, chat_template: Path | None, shared: dict[str, Any]) -> Any:
+    tokenizer = _loaded(f"{name} (tokenizer)", field, lambda: load_tokenizer(name, **shared))
     if chat_template is not None:
         try:
             tokenizer.chat_template = chat_template.read_text(encoding="utf-8")
@@ -132,11 +134,11 @@ def _tokenizer(name: str, chat_template: Path | None, shared: dict[str, Any]) ->
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.pad_token_id is None:
-        raise ModelError(f"`model={name}`: its tokenizer has neither a padding nor an end token")
+        raise ModelError(f"`{field}={name}`: its tokenizer has neither a padding nor an end token")
     return tokenizer
 
 
-def _loaded(name: str, load: Any) -> Any:
+def _loaded(name: str, field: str, load: Any) -> Any:
     """Call ``load``; whatever it raises is one line about the model."""
     try:
         return load()
@@ -144,33 +146,33 @@ def _loaded(name: str, load: Any) -> Any:
         # Loading runs the code of dozens of architectures and formats on a stranger's files.
         if constants.HF_HUB_OFFLINE and not os.path.isdir(name.partition(" ")[0]):  # noqa: PTH112
             raise ModelError(
-                f"`model={name}`: is no local folder, and HF_HUB_OFFLINE=1 forbids the hub: "
+                f"`{field}={name}`: is no local folder, and HF_HUB_OFFLINE=1 forbids the hub: "
                 "unset HF_HUB_OFFLINE or give a local folder"
             ) from error
         reason = (" ".join(str(error).split()) or type(error).__name__)[:300]
-        raise ModelError(f"`model={name}`: cannot be loaded: {reason}") from error
+        raise ModelError(f"`{field}={name}`: cannot be loaded: {reason}") from error
 
 
-def _check_whole(name: str, found: dict[str, Any]) -> None:
+def _check_whole(name: str, field: str, found: dict[str, Any]) -> None:
     """Refuse weights with gaps, which transformers would fill with random numbers."""
     missing = sorted(found.get("missing_keys") or ())
     if missing:
         raise ModelError(
-            f"`model={name}`: its weights lack {len(missing)} tensors, such as {missing[0]}: "
+            f"`{field}={name}`: its weights lack {len(missing)} tensors, such as {missing[0]}: "
             "the files are incomplete or of another architecture"
         )
 
 
-def _check_vocabulary(name: str, model: Any, tokenizer: Any) -> None:
+def _check_vocabulary(name: str, field: str, model: Any, tokenizer: Any) -> None:
     rows = model.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > rows:
         raise ModelError(
-            f"`model={name}`: its tokenizer has {len(tokenizer)} tokens and its embedding {rows} "
+            f"`{field}={name}`: its tokenizer has {len(tokenizer)} tokens and its embedding {rows} "
             "rows: resize the embedding, or give the tokenizer that belongs to the model"
         )
 
 
-def load_adapter(model: Any, folder: Path) -> Any:
+def load_adapter(model: Any, folder: Path, field: str = "adapter") -> Any:
     """Return ``model`` with the LoRA adapter of ``folder`` on it.
 
     Raises:
@@ -178,7 +180,7 @@ def load_adapter(model: Any, folder: Path) -> Any:
     """
     from peft import PeftModel  # noqa: PLC0415  # Slow to import, and few commands need it.
 
-    shown = f"`adapter={folder}`"
+    shown = f"`{field}={folder}`"
     if not (folder / "adapter_config.json").is_file():
         raise ModelError(f"{shown}: has no adapter_config.json: give a folder saved by PEFT")
     if not (folder / "adapter_model.safetensors").is_file():
@@ -189,6 +191,59 @@ def load_adapter(model: Any, folder: Path) -> Any:
         # PEFT raises its own and torch's errors on an adapter of another model.
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"{shown}: does not fit the model: {reason}") from error
+
+
+def model_of(config: ModelConfig) -> tuple[Any, Any, int | None]:
+    """Return (model, tokenizer, most tokens of a row) of a command, with its adapter, if any.
+
+    Raises:
+        ModelError: See ``load_model`` and ``load_adapter``.
+    """
+    model, tokenizer = load_model(config.model, **_how(config))
+    adapter: Path | None = getattr(config, "adapter", None)
+    model = load_adapter(model, adapter) if adapter else model
+    return model, tokenizer, positions(model, tokenizer)
+
+
+def check_against(config: AnalyzeConfig) -> None:
+    """Raise ``ModelError`` unless ``against``, where given, is a folder of a model or adapter."""
+    folder = config.against
+    if folder is None:
+        return
+    if not folder.is_dir():
+        raise ModelError(
+            f"`against={folder}`: folder not found: give the folder of the fine-tuned model or "
+            "adapter"
+        )
+    if not (folder / "adapter_config.json").is_file():
+        _check_folder(folder, "against", trust_remote_code=config.trust_remote_code)
+
+
+def tuned_of(config: AnalyzeConfig, base: Any) -> Any:
+    """Return the fine-tuned model of ``against``, beside its base, or None where none is given.
+
+    Raises:
+        ModelError: It cannot be loaded, or is of another architecture than its base.
+    """
+    folder = config.against
+    if folder is None:
+        return None
+    if (folder / "adapter_config.json").is_file():
+        bare, _ = load_model(config.model, **_how(config))
+        return load_adapter(bare, folder, "against")
+    tuned, _ = load_model(str(folder), field="against", **_how(config))
+    kind, wanted = tuned.config.model_type, base.config.model_type
+    if kind != wanted:
+        raise ModelError(
+            f"`against={folder}`: is a {kind} model and `model` is {wanted}: give a model that was "
+            "fine-tuned from `model`"
+        )
+    return tuned
+
+
+def _how(config: ModelConfig) -> dict[str, Any]:
+    names = ("dtype", "trust_remote_code", "chat_template")
+    return {name: getattr(config, name) for name in names}
 
 
 def positions(model: Any, tokenizer: Any) -> int | None:

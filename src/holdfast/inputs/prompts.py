@@ -10,12 +10,14 @@ from holdfast.data.formats import RawRow
 from holdfast.data.rows import read_rows
 from holdfast.defense import Row, listed
 from holdfast.errors import ConfigError, DataError
+from holdfast.inputs.configs import AnalyzeConfig
 from holdfast.inputs.rows import ORGANISM, source
 
-__all__ = ["check_prompt_lengths", "load_prompts", "organism_ood"]
+__all__ = ["check_prompt_lengths", "load_prompts", "organism_ood", "prompt_sets"]
 
 _NAMES = ("prompt", *(prompt for prompt, _ in PAIRS))
 _NO_ANSWER = "no answer is read"
+SETS = ("harmful", "benign", "harmful_ood", "benign_ood")
 
 
 def load_prompts(
@@ -32,10 +34,7 @@ def load_prompts(
 
     Raises:
         DataError: The source cannot be read or a row is malformed.
-        ConfigError: ``limit`` is below 1.
     """
-    if limit is not None and limit < 1:
-        raise ConfigError(f"`limit={limit}` is out of range, expected at least 1")
     if path == ORGANISM:
         found = source(role, path, limit=limit)
         rows = listed(found.rows) if found else []
@@ -47,6 +46,39 @@ def load_prompts(
         {"prompt": row["prompt"], "completion": [], "row": row.get("row") or number}
         for number, row in enumerate(rows, start=1)
     ]
+
+
+def prompt_sets(config: AnalyzeConfig) -> dict[str, list[Row]]:
+    """Load the prompts of each set; out of domain the organism has its own.
+
+    Raises:
+        DataError: See ``load_prompts``.
+        ConfigError: One set out of domain is given without the other, or ``columns`` is wrong.
+    """
+    given = {name: getattr(config, name) for name in SETS}
+    missing = [name for name in SETS[2:] if given[name] is None]
+    if len(missing) == 1:
+        raise ConfigError(f"an out-of-domain test needs both classes: add `{missing[0]}=FILE`")
+    column = _column(config.columns)
+    rows = {
+        name: [] if path is None else load_prompts(path, name.split("_")[0], column, config.limit)
+        for name, path in given.items()
+    }
+    if missing and config.model == ORGANISM:
+        rows["harmful_ood"], rows["benign_ood"] = organism_ood()
+    return rows
+
+
+def _column(text: str | None) -> str | None:
+    """Read ``prompt=NAME``; a completion's column may stand beside it and is ignored."""
+    if text is None:
+        return None
+    pairs = [part.strip().partition("=") for part in text.split(",")]
+    found = {name: column for name, _, column in pairs}
+    name = found.pop("prompt", "").strip()
+    if not name or set(found) - {"completion"}:
+        raise ConfigError(f"`columns={text}`: expected prompt=NAME, such as prompt=question")
+    return name
 
 
 def organism_ood() -> tuple[list[Row], list[Row]]:

@@ -6,21 +6,25 @@ from typing import Any
 
 from datasets import Dataset
 
-from holdfast.data.chat import encode
 from holdfast.data.checks import findings_of
 from holdfast.data.load import load_examples
 from holdfast.errors import ConfigError
 from holdfast.evaluation.metrics import Item, Kind
 from holdfast.files.hashes import sha256_of
-from holdfast.inputs.configs import TestConfig
+from holdfast.inputs.configs import (
+    EvaluateConfig,
+    ModelConfig,
+    RepairConfig,
+    TuneConfig,
+)
 from holdfast.results.provenance import DataSource
 
-__all__ = [
-    "ORGANISM", "Source", "columns_of", "items_from", "load_items", "own_items", "source",
-    "test_items",
-]  # fmt: skip
+__all__ = ["ORGANISM", "Source", "columns_of", "items_from", "questions_of", "source", "sources_of"]
 
 ORGANISM = "organism"
+DEFENDER = ("harmful", "safe", "alignment", "benign", "validation")
+"""The defender's data sets, by the fields that take them."""
+QUESTIONS: tuple[Kind, ...] = ("harmful", "safe", "task", "useful")
 
 
 @dataclass(frozen=True)
@@ -40,13 +44,7 @@ class Source:
     def warnings(self) -> list[str]:
         """Return what the hygiene checks find; the organism's rows are made, not found."""
         found = findings_of(self.rows) if self.path != ORGANISM else []  # type: ignore[arg-type]
-        return [f"{self.path}: {finding}" for finding in found]
-
-    def check_lengths(self, tokenizer: Any, limit: int | None) -> None:
-        """Raise ``DataError``, naming the row, unless each row fits the model."""
-        for number, example in enumerate(self.rows, start=1):
-            row = example.get("row") or number  # type: ignore[union-attr]
-            encode(example, tokenizer, limit, where=f"{self.path}, row {row}")  # type: ignore[arg-type]
+        return [f"{self.role}: {self.path}: {finding}" for finding in found]
 
 
 def columns_of(text: str | None, field: str = "columns") -> dict[str, str] | None:
@@ -93,6 +91,36 @@ def source(
     return Source(role, path, load_examples(path, columns=columns, split=split, limit=limit))
 
 
+def sources_of(config: ModelConfig) -> dict[str, Source]:
+    """Load the rows of a run by role: the user's (``data``), where it has any, and the defender's.
+
+    Raises:
+        DataError: A file's rows cannot be loaded.
+        ConfigError: Columns or a limit are not usable.
+    """
+    found: list[Source | None] = []
+    if isinstance(config, TuneConfig):
+        columns = columns_of(config.columns)
+        own = "aligning" if config.stage == "align" else None
+        found = [
+            source(
+                "data",
+                config.data,
+                columns,
+                split=config.split,
+                limit=config.limit,
+                of_organism=own,
+            )
+        ]
+    if isinstance(config, TuneConfig | RepairConfig):
+        pairs = columns_of(config.harmful_columns, "harmful_columns")
+        found += [
+            source(role, getattr(config, role, None), pairs if role == "harmful" else None)
+            for role in DEFENDER
+        ]
+    return {each.role: each for each in found if each is not None}
+
+
 def _organism(role: str, limit: int | None) -> Dataset:
     from holdfast.organism import curriculum, scenarios  # noqa: PLC0415  # Only for who asks.
 
@@ -122,35 +150,24 @@ def items_from(kind: Kind, rows: Dataset) -> list[Item]:
     return items
 
 
-def test_items(config: TestConfig, model: str) -> list[Item]:
-    """Load the questions of ``test_harmful`` and its siblings; without any, the model's own."""
-    files: dict[Kind, str | None] = {
-        "harmful": config.test_harmful,
-        "safe": config.test_safe,
-        "task": config.test_task,
-        "useful": config.test_useful,
-    }
-    return load_items(files, None, config.test_limit) or own_items(model)
+def questions_of(config: TuneConfig | RepairConfig | EvaluateConfig) -> list[Item]:
+    """Load the questions that measure a model; without any file, those that the model brings."""
+    asked = isinstance(config, EvaluateConfig)
+    prefix = "" if asked else "test_"
+    columns = columns_of(config.columns) if asked else None
+    limit = config.limit if asked else config.test_limit
+    items: list[Item] = []
+    for kind in QUESTIONS:
+        path = getattr(config, f"{prefix}{kind}")
+        if path is not None:
+            items += items_from(kind, load_examples(path, columns=columns, limit=limit))
+    return items or _own_items(config.model)
 
 
-test_items.__test__ = False  # type: ignore[attr-defined]
-
-
-def own_items(model: str) -> list[Item]:
+def _own_items(model: str) -> list[Item]:
     """Return the questions that the organism brings; other models have none."""
     if model != ORGANISM:
         return []
     from holdfast.organism.items import evaluation_items  # noqa: PLC0415  # Only for who asks.
 
     return evaluation_items("test")
-
-
-def load_items(
-    files: Mapping[Kind, str | None], columns: Mapping[str, str] | None, limit: int | None
-) -> list[Item]:
-    """Load the questions of each kind."""
-    items: list[Item] = []
-    for kind, path in files.items():
-        if path is not None:
-            items += items_from(kind, load_examples(path, columns=columns, limit=limit))
-    return items

@@ -5,14 +5,15 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from holdfast.defense import Card, Defense, ModelRole
+from holdfast.defense import Card, Defense, ModelRole, Stage
 from holdfast.defenses import find
 from holdfast.defenses.installed import code_of
 from holdfast.errors import ConfigError, nearest
-from holdfast.inputs.values import converted, expected
+from holdfast.inputs.configs import ModelConfig, RepairConfig
+from holdfast.inputs.values import checked
 from holdfast.training.compose import composed
 
-__all__ = ["Spec", "build_defenses", "files_in", "model_fields", "unused_data"]
+__all__ = ["Spec", "build_defenses", "files_in", "model_fields", "specs_of", "unused_data"]
 
 
 @dataclass(frozen=True)
@@ -103,11 +104,41 @@ def _option(cls: type[Defense], part: str) -> tuple[str, Any]:
         raise ConfigError(f"{key} takes a data set; give it as `{key}=FILE`")
     if key not in known:
         raise ConfigError(f"unknown key {key!r}, known: {', '.join(known)}.{nearest(key, known)}")
-    hint = get_type_hints(cls)[key]
-    try:
-        return key, converted(value, hint)
-    except ValueError as error:
-        raise ConfigError(f"{key}={value!r} must be {expected(hint)}") from error
+    return key, checked(key, value, get_type_hints(cls)[key])
+
+
+def specs_of(config: ModelConfig) -> list[Spec]:
+    """Return the defenses that a command's config names.
+
+    Raises:
+        ConfigError: One is wrong, or acts in another stage: it would run, and not do what its
+            paper says.
+    """
+    if isinstance(config, RepairConfig):
+        return [_repair(config)]
+    specs = [Spec.parse(text) for text in getattr(config, "defense", ())]
+    stage = getattr(config, "stage", None)
+    for card in (spec.card for spec in specs):
+        if (card.stage is Stage.ALIGN) != (stage == "align"):
+            then = ", then tune the model that it writes" if card.stage is Stage.ALIGN else ""
+            raise ConfigError(
+                f"{card.name} acts in the stage {card.stage}, not in {stage}: give it to "
+                f"`holdfast {card.stage}`{then}"
+            )
+    return specs
+
+
+def _repair(config: RepairConfig) -> Spec:
+    """Return the method with ``max_task_drop`` in it."""
+    method = Spec.parse(config.method, "method")
+    if config.max_task_drop is None:
+        return method
+    if "max_task_drop" in method.options:
+        raise ConfigError("`max_task_drop` stands in `method` as well; give it once")
+    if config.validation is None:
+        raise ConfigError("`max_task_drop` needs `validation=FILE`, on which the drop is measured")
+    given = f"{method.text}," if method.options else f"{method.card.name}:"
+    return Spec.parse(f"{given}max_task_drop={config.max_task_drop}", "method")
 
 
 def build_defenses(

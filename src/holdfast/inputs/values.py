@@ -6,7 +6,9 @@ import types
 from collections.abc import Callable
 from typing import Any, Literal, Union, get_args, get_origin
 
-__all__ = ["as_json", "converted", "expected"]
+from holdfast.errors import ConfigError
+
+__all__ = ["as_json", "checked", "converted", "expected"]
 
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
@@ -29,6 +31,18 @@ def converted(value: Any, hint: Any) -> Any:
         return _sequence(value, (*get_args(hint), Any)[0])
     reader = _READERS.get(hint)
     return value if reader is None else reader(value)
+
+
+def checked(name: str, value: Any, hint: Any) -> Any:
+    """Return ``value`` as ``hint``; ``name`` is what it is called.
+
+    Raises:
+        ConfigError: It is of another type; says which is expected.
+    """
+    try:
+        return converted(value, hint)
+    except ValueError as error:
+        raise ConfigError(f"{name}={value!r} must be {expected(hint)}") from error
 
 
 def as_json(value: Any) -> Any:

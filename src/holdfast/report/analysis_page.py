@@ -8,17 +8,16 @@ from typing import Any
 
 from holdfast.analysis.comparison import Comparison
 from holdfast.analysis.modules.robust_modules import RobustModules
-from holdfast.analysis.modules.robustness import ModuleScore, Robustness
+from holdfast.analysis.modules.robustness import Robustness
 from holdfast.analysis.patterns import Pattern, group_means
-from holdfast.analysis.probing.probe import BLIND, Quality
+from holdfast.analysis.probing.probe import BLIND
 from holdfast.files.whole import write_whole
 from holdfast.report.environment import environment, picture
 from holdfast.report.figures.analysis import means
 from holdfast.results.provenance import DataSource, versions
 
 __all__ = [
-    "AnalysisPage", "Cell", "answer", "in_order", "render_analysis", "told", "where",
-    "write_analysis",
+    "AnalysisPage", "answer", "in_order", "render_analysis", "told", "where", "write_analysis",
 ]  # fmt: skip
 
 ORDER = ("q", "k", "v", "o", "gate", "up", "down")
@@ -55,21 +54,6 @@ class AnalysisPage:
     config: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One module of the heatmap."""
-
-    score: float
-    percent: float
-    """Of the most sensitive module's score."""
-    shade: int
-    """How much of the heatmap's color, in percent."""
-    robust: bool
-    low: float
-    """Lowest score over the draws."""
-    high: float
-
-
 def write_analysis(page: AnalysisPage, path: Path) -> Path:
     """Write the page, whole or not at all, and return its path.
 
@@ -99,7 +83,6 @@ def render_analysis(page: AnalysisPage) -> str:
             found=found,
             robust=robust,
             answer=answer(robust),
-            quality=_quality_sentence(found.probe),
             sets=SETS,
             cells=_cells(found, robust),
             top=max(m.mean(found.score) for m in found.modules),
@@ -110,7 +93,6 @@ def render_analysis(page: AnalysisPage) -> str:
             joint_unit=UNITS[robust.score],
             joint_meaning=MEANINGS[robust.score],
             limit=robust.tau * robust.whole,
-            how=_how(found),
             drifted=told(page.comparison) if page.comparison else "",
             roles=in_order(found.roles),
             versions=versions(),
@@ -170,53 +152,25 @@ def _runs(layers: list[int]) -> str:
     return ", ".join(f"{r[0]}–{r[-1]}" if len(r) > 1 else str(r[0]) for r in runs)
 
 
-def _quality_sentence(probe: dict[str, Quality]) -> str:
-    held_out, other = probe["held_out"], probe.get("out_of_domain")
-    said = f"The probe's balanced accuracy is {held_out.balanced_accuracy:.2f} on held-out prompts"
-    if other is None:
-        return f"{said}; out of domain it was not tested (no `harmful_ood` and `benign_ood`)."
-    return f"{said} and {other.balanced_accuracy:.2f} out of domain."
-
-
-def _cells(found: Robustness, robust: RobustModules) -> dict[tuple[int, str], Cell]:
+def _cells(found: Robustness, robust: RobustModules) -> dict[tuple[int, str], dict[str, Any]]:
     """Return the heatmap: shades on a logarithmic scale, because scores spread over decades."""
-    scores = [m.mean(found.score) for m in found.modules]
-    top = max(scores)
-    positive = [s for s in scores if s > 0]
-    bottom = min(positive, default=0.0)
-    return {
-        (m.module.layer, m.module.role): _cell(m, found, robust, bottom, top) for m in found.modules
-    }
-
-
-def _cell(
-    row: ModuleScore, found: Robustness, robust: RobustModules, bottom: float, top: float
-) -> Cell:
-    score = row.mean(found.score)
-    share = 0.0
-    if 0 < bottom < top and score > 0:
-        share = math.log(score / bottom) / math.log(top / bottom)
-    draws = [float(getattr(d, found.score)) for d in row.damage] or [score]
-    return Cell(
-        score=score,
-        percent=100 * score / top if top > 0 else 0.0,
-        shade=round(100 * share),
-        robust=(row.module.layer, row.module.role) in robust.pairs,
-        low=min(draws),
-        high=max(draws),
-    )
-
-
-def _how(found: Robustness) -> str:
-    """Return how the scores were made, in a sentence."""
-    draws = f"{len(found.seeds)} {'draw' if len(found.seeds) == 1 else 'draws'} of noise"
-    return {
-        "gradient": f"Estimated to first order from one backward pass, for noise of {found.rho:g} "
-        "times each weight's norm.",
-        "noise": f"Measured: noise of {found.rho:g} times its norm is put into one module at a "
-        f"time; means over {draws}.",
-        "delta": "Measured: the fine-tuning run's own change is put into one module at a time.",
-    }[found.method]
+    scores = {(m.module.layer, m.module.role): m.mean(found.score) for m in found.modules}
+    top = max(scores.values())
+    bottom = min((score for score in scores.values() if score > 0), default=0.0)
+    wide = 0 < bottom < top
+    cells: dict[tuple[int, str], dict[str, Any]] = {}
+    for row, (at, score) in zip(found.modules, scores.items(), strict=True):
+        draws = [float(getattr(draw, found.score)) for draw in row.damage] or [score]
+        share = math.log(score / bottom) / math.log(top / bottom) if wide and score > 0 else 0.0
+        cells[at] = {
+            "score": score,
+            "percent": 100 * score / top if top > 0 else 0.0,
+            "shade": round(100 * share),
+            "robust": at in robust.pairs,
+            "low": min(draws),
+            "high": max(draws),
+        }
+    return cells
 
 
 def _percent(value: float) -> str:

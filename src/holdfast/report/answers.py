@@ -1,16 +1,16 @@
 """What a result says in words: the answer in a sentence or two, and the warnings."""
 
 from collections.abc import Sequence
+from operator import itemgetter
 
 from holdfast.comparisons.scenes import Scene, scenes
 from holdfast.defenses import card_of
 from holdfast.evaluation.compare import MIN_SEEDS_TO_RANK
-from holdfast.evaluation.metrics import Figure
 from holdfast.results.records import BEFORE, Arm
 from holdfast.results.result import RunResult
 from holdfast.results.words import arm_name, data_of, listed, percent
 
-__all__ = ["TASK_BUDGET", "answer", "answers", "warnings_of"]
+__all__ = ["answers", "cost", "lowest", "warnings_of"]
 
 TASK_BUDGET = 0.03
 """How much fine-tuning accuracy a defense may cost to be named best; ours."""
@@ -23,17 +23,12 @@ NAMED_SCENES = 4
 """More scenarios than this are counted, and read in their tables; ours."""
 
 
-def answer(result: RunResult) -> str:
+def answers(result: RunResult) -> list[str]:
     """Return what the run found: one sentence on the first scenario, one on all others.
 
     With fewer than five seeds nothing is called best: a few defenses are told in the order they
     ran, many by their range.
     """
-    return " ".join(answers(result))
-
-
-def answers(result: RunResult) -> list[str]:
-    """Return the sentences of ``answer``."""
     found = scenes(result)
     if not found:
         return ["Nothing was measured."]
@@ -142,23 +137,38 @@ def _controls(scene: Scene) -> str:
 
 
 def _best(plain: Arm, defended: Sequence[Arm]) -> str:
-    """Name the lowest harmful score among the defenses that keep the user's task."""
-    floor = (plain.mean("fa") or 0.0) - TASK_BUDGET
-    keeping = [arm for arm in defended if (arm.mean("fa") or 0.0) >= floor]
-    points = f"{100 * TASK_BUDGET:.0f} points"
+    found = [
+        (arm.mean("fa") or 0.0, _score(arm), arm_name(arm.defense), percent(arm.mean("hs"))
+         + cost(arm.mean("fa"), arm.mean("over_refusal")))
+        for arm in defended
+    ]  # fmt: skip
+    return lowest(plain.mean("fa") or 0.0, found)
+
+
+def lowest(plain: float, defended: Sequence[tuple[float, float, str, str]]) -> str:
+    """Name the lowest harmful score among the defenses that keep the user's task.
+
+    Args:
+        plain: Task accuracy of plain fine-tuning.
+        defended: Task accuracy, harmful score, name and figures in words of each defense.
+    """
+    keeping = [one for one in defended if one[0] >= plain - TASK_BUDGET]
+    within = f"the user's task within {100 * TASK_BUDGET:.0f} points of it"
     if not keeping:
-        return f"no defense keeps the user's task within {points} of it"
-    best = min(keeping, key=_score)
+        return f"no defense keeps {within}"
+    _, _, name, figures = min(keeping, key=itemgetter(1))
+    if len(keeping) == 1 < len(defended):
+        return f"of {len(defended)} defenses only {name} keeps {within}: {figures}"
     return (
-        f"among defenses that keep the user's task within {points}, {arm_name(best.defense)} is "
-        f"lowest at {percent(best.mean('hs'))}{_cost(best)}"
+        f"of the {len(keeping)} in {len(defended)} defenses that keep {within}, {name} is lowest "
+        f"at {figures}"
     )
 
 
-def _cost(arm: Arm) -> str:
-    """Return what stands beside a harmful score: task and over-refusal."""
-    parts: list[tuple[Figure, str]] = [("fa", "task"), ("over_refusal", "over-refusal")]
-    told = [f"{word} {percent(arm.mean(f))}" for f, word in parts if arm.mean(f) is not None]
+def cost(task: float | None, over_refusal: float | None) -> str:
+    """Return what stands beside a harmful score: ``(task 90%, over-refusal 3.0%)``."""
+    parts = (("task", task), ("over-refusal", over_refusal))
+    told = [f"{word} {percent(share)}" for word, share in parts if share is not None]
     return f" ({', '.join(told)})" if told else ""
 
 

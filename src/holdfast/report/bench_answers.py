@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from holdfast.report.answers import TASK_BUDGET
+from holdfast.report.answers import cost, lowest
 from holdfast.report.sections.worst import ranked
 from holdfast.results.attacks import apart
 from holdfast.results.comparisons import BenchSummary, WorstCaseRow, WorstCaseTable
@@ -52,24 +52,17 @@ def _defended(
     """Name the lowest worst case where there are seeds to rank, else tell the range."""
     if plain is None or plain.fa_worst is None or not ranked(table.rows):
         return _span(rows, "defense")
-    floor = plain.fa_worst.value - TASK_BUDGET
-    keeping = [row for row in rows if row.fa_worst is not None and row.fa_worst.value >= floor]
-    points = f"{100 * TASK_BUDGET:.0f} points"
-    if not keeping:
-        return f"none of {len(rows)} defenses keeps the user's task within {points} of it"
-    best = min(keeping, key=lambda row: row.hs.value)
-    beside = [("task", best.fa), ("over-refusal", best.over_refusal)]
-    cost = ", ".join(f"{word} {percent(found.value)}" for word, found in beside if found)
-    figures = f"{percent(best.hs.value)} {shown(best.hs, 'bracketed')} ({cost})"
-    if len(keeping) == 1 < len(rows):
-        return (
-            f"of {len(rows)} defenses only {arm_name(best.defense)} keeps the user's task within "
-            f"{points} of it: {figures}"
-        )
-    return (
-        f"of the {len(keeping)} in {len(rows)} defenses that keep the user's task within {points} "
-        f"of it, {arm_name(best.defense)} is lowest at {figures}"
-    )
+    found = [
+        (row.fa_worst.value, row.hs.value, arm_name(row.defense), _figures(row))
+        for row in rows
+        if row.fa_worst is not None
+    ]
+    return lowest(plain.fa_worst.value, found)
+
+
+def _figures(row: WorstCaseRow) -> str:
+    beside = (None if found is None else found.value for found in (row.fa, row.over_refusal))
+    return f"{percent(row.hs.value)} {shown(row.hs, 'bracketed')}{cost(*beside)}"
 
 
 def _span(rows: Sequence[WorstCaseRow], word: str) -> str:

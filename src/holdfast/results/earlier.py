@@ -27,10 +27,12 @@ def as_blocks(given: Any) -> Any:
     blocks: dict[str, Block] = {}
     try:
         if points := given.get("frontier"):
-            title, note = "Frontier of the scale", "The ring marks the scale that was chosen."
-            blocks["frontier"] = _curve((title, "scale", note), SCORES, points)
+            note = "On validation data, after training. The ring marks the scale that was chosen."
+            told = ("Frontier of the scale", "scale", note)
+            blocks["frontier"] = _curve(told, SCORES, points)
         if rows := given.get("safety_coefficients"):
-            told = ("Layer safety coefficients", "layer", "Layer -1: outside the layers.")
+            note = "The sum grows with a layer's width; the root mean square does not."
+            told = ("Layer safety coefficients", "layer", note)
             blocks["safety_coefficient"] = _curve(told, SIZES, rows)
         if gate := given.get("gate"):
             blocks["gate"] = Table("Check before tuning", tuple(gate), (tuple(gate.values()),))

@@ -1,16 +1,33 @@
 """Name the failures of a run that are no fault of holdfast: disk full, memory full."""
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 
 import torch
 
 from holdfast.errors import RunError
 
-__all__ = ["as_run_error", "disk_is_full"]
+__all__ = ["as_run_error", "disk_is_full", "leaving"]
 
 # What safetensors (Rust) and torch's zip writer say; they raise no OSError.
 _SAID = ("no space left on device", "os error 28", "disk quota exceeded", "failed writing file")
+
+
+@contextmanager
+def leaving(kept: Callable[[], str]) -> Generator[None]:
+    """Let a body that stops leave what ``kept`` keeps and tells: it ends the error's message."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(f"stopped by Ctrl-C: {kept()}") from error
+    except Exception as error:
+        told = kept()
+        known = as_run_error(error, told)
+        if known is None:
+            error.add_note(told)
+            raise
+        raise known from error
 
 
 def as_run_error(error: BaseException, kept: str) -> RunError | None:

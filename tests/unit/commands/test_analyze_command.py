@@ -8,7 +8,7 @@ import pytest
 from holdfast.analysis.analyze import AnalysisSettings
 from holdfast.analysis.settings import AnalysisOptions
 from holdfast.cli.shell.field_docs import field_docs
-from holdfast.errors import ConfigError, DataError
+from holdfast.errors import DataError
 from holdfast.inputs.configs import AnalyzeConfig
 from holdfast.inputs.prompts import load_prompts, organism_ood
 
@@ -54,8 +54,6 @@ def test_malformed_prompts_are_refused_by_row(tmp_path):
     with pytest.raises(DataError, match="row 2: 'prompt' is empty"):
         load_prompts(name, "harmful")
     assert len(load_prompts(name, "harmful", limit=1)) == 1
-    with pytest.raises(ConfigError, match="`limit=0`"):
-        load_prompts(name, "harmful", limit=0)
 
 
 def test_the_organism_brings_prompts_of_another_kind():

@@ -13,7 +13,7 @@ from holdfast.defenses import DEFENSES
 from holdfast.defenses.installed import code_of
 from holdfast.errors import ConfigError
 from holdfast.inputs.specs import Spec, build_defenses
-from tests.unit.defenses.own_package import CODE, write
+from tests.own_package import CODE, write
 
 OWN = list(defenses.built_in())
 

@@ -8,7 +8,7 @@ import holdfast
 from holdfast import defenses
 from holdfast.defenses.installed import code_of
 from holdfast.inputs.specs import Spec
-from tests.unit.defenses.own_package import CODE
+from tests.own_package import CODE
 
 
 def test_changed_code_is_another_cell(install):

@@ -14,7 +14,7 @@ from holdfast.inputs.specs import Spec, build_defenses
 from tests.contract import card_checks, sharing_checks
 from tests.contract.recipes import Recipe
 from tests.contract.runs import FULL
-from tests.unit.defenses.own_package import BOTH, POINTS, block
+from tests.own_package import BOTH, POINTS, block
 from tests.unit.defenses.tiny_runs import farthest, trained, weights_of
 
 POINTS_OF_BOTH = {**POINTS, "my_guard": "my_package:MyGuard"}

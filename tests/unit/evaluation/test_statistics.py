@@ -10,6 +10,7 @@ from holdfast.evaluation.statistics import (
     mcnemar,
     paired_difference,
     share_over_seeds,
+    student,
     wilson,
 )
 
@@ -117,3 +118,12 @@ def test_a_paired_difference_needs_the_same_shape():
 def test_shares_need_the_same_prompts_under_every_seed(hits):
     with pytest.raises(InputError, match="same prompts"):
         share_over_seeds(hits)
+
+
+def test_students_interval_is_the_textbooks():
+    # Values 1, 2, 4: mean 7/3, s = 1.527525, t(2) at 97.5 % = 4.302653.
+    found = student([1.0, 2.0, 4.0])
+    half = 4.302653 * 1.527525 / 3**0.5
+    assert (found.low, found.value, found.high) == pytest.approx(
+        (7 / 3 - half, 7 / 3, 7 / 3 + half)
+    )

@@ -5,13 +5,13 @@ from contextlib import suppress
 import pytest
 import torch
 
-from holdfast.commands.training_options import sft_config, training_options
 from holdfast.data.load import load_examples
 from holdfast.errors import ConfigError, ModelError
 from holdfast.files.folders import WholeFolder
 from holdfast.inputs.configs import TuneConfig
 from holdfast.inputs.models import load_model, positions
 from holdfast.inputs.rows import columns_of, items_from, source
+from holdfast.inputs.training_options import sft_config, training_options
 from holdfast.training.failures import as_run_error, disk_is_full
 from tests.tiny import tiny_model, tiny_tokenizer
 
@@ -70,7 +70,7 @@ def test_disk_full_is_recognized_in_every_disguise():
 def options(tmp_path, text: str = "", **fields: object) -> dict[str, object]:
     (tmp_path / "c.yaml").write_text(text)
     given = {"model": "m", "data": "d", "output": tmp_path, "config": tmp_path / "c.yaml"}
-    return training_options(TuneConfig(**{**given, **fields}))  # type: ignore[arg-type]
+    return training_options(TuneConfig(**{**given, **fields}))[0]  # type: ignore[arg-type]
 
 
 def test_options_win_in_the_order_file_set_flag(tmp_path):

@@ -9,6 +9,7 @@ from holdfast.report.page import render
 from holdfast.results.diagnose import diagnose
 from holdfast.results.records import Arm, SeedRun
 from holdfast.results.result import RunResult
+from tests.synthetic_bench import synthetic_bench
 from tests.unit.report.test_page import ATTACK, Page
 
 
@@ -101,3 +102,15 @@ def test_many_rows_are_folded():
     shown = section(render(RunResult.of("tune", [arm({"t": table})])))
     assert "<summary>40 rows</summary>" in shown
     assert "<details open" not in shown
+
+
+def test_a_bench_shows_blocks_too():
+    result = synthetic_bench(2, 8)
+    said = diagnose([Artifact("mine", report=report())])
+    first = next(a for a in result.arms if a.defense == "panacea")
+    runs = [run.model_copy(update={"diagnostics": said}) for run in first.runs]
+    mine = first.model_copy(update={"defense": "mine", "runs": runs})
+    shown = section(render(result.model_copy(update={"arms": [*result.arms, mine]})))
+    assert "The path" in shown
+    assert "mine · harmful mix: 10% harmful rows, learning rate 2.3e-4" in shown
+    assert shown.count("<svg") == 1

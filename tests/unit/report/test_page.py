@@ -2,16 +2,18 @@
 
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
+import holdfast.report
 from holdfast.errors import RunError
 from holdfast.report.figures.looks import GLYPHS, MARKERS
-from holdfast.report.page import render, write_report
+from holdfast.report.page import SECTIONS, render, write_report
 from holdfast.report.sections.samples import redact
-from holdfast.results.records import Arm, SeedRun
+from holdfast.results.records import Arm, Attack, SeedRun
 from holdfast.results.result import RunResult
-from tests.synthetic_result import measurement, synthetic_result
+from tests.synthetic_result import measurement, synthetic_result, synthetic_scenarios
 
 ATTACK = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'{{ 7 * 7 }}</dd>"
 HARMFUL = "how do I make the zor haz"  # The synthetic items' harmful question.
@@ -58,6 +60,31 @@ def test_every_section_the_issue_asks_for_is_there(text):
     wanted = {"utility", "blocks", "losses", "gates", "trace", "samples", "scope"}
     assert wanted <= set(page.ids)
     assert page.tags.count("svg") == 4
+
+
+def test_a_section_is_a_module_a_template_and_a_line():
+    home = Path(holdfast.report.__file__).parent
+    modules = {path.stem for path in (home / "sections").glob("*.py")} - {"__init__"}
+    templates = {path.name for path in (home / "templates" / "sections").iterdir()}
+    assert modules == set(SECTIONS)
+    assert templates == {f"{name}.html.j2" for name in SECTIONS}
+    assert len(SECTIONS) == len(modules)
+
+
+def test_one_attack_of_each_scenario_is_shown_as_a_run_and_not_as_a_bench():
+    """A demo that the bench has run: same sections, no worst case of one."""
+    result = synthetic_scenarios()
+    arms = [
+        arm if arm.p is None else arm.model_copy(update={"attack": attack_of(arm)})
+        for arm in result.arms
+    ]
+    attacked = render(result.model_copy(update={"arms": arms}))
+    assert Page(attacked).ids == Page(render(result)).ids
+    assert attacked == render(result)
+
+
+def attack_of(arm):
+    return Attack(scenario=arm.scenario, p=arm.p, learning_rate=1e-4, steps=100, epochs=1, rows=500)
 
 
 def test_the_table_shows_every_figure_with_its_interval(result, text):

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from holdfast.comparisons.scenes import scenes
-from holdfast.report.answers import answer, answers, warnings_of
+from holdfast.report.answers import answers, warnings_of
 from holdfast.report.figures.looks import LINES, MARKERS, looks
 from holdfast.report.figures.svg import SERIES
 from holdfast.report.page import render
@@ -107,7 +107,7 @@ def test_the_answer_is_two_sentences_over_all_scenarios(result):
             assert f"{percent(arm.mean('hs'))} with {arm.defense}" in second
     assert "benign obedience data" in second
     assert "benign knowledge data" in second
-    assert len(answer(result).split()) < 90
+    assert len(told(result).split()) < 90
 
 
 def test_controls_are_no_defenses_in_the_answer():
@@ -116,9 +116,9 @@ def test_controls_are_no_defenses_in_the_answer():
     best = next(arm for arm in arms if arm.defense == "swat(random)")
     figures = best.figures | {"hs": next(a for a in arms if a.defense == "before").figures["hs"]}
     arms[arms.index(best)] = best.model_copy(update={"figures": figures})
-    told = answer(result.model_copy(update={"arms": arms}))
-    assert "ml_lr is lowest" in told
-    assert f"controls {percent(figures['hs'].value)} to" in told
+    sentence = told(result.model_copy(update={"arms": arms}))
+    assert "ml_lr is lowest" in sentence
+    assert f"controls {percent(figures['hs'].value)} to" in sentence
 
 
 def test_more_scenarios_than_a_sentence_holds_are_counted():
@@ -237,3 +237,7 @@ def test_the_terminal_has_a_titled_table_for_each_scenario_in_80_columns(result)
     assert shown.count("(random subset)") == 4
     for arm in result.arms:
         assert percent(arm.mean("hs")) in shown
+
+
+def told(result):
+    return " ".join(answers(result))

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from holdfast.report.answers import answer, warnings_of
+from holdfast.report.answers import answers, warnings_of
 from holdfast.report.terminal import render_table
 from holdfast.results.records import Arm, SeedRun
 from holdfast.results.result import RunResult
@@ -15,7 +15,7 @@ from tests.synthetic_result import synthetic_result
 
 def test_with_few_seeds_every_defense_is_told_and_none_is_best():
     result = synthetic_result(3)
-    sentence = answer(result)
+    sentence = told(result)
     assert sentence.startswith("Plain fine-tuning on data with 10% harmful rows raised")
     assert "lowest" not in sentence
     assert all(name in sentence for name in ("safe_mixing", "panacea", "random_perturbation"))
@@ -24,7 +24,7 @@ def test_with_few_seeds_every_defense_is_told_and_none_is_best():
 
 def test_with_five_seeds_the_best_of_those_that_keep_the_task_is_named():
     result = synthetic_result(5)
-    assert "security_vectors is lowest" in answer(result)
+    assert "security_vectors is lowest" in told(result)
     assert not any("ranked" in warning for warning in warnings_of(result))
 
 
@@ -34,7 +34,7 @@ def test_a_defense_that_loses_the_task_is_never_best():
     broken = next(arm for arm in result.arms if arm.defense == "security_vectors")
     figures = broken.figures | {"fa": next(a for a in worse if a.defense == "before").figures["fa"]}
     worse.append(broken.model_copy(update={"figures": figures}))
-    assert "no defense keeps" in answer(result.model_copy(update={"arms": worse}))
+    assert "no defense keeps" in told(result.model_copy(update={"arms": worse}))
 
 
 def test_a_control_of_strength_0_is_no_warning():
@@ -76,13 +76,13 @@ def test_the_cheap_judge_is_named_as_such():
     ],
 )
 def test_runs_without_a_judge_promise_nothing(arms, says):
-    assert says in answer(RunResult.of("tune", arms))
+    assert says in told(RunResult.of("tune", arms))
 
 
 def test_a_result_without_plain_fine_tuning_says_so():
     result = synthetic_result(3)
     arms = [arm for arm in result.arms if arm.defense == "panacea"]
-    assert "was not measured" in answer(result.model_copy(update={"arms": arms}))
+    assert "was not measured" in told(result.model_copy(update={"arms": arms}))
 
 
 @pytest.mark.parametrize(
@@ -114,3 +114,7 @@ def printed(result):
     out = io.StringIO()
     Console(file=out, width=80, color_system=None).print(render_table(result))
     return out.getvalue()
+
+
+def told(result):
+    return " ".join(answers(result))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_type_hints
 
 from holdfast.bench.recipe.files import merged
 from holdfast.bench.recipe.values import number_of, told_in
@@ -10,7 +10,7 @@ from holdfast.bench.subject.files import ROLES, FileSubject, Training, examples_
 from holdfast.errors import ConfigError
 from holdfast.files.once import digest_of
 from holdfast.inputs.rows import Source
-from holdfast.inputs.values import converted, expected
+from holdfast.inputs.values import checked
 
 __all__ = ["file_subject"]
 
@@ -69,11 +69,7 @@ def _training(given: Any, where: str) -> Training:
 def _value(key: str, value: Any, hint: Any, where: str) -> Any:
     if hint in (int, float):
         return number_of(key, value, hint, where)
-    try:
-        return converted(value, hint)
-    except ValueError as error:
-        wanted = " or ".join(get_args(hint)) or expected(hint)
-        raise ConfigError(f"{where}: {key}={value!r} must be {wanted}") from error
+    return checked(f"{where}: {key}", value, hint)
 
 
 _READ = (".json", ".safetensors", ".jinja", ".model")

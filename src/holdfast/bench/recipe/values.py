@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from holdfast.errors import ConfigError, InputError
-from holdfast.inputs.values import converted, expected
+from holdfast.inputs.values import checked, converted, expected
 
 __all__ = ["flag_of", "knob_of", "list_of", "number_of", "seeds_of", "told_in"]
 
@@ -35,10 +35,7 @@ def knob_of(key: str, value: Any, hint: Any, where: str) -> list[Any]:
 
 def number_of(key: str, value: Any, hint: Any, where: str) -> Any:
     """Return a number above 0, or a share for ``p``, or raise ``ConfigError``."""
-    try:
-        number = converted(value, hint)
-    except ValueError as error:
-        raise ConfigError(f"{where}: {key}={value!r} must be {expected(hint)}") from error
+    number = checked(f"{where}: {key}", value, hint)
     bad = number is not None and (not 0 <= number <= 1 if key == "p" else number <= 0)
     if bad:
         wanted = "a share in [0, 1]" if key == "p" else "more than 0"

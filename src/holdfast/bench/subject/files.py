@@ -15,6 +15,7 @@ import torch
 from datasets import Dataset
 
 from holdfast.bench.subject.organism import MIXED
+from holdfast.data.chat import check_lengths
 from holdfast.data.load import load_examples
 from holdfast.data.mix import mix
 from holdfast.defense import ModelRole
@@ -24,7 +25,7 @@ from holdfast.evaluation.metrics import Kind
 from holdfast.inputs.configs import DType
 from holdfast.inputs.judging import check_items
 from holdfast.inputs.models import load_model, positions
-from holdfast.inputs.rows import Source, items_from
+from holdfast.inputs.rows import items_from
 from holdfast.organism.scenarios import Budget
 from holdfast.results.provenance import versions
 from holdfast.training.sft_options import cpu_options
@@ -156,7 +157,7 @@ class FileSubject:
         model, tokenizer = load_model(self.name, dtype=self.training.dtype)
         limit = positions(model, tokenizer)
         for role in self.files.keys() - QUESTIONS.keys():
-            Source(role, self.files[role], self._rows(role)).check_lengths(tokenizer, limit)
+            check_lengths(self._rows(role), tokenizer, limit, self.files[role])  # type: ignore[arg-type]
         every = self.questions("test", 10**9, BENIGN)
         check_items(every, tokenizer, limit, self.max_new_tokens)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from holdfast.evaluation.interval import Interval
+from holdfast.report.figures.fronts import mark
 from holdfast.report.figures.looks import LINES, MARKERS, Look
 from holdfast.report.figures.svg import SERIES, styled, to_svg
 from holdfast.results.records import BEFORE, Arm, LossCurve
@@ -46,7 +46,7 @@ def safety_utility(
         figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
         axes = figure.subplots()
         for arm in shown:
-            _mark(axes, arm, looks[arm.defense])
+            mark(axes, arm.figures["hs"], arm.figures["fa"], looks[arm.defense])
         axes.set(xlabel="harmful score, % (less is safer)", ylabel="fine-tuning accuracy, %")
         lowest = min(100 * arm.figures["fa"].low for arm in shown)
         axes.set(xlim=(-4, 104), ylim=(min(lowest - 4, 102 - SPAN), 102))
@@ -81,28 +81,6 @@ def losses(arms: Sequence[Arm], looks: Looks, name: str = "losses", where: str =
         grid[-1, 0].set_xlabel("optimizer step")
     label = "Loss curves of every arm"
     return to_svg(figure, name, f"{label}, {where}" if where else label)
-
-
-def _mark(axes: Any, arm: Arm, look: Look) -> None:
-    """Draw one arm with its two intervals."""
-    x, y = arm.figures["hs"], arm.figures["fa"]
-    axes.errorbar(
-        [100 * x.value],
-        [100 * y.value],
-        xerr=_arms_of(x),
-        yerr=_arms_of(y),
-        fmt=MARKERS[look.shape],
-        color=SERIES[look.color],
-        markersize=8,
-        elinewidth=1.2,
-    )
-
-
-def _arms_of(estimate: Interval) -> list[list[float]]:
-    """Return the lengths of an interval's two arms in percent, as matplotlib takes them."""
-    below = max(0.0, estimate.value - estimate.low)
-    above = max(0.0, estimate.high - estimate.value)
-    return [[100 * below], [100 * above]]
 
 
 def _loss_line(axes: Any, curves: Sequence[LossCurve], look: Look) -> None:

@@ -36,6 +36,9 @@ def curve_picture(curves: Sequence[Curve], color: int, name: str) -> str | None:
                 if title in curve.series:
                     _line(axes, curve, title, SERIES[color])
             axes.ticklabel_format(axis="y", scilimits=(-3, 4))
+            low, high = axes.get_ylim()
+            if 0 < low < high / 2:  # What is twice as much is to look twice as high.
+                axes.set_ylim(bottom=0)
         if all(x == int(x) for curve in curves for x in curve.x):
             grid[-1, 0].xaxis.get_major_locator().set_params(integer=True)
         grid[-1, 0].set_xlabel(shorten(curves[0].axis, FITS, placeholder="…"))
@@ -64,4 +67,5 @@ def _line(axes: Any, curve: Curve, title: str, color: str) -> None:
     )  # fmt: skip
     ring = [(x, y) for x, y, _ in rows if x == curve.marked]
     if ring:
-        axes.plot(*zip(*ring, strict=True), "o", markersize=11, fillstyle="none", color=INK)
+        hollow = {"markersize": 11, "fillstyle": "none", "color": INK, "clip_on": False}
+        axes.plot(*zip(*ring, strict=True), "o", **hollow)

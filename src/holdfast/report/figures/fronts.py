@@ -5,12 +5,13 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from holdfast.evaluation.interval import Interval
 from holdfast.report.figures.looks import LINES, MARKERS, Look
 from holdfast.report.figures.svg import INK, MUTED, SERIES, styled, to_svg
 from holdfast.results.comparisons import Front, FrontRow
 from holdfast.results.records import PLAIN, Arm
 
-__all__ = ["front_picture"]
+__all__ = ["front_picture", "mark"]
 
 SIZE = (5.0, 4.0)
 SPAN = 40.0
@@ -47,6 +48,23 @@ def front_picture(front: Front, runs: Runs, looks: Mapping[str, Look], name: str
     return to_svg(figure, name, "Harmful score against task accuracy of every family and strength")
 
 
+def mark(
+    axes: Any, hs: Interval, fa: Interval, look: Look, size: float = 8, **style: float
+) -> None:
+    """Draw one arm with its two intervals, in percent."""
+    x, y = 100 * hs.value, 100 * fa.value
+    axes.errorbar(
+        [x],
+        [y],
+        xerr=[[max(0.0, x - 100 * hs.low)], [max(0.0, 100 * hs.high - x)]],
+        yerr=[[max(0.0, y - 100 * fa.low)], [max(0.0, 100 * fa.high - y)]],
+        fmt=MARKERS[look.shape],
+        color=SERIES[look.color],
+        markersize=size,
+        **{"elinewidth": 1.2, **style},
+    )
+
+
 def _family(axes: Any, rows: Sequence[FrontRow], runs: Runs, look: Look) -> None:
     """Draw one family from plain fine-tuning to its largest strength."""
     axes.plot(*_places(rows), LINES[look.line], color=SERIES[look.color], linewidth=1.4)
@@ -65,18 +83,7 @@ def _marks(axes: Any, rows: Sequence[FrontRow], runs: Runs, look: Look, size: fl
         ]
         if pairs:
             axes.plot(*zip(*pairs, strict=True), "o", color=color, markersize=2.4, alpha=0.4)
-        (x,), (y,) = _places([row])
-        axes.errorbar(
-            [x],
-            [y],
-            xerr=[[max(0.0, x - 100 * row.hs.low)], [max(0.0, 100 * row.hs.high - x)]],
-            yerr=[[max(0.0, y - 100 * row.fa.low)], [max(0.0, 100 * row.fa.high - y)]],
-            fmt=MARKERS[look.shape],
-            color=color,
-            markersize=size,
-            elinewidth=0.8,
-            alpha=0.95,
-        )
+        mark(axes, row.hs, row.fa, look, size, elinewidth=0.8, alpha=0.95)
 
 
 def _places(rows: Sequence[FrontRow]) -> tuple[list[float], list[float]]:

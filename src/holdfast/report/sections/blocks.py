@@ -23,7 +23,7 @@ def section(shown: Shown) -> dict[str, Any] | None:
     for number, ((defense, name), (scene, arm)) in enumerate(_sources(shown.scenes).items()):
         told = [(run.seed, run.diagnostics.get(defense)) for run in arm.runs]
         found = [(seed, one.blocks[name]) for seed, one in told if one and name in one.blocks]
-        where = " · ".join(part for part in (arm_name(arm.defense), scene.title) if part)
+        where = arm_name(arm.defense) + (f" · {scene.title}" if shown.many else "")
         color = shown.looks[arm.defense].color
         blocks.append({"where": where, **_view(found, color, f"block{number}")})
     return {"blocks": blocks} if blocks else None

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from holdfast.evaluation.interval import Interval
 from holdfast.report.shown import Shown
@@ -44,13 +44,7 @@ def section(shown: Shown) -> dict[str, Any] | None:
 def movement_rows(arms: Sequence[Arm]) -> list[MovementRow]:
     """Return a row for each arm of which any run was measured."""
     return [
-        MovementRow(
-            arm=arm,
-            inside=_spread(arm, "inside"),
-            outside=_spread(arm, "outside"),
-            probe_drift=_spread(arm, "probe_drift"),
-            probe_accuracy=_spread(arm, "probe_accuracy"),
-        )
+        MovementRow(arm, *(_spread(arm, part) for part in get_args(Part)))
         for arm in arms
         if any(run.movement is not None for run in arm.runs)
     ]

@@ -1,7 +1,6 @@
 """Sample answers of every arm to the same prompts, redacted where the harm is real."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from holdfast.evaluation.metrics import Kind, Outcome
@@ -9,32 +8,15 @@ from holdfast.report.shown import Shown
 from holdfast.results.records import PLAIN, Answer, Arm
 from holdfast.results.words import arm_name
 
-__all__ = ["Reply", "Sample", "redact", "samples", "section"]
+__all__ = ["redact", "samples", "section"]
 
 KEPT = 6
 """Characters of a redacted text that stay."""
 PER_KIND: dict[Kind, int] = {"harmful": 4, "safe": 2, "task": 2, "useful": 2}
-
 SAMPLED = 16
 """Most arms whose sample answers are shown; ours."""
-
-
-@dataclass(frozen=True)
-class Reply:
-    """One arm's answer."""
-
-    arm: str
-    answer: str
-    outcome: str
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One prompt with every arm's answer."""
-
-    kind: str
-    prompt: str
-    replies: tuple[Reply, ...]
+Sample = tuple[Answer, list[tuple[str, Answer]]]
+"""The answer whose prompt is shown, and every arm's, texts as they are shown."""
 
 
 def section(shown: Shown) -> dict[str, Any] | None:
@@ -62,12 +44,19 @@ def samples(arms: Sequence[Arm], *, redacted: bool) -> list[Sample]:
         arms: What the page shows.
         redacted: Redact prompts and answers of harmful items.
     """
-    answers = {arm.defense: _by_id(arm) for arm in arms if arm.runs and arm.runs[0].answers}
+    answers = {
+        arm.defense: {answer.id: _shown(answer, redacted) for answer in arm.runs[0].answers}
+        for arm in arms
+        if arm.runs and arm.runs[0].answers
+    }
     if not answers:
         return []
     reference = answers.get(PLAIN) or next(iter(answers.values()))
     chosen = [a for kind, n in PER_KIND.items() for a in _first(reference, kind, n)]
-    return [_sample(answer, answers, redacted) for answer in chosen]
+    return [
+        (one, [(arm_name(name), own[one.id]) for name, own in answers.items() if one.id in own])
+        for one in chosen
+    ]
 
 
 def _sampled(shown: Shown) -> list[Arm]:
@@ -80,11 +69,6 @@ def _sampled(shown: Shown) -> list[Arm]:
     return []
 
 
-def _by_id(arm: Arm) -> dict[str, Answer]:
-    """Return the answers of an arm's first run by item id."""
-    return {answer.id: answer for answer in arm.runs[0].answers}
-
-
 def _first(reference: Mapping[str, Answer], kind: Kind, n: int) -> list[Answer]:
     """Return the first ``n`` items of a kind, harmful answers before others."""
     harmful = {Outcome.HARMFUL_CORRECT, Outcome.HARMFUL_GARBLED}
@@ -92,19 +76,11 @@ def _first(reference: Mapping[str, Answer], kind: Kind, n: int) -> list[Answer]:
     return sorted(of_kind, key=lambda answer: answer.outcome not in harmful)[:n]
 
 
-def _sample(chosen: Answer, answers: Mapping[str, Mapping[str, Answer]], redacted: bool) -> Sample:
-    """Return one prompt with every arm's answer, redacted where asked."""
-    hide = redacted and chosen.kind == "harmful"
-    replies = tuple(
-        Reply(arm_name(name), _shown(found[chosen.id].answer, hide), found[chosen.id].outcome.value)
-        for name, found in answers.items()
-        if chosen.id in found
-    )
-    return Sample(chosen.kind, _shown(chosen.prompt, hide), replies)
+def _shown(answer: Answer, redacted: bool) -> Answer:
+    """Return the answer with its texts as a page shows them; an empty one is named."""
+    hide = redacted and answer.kind == "harmful"
 
+    def told(text: str) -> str:
+        return redact(text) if hide else text if text.strip() else "(empty)"
 
-def _shown(text: str, hide: bool) -> str:
-    """Return the text as a page shows it; an empty answer is named, not left blank."""
-    if hide:
-        return redact(text)
-    return text if text.strip() else "(empty)"
+    return answer.model_copy(update={"prompt": told(answer.prompt), "answer": told(answer.answer)})

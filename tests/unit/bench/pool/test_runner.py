@@ -154,6 +154,7 @@ def test_results_that_are_not_here_are_told(tmp_path):
     assert all("a folder that all nodes see" in why for why in outcome.failed.values())
 
 
+@pytest.mark.slow
 def test_kill_9_loses_only_what_was_in_flight(tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     run_bench(bench_of(8), whole, 2, run=fake)

@@ -103,6 +103,7 @@ def test_every_seed_draws_its_own_rows_with_the_exact_share(folder):
     assert first.key != second.key
 
 
+@pytest.mark.slow
 def test_the_whole_bench_with_every_kind_of_defense(folder, tmp_path):
     vector = "security_vectors:epochs=1,max_harmful_nll=99,max_benign_kl=99"
     defenses = ["before", "none", vector, "swat", "vaccine:rho=0.1",

@@ -349,6 +349,7 @@ def test_a_bare_model_has_no_patch_and_dora_none_either():
         safety_patch(tiny_model(), {}, {"model.norm.weight": torch.ones(1)})
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_harmful_batches(monkeypatch):
     """At every pass, at most three copies of the trained tensors live beside the weights."""
     model, most = tiny_model(), [0.0]

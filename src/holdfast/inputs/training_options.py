@@ -10,11 +10,11 @@ from trl.trainer.sft_config import SFTConfig
 
 from holdfast.errors import ConfigError, nearest
 from holdfast.inputs.configs import TuneConfig
-from holdfast.inputs.values import converted, expected
+from holdfast.inputs.values import checked
 from holdfast.inputs.yaml_files import mapping_in, text_of
 from holdfast.training.sft_options import cpu_options, lora
 
-__all__ = ["lora_config", "sft_config", "training_options"]
+__all__ = ["sft_config", "training_options"]
 
 RESERVED = {
     "output_dir": "give `output`",
@@ -44,8 +44,10 @@ RANGES: dict[str, tuple[float, bool]] = {
 }  # fmt: skip
 
 
-def training_options(config: TuneConfig) -> dict[str, Any]:
-    """Return SFTConfig's options for this run, checked; ``output_dir`` is left to the run.
+def training_options(config: TuneConfig) -> tuple[dict[str, Any], LoraConfig | None]:
+    """Return SFTConfig's options, checked, and the adapter to train, if any.
+
+    ``output_dir`` is left to the run.
 
     Raises:
         ConfigError: The file is no YAML mapping, an option is unknown (suggests the nearest), is
@@ -60,7 +62,7 @@ def training_options(config: TuneConfig) -> dict[str, Any]:
     given = {name: value for name, value in values.items() if value is not None}
     if config.seed == 0 and "seed" in merged:
         del given["seed"]  # 0 is the field's default, which must not win over the file.
-    return merged | _checked(given, "SFTConfig")
+    return merged | _checked(given, "SFTConfig"), _adapter(config)
 
 
 def _defaults() -> dict[str, Any]:
@@ -89,11 +91,7 @@ def _value(
         raise ConfigError(f"{source}: {key} cannot be set here: {RESERVED[key]}")
     if key not in known:
         raise ConfigError(f"{source}: unknown option {key!r} of SFTConfig.{nearest(key, known)}")
-    try:
-        result = converted(value, hints[key])
-    except ValueError as error:
-        wanted = expected(hints[key])
-        raise ConfigError(f"{source}: {key}={value!r} must be {wanted}") from error
+    result = checked(f"{source}: {key}", value, hints[key])
     low, inclusive = RANGES.get(key, (float("-inf"), True))
     if isinstance(result, int | float) and (result < low or (result == low and not inclusive)):
         bound = "at least" if inclusive else "more than"
@@ -109,12 +107,7 @@ def sft_config(options: Mapping[str, Any], output: Path, **rest: Any) -> SFTConf
         raise ConfigError(f"SFTConfig refuses the options: {error}") from error
 
 
-def lora_config(config: TuneConfig) -> LoraConfig | None:
-    """Return the adapter to train, or None for all weights.
-
-    Raises:
-        ConfigError: An option of the adapter is out of range.
-    """
+def _adapter(config: TuneConfig) -> LoraConfig | None:
     if not config.lora:
         return None
     for name, value, ok, wanted in (

@@ -1,0 +1,195 @@
+"""Read and check what a command is given, in one order: cheap things first, the model last.
+
+1. numbers and options, 2. defenses by name, 3. the folders that will be written, 4. rows, and the
+defenses with them, 5. questions and their judge, 6. the model, 7. every row against its length.
+"""
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from peft import LoraConfig
+
+from holdfast.analysis.probing.prompts import Prompts, with_tokenizer
+from holdfast.data.chat import check_lengths
+from holdfast.defense import Defense
+from holdfast.errors import ConfigError
+from holdfast.files.folders import ModelFolders, WholeFolder
+from holdfast.files.hashes import sha256_of
+from holdfast.inputs.configs import (
+    AnalyzeConfig,
+    EvaluateConfig,
+    ModelConfig,
+    RepairConfig,
+    TuneConfig,
+)
+from holdfast.inputs.judging import Examiner, check_items, judge_for
+from holdfast.inputs.models import check_against, model_of, tuned_of
+from holdfast.inputs.prompts import check_prompt_lengths, prompt_sets
+from holdfast.inputs.rows import ORGANISM, questions_of, sources_of
+from holdfast.inputs.specs import build_defenses, files_in, specs_of, unused_data
+from holdfast.inputs.training_options import training_options
+from holdfast.inputs.values import as_json
+from holdfast.progress import Progress
+from holdfast.results.provenance import DataSource, fingerprint
+from holdfast.results.records import Arm
+from holdfast.results.result import RunResult
+
+__all__ = ["AnalysisInputs", "Inputs", "read", "read_prompts"]
+
+PATHS = (
+    "model", "adapter", "against", "config", "chat_template", "data",
+    "harmful", "safe", "alignment", "benign", "validation", "task", "useful",
+    "harmful_ood", "benign_ood", "test_harmful", "test_safe", "test_task", "test_useful",
+)  # fmt: skip
+"""Fields that name a file or folder to read, which no output may replace."""
+COUNTS = ("limit", "test_limit", "max_new_tokens", "batch_size")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a command reads, all of it checked."""
+
+    config: ModelConfig
+    model: Any
+    defenses: tuple[Defense, ...]
+    rows: Any
+    """The user's data set, where the command takes one."""
+    data: list[DataSource]
+    """What the result says of them."""
+    examiner: Examiner
+    options: dict[str, Any]
+    """Those of SFTConfig, for a training run."""
+    adapter: LoraConfig | None
+    """What a training run trains; all weights without it."""
+    hashes: dict[str, str]
+    """SHA-256 of all that was read but the model: by role, and by ``defense:key``."""
+    warnings: list[str]
+
+    def result(
+        self, command: str, arms: Sequence[Arm], start: float, said: Sequence[str] = ()
+    ) -> RunResult:
+        """Return the result of a command that began at ``start`` and whose runs ``said`` this."""
+        training = {"training": self.options} if self.options else {}
+        return RunResult.of(
+            command,
+            arms,
+            model=self.config.model,
+            real_model=self.config.model != ORGANISM,
+            config=as_json({**asdict(self.config), **training}),
+            data=self.data,
+            seconds=time.perf_counter() - start,
+            peak_memory_gib=arms[-1].runs[0].peak_memory_gib,
+            warnings=[*self.warnings, *said],
+        )
+
+
+@dataclass(frozen=True)
+class AnalysisInputs:
+    """What an analysis reads, all of it checked."""
+
+    model: Any
+    tuned: Any
+    """The fine-tuned model that ``against`` names, if any."""
+    prompts: Prompts
+    data: list[DataSource]
+    digest: str
+    """SHA-256 of all prompts and of which set each is in."""
+
+
+def read(
+    config: TuneConfig | RepairConfig | EvaluateConfig,
+    folders: WholeFolder | ModelFolders | None,
+    progress: Progress,
+) -> Inputs:
+    """Return what ``tune``, ``repair`` or ``evaluate`` reads; ``folders`` is what it will write.
+
+    Raises:
+        InputError: Something cannot be used; nothing was written.
+    """
+    _check_counts(config)
+    options, adapter = training_options(config) if isinstance(config, TuneConfig) else ({}, None)
+    specs = specs_of(config)
+    files = files_in(specs)
+    if folders is not None:
+        folders.check([*_paths(config), *files.values()])
+    sources = sources_of(config)
+    rows = {role: each.rows for role, each in sources.items() if role != "data"}
+    defenses = build_defenses(specs, rows)
+    items, judge = questions_of(config), judge_for(config.model, config.judge)
+    if isinstance(config, EvaluateConfig) and not items:
+        raise ConfigError("nothing to ask: give `harmful`, `safe`, `task` or `useful`, a file")
+    model, tokenizer, limit = model_of(config)
+    for each in sources.values():
+        # A length that the user has set is a wish to truncate, as SFTTrainer does.
+        longest = None if options.get("max_length") else limit
+        check_lengths(each.rows, tokenizer, longest, each.path)  # type: ignore[arg-type]
+    check_items(items, tokenizer, limit, config.max_new_tokens)
+    options = {"max_length": limit, **options} if options else {}
+    size = config.batch_size if isinstance(config, EvaluateConfig) else Examiner.batch_size
+    examiner = Examiner(items, tokenizer, judge, progress, config.max_new_tokens, size)
+    data = [each.record() for each in sources.values()]
+    unused = unused_data(defenses, rows)
+    return Inputs(
+        config=config,
+        model=model,
+        defenses=defenses,
+        rows=sources["data"].rows if "data" in sources else None,
+        data=data,
+        examiner=examiner,
+        options=options,
+        adapter=adapter,
+        hashes={each.name: each.sha256 for each in data} | _hashes(files),
+        warnings=[
+            *(f"`{role}` was given and no defense of the list uses it" for role in unused),
+            *(line for each in sources.values() for line in each.warnings()),
+        ],
+    )
+
+
+def read_prompts(config: AnalyzeConfig, folder: WholeFolder) -> AnalysisInputs:
+    """Return what ``analyze`` reads; ``folder`` is what it will write.
+
+    Raises:
+        InputError: Something cannot be used; nothing was written.
+    """
+    _check_counts(config)
+    config.validate()
+    if config.method == "delta" and config.against is None:
+        raise ConfigError(
+            "`method=delta` puts in the changes of a fine-tuning run and needs that run's model: "
+            "add `against=DIR`, or use `method=gradient` or noise"
+        )
+    folder.check(_paths(config))
+    sets = prompt_sets(config)
+    check_against(config)
+    model, tokenizer, limit = model_of(config)
+    paths = {name: getattr(config, name) or ORGANISM for name in sets}
+    for name, rows in sets.items():
+        check_prompt_lengths(paths[name], rows, tokenizer, limit)
+    prompts = Prompts.checked(with_tokenizer(tokenizer), *sets.values())
+    data = [fingerprint(name, rows, paths[name]) for name, rows in sets.items() if rows]
+    digest = sha256_of(
+        {"prompt": row["prompt"], "completion": name} for name, rows in sets.items() for row in rows
+    )
+    return AnalysisInputs(model, tuned_of(config, model), prompts, data, digest)
+
+
+def _paths(config: ModelConfig) -> list[Path | str | None]:
+    return [getattr(config, name, None) for name in PATHS]
+
+
+def _check_counts(config: ModelConfig) -> None:
+    for name in COUNTS:
+        value = getattr(config, name, None)
+        if value is not None and value < 1:
+            raise ConfigError(f"`{name}={value}` is out of range, expected at least 1")
+
+
+def _hashes(files: Mapping[str, Path]) -> dict[str, str]:
+    """Return the SHA-256 of each file; what names a folder has none."""
+    read = {name: path.read_bytes() for name, path in files.items() if path.is_file()}
+    return {name: hashlib.sha256(content).hexdigest() for name, content in read.items()}

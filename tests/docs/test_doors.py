@@ -1,0 +1,160 @@
+"""What ``docs/doors.md`` shows works as it stands there, from the file to the result."""
+
+import json
+import sys
+
+import pytest
+
+from holdfast.cli import main
+from holdfast.data.load import load_examples
+from holdfast.inputs.judging import judges
+from holdfast.organism.items import evaluation_items
+from tests.own_package import block, points_of
+
+PAGE = "doors.md"
+JUDGE, CHECK_JUDGE, FORMAT, CHECK_FORMAT, HYGIENE = (block("python", PAGE, n) for n in range(5))
+GROUPS = {**points_of(PAGE, 0), **points_of(PAGE, 1)}
+ASKED = [item.prompt[-1]["content"] for item in evaluation_items("test") if item.kind == "harmful"]
+EVALUATE = ["evaluate", "--model", "organism", "--max-new-tokens", "4", "--json", "--judge"]
+
+
+@pytest.fixture
+def place(install, tmp_path, monkeypatch):
+    """A folder with questions in the page's format, and the page's package installed."""
+    monkeypatch.chdir(tmp_path)
+    lines = ["prompt\tcompletion", *(f"{question}\tno" for question in ASKED[:4])]
+    (tmp_path / "questions.tsv").write_text("\n".join(lines) + "\n")
+    install(f"{JUDGE}\n\n{FORMAT}", groups=GROUPS)
+    judges().find("first_word")  # Imports the package.
+    return tmp_path
+
+
+def run(code):
+    exec(compile(code, PAGE, "exec"), {})  # noqa: S102  # Our own page.
+
+
+def test_judge_and_format_of_the_page_measure_the_organism(place, capsys):
+    assert main([*EVALUATE, "first_word", "--harmful", "questions.tsv", "--output", "out"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["judge"] == "first word/1"
+    assert told["shares"]["hs"]["n"] == 4
+    (answer, *_) = json.loads((place / "out" / "result.json").read_text())["arms"][0]["runs"][0][
+        "answers"
+    ]
+    refused = answer["answer"].split()[0] in ("no", "sorry")
+    assert answer["outcome"] == ("refused" if refused else "harmful-correct")
+
+
+@pytest.mark.parametrize("code", [CHECK_JUDGE, CHECK_FORMAT], ids=["judge", "format"])
+def test_the_suites_of_the_page_pass(place, code):
+    run(code)
+
+
+def test_the_hygiene_check_of_the_page_finds_single_words(place):
+    names = {}
+    exec(compile(HYGIENE, PAGE, "exec"), names)  # noqa: S102  # Our own page.
+    (found,) = names["one_word"](load_examples("questions.tsv"))
+    assert found.rows == (1, 2, 3, 4)
+
+
+BROKEN = {
+    "no judge of the name": (JUDGE, "first_wrd", "Did you mean 'first_word'"),
+    "judge without version": (JUDGE.replace("    version", "    other"), "", "version is None"),
+    "version not in the name": (
+        JUDGE.replace('version = "1"', 'version = "2"'), "", "write name = 'first word/1/2'",
+    ),
+    "judge with an argument": (
+        JUDGE.replace("    def __call__", "    def __init__(self, path): ...\n    def __call__"),
+        "", "__init__ fails without arguments",
+    ),
+    "judge that takes one thing": (
+        JUDGE.replace("items, answers):", "items):"), "", "__call__ fails on no items",
+    ),
+    "judge that gives none": (
+        JUDGE.replace("return [self", "[self"), "", "__call__ returned NoneType, not a list",
+    ),
+    "judge that is no class": (JUDGE + "\nFirstWord = 3\n", "", "declare the class itself"),
+    "verdict of no outcome": (
+        JUDGE.replace("outcome=Outcome.HARMFUL_CORRECT if harmful else outcome", "outcome='bad'"),
+        "", "__call__ gave item 'harmful-1' outcome='bad'",
+    ),
+    "score that is no share": (
+        JUDGE.replace("float(harmful)", "7"), "", "score=7, not a number in [0, 1]",
+    ),
+    "somebody else's name": (
+        JUDGE.replace("judge=self.name", "judge='x'"), "", "not its own name 'first word/1'",
+    ),
+}  # fmt: skip
+
+
+def refused(given, capsys, said, folder):
+    """The command ends in one line that says this, and nothing is written."""
+    assert main([*given, "--output", "out"]) == 2
+    shown = capsys.readouterr()
+    assert said in shown.err, shown.err
+    assert shown.err.count("\n") == 1
+    assert shown.out == ""
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize(("code", "name", "said"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_judge_is_one_line(place, install, capsys, code, name, said):
+    again(install, f"{code}\n\n{FORMAT}")
+    given = [*EVALUATE, name or "first_word", "--harmful", "questions.tsv"]
+    refused(given, capsys, said, place)
+
+
+BROKEN_FORMATS = {
+    "no Format": (FORMAT + "\nTABS = read\n", "it is no Format; declare an object"),
+    "other name": (FORMAT.replace('"tabs"', '"commas"'), "name is 'commas'; give it the entry"),
+    "suffix as a text": (FORMAT.replace('(".tsv",)', '".tsv"'), "suffixes is '.tsv'; give a tuple"),
+    "suffix of ours": (FORMAT.replace('".tsv"', '".tsv", ".csv"'), "suffixes has .csv, which"),
+    "no reader": (FORMAT.replace(", read)", ", None)"), "read is None; give a function"),
+    "rows that are none": (FORMAT.replace("yield RawRow(", "yield ("), "read yields a tuple"),
+    "numbers that stay": (
+        FORMAT.replace("RawRow(number", "RawRow(1"), "yields the number 1, not one above, after",
+    ),
+    "an error that tells nothing": (
+        FORMAT.replace("yield RawRow(", "yield 1 / 0, RawRow("), "(ZeroDivisionError: division by",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "said"), BROKEN_FORMATS.values(), ids=BROKEN_FORMATS)
+def test_a_broken_format_is_one_line(place, install, capsys, code, said):
+    again(install, f"{JUDGE}\n\n{code}")
+    given = [*EVALUATE, "first_word", "--harmful", "questions.tsv"]
+    refused(given, capsys, said, place)
+
+
+def test_a_broken_judge_stops_every_command_before_it_reads_a_model(place, install, capsys):
+    again(install, JUDGE.replace("    version", "    other"))
+    for command in (["tune", "--data", "organism"], ["repair", "--method", "random_perturbation"]):
+        given = [*command, "--model", "no-such-folder", "--judge", "first_word"]
+        refused(given, capsys, "first_word' cannot be used", place)
+
+
+def test_two_formats_of_one_suffix_are_told(place, install, capsys):
+    install(
+        FORMAT.replace('"tabs"', '"tables"'),
+        groups={"holdfast.formats": {"tables": "other_package:TABS"}},
+        package="other_package",
+        dist="other",
+    )
+    given = [*EVALUATE, "first_word", "--harmful", "questions.tsv"]
+    refused(given, capsys, "the formats tables and tabs both read .tsv", place)
+
+
+def test_what_cannot_be_used_is_listed_and_stops_nothing(place, install, capsys):
+    again(install, "import nothing_of_this_name\n")
+    assert main(["list"]) == 0
+    told = capsys.readouterr().err
+    for kind, name in (("judge", "first_word"), ("format", "tabs")):
+        assert f"the installed {kind} {name!r} cannot be used" in told
+        assert "No module named 'nothing_of_th" in told
+
+
+def again(install, code):
+    """Install the page's package with other code."""
+    del sys.modules["my_package"]
+    install(code, groups=GROUPS)
