@@ -20,9 +20,9 @@ demo: setup
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-# For daily work: no slow test, and of many like cases the first.
+# For daily work: no slow test, no browser, and a part of the many like cases of dear tests.
 test-fast: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not thorough"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not thorough and not chromium"
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -14,14 +14,8 @@ from holdfast.inputs.values import checked
 from holdfast.training.compose import composed
 
 __all__ = [
-    "Spec",
-    "build_defenses",
-    "files_in",
-    "model_fields",
-    "roles_of",
-    "specs_of",
-    "unused_data",
-]
+    "Spec", "build_defenses", "files_in", "model_fields", "roles_of", "specs_of", "unused_data",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

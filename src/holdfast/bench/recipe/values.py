@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from holdfast.errors import ConfigError, InputError
-from holdfast.inputs.values import checked, converted
+from holdfast.inputs.values import checked, converted, expected
 
 __all__ = ["flag_of", "knob_of", "list_of", "number_of", "seeds_of", "told_in"]
 
