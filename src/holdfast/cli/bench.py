@@ -23,7 +23,7 @@ def bench(
     executor: Annotated[
         str,
         typer.Option(
-            help="Where cells run: local, or ray (tasks of the cluster at RAY_ADDRESS, or one started "
+            help="Where cells run: local, or ray (tasks of the cluster at RAY_ADDRESS or started "
             "here; needs holdfast[ray] on every node, and --out in a folder that all nodes see)."
         ),
     ] = "local",
