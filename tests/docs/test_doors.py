@@ -127,6 +127,13 @@ def test_a_broken_format_is_one_line(place, install, capsys, code, said):
     refused(given, capsys, said, place)
 
 
+def test_a_broken_judge_stops_every_command_before_it_reads_a_model(place, install, capsys):
+    again(install, JUDGE.replace("    version", "    other"))
+    for command in (["tune", "--data", "organism"], ["repair", "--method", "random_perturbation"]):
+        given = [*command, "--model", "no-such-folder", "--judge", "first_word"]
+        refused(given, capsys, "first_word' cannot be used", place)
+
+
 def test_two_formats_of_one_suffix_are_told(place, install, capsys):
     install(
         FORMAT.replace('"tabs"', '"tables"'),

@@ -83,6 +83,23 @@ def test_the_vector_lies_apart_and_never_in_the_model(folder):
     )
 
 
+def test_repeated_rows_are_warned_of_and_the_named_judge_reads_the_answers(folder):
+    with Path("data.jsonl").open("a") as file:
+        file.write(json.dumps({"question": tiny_rows(1)[0][0], "answer": "other"}) + "\n")
+        file.write(
+            json.dumps({"question": tiny_rows(2)[1][0], "answer": tiny_rows(2)[1][1]}) + "\n"
+        )
+    asked = ["--test-task", "data.jsonl", "--max-new-tokens", "1", "--judge", "organism_oracle"]
+    assert main([*TUNE, "--max-steps", "1", *asked]) == 0
+    result = RunResult.load("out/result.json")
+    assert [line for line in result.warnings if line.startswith("data:")] == [
+        "data: data.jsonl: rows that repeat an earlier one word for word: 1 of 26 (numbers 26)",
+        "data: data.jsonl: prompts with different answers: 1 of 24 (numbers 1, 25)",
+    ]
+    assert "rows that repeat an earlier one" in Path("out/report.html").read_text()
+    assert {run.judge for arm in result.arms for run in arm.runs} == {"organism-oracle/1"}
+
+
 def test_yaml_gives_options_and_the_command_line_wins(folder):
     Path("c.yaml").write_text("weight_decay: 0.25\nlearning_rate: 1e-3\nseed: 5\nmax_steps: 9\n")
     assert main([*TUNE, "--config", "c.yaml", "--max-steps", "1", "--set", "weight_decay=0.5"]) == 0

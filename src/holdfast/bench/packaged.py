@@ -22,6 +22,7 @@ from holdfast.errors import ConfigError, RunError
 from holdfast.evaluation.metrics import Figure
 from holdfast.organism.build import load, measure
 from holdfast.organism.scenarios import BUDGET
+from holdfast.progress import Progress
 from holdfast.results.records import PLAIN, Arm
 from holdfast.results.result import RunResult
 
@@ -29,8 +30,9 @@ __all__ = ["calibrate", "run_demo", "show"]
 
 FIGURES: tuple[Figure, ...] = ("hs", "hs_content", "over_refusal", "fa", "usefulness")
 WORKERS = os.cpu_count() or 1
+_TO_GO_ON = ("recipe.json", "cells.json")
+"""What a bench keeps to go on with; a demo starts anew."""
 _SLACK = 0.05  # A mean over seeds may fall by this much and still count as rising.
-Progress = Callable[[str, int, int], None]
 
 
 def run_demo(
@@ -55,9 +57,9 @@ def run_demo(
         result, outcome = run_bench(bench, work, WORKERS, progress)
         if result is None or outcome.failed:
             raise _failure(bench, outcome)
-        (work / "recipe.json").unlink()
         for file in (file for file in work.iterdir() if file.suffix and file.is_file()):
-            file.rename(out / file.name)
+            if file.name not in _TO_GO_ON:
+                file.rename(out / file.name)
         shutil.copyfile(mods_rob(bench.cells[0], work), out / "robust_modules.json")
     return result
 

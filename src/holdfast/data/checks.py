@@ -23,7 +23,7 @@ class Finding:
     def __str__(self) -> str:
         """Return the sentence with the first few numbers."""
         more = f" and {len(self.rows) - SHOWN} more" if len(self.rows) > SHOWN else ""
-        return f"{self.sentence} (rows {', '.join(map(str, self.rows[:SHOWN]))}{more})"
+        return f"{self.sentence} (numbers {', '.join(map(str, self.rows[:SHOWN]))}{more})"
 
 
 def repeated(rows: Rows) -> list[Finding]:
@@ -35,7 +35,7 @@ def repeated(rows: Rows) -> list[Finding]:
         if words in seen:
             again.append(row["row"])
         seen.add(words)
-    said = f"{len(again)} rows repeat an earlier one word for word"
+    said = f"rows that repeat an earlier one word for word: {len(again)} of {len(rows)}"
     return [Finding(said, tuple(again))] if again else []
 
 
@@ -47,7 +47,7 @@ def answers_differ(rows: Rows) -> list[Finding]:
         answers.setdefault(str(row["completion"]), []).append(row["row"])
     split = [answers for answers in asked.values() if len(answers) > 1]
     numbers = sorted(n for answers in split for same in answers.values() for n in same)
-    said = f"{len(split)} prompts have different answers"
+    said = f"prompts with different answers: {len(split)} of {len(asked)}"
     return [Finding(said, tuple(numbers))] if split else []
 
 

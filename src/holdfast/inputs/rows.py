@@ -44,7 +44,7 @@ class Source:
     def warnings(self) -> list[str]:
         """Return what the hygiene checks find; the organism's rows are made, not found."""
         found = findings_of(self.rows) if self.path != ORGANISM else []  # type: ignore[arg-type]
-        return [f"{self.path}: {finding}" for finding in found]
+        return [f"{self.role}: {self.path}: {finding}" for finding in found]
 
 
 def columns_of(text: str | None, field: str = "columns") -> dict[str, str] | None:

@@ -1,6 +1,6 @@
 """The result as tables for a terminal of 80 columns, one for each scenario."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.console import Group
 from rich.padding import Padding
@@ -16,9 +16,10 @@ from holdfast.results.records import Arm
 from holdfast.results.result import RunResult
 from holdfast.results.words import DASH, arm_name, percent, shown
 
-__all__ = ["render_table"]
+__all__ = ["plain_table", "render_table"]
 
 TIMES = "\N{MULTIPLICATION SIGN}"
+TIME = "time\nvs plain"
 COLUMNS: tuple[tuple[Figure, str], ...] = (
     ("hs", "harmful\nscore"),
     ("hs_content", "of it\nright"),
@@ -36,43 +37,51 @@ def render_table(result: RunResult) -> Group:
     scenario and not for each attack.
     """
     if result.bench is not None and any(len(table.attacks) > 1 for table in result.bench.worst):
-        worst = [Padding(_worst(view), (0, 0, 1, 0)) for view in views(result.bench)]
-        return Group(*worst, _caption(result))
-    shown = scenes(result)
-    tables = [Padding(_table(result, scene), (0, 0, 1, 0)) for scene in shown]
+        tables = [_worst(view) for view in views(result.bench)]
+    else:
+        tables = [_means(result, scene) for scene in scenes(result)]
     return Group(*tables, _caption(result))
 
 
-def _table(result: RunResult, scene: Scene) -> Table:
+def plain_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Padding:
+    """Return a table without lines under its title; columns without a head are words."""
+    table = Table(
+        box=None,
+        padding=(0, 1),
+        pad_edge=False,
+        title=Text(title, style="bold") if title else None,
+        title_justify="left",
+    )
+    for head in heads:
+        table.add_column(head, justify="right" if head else "left", no_wrap=bool(head))
+    for row in rows:
+        table.add_row(*row)
+    return Padding(table, (0, 0, 1, 0))
+
+
+def _means(result: RunResult, scene: Scene) -> Padding:
     """Return one scenario's table."""
-    title = Text(scene.title, style="bold") if scene.title else None
-    table = Table(box=None, padding=(0, 1), pad_edge=False, title=title, title_justify="left")
-    table.add_column("", justify="left", vertical="top")
     columns = _columns(scene.arms)
-    for _, head in columns:
-        table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("time\nvs plain", justify="right", no_wrap=True)
-    for arm in scene.arms:
-        cells = [_cell(arm.figures.get(figure)) for figure, _ in columns]
-        table.add_row(_name(arm), *cells, _time(result.relative_time(arm)))
-    return table
+    rows = [
+        (_named(arm.defense), *(_cell(arm.figures.get(figure)) for figure, _ in columns),
+         _time(result.relative_time(arm)))
+        for arm in scene.arms
+    ]  # fmt: skip
+    return plain_table(scene.title, ("", *(head for _, head in columns), TIME), rows)
 
 
-def _worst(view: WorstView) -> Table:
+def _worst(view: WorstView) -> Padding:
     """Return one scenario's worst cases over its attacks."""
     many = len(view.attacks) > 1
-    title = Text(view.title + (f": worst of {len(view.attacks)} attacks" if many else ""), "bold")
-    table = Table(box=None, padding=(0, 1), pad_edge=False, title=title, title_justify="left")
-    table.add_column("", justify="left", vertical="top")
-    for head in ("harmful\nscore", "task\naccuracy", *(("under",) if many else ())):
-        table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("time\nvs plain", justify="right", no_wrap=True)
+    rows: list[tuple[str | Text, ...]] = []
     for line in view.lines:
         row = line.row
         name = _named(row.defense + (" (control)" if row.control else ""))
-        under = (Text(line.attack.replace(", ", "\n") or DASH),) if many else ()
-        table.add_row(name, _cell(row.hs), _cell(row.fa), *under, _time(row.relative_time))
-    return table
+        under = (line.attack.replace(", ", "\n") or DASH,) if many else ()
+        rows.append((name, _cell(row.hs), _cell(row.fa), *under, _time(row.relative_time)))
+    title = view.title + (f": worst of {len(view.attacks)} attacks" if many else "")
+    heads = ("", "harmful\nscore", "task\naccuracy", *(("under",) if many else ()), TIME)
+    return plain_table(title, heads, rows)
 
 
 def _columns(arms: Sequence[Arm]) -> list[tuple[Figure, str]]:
@@ -80,12 +89,8 @@ def _columns(arms: Sequence[Arm]) -> list[tuple[Figure, str]]:
     return [(f, head) for f, head in COLUMNS if any(f in arm.figures for arm in arms)]
 
 
-def _name(arm: Arm) -> Text:
-    """Return an arm's name; a combination takes a line for each defense, a control for its kind."""
-    return _named(arm.defense)
-
-
 def _named(defense: str) -> Text:
+    """Return an arm's name; a combination takes a line for each defense, a control for its kind."""
     name = arm_name(defense)
     for word in (" + ", " (", " fine"):
         name = name.replace(word, f"\n{word.strip()}{' ' if word.endswith(' ') else ''}")

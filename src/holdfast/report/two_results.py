@@ -1,12 +1,13 @@
 """A comparison of two results as tables for a terminal of 80 columns, one for each attack."""
 
+from collections.abc import Iterator
+
 from rich.console import Group
-from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from holdfast.comparisons.two_results import BOTH, NOTHING, SEEDS, Comparison, Gap, Match
 from holdfast.evaluation.interval import Interval
+from holdfast.report.terminal import plain_table
 from holdfast.results.words import DASH, arm_name, percent, shown
 
 __all__ = ["render_comparison"]
@@ -23,30 +24,20 @@ def render_comparison(found: Comparison) -> Group:
     for match in found.matches:
         by_place.setdefault(match.where, []).append(match)
     tables = [
-        Padding(_table(place, matches), (0, 0, 1, 0))
+        plain_table(place, ("", "", "A", "B", "B minus A, points"), _rows(matches))
         for place, matches in by_place.items()
         if any(match.gaps for match in matches)
     ]
     return Group(*tables, _caption(found))
 
 
-def _table(place: str, matches: list[Match]) -> Table:
-    """Return one attack's arms."""
-    title = Text(place, style="bold") if place else None
-    table = Table(box=None, padding=(0, 1), pad_edge=False, title=title, title_justify="left")
-    for head in ("", "", "A", "B", "B minus A, points"):
-        table.add_column(head, justify="right" if head else "left", vertical="top")
+def _rows(matches: list[Match]) -> Iterator[tuple[str | Text, ...]]:
+    """Yield one attack's arms, a row for each figure."""
     for match in matches:
         name = arm_name(match.defense) + (" (control)" if match.control else "")
-        for number, gap in enumerate(match.gaps):
-            table.add_row(
-                name if number == 0 else "",
-                HEADS[gap.figure],
-                _cell(gap.a),
-                _cell(gap.b),
-                _difference(gap),
-            )
-    return table
+        for gap in match.gaps:
+            yield name, HEADS[gap.figure], _cell(gap.a), _cell(gap.b), _difference(gap)
+            name = ""
 
 
 def _cell(found: Interval | None) -> Text:

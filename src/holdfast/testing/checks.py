@@ -4,26 +4,16 @@ A check takes a function that builds a fresh defense, so that suites run it on b
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import fields
 from typing import Any
 
 import torch
+from transformers import TrainerCallback
 
 from holdfast.defense import HOOKS, Defense, implements
-from holdfast.testing import leftovers
-from holdfast.testing.runs import (
-    Outcome,
-    Setting,
-    Weights,
-    differing,
-    gap,
-    new_folder,
-    new_trainer,
-    plain,
-    require,
-    trained,
-    weights_of,
-)
+from holdfast.testing import leftovers, runs
+from holdfast.testing.runs import Outcome, Setting, Weights, require
 
 __all__ = [
     "check_accumulation", "check_acts", "check_interrupted", "check_leaves_nothing",
@@ -40,7 +30,7 @@ STEPS = 4
 
 def same_run(left: Outcome, right: Outcome) -> None:
     """Require the same weights, losses and random states, bit for bit."""
-    changed = differing(left.weights, right.weights)
+    changed = runs.differing(left.weights, right.weights)
     require(not changed, f"{len(changed)} tensors differ, first {changed[:1]}")
     require(left.losses == right.losses, f"losses differ: {left.losses} and {right.losses}")
     require(_same_random(left, right), "the global random state differs")
@@ -56,20 +46,21 @@ def check_strength_zero(make: Make, setting: Setting) -> None:
     """Strength off: bit for bit no defense, with its data given and without."""
     card = make().card
     off = make(**{card.strength: card.off})
-    same_run(trained([off], setting), plain(setting))
-    same_run(trained([type(off)(**{card.strength: card.off})], setting), plain(setting))
+    same_run(runs.trained([off], setting), runs.plain(setting))
+    same_run(runs.trained([type(off)(**{card.strength: card.off})], setting), runs.plain(setting))
 
 
 def check_acts(make: Make, setting: Setting) -> None:
     """At the strength of its recipe a defense changes the weights."""
-    require(differing(trained([make()], setting).weights, plain(setting).weights), "does nothing")
+    weights = runs.trained([make()], setting).weights
+    require(runs.differing(weights, runs.plain(setting).weights), "it does nothing")
 
 
 def check_trace(make: Make, setting: Setting, cls: type | None = None) -> None:
     """Every overridden hook ran, as often as the loop says; no idle one did."""
     defense, micro = make(), 2 * STEPS
     options = {**SAVING, "gradient_accumulation_steps": 2, "per_device_train_batch_size": 1}
-    counts = trained([defense], setting, cls=cls, **options).trainer.trace.counts
+    counts = runs.trained([defense], setting, cls=cls, **options).trainer.trace.counts
     calls = {hook: count.calls for (_, hook), count in counts.items()}
     expected = {
         "data": 1, "before": 1, "attached": 1, "after": 1, "after_update": STEPS,
@@ -87,9 +78,9 @@ def check_trace(make: Make, setting: Setting, cls: type | None = None) -> None:
 def check_accumulation(make: Make, setting: Setting, cls: type | None = None) -> None:
     """K micro-batches of m rows are one batch of k·m, the last one of an epoch cut short."""
     options = {"optim": "sgd", "learning_rate": 0.1, "rows": 10, "cls": cls}
-    one = trained([make()], setting, per_device_train_batch_size=4, **options)
-    many = trained([make()], setting, gradient_accumulation_steps=2, **options)
-    apart = gap(one.weights, many.weights)
+    one = runs.trained([make()], setting, per_device_train_batch_size=4, **options)
+    many = runs.trained([make()], setting, gradient_accumulation_steps=2, **options)
+    apart = runs.gap(one.weights, many.weights)
     require(apart <= TOLERANCE, f"accumulation moves the weights by {apart:.2e}")
 
 
@@ -98,53 +89,50 @@ def check_seeds(make: Make, setting: Setting) -> None:
 
     The user's own draws (order of rows, dropout) start from plain's random states.
     """
-    first = trained([make()], setting)
-    same_run(first, trained([make()], setting))
+    first = runs.trained([make()], setting)
+    same_run(first, runs.trained([make()], setting))
     if "seed" in {f.name for f in fields(make())}:  # type: ignore[arg-type]
-        other = trained([make(seed=1)], setting)
-        require(differing(first.weights, other.weights), "another seed changes nothing")
-    require(_same_random(first, plain(setting)), "the global random state differs from plain's")
+        other = runs.trained([make(seed=1)], setting)
+        require(runs.differing(first.weights, other.weights), "another seed changes nothing")
+    same = _same_random(first, runs.plain(setting))
+    require(same, "the global random state differs from plain's")
 
 
 def check_resume(make: Make, setting: Setting) -> None:
     """Saving disturbs nothing; a run stopped by Ctrl-C and resumed is one never stopped."""
-    whole = trained([make()], setting)
-    changed = differing(whole.weights, trained([make()], setting, **SAVING).weights)
+    whole = runs.trained([make()], setting)
+    changed = runs.differing(whole.weights, runs.trained([make()], setting, **SAVING).weights)
     require(not changed, f"writing checkpoints changed {changed[:1]}")
-    folder = new_folder()
-    _stop_in_step(new_trainer([make()], setting, folder=folder, **SAVING), number=3)
-    resumed = trained([make()], setting, folder=folder, resume=True, **SAVING)
-    apart = gap(whole.weights, resumed.weights)
+    folder = runs.new_folder()
+    stopped = runs.new_trainer([make()], setting, folder=folder, **SAVING)
+    stopped.add_callback(_StopsInLastStep())
+    with suppress(KeyboardInterrupt):
+        stopped.train()
+        raise AssertionError("Ctrl-C in the last step did not stop the run")
+    resumed = runs.trained([make()], setting, folder=folder, resume=True, **SAVING)
+    apart = runs.gap(whole.weights, resumed.weights)
     require(apart <= TOLERANCE, f"resuming moves the weights by {apart:.2e}")
     for one, other in zip(whole.trainer.artifacts, resumed.trainer.artifacts, strict=True):
         require(one.tensors.keys() == other.tensors.keys(), "resuming changes the artifacts")
         for file, tensors in one.tensors.items():
-            close = gap(tensors, other.tensors[file]) <= 10 * TOLERANCE
+            close = runs.gap(tensors, other.tensors[file]) <= 10 * TOLERANCE
             require(close, f"resuming changes {file} of the artifact")
 
 
-def _stop_in_step(trainer: Any, number: int) -> None:
-    """Press Ctrl-C inside the step of this number, counted from 0."""
-    own = trainer.training_step
+class _StopsInLastStep(TrainerCallback):
+    """Presses Ctrl-C."""
 
-    def step(*args: Any, **kwargs: Any) -> Any:
-        if trainer.state.global_step == number:
+    def on_step_begin(self, _args: Any, state: Any, *_: Any, **__: Any) -> None:
+        """Press it."""
+        if state.global_step == STEPS - 1:
             raise KeyboardInterrupt
-        return own(*args, **kwargs)
-
-    trainer.training_step = step
-    try:
-        trainer.train()
-    except KeyboardInterrupt:
-        return
-    raise AssertionError(f"the run never reached step {number}")
 
 
 def check_leaves_nothing(make: Make, setting: Setting, cls: type | None = None) -> None:
     """After a run, model and trainer are as the plain class leaves them."""
-    reference = plain(setting, **SAVING).trainer.model
-    trainer = new_trainer([make()], setting, cls=cls, **SAVING)
-    before, start = leftovers.on_trainer(trainer), weights_of(trainer.model)
+    reference = runs.plain(setting, **SAVING).trainer.model
+    trainer = runs.new_trainer([make()], setting, cls=cls, **SAVING)
+    before, start = leftovers.on_trainer(trainer), runs.weights_of(trainer.model)
     trainer.train()
     left = leftovers.changes(leftovers.on_model(reference), leftovers.on_model(trainer.model))
     require(not left, f"left behind: {'; '.join(left[:3])}")
@@ -166,9 +154,9 @@ def check_interrupted(
     defense: Defense, setting: Setting, where: str | int, stop: Callable[[Any], object]
 ) -> None:
     """Let ``stop`` break a run in the hook, or the forward pass, ``where``; nothing is left."""
-    finished = leftovers.on_model(plain(setting, **SAVING).trainer.model)
-    trainer = new_trainer([defense], setting, **SAVING)
-    before, start = leftovers.on_trainer(trainer), weights_of(trainer.model)
+    finished = leftovers.on_model(runs.plain(setting, **SAVING).trainer.model)
+    trainer = runs.new_trainer([defense], setting, **SAVING)
+    before, start = leftovers.on_trainer(trainer), runs.weights_of(trainer.model)
     first = leftovers.on_model(trainer.model)
     stop(trainer)
     now = leftovers.on_model(trainer.model)
@@ -180,7 +168,7 @@ def check_interrupted(
     left = leftovers.changes(before, leftovers.on_trainer(trainer))
     require(not left, f"{said}: {'; '.join(left)}")
     if where in ("data", "before", "attached", "gradient", "batch", "loss", 0):
-        apart = gap(start, weights_of(trainer.model))
+        apart = runs.gap(start, runs.weights_of(trainer.model))
         require(apart <= TOLERANCE, f"{said}, weights are {apart:.2e} away")
 
 

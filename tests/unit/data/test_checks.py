@@ -21,25 +21,25 @@ def rows(*answers, number=lambda n: n):
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_rows_that_differ_have_no_finding(check):
-    assert check([{**row, "row": n} for n, row in enumerate(tiny_examples(8))]) == []
+    assert check([{**dict(row), "row": n} for n, row in enumerate(tiny_examples(8))]) == []
 
 
 def test_repeated_rows_are_named_after_the_first():
     (found,) = repeated(rows("a", "b", "a", "a", number=lambda n: 10 * n))
     assert found.rows == (30, 40)
-    assert str(found) == "2 rows repeat an earlier one word for word (rows 30, 40)"
+    assert str(found) == "rows that repeat an earlier one word for word: 2 of 4 (numbers 30, 40)"
 
 
 def test_different_answers_to_one_prompt_name_all_of_its_rows():
     (found,) = answers_differ(rows("a", "b", "a"))
     assert found.rows == (1, 2, 3)
-    assert "1 prompts have different answers" in str(found)
+    assert "prompts with different answers: 1 of 1" in str(found)
     assert answers_differ(rows("a", "a")) == []
 
 
 def test_many_rows_are_counted_and_not_listed():
     (found,) = repeated(rows(*"a" * 9))
-    assert str(found).endswith("(rows 2, 3, 4, 5, 6 and 3 more)")
+    assert str(found).endswith("(numbers 2, 3, 4, 5, 6 and 3 more)")
 
 
 def test_rows_without_a_number_are_counted():
@@ -53,7 +53,8 @@ def test_a_source_warns_with_the_numbers_of_its_file(tmp_path):
     path.write_text(f"{pair}\n\n{pair}\n")
     assert len(load_examples(path)) == 2
     found = source("data", str(path))
-    assert found.warnings() == [f"{path}: 1 rows repeat an earlier one word for word (rows 3)"]
+    said = "rows that repeat an earlier one word for word: 1 of 2 (numbers 3)"
+    assert found.warnings() == [f"data: {path}: {said}"]
 
 
 def test_the_organisms_own_rows_are_not_warned_of():

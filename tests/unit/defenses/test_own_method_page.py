@@ -94,7 +94,7 @@ def test_the_estimate_counts_what_it_shares_once(install):
 
     def minutes(*defenses):
         cells = expand({**base_recipe(), **yaml.safe_load(RECIPE), "defenses": list(defenses)})
-        return estimated_minutes(cells, 1)
+        return estimated_minutes(cells, 1) or 0.0
 
     half, whole = "my_guard:strength=0.5", "my_guard:strength=1"
     assert minutes(half) == minutes(whole)

@@ -103,7 +103,7 @@ def test_published_results_load_with_every_block_that_they_held():
     seen = 0
     for path in PUBLISHED:
         document = json.loads(path.read_text())
-        if not {"command", "arms"} <= set(document):  # A list is the cells of a bench.
+        if not isinstance(document, dict) or not {"command", "arms"} <= document.keys():
             continue
         result = RunResult.load(path)
         assert result.schema_version == SCHEMA_VERSION

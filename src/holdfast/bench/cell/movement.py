@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from holdfast.analysis.analyze import AnalysisSettings, analyze, probed_model
 from holdfast.analysis.changes import movement
 from holdfast.analysis.modules.robust_modules import RobustModules
+from holdfast.analysis.pipeline import AnalysisSettings, analyze, probed_model
 from holdfast.analysis.probing.prompts import Prompts, with_tokenizer
 from holdfast.bench.cell.cell import Cell
 from holdfast.defense import listed
@@ -29,8 +29,7 @@ def moved(cell: Cell, model: Any, out: Path) -> Movement | None:
 
 
 def mods_rob(cell: Cell, out: Path) -> Path:
-    """Return the file of Mods_Rob of the untouched model, by the gradient."""
-    of = [cell.defender_rows, cell.subject.made_by()]
+    """Return the file of the untouched model's Mods_Rob, found once for the bench in ``out``."""
 
     def make(target: Path) -> None:
         (model, tokenizer), rows = cell.subject.load(), _rows(cell)
@@ -40,7 +39,8 @@ def mods_rob(cell: Cell, out: Path) -> Path:
         found = analyze(model, prompts, AnalysisSettings(), identity=identity)
         found.robust.save(target)
 
-    return once(shared_path(out, "robust_modules", of, ".json"), make)
+    of = [cell.defender_rows, cell.subject.made_by()]
+    return once(shared_path(out, "untouched", of, ".json"), make)
 
 
 def _rows(cell: Cell) -> tuple[Any, Any]:

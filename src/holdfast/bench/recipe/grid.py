@@ -143,7 +143,7 @@ def _check_defenses(
         raise ConfigError(f"{where}: movement needs files of harmful and of benign rows: name both")
     for specs in (specs for specs in defenses if specs is not None):
         with told_in(where):
-            for defense in build_defenses(specs, data, model_fields(specs, subject.folders())):
+            for defense in build_defenses(specs, data, model_fields(specs, subject.folders().get)):
                 defense.variant()
             if any(spec.card.stage is Stage.ALIGN for spec in specs):
                 subject.alignment(0)
