@@ -1,11 +1,12 @@
 """``NAME[:key=value,...]`` names a defense: it is read once, with the types of its own fields."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from holdfast.defense import Card, Defense, ModelRole, Stage
+from holdfast.defense import Card, Defense, ModelRole, Stage, Variant
 from holdfast.defenses import find
 from holdfast.defenses.installed import code_of
 from holdfast.errors import ConfigError, nearest
@@ -75,6 +76,21 @@ class Spec:
     def bare(self) -> Defense:
         """The defense without data: what its hyperparameters alone decide can be asked of it."""
         return self.cls(**self.options)
+
+    @property
+    def variant(self) -> Variant:
+        """What the defense with these settings is called beyond its name.
+
+        Raises:
+            ConfigError: The label cannot stand in an arm's name.
+        """
+        found = self.bare.variant()
+        if not re.fullmatch("[a-z0-9_.-]*", found.label):
+            raise ConfigError(
+                f"{self.card.name}: variant() has label={found.label!r}; small letters, digits, "
+                "_, - and . can stand in a name"
+            )
+        return found
 
     def resolved(self) -> dict[str, Any]:
         """Return every hyperparameter as JSON, so that a changed default is another run.
