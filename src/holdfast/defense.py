@@ -171,7 +171,7 @@ class Shared:
     data: tuple[str, ...] = ()
     """Fields of the data sets that it is learned from."""
     seeded: bool = True
-    """False: it is the same at every seed, and is learned from the rows of seed 0."""
+    """False: the same at every seed, and learned from the rows of seed 0, as many of each kind."""
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def arm_names(cells: Sequence[Cell]) -> dict[tuple[str, str], str]:
 
 def is_control(specs: Sequence[Spec]) -> bool:
     """Tell whether a list is there for comparison: noise, another subset of modules, strength 0."""
-    return any(spec.bare.variant().control for spec in specs)
+    return any(spec.variant.control for spec in specs)
 
 
 def families(cells: Sequence[Cell]) -> dict[Specs, tuple[str, float]]:
@@ -117,7 +117,7 @@ def _without_strength(specs: Specs, at: int) -> tuple[str, float | None]:
 
 
 def _name(spec: Spec) -> str:
-    label = spec.bare.variant().label
+    label = spec.variant.label
     return spec.card.name + (f"({label})" if label else "")
 
 

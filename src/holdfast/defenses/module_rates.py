@@ -27,7 +27,6 @@ from holdfast.defense import (
     Variant,
     implements,
     in_range,
-    listed,
     need_data,
 )  # fmt: skip
 from holdfast.defenses.frozen import frozen_but, trained_projections
@@ -185,7 +184,7 @@ class ModuleRates(Defense):
         return Shared("robust_modules", made_of, self._learn, self._take, data, seeded=False)
 
     def _learn(self, run: Run, folder: Path) -> None:
-        self._analyzed(replace(run, seed=0), balanced=True).save(folder / FILE)
+        self._searched(replace(run, seed=0)).save(folder / FILE)
 
     def _take(self, folder: Path) -> Defense:
         return replace(self, modules=str(folder / FILE), harmful=None, benign=None)
@@ -205,7 +204,7 @@ class ModuleRates(Defense):
             ConfigError: None of the chosen modules is trained in this run.
             DataError: The prompts cannot train a probe.
         """
-        found = self._given(run) if self.modules is not None else self._analyzed(run)
+        found = self._given(run) if self.modules is not None else self._searched(run)
         trained = trained_projections(run.model)
         chosen = chosen_modules(found.pairs, trained, self.subset, run.seed + self.subset_seed)
         name = self.card.name
@@ -231,18 +230,16 @@ class ModuleRates(Defense):
             raise ModelError(f"{self.card.name}: modules={self.modules}: {error}") from error
         return found
 
-    def _analyzed(self, run: Run, balanced: bool = False) -> RobustModules:
+    def _searched(self, run: Run) -> RobustModules:
         # Only for who analyzes: scikit-learn takes its time to import.
-        from holdfast.analysis.analyze import (  # noqa: PLC0415
+        from holdfast.analysis.pipeline import (  # noqa: PLC0415
             AnalysisSettings,
             find_robust_modules,
         )
 
         settings = AnalysisSettings(method=self.method, rho=self.rho, tau=self.tau, seed=run.seed)
         harmful, benign = need_data(self, "harmful"), need_data(self, "benign")
-        # A bench has many more harmless rows than the probe needs beside the harmful ones.
-        kept = listed(benign, len(harmful)) if balanced else benign
-        return find_robust_modules(run, harmful, kept, settings)
+        return find_robust_modules(run, harmful, benign, settings)
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Put the learned fields back."""

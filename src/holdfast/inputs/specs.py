@@ -1,11 +1,12 @@
 """``NAME[:key=value,...]`` names a defense: it is read once, with the types of its own fields."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from holdfast.defense import Card, Defense, ModelRole, Stage
+from holdfast.defense import Card, Defense, ModelRole, Stage, Variant
 from holdfast.defenses import find
 from holdfast.defenses.installed import code_of
 from holdfast.errors import ConfigError, nearest
@@ -13,9 +14,7 @@ from holdfast.inputs.configs import ModelConfig, RepairConfig
 from holdfast.inputs.values import checked
 from holdfast.training.compose import composed
 
-__all__ = [
-    "Spec", "build_defenses", "files_in", "model_fields", "roles_of", "specs_of", "unused_data",
-]  # fmt: skip
+__all__ = ["Spec", "build_defenses", "files_in", "model_fields", "specs_of", "unused_data"]
 
 
 @dataclass(frozen=True)
@@ -79,9 +78,19 @@ class Spec:
         return self.cls(**self.options)
 
     @property
-    def unnamed_models(self) -> dict[str, ModelRole]:
-        """Fields that take a model's folder and that the text leaves open, with which model."""
-        return {k: v for k, v in (self.card.models or {}).items() if k not in self.options}
+    def variant(self) -> Variant:
+        """What the defense with these settings is called beyond its name.
+
+        Raises:
+            ConfigError: The label cannot stand in an arm's name.
+        """
+        found = self.bare.variant()
+        if not re.fullmatch("[a-z0-9_.-]*", found.label):
+            raise ConfigError(
+                f"{self.card.name}: variant() has label={found.label!r}; small letters, digits, "
+                "_, - and . can stand in a name"
+            )
+        return found
 
     def resolved(self) -> dict[str, Any]:
         """Return every hyperparameter as JSON, so that a changed default is another run.
@@ -167,21 +176,21 @@ def build_defenses(
     return composed([spec.build(data, unsaid) for spec in specs])
 
 
-def roles_of(specs: Sequence[Spec]) -> set[ModelRole]:
-    """Return which models the specs take a folder of and do not name it."""
-    return {role for spec in specs for role in spec.unnamed_models.values()}
-
-
 def model_fields(
-    specs: Sequence[Spec], folders: Mapping[ModelRole, str]
+    specs: Sequence[Spec], folder: Callable[[ModelRole], str | None]
 ) -> dict[str, dict[str, str]]:
-    """Return ``unsaid`` of ``build_defenses``: the folders, each in the field that takes it."""
-    return {
-        spec.card.name: {
-            key: folders[role] for key, role in spec.unnamed_models.items() if role in folders
-        }
-        for spec in specs
-    }
+    """Return ``unsaid`` of ``build_defenses``: a folder in every field that takes a model.
+
+    Args:
+        specs: What they set themselves is left out.
+        folder: Gives the model's folder; None where there is none.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for spec in specs:
+        taken = {k: v for k, v in (spec.card.models or {}).items() if k not in spec.options}
+        folders = {key: folder(role) for key, role in taken.items()}
+        found[spec.card.name] = {key: path for key, path in folders.items() if path is not None}
+    return found
 
 
 def files_in(specs: Sequence[Spec]) -> dict[str, Path]:

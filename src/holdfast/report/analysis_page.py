@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from holdfast.analysis.comparison import Comparison
+from holdfast.analysis.against_base import Comparison
 from holdfast.analysis.modules.robust_modules import RobustModules
 from holdfast.analysis.modules.robustness import Robustness
 from holdfast.analysis.patterns import Pattern, group_means

@@ -103,3 +103,14 @@ def test_the_estimate_counts_what_it_shares_once(install):
     assert minutes("my_method:strength=1") + minutes("my_method") == pytest.approx(
         minutes("my_method:strength=1", "my_method")
     )
+
+
+@pytest.mark.parametrize("label", ["at random", "(start)", "a+b", "Start"])
+def test_a_label_that_no_name_can_hold_is_refused_before_anything_runs(
+    install, tmp_path, capfd, label
+):
+    install(BOTH.replace('Variant("start"', f'Variant("{label}"'), POINTS_OF_BOTH)
+    (tmp_path / "mine.yaml").write_text(RECIPE)
+    assert main(["bench", str(tmp_path / "mine.yaml"), "--out", str(tmp_path / "out")]) == 2
+    assert f"my_guard: variant() has label={label!r}" in capfd.readouterr().err
+    assert not (tmp_path / "out").exists()

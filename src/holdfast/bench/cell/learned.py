@@ -16,7 +16,7 @@ from holdfast.defense import Defense, ModelRole, listed
 from holdfast.defenses.installed import code_of
 from holdfast.files.hashes import sha256_of
 from holdfast.files.once import once, shared_path
-from holdfast.inputs.specs import Spec, build_defenses, model_fields, roles_of
+from holdfast.inputs.specs import Spec, build_defenses, model_fields
 from holdfast.ops.randomness import derived_seed, isolated_rng
 from holdfast.organism import scenarios
 from holdfast.training.standalone import standalone_run
@@ -69,13 +69,13 @@ def given_folders(
     cell: Cell, specs: Sequence[Spec], start: Path | None, out: Path
 ) -> dict[str, dict[str, str]]:
     """Return the model folders that defenses need and a recipe need not name, by defense."""
-    roles = roles_of(specs)
-    found = dict[ModelRole, str]()
-    if "aligned" in roles and cell.budget.full:  # An adapter has the aligned weights in its base.
-        found["aligned"] = str(start or cell.subject.path)
-    if "unaligned" in roles and not cell.subject.real:  # A recipe names a real one.
-        found["unaligned"] = str(unaligned(cell.subject, out))
-    return model_fields(specs, found)
+
+    def folder(role: ModelRole) -> str | None:
+        if role == "aligned":  # An adapter has the aligned weights in its base.
+            return str(start or cell.subject.path) if cell.budget.full else None
+        return None if cell.subject.real else str(unaligned(cell.subject, out))
+
+    return model_fields(specs, folder)
 
 
 def with_shared(
@@ -88,7 +88,8 @@ def with_shared(
     shared = defense.shared()
     if shared is None:
         return defense, 0.0
-    at = cell if shared.seeded else replace(cell, seed=0)
+    alike = dict.fromkeys(("benign_rows", "validation_rows"), cell.defender_rows)
+    at = cell if shared.seeded else replace(cell, seed=0, **alike)
     rows = {key: value for key, value in at.defender.items() if key in shared.data}
     content = {key: sha256_of(listed(value)) for key, value in rows.items()}
     made_of = [shared.made_of, code_of(type(defense)), content, at.seed]

@@ -143,8 +143,8 @@ def _check_defenses(
         raise ConfigError(f"{where}: movement needs files of harmful and of benign rows: name both")
     for specs in (specs for specs in defenses if specs is not None):
         with told_in(where):
-            for defense in build_defenses(specs, data, model_fields(specs, subject.folders())):
-                defense.variant()
+            build_defenses(specs, data, model_fields(specs, subject.folders().get))
+            _ = [spec.variant for spec in specs]  # A name that no table can hold is refused here.
             if any(spec.card.stage is Stage.ALIGN for spec in specs):
                 subject.alignment(0)
 

@@ -50,6 +50,20 @@ def test_stages_equal_one_trainer_bit_for_bit(tmp_path):
     assert same(staged(cell, tmp_path), together(cell))
 
 
+def test_what_is_taken_over_is_what_a_run_learns_itself_bit_for_bit(tmp_path):
+    vector = "security_vectors:epochs=2,max_harmful_nll=99,max_benign_kl=99"
+    for scenario in ("harmful_mix", "benign_obedience"):
+        cell = cell_of(vector, scenarios=[scenario])
+        assert same(staged(cell, tmp_path), together(cell))
+    # Mods_Rob is of seed 0, and of as many harmless rows as harmful ones.
+    rows = {"defender_rows": 24, "benign_rows": 24, "seeds": [0]}
+    for spec in ("ml_lr:ratio=0.1", "swat:warmup=0.5,subset=random"):
+        cell = cell_of(spec, **rows)
+        assert same(staged(cell, tmp_path), together(cell))
+    kinds = sorted(p.name.partition("-")[0] for p in (tmp_path / "shared").iterdir() if p.is_dir())
+    assert kinds == ["robust_modules", *["tuned"] * 4, "vector"]
+
+
 def test_full_weights_too(tmp_path):
     cell = cell_of("random_perturbation:rho=0.5", scenarios=["benign_obedience"])
     assert same(staged(cell, tmp_path), together(cell))
