@@ -25,14 +25,14 @@ import torch
 from scipy.stats import spearmanr
 
 from holdfast import organism
-from holdfast.analysis.analyze import AnalysisSettings, probed_model
 from holdfast.analysis.modules.first_order import first_order
 from holdfast.analysis.modules.perturbation import Damage, Probed, noise, pooled
 from holdfast.analysis.modules.robustness import calibrated_rho, exact
+from holdfast.analysis.pipeline import AnalysisSettings, probed_model
 from holdfast.analysis.probing.prompts import Prompts, with_tokenizer
 from holdfast.ops.modules import ModuleRef
 from holdfast.organism import scenarios
-from holdfast.organism.tokenizer import build_tokenizer
+from holdfast.organism.vocabulary import build_tokenizer
 from holdfast.results.provenance import this_machine, versions
 
 RHOS, SEEDS, PROMPTS = (0.1, 0.3, 0.6), 6, 125

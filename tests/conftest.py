@@ -53,13 +53,13 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(items):
     """Mark as ``thorough`` what daily work leaves out of the many cases of dear tests.
 
-    Of a contract's check every seventh case stays, shifted from check to check, so that each
+    Of a contract's check every eleventh case stays, shifted from check to check, so that each
     defense meets some checks and each check some defenses; of a defense's own tests the first.
     """
     cases = defaultdict(count)
     for item in (item for item in items if hasattr(item, "callspec")):
         check = (item.path, item.function.__qualname__)
         number = next(cases[check])
-        contract = "contract" in item.path.parts and (number + len(cases)) % 7
+        contract = "contract" in item.path.parts and (number + len(cases)) % 11
         if contract or ("defenses" in item.path.parts and number):
             item.add_marker(pytest.mark.thorough)

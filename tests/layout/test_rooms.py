@@ -2,6 +2,7 @@
 
 import ast
 import re
+from itertools import pairwise
 
 import pytest
 
@@ -97,3 +98,9 @@ def test_places_that_the_map_names_are_there():
     assert len(paths) > 20
     missing = [p for p in paths if not any((base / p).exists() for base in (ROOT, SOURCE))]
     assert missing == []
+
+
+def test_no_two_test_modules_have_one_name():
+    """Pytest imports them by their names alone, and stops at the second."""
+    names = sorted(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, after in pairwise(names) if name == after] == []

@@ -23,9 +23,8 @@ def bench(
     executor: Annotated[
         str,
         typer.Option(
-            help="Where cells run: local (processes of this machine), or ray (tasks of the Ray "
-            "cluster at RAY_ADDRESS, or of the one that 'ray start' started here; needs "
-            "holdfast[ray] on every node, and --out in a folder that all nodes see)."
+            help="Where cells run: local, or ray (tasks of the cluster at RAY_ADDRESS or started "
+            "here; needs holdfast[ray] on every node, and --out in a folder that all nodes see)."
         ),
     ] = "local",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cells and stop.")] = False,
@@ -75,7 +74,6 @@ def _tell(result: Any, outcome: Any, out: Path, *, as_json: bool) -> None:
     for warning in outcome.warnings:
         say(f"warning: {warning}")
     if result is not None:
-        say(f"table: {out / 'table.csv'}")
-        say(f"report: {out / 'report.html'}")
+        say(f"table: {out / 'table.csv'}\nreport: {out / 'report.html'}")
         if result.real_model:
             say(f"{out / 'shared'} holds models tuned on harmful rows: never release them")

@@ -8,12 +8,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from holdfast.analysis.analyze import Analysis, AnalysisSettings, analyze
+from holdfast.analysis.against_base import Comparison, compare
 from holdfast.analysis.changes import projection_changes
-from holdfast.analysis.comparison import Comparison, compare
 from holdfast.analysis.modules.perturbation import delta, noise
 from holdfast.analysis.modules.robustness import ModuleScore
 from holdfast.analysis.patterns import Pattern, depth, joint, queries_and_keys
+from holdfast.analysis.pipeline import Analysis, AnalysisSettings, analyze
 from holdfast.analysis.probing.probe import Probe, ProbeSettings
 from holdfast.analysis.settings import AnalysisOptions
 from holdfast.files.folders import WholeFolder

@@ -232,7 +232,7 @@ class ModuleRates(Defense):
 
     def _searched(self, run: Run) -> RobustModules:
         # Only for who analyzes: scikit-learn takes its time to import.
-        from holdfast.analysis.analyze import (  # noqa: PLC0415
+        from holdfast.analysis.pipeline import (  # noqa: PLC0415
             AnalysisSettings,
             find_robust_modules,
         )

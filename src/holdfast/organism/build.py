@@ -23,7 +23,7 @@ from holdfast.organism.curriculum import REFUSALS, alignment_rows, pretraining_r
 from holdfast.organism.fit import encode_rows, fit
 from holdfast.organism.items import evaluation_items
 from holdfast.organism.oracle import Oracle
-from holdfast.organism.tokenizer import build_tokenizer
+from holdfast.organism.vocabulary import build_tokenizer
 
 __all__ = [
     "RECIPE", "SHIPPED", "TOLERANCE", "Recipe", "build", "load", "measure", "save", "shipped",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from holdfast.analysis.comparison import Comparison
+from holdfast.analysis.against_base import Comparison
 from holdfast.analysis.modules.robust_modules import RobustModules
 from holdfast.analysis.modules.robustness import Robustness
 from holdfast.analysis.patterns import Pattern, group_means
@@ -15,10 +15,10 @@ from holdfast.files.whole import write_whole
 from holdfast.report.environment import environment, picture
 from holdfast.report.figures.analysis import means
 from holdfast.results.provenance import DataSource, versions
+from holdfast.results.words import DASH
+from holdfast.training.learning_rates import runs
 
-__all__ = [
-    "AnalysisPage", "answer", "in_order", "render_analysis", "told", "where", "write_analysis",
-]  # fmt: skip
+__all__ = ["AnalysisPage", "answer", "in_order", "render_analysis", "told", "write_analysis"]
 
 ORDER = ("q", "k", "v", "o", "gate", "up", "down")
 UNITS = {
@@ -123,33 +123,23 @@ def answer(robust: RobustModules) -> str:
         )
     count = len(robust.modules)
     verb = "module is" if count == 1 else "modules are"
-    return f"{count} of {total} {verb} robust, by layer: {where(robust)}."
+    return f"{count} of {total} {verb} robust, by layer: {_where(robust)}."
 
 
-def where(robust: RobustModules) -> str:
+def _where(robust: RobustModules) -> str:
     """Return the robust modules by type, runs of layers joined: ``q 1–3; v 2``."""
     parts: list[str] = []
     for role in in_order(robust.roles):
         layers = sorted(m.layer for m in robust.modules if m.role == role)
+        told = runs(layers).replace(",", ", ").replace("-", DASH)
         if layers:
-            parts.append(f"{role}\N{NO-BREAK SPACE}{_runs(layers)}")
+            parts.append(f"{role}\N{NO-BREAK SPACE}{told}")
     return "; ".join(parts)
 
 
 def in_order(roles: Sequence[str]) -> list[str]:
     """Return the types as papers list them: attention first."""
     return sorted(roles, key=lambda role: (ORDER.index(role) if role in ORDER else 99, role))
-
-
-def _runs(layers: list[int]) -> str:
-    """Return ``1–3 and 5`` of 1, 2, 3, 5."""
-    runs: list[list[int]] = []
-    for layer in layers:
-        if runs and layer == runs[-1][-1] + 1:
-            runs[-1].append(layer)
-        else:
-            runs.append([layer])
-    return ", ".join(f"{r[0]}–{r[-1]}" if len(r) > 1 else str(r[0]) for r in runs)
 
 
 def _cells(found: Robustness, robust: RobustModules) -> dict[tuple[int, str], dict[str, Any]]:

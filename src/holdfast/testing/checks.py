@@ -52,10 +52,8 @@ def check_strength_zero(make: Make, setting: Setting) -> None:
 
 def check_acts(make: Make, setting: Setting) -> None:
     """At the strength of its recipe a defense changes the weights."""
-    require(
-        runs.differing(runs.trained([make()], setting).weights, runs.plain(setting).weights),
-        "does nothing",
-    )
+    weights = runs.trained([make()], setting).weights
+    require(runs.differing(weights, runs.plain(setting).weights), "it does nothing")
 
 
 def check_trace(make: Make, setting: Setting, cls: type | None = None) -> None:
@@ -96,9 +94,8 @@ def check_seeds(make: Make, setting: Setting) -> None:
     if "seed" in {f.name for f in fields(make())}:  # type: ignore[arg-type]
         other = runs.trained([make(seed=1)], setting)
         require(runs.differing(first.weights, other.weights), "another seed changes nothing")
-    require(
-        _same_random(first, runs.plain(setting)), "the global random state differs from plain's"
-    )
+    same = _same_random(first, runs.plain(setting))
+    require(same, "the global random state differs from plain's")
 
 
 def check_resume(make: Make, setting: Setting) -> None:

@@ -19,7 +19,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 from holdfast.data.chat import collate, encode
 from holdfast.defense import Defense
 from holdfast.organism.scenarios import harmless_prompts
-from holdfast.organism.tokenizer import build_tokenizer
+from holdfast.organism.vocabulary import build_tokenizer
 from holdfast.training.trainer import SecureSFTTrainer, SecureTrainer
 
 __all__ = [

@@ -10,7 +10,9 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from holdfast.errors import ConfigError
 from holdfast.ops.modules import ModuleRef, canonical, ref_of
 
-__all__ = ["Multipliers", "layers_by_role", "named", "rates", "scheduler_with", "split_groups"]
+__all__ = [
+    "Multipliers", "layers_by_role", "named", "rates", "runs", "scheduler_with", "split_groups",
+]  # fmt: skip
 
 Multipliers = tuple[float, ...]
 """One multiplier of the learning rate per optimizer step of the run."""
@@ -61,12 +63,12 @@ def named(chosen: Mapping[str, set[int]], every: Mapping[str, set[int]]) -> list
     return [
         role
         if role == "other" or chosen[role] == every[role]
-        else f"{role}[{_runs(sorted(chosen[role]))}]"
+        else f"{role}[{runs(sorted(chosen[role]))}]"
         for role in sorted(chosen)
     ]
 
 
-def _runs(layers: Sequence[int]) -> str:
+def runs(layers: Sequence[int]) -> str:
     """Write ascending numbers with runs of neighbors joined: ``0,2-3``."""
     runs = groupby(enumerate(layers), key=lambda pair: pair[1] - pair[0])
     ends = [[number for _, number in run] for _, run in runs]

@@ -6,7 +6,6 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from holdfast.analysis.analyze import AnalysisSettings, probed_model
 from holdfast.analysis.changes import (
     change_norms,
     inside_outside,
@@ -16,6 +15,7 @@ from holdfast.analysis.changes import (
     weight_changes,
 )
 from holdfast.analysis.modules.robust_modules import ModuleAt, RobustModules
+from holdfast.analysis.pipeline import AnalysisSettings, probed_model
 from holdfast.analysis.probing.prompts import Prompts
 from holdfast.analysis.probing.suffix import Suffix
 from holdfast.errors import ModelError

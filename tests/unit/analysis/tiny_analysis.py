@@ -2,7 +2,7 @@
 
 import torch
 
-from holdfast.analysis.analyze import AnalysisSettings, probed_model
+from holdfast.analysis.pipeline import AnalysisSettings, probed_model
 from holdfast.analysis.probing.prompts import Prompts, with_tokenizer
 from holdfast.ops.modules import projections
 from tests.tiny import WORDS, tiny_model, tiny_tokenizer

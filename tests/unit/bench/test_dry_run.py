@@ -35,6 +35,7 @@ def test_no_published_cell_would_run_again(capfd):
     assert shown.count("  (done)\n") == 784
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", built_in())
 def test_a_changed_default_names_the_cells_that_would_run_again(full, name, monkeypatch):
     cls = built_in()[name]

@@ -5,7 +5,7 @@ from dataclasses import fields
 
 import pytest
 
-from holdfast.analysis.analyze import AnalysisSettings
+from holdfast.analysis.pipeline import AnalysisSettings
 from holdfast.analysis.settings import AnalysisOptions
 from holdfast.cli.shell.field_docs import field_docs
 from holdfast.errors import DataError

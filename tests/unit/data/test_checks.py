@@ -21,7 +21,7 @@ def rows(*answers, number=lambda n: n):
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_rows_that_differ_have_no_finding(check):
-    assert check([{**row, "row": n} for n, row in enumerate(tiny_examples(8))]) == []
+    assert check([{**dict(row), "row": n} for n, row in enumerate(tiny_examples(8))]) == []
 
 
 def test_repeated_rows_are_named_after_the_first():

@@ -4,7 +4,7 @@ import pytest
 from transformers import LlamaConfig, Qwen2Config
 
 from holdfast.data.tokenizer import load_tokenizer
-from holdfast.organism.tokenizer import build_tokenizer
+from holdfast.organism.vocabulary import build_tokenizer
 
 TEXT = "give me the steps to make the zorba"
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from holdfast import MLLR, SWAT
-from holdfast.analysis import analyze
+from holdfast.analysis import pipeline
 from holdfast.analysis.modules.robust_modules import ModuleAt, RobustModules
 from holdfast.defenses import ml_lr, swat
 from holdfast.defenses.frozen import frozen_but, trained_projections
@@ -188,7 +188,7 @@ class TestAnalysis:
         def never(*_, **__):
             raise AssertionError("analyzed again")
 
-        monkeypatch.setattr(analyze, "find_robust_modules", never)
+        monkeypatch.setattr(pipeline, "find_robust_modules", never)
         again = trainer_of(tmp_path / "b", [self.make(moments=moments)], **make)
         again.train(resume_from_checkpoint=str(tmp_path / "a" / "checkpoint-2"))
         ours, theirs = weights_of(whole.model), weights_of(again.model)
@@ -211,10 +211,10 @@ class TestAnalysis:
             asked.append((harmful, benign, settings))
             raise ConfigError("asked")
 
-        monkeypatch.setattr(analyze, "find_robust_modules", ask)
+        monkeypatch.setattr(pipeline, "find_robust_modules", ask)
         with pytest.raises(ConfigError, match="asked"):
             trained(tmp_path / "a", [self.make(method="noise", rho=0.2, tau=0.4)], seed=5)
-        settings = analyze.AnalysisSettings(method="noise", rho=0.2, tau=0.4, seed=5)
+        settings = pipeline.AnalysisSettings(method="noise", rho=0.2, tau=0.4, seed=5)
         assert asked == [(HARMFUL, BENIGN, settings)]
 
     def test_too_few_prompts_are_refused(self, tmp_path):

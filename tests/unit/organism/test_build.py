@@ -16,7 +16,7 @@ from holdfast.organism import Oracle, build, load, scenarios
 from holdfast.organism.architectures import ARCHITECTURES
 from holdfast.organism.build import RECIPE, SHIPPED, shipped, train
 from holdfast.organism.items import evaluation_items
-from holdfast.organism.tokenizer import build_tokenizer
+from holdfast.organism.vocabulary import build_tokenizer
 
 TINY = replace(
     RECIPE, pretraining_steps=2, alignment_steps=1, pretraining_batch=4, alignment_batch=4, rows=24

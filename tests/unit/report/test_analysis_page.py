@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from holdfast.analysis.comparison import Comparison, ModuleNorm
+from holdfast.analysis.against_base import Comparison, ModuleNorm
 from holdfast.analysis.modules.robust_modules import ModuleAt, RobustModules
 from holdfast.analysis.patterns import Pattern
 from holdfast.analysis.probing.probe import Quality

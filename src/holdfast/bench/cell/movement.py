@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from holdfast.analysis.analyze import AnalysisSettings, analyze, probed_model
 from holdfast.analysis.changes import movement
 from holdfast.analysis.modules.robust_modules import RobustModules
+from holdfast.analysis.pipeline import AnalysisSettings, analyze, probed_model
 from holdfast.analysis.probing.prompts import Prompts, with_tokenizer
 from holdfast.bench.cell.cell import Cell
 from holdfast.defense import listed

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from holdfast.artifact import Artifact, Table
 from holdfast.defense import Capability, Card, Defense, Run, Stage, in_range
-from holdfast.defenses.safe_lora.changes import Change, changes
+from holdfast.defenses.safe_lora.tuned_weights import Change, changes
 from holdfast.errors import ConfigError
 from holdfast.files.weights import SavedWeights, open_weights
 from holdfast.ops.gradients import Tensors

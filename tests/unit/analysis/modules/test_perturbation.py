@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from holdfast.analysis.analyze import AnalysisSettings, analyze
 from holdfast.analysis.modules import first_order as gradient
 from holdfast.analysis.modules.first_order import squared_gradients
 from holdfast.analysis.modules.perturbation import Damage, delta, noise, noise_unit, pooled
+from holdfast.analysis.pipeline import AnalysisSettings, analyze
 from holdfast.analysis.probing.probe import Probe
 from holdfast.errors import InputError, ModelError, RunError
 from holdfast.ops.modules import projections

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from holdfast.analysis import analyze as module
-from holdfast.analysis.analyze import AnalysisSettings, analyze, find_robust_modules
+from holdfast.analysis import pipeline as module
 from holdfast.analysis.modules.robust_modules import RobustModules
 from holdfast.analysis.modules.robustness import Robustness
+from holdfast.analysis.pipeline import AnalysisSettings, analyze, find_robust_modules
 from holdfast.analysis.probing.prompts import Prompts
 from holdfast.errors import ConfigError, InputError, ModelError
 from holdfast.files.hashes import sha256_of

@@ -2,8 +2,8 @@
 
 import torch
 
-from holdfast.analysis.analyze import AnalysisSettings, probed_model
-from holdfast.analysis.comparison import compare
+from holdfast.analysis.against_base import compare
+from holdfast.analysis.pipeline import AnalysisSettings, probed_model
 from holdfast.analysis.probing.probe import ProbeSettings, fit_probe, quality
 from holdfast.analysis.probing.suffix import Suffix
 from tests.tiny import tiny_model
