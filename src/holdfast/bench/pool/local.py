@@ -15,6 +15,7 @@ from multiprocessing.connection import wait as wait_for
 from typing import Any, Protocol
 
 import torch
+from tqdm import tqdm
 
 from holdfast.training.quiet import quiet
 
@@ -52,7 +53,6 @@ def local_pool(workers: int) -> Generator[ProcessPoolExecutor]:
             # A worker that went on would write into a folder that its owner is about to remove.
             for worker in set(multiprocessing.active_children()) - others:
                 worker.terminate()
-            pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
@@ -62,6 +62,7 @@ LOCAL = Executor(local_pool, tells_who=False)
 def _start_worker() -> None:
     """Make a new process one that works for this one: one thread, silent, gone when it is gone."""
     torch.set_num_threads(1)
+    tqdm.set_lock(threading.RLock())  # Its own, between processes, outlives a worker that is ended.
     quiet()
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
