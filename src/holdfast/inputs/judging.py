@@ -8,7 +8,7 @@ from typing import Any
 from holdfast.data.chat import encode_prompt
 from holdfast.errors import DataError
 from holdfast.evaluation import Item, Measurement, evaluate
-from holdfast.evaluation.judges import BUILT_IN, Judge, RefusalPhrases
+from holdfast.evaluation.judges import BUILT_IN, Judge
 from holdfast.evaluation.judges.protocol import GROUP, fault
 from holdfast.files.entry_points import Registry
 from holdfast.inputs.rows import ORGANISM
@@ -31,13 +31,8 @@ def judge_for(model: str, name: str | None = None) -> Judge:
     Raises:
         ConfigError: There is none of this name, or it is an installed one that cannot be used.
     """
-    if name is not None:
-        return judges().find(name)()
-    if model != ORGANISM:
-        return RefusalPhrases()
-    from holdfast.organism import Oracle  # noqa: PLC0415  # Only for who asks for it.
-
-    return Oracle()
+    own = "organism_oracle" if model == ORGANISM else "refusal_phrases"
+    return judges().find(own if name is None else name)()
 
 
 def check_items(items: Sequence[Item], tokenizer: Any, limit: int | None, new: int) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,17 +48,9 @@ def load_model(
         _check_folder(Path(name), field, trust_remote_code=trust_remote_code)
     shared = {"trust_remote_code": trust_remote_code, "local_files_only": local}
     tokenizer = _tokenizer(name, field, chat_template, shared)
-    model, found = _loaded(
-        name,
-        field,
-        lambda: AutoModelForCausalLM.from_pretrained(
-            name,
-            dtype=getattr(torch, dtype),
-            use_safetensors=True,
-            output_loading_info=True,
-            **shared,
-        ),
-    )
+    how = {"dtype": getattr(torch, dtype), "use_safetensors": True, "output_loading_info": True}
+    load = partial(AutoModelForCausalLM.from_pretrained, name, **how, **shared)
+    model, found = _loaded(name, field, load)
     _check_whole(name, field, found)
     _check_vocabulary(name, field, model, tokenizer)
     return model, tokenizer
@@ -111,11 +104,10 @@ def _check_remote_code(folder: Path, field: str, config: dict[str, Any], trusted
 def _check_weights(folder: Path, field: str) -> None:
     if any(folder.glob("*.safetensors")):
         return
-    pickles = sorted(f.name for f in folder.iterdir() if f.suffix in _PICKLES)
-    pickles = [name for name in pickles if name != "training_args.bin"]
-    if pickles:
+    names = {f.name for f in folder.iterdir() if f.suffix in _PICKLES} - {"training_args.bin"}
+    if names:
         raise ModelError(
-            f"`{field}={folder}`: has {pickles[0]}, a pickle that can run code when it is read: "
+            f"`{field}={folder}`: has {min(names)}, a pickle that can run code when it is read: "
             "convert it to safetensors (model.save_pretrained on a machine that trusts it)"
         )
     raise ModelError(f"`{field}={folder}`: has no weights: expected model.safetensors")
@@ -127,9 +119,8 @@ def _tokenizer(name: str, field: str, chat_template: Path | None, shared: dict[s
         try:
             tokenizer.chat_template = chat_template.read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
-            raise ModelError(
-                f"`chat_template={chat_template}`: cannot be read: give a Jinja file"
-            ) from error
+            said = f"`chat_template={chat_template}`: cannot be read: give a Jinja file"
+            raise ModelError(said) from error
     require_template(tokenizer)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -200,23 +191,22 @@ def model_of(config: ModelConfig) -> tuple[Any, Any, int | None]:
         ModelError: See ``load_model`` and ``load_adapter``.
     """
     model, tokenizer = load_model(config.model, **_how(config))
-    adapter: Path | None = getattr(config, "adapter", None)
-    model = load_adapter(model, adapter) if adapter else model
+    if adapter := getattr(config, "adapter", None):
+        model = load_adapter(model, adapter)
     return model, tokenizer, positions(model, tokenizer)
 
 
 def check_against(config: AnalyzeConfig) -> None:
     """Raise ``ModelError`` unless ``against``, where given, is a folder of a model or adapter."""
     folder = config.against
-    if folder is None:
+    if folder is None or (folder / "adapter_config.json").is_file():
         return
     if not folder.is_dir():
         raise ModelError(
             f"`against={folder}`: folder not found: give the folder of the fine-tuned model or "
             "adapter"
         )
-    if not (folder / "adapter_config.json").is_file():
-        _check_folder(folder, "against", trust_remote_code=config.trust_remote_code)
+    _check_folder(folder, "against", trust_remote_code=config.trust_remote_code)
 
 
 def tuned_of(config: AnalyzeConfig, base: Any) -> Any:
@@ -242,8 +232,7 @@ def tuned_of(config: AnalyzeConfig, base: Any) -> Any:
 
 
 def _how(config: ModelConfig) -> dict[str, Any]:
-    names = ("dtype", "trust_remote_code", "chat_template")
-    return {name: getattr(config, name) for name in names}
+    return {n: getattr(config, n) for n in ("dtype", "trust_remote_code", "chat_template")}
 
 
 def positions(model: Any, tokenizer: Any) -> int | None:

@@ -85,13 +85,11 @@ def organism_ood() -> tuple[list[Row], list[Row]]:
     """Return harmful and harmless questions about the hazards that alignment never met."""
     from holdfast.organism.items import evaluation_items  # noqa: PLC0415  # Only for who asks.
 
-    items = evaluation_items("ood")
-    by = {kind: [i for i in items if i.kind == kind] for kind in ("harmful", "safe")}
-    harmful, benign = (
-        [{"prompt": list(item.prompt), "completion": [], "row": n} for n, item in enumerate(k, 1)]
-        for k in (by["harmful"], by["safe"])
-    )
-    return harmful, benign
+    rows: dict[str, list[Row]] = {"harmful": [], "safe": []}
+    for item in (item for item in evaluation_items("ood") if item.kind in rows):
+        of_kind = rows[item.kind]
+        of_kind.append({"prompt": list(item.prompt), "completion": [], "row": len(of_kind) + 1})
+    return rows["harmful"], rows["safe"]
 
 
 def check_prompt_lengths(path: str, rows: list[Row], tokenizer: Any, limit: int | None) -> None:
@@ -108,17 +106,14 @@ def check_prompt_lengths(path: str, rows: list[Row], tokenizer: Any, limit: int 
 def _example(raw: RawRow, column: str | None) -> Row:
     """Read one row's prompt; any answer beside it is left alone."""
     name = column or next((n for n in ("messages", *_NAMES) if n in raw.values), "prompt")
-    value = _before_answer(raw.values.get(name))
-    given: Mapping[str, Any] = {**raw.values, _NO_ANSWER: "-"}
-    if name in raw.values:
-        given = {**given, name: value}
-    if name not in given:
+    if name not in raw.values:
         columns = ", ".join(map(repr, raw.values)) or "none"
         raise DataError(
             f"{raw.place}: column {name!r} is missing (columns found: {columns}): rename the "
             "column of the prompts, or name it with `columns=prompt=NAME`"
         )
-    row = RawRow(raw.number, raw.place, dict(given))
+    values = {**raw.values, name: _before_answer(raw.values[name]), _NO_ANSWER: "-"}
+    row = RawRow(raw.number, raw.place, values)
     return to_example(row, {"prompt": name, "completion": _NO_ANSWER})
 
 

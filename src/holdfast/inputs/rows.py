@@ -11,12 +11,7 @@ from holdfast.data.load import load_examples
 from holdfast.errors import ConfigError
 from holdfast.evaluation.metrics import Item, Kind
 from holdfast.files.hashes import sha256_of
-from holdfast.inputs.configs import (
-    EvaluateConfig,
-    ModelConfig,
-    RepairConfig,
-    TuneConfig,
-)
+from holdfast.inputs.configs import EvaluateConfig, ModelConfig, RepairConfig, TuneConfig
 from holdfast.results.provenance import DataSource
 
 __all__ = ["ORGANISM", "Source", "columns_of", "items_from", "questions_of", "source", "sources_of"]
@@ -59,9 +54,8 @@ def columns_of(text: str | None, field: str = "columns") -> dict[str, str] | Non
     for part in text.split(","):
         name, equals, column = (piece.strip() for piece in part.partition("="))
         if not (equals and name and column):
-            raise ConfigError(
-                f"`{field}={text}`: {part!r} is not NAME=COLUMN, such as prompt=question"
-            )
+            wrong = f"{part!r} is not NAME=COLUMN, such as prompt=question"
+            raise ConfigError(f"`{field}={text}`: {wrong}")
         if name in found:
             raise ConfigError(f"`{field}={text}`: {name} is given twice; give it once")
         found[name] = column
@@ -102,16 +96,8 @@ def sources_of(config: ModelConfig) -> dict[str, Source]:
     if isinstance(config, TuneConfig):
         columns = columns_of(config.columns)
         own = "aligning" if config.stage == "align" else None
-        found = [
-            source(
-                "data",
-                config.data,
-                columns,
-                split=config.split,
-                limit=config.limit,
-                of_organism=own,
-            )
-        ]
+        how: dict[str, Any] = {"split": config.split, "limit": config.limit, "of_organism": own}
+        found = [source("data", config.data, columns, **how)]
     if isinstance(config, TuneConfig | RepairConfig):
         pairs = columns_of(config.harmful_columns, "harmful_columns")
         found += [
@@ -142,11 +128,10 @@ def items_from(kind: Kind, rows: Dataset) -> list[Item]:
     items: list[Item] = []
     for number, row in enumerate(rows, start=1):
         example: Any = row
-        reference = example["reference"] or example["completion"][0]["content"]
+        right = example["reference"] or example["completion"][0]["content"]
+        reference = None if kind in ("harmful", "safe") else right
         name = f"{kind}-{example['row'] or number}"
-        items.append(
-            Item(name, kind, example["prompt"], None if kind in ("harmful", "safe") else reference)
-        )
+        items.append(Item(name, kind, example["prompt"], reference))
     return items
 
 
@@ -161,13 +146,8 @@ def questions_of(config: TuneConfig | RepairConfig | EvaluateConfig) -> list[Ite
         path = getattr(config, f"{prefix}{kind}")
         if path is not None:
             items += items_from(kind, load_examples(path, columns=columns, limit=limit))
-    return items or _own_items(config.model)
-
-
-def _own_items(model: str) -> list[Item]:
-    """Return the questions that the organism brings; other models have none."""
-    if model != ORGANISM:
-        return []
+    if items or config.model != ORGANISM:
+        return items
     from holdfast.organism.items import evaluation_items  # noqa: PLC0415  # Only for who asks.
 
     return evaluation_items("test")

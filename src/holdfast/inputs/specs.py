@@ -187,8 +187,8 @@ def model_fields(
     """
     found: dict[str, dict[str, str]] = {}
     for spec in specs:
-        taken = {k: v for k, v in (spec.card.models or {}).items() if k not in spec.options}
-        folders = {key: folder(role) for key, role in taken.items()}
+        taken = (spec.card.models or {}).items()
+        folders = {key: folder(role) for key, role in taken if key not in spec.options}
         found[spec.card.name] = {key: path for key, path in folders.items() if path is not None}
     return found
 

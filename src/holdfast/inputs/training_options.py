@@ -53,7 +53,8 @@ def training_options(config: TuneConfig) -> tuple[dict[str, Any], LoraConfig | N
         ConfigError: The file is no YAML mapping, an option is unknown (suggests the nearest), is
             set by holdfast, or has a value of the wrong type or out of range.
     """
-    merged = _defaults()
+    # Ours: checkpoints often enough to resume from, curves in full, float32 on a CPU.
+    merged = {"save_steps": 100, "save_total_limit": 2, "logging_steps": 1, **cpu_options()}
     if config.config is not None:
         where = f"`config={config.config}`"
         merged |= _checked(mapping_in(text_of(config.config, where), where), where)
@@ -63,12 +64,6 @@ def training_options(config: TuneConfig) -> tuple[dict[str, Any], LoraConfig | N
     if config.seed == 0 and "seed" in merged:
         del given["seed"]  # 0 is the field's default, which must not win over the file.
     return merged | _checked(given, "SFTConfig"), _adapter(config)
-
-
-def _defaults() -> dict[str, Any]:
-    """Ours: checkpoints often enough to resume from, curves in full, float32 on a CPU."""
-    found: dict[str, Any] = {"save_steps": 100, "save_total_limit": 2, "logging_steps": 1}
-    return found | cpu_options()
 
 
 def _pair(item: str) -> tuple[str, str]:
@@ -84,9 +79,7 @@ def _checked(options: Mapping[str, Any], source: str) -> dict[str, Any]:
     return {key: _value(key, value, source, hints, known) for key, value in options.items()}
 
 
-def _value(
-    key: str, value: Any, source: str, hints: Mapping[str, Any], known: list[str]
-) -> Any:  # fmt: skip
+def _value(key: str, value: Any, source: str, hints: Mapping[str, Any], known: list[str]) -> Any:
     if key in RESERVED:
         raise ConfigError(f"{source}: {key} cannot be set here: {RESERVED[key]}")
     if key not in known:

@@ -29,8 +29,10 @@ def converted(value: Any, hint: Any) -> Any:
         return _choice(value, get_args(hint))
     if origin is tuple or hint is tuple:
         return _sequence(value, (*get_args(hint), Any)[0])
-    reader = _READERS.get(hint)
-    return value if reader is None else reader(value)
+    try:
+        return _READERS.get(hint, lambda taken: taken)(value)
+    except (TypeError, OverflowError) as error:
+        raise ValueError(value) from error
 
 
 def checked(name: str, value: Any, hint: Any) -> Any:
@@ -88,9 +90,9 @@ def _choice(value: Any, choices: tuple[Any, ...]) -> Any:
 
 def _sequence(value: Any, part: Any) -> tuple[Any, ...]:
     items = value.split("/") if isinstance(value, str) else value
-    if not isinstance(items, list | tuple):
-        items = [items]
-    return tuple(converted(item, part) for item in items)
+    return tuple(
+        converted(i, part) for i in (items if isinstance(items, list | tuple) else [items])
+    )
 
 
 def _bool(value: Any) -> bool:
@@ -101,24 +103,14 @@ def _bool(value: Any) -> bool:
 
 
 def _int(value: Any) -> int:
-    if isinstance(value, bool):
+    if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
         raise ValueError(value)
-    if isinstance(value, float) and not value.is_integer():
-        raise ValueError(value)
-    try:
-        return int(value)
-    except (TypeError, OverflowError) as error:
-        raise ValueError(value) from error
+    return int(value)
 
 
 def _float(value: Any) -> float:
-    if isinstance(value, bool):
-        raise ValueError(value)
-    try:
-        number = float(value)
-    except (TypeError, OverflowError) as error:
-        raise ValueError(value) from error
-    if not math.isfinite(number):
+    number = float(value)
+    if isinstance(value, bool) or not math.isfinite(number):
         raise ValueError(value)
     return number
 

@@ -11,11 +11,7 @@ __all__ = ["mapping_in", "text_of"]
 
 
 def text_of(path: Path, where: str) -> str:
-    """Return the file's text.
-
-    Args:
-        path: The file.
-        where: What an error calls it.
+    """Return the file's text; ``where`` is what an error calls it.
 
     Raises:
         ConfigError: It is missing or cannot be read.
