@@ -13,6 +13,7 @@ from torch import nn
 from holdfast.analysis.changes import change_norms, inside_outside, tuned_states
 from holdfast.analysis.modules.perturbation import Probed
 from holdfast.analysis.modules.robust_modules import ModuleAt, RobustModules
+from holdfast.analysis.modules.search import at
 from holdfast.analysis.probing.probe import BLIND, ProbeSettings, Quality, fit_probe, quality
 
 __all__ = ["Comparison", "ModuleNorm", "compare"]
@@ -87,27 +88,17 @@ def compare(
     anew = fit_probe(states[:count], states[count:], how)
     old, new = probed.probe.logits(probed.suffix.clean), probed.probe.logits(states)
     return Comparison(
-        tuned=name,
-        drift=max(0.0, probed.damage_of(states).drift),
-        before=quality(old[:count], old[count:]),
-        after=quality(new[:count], new[count:]),
-        retrained=anew.quality["held_out"],
-        inside=inside,
-        outside=outside,
+        tuned=name, drift=max(0.0, probed.damage_of(states).drift),
+        before=quality(old[:count], old[count:]), after=quality(new[:count], new[count:]),
+        retrained=anew.quality["held_out"], inside=inside, outside=outside,
         modules=_modules(probed, robust, norms),
-    )
+    )  # fmt: skip
 
 
 def _modules(probed: Probed, robust: RobustModules, norms: dict[str, float]) -> list[ModuleNorm]:
     found: list[ModuleNorm] = []
     for ref, module in sorted(probed.modules.items()):
         norm, size = norms[f"{ref.name}.weight"], float(module.weight.detach().float().norm())
-        found.append(
-            ModuleNorm(
-                module=ModuleAt(layer=ref.layer, role=ref.role),
-                norm=norm,
-                relative=norm / size if size else 0.0,
-                robust=(ref.layer, ref.role) in robust.pairs,
-            )
-        )
+        relative, kept = norm / size if size else 0.0, (ref.layer, ref.role) in robust.pairs
+        found.append(ModuleNorm(module=at(ref), norm=norm, relative=relative, robust=kept))
     return found

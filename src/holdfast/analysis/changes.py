@@ -9,7 +9,7 @@ rounding of a merge.
 
 import re
 from collections.abc import Generator, Mapping
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +53,7 @@ def weight_changes(base: nn.Module, tuned: nn.Module) -> Generator[tuple[str, Te
         pair = id(old), id(theirs[name])
         if pair not in seen:
             seen.add(pair)
-            change = _difference(old, theirs[name])
+            change = theirs[name].detach().float().cpu() - old.detach().float().cpu()
             change = _plus(change, after.get(name), 1.0)
             yield name, _plus(change, before.get(name), -1.0)
 
@@ -134,11 +134,11 @@ def _check_same(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> Non
             "that was fine-tuned from it"
         )
     for name, p in ours.items():
-        if p.shape != theirs[name].shape:
+        here, there = tuple(p.shape), tuple(theirs[name].shape)
+        if here != there:
             raise ModelError(
-                f"the tuned model is not of this base: {name} has shape "
-                f"{tuple(theirs[name].shape)} and the base's {tuple(p.shape)}; give a model that "
-                "was fine-tuned from it"
+                f"the tuned model is not of this base: {name} has shape {there} and the base's "
+                f"{here}; give a model that was fine-tuned from it"
             )
 
 
@@ -155,10 +155,6 @@ def _adapted(model: Any) -> dict[str, Any]:
     }
 
 
-def _difference(old: Tensor, new: Tensor) -> Tensor:
-    return new.detach().float().cpu() - old.detach().float().cpu()
-
-
 def _plus(change: Tensor, layer: Any, sign: float) -> Tensor:
     """Add s·BA of each active adapter of ``layer``."""
     if layer is None:
@@ -166,19 +162,17 @@ def _plus(change: Tensor, layer: Any, sign: float) -> Tensor:
     for name in layer.active_adapters:
         if name in getattr(layer, "lora_A", {}) or name in getattr(layer, "lora_embedding_A", {}):
             _check_plain(layer, name)
-            change = (
-                change + sign * cast("Tensor", layer.get_delta_weight(name)).detach().float().cpu()
-            )
+            added: Tensor = layer.get_delta_weight(name).detach().float().cpu()
+            change = change + sign * added
         elif not hasattr(layer, "lora_A"):
             _refuse(type(layer).__name__)
     return change
 
 
 def _check_plain(layer: Any, name: str) -> None:
-    factor = dict(layer.lora_B).get(name)
     if name in getattr(layer, "lora_magnitude_vector", {}):
         _refuse("DoRA")
-    if getattr(factor, "bias", None) is not None:
+    if getattr(dict(layer.lora_B).get(name), "bias", None) is not None:
         _refuse("LoRA with a bias")
 
 

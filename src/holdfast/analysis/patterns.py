@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from holdfast.analysis.modules.robust_modules import ModuleAt, RobustModules
-from holdfast.analysis.modules.robustness import Robustness
+from holdfast.analysis.modules.robustness import ModuleScore, Robustness
 from holdfast.analysis.settings import Score
+from holdfast.evaluation.resampling import bootstrap_weights
 from holdfast.evaluation.statistics import student
 
 __all__ = ["GroupMean", "Pattern", "added", "depth", "group_means", "joint", "queries_and_keys"]
@@ -56,11 +57,10 @@ def group_means(found: Robustness, by: Literal["role", "layer"]) -> list[GroupMe
     The interval resamples modules and, of exact methods, draws of the noise (2000 times).
     """
     out: list[GroupMean] = []
-    groups = found.roles if by == "role" else list(range(found.layers))
     rng = np.random.default_rng(0)
-    for group in groups:
+    for group in found.roles if by == "role" else range(found.layers):
         rows = [m for m in found.modules if getattr(m.module, by) == group]
-        table = np.array([_draws(found, m.module) for m in rows])  # [modules, draws]
+        table = np.array([_draws(m, found.score) for m in rows])  # [modules, draws]
         low, high = _two_way(table, rng)
         out.append(GroupMean(str(group), float(table.mean()), low, high, len(rows)))
     return out
@@ -158,18 +158,15 @@ def added(first: float, second: float, score: Score) -> float:
     return float(np.hypot(first, second)) if score == "logit" else first + second
 
 
-def _draws(found: Robustness, module: ModuleAt) -> list[float]:
-    (row,) = (m for m in found.modules if m.module == module)
+def _draws(row: ModuleScore, score: Score) -> list[float]:
     if row.estimate is not None:
         return [row.estimate]
-    return [float(getattr(d, found.score)) for d in row.damage]
+    return [float(getattr(d, score)) for d in row.damage]
 
 
 def _two_way(table: Array, rng: np.random.Generator) -> tuple[float, float]:
     """Percentile interval of the mean of ``table`` [modules, draws], both axes resampled."""
-    rows, columns = table.shape
-    modules = rng.multinomial(rows, np.full(rows, 1 / rows), RESAMPLES) / rows
-    draws = rng.multinomial(columns, np.full(columns, 1 / columns), RESAMPLES) / columns
+    modules, draws = (bootstrap_weights(size, RESAMPLES, rng) for size in table.shape)
     low, high = np.quantile(np.einsum("rd,rd->r", modules @ table, draws), [0.025, 0.975])
     return float(low), float(high)
 

@@ -14,12 +14,7 @@ from torch import Tensor, nn
 from holdfast.analysis.modules.first_order import first_order
 from holdfast.analysis.modules.perturbation import Change, Probed, delta, noise, perturbable, pooled
 from holdfast.analysis.modules.robust_modules import RobustModules
-from holdfast.analysis.modules.robustness import (
-    ModuleScore,
-    Robustness,
-    calibrated_rho,
-    exact,
-)
+from holdfast.analysis.modules.robustness import ModuleScore, Robustness, calibrated_rho, exact
 from holdfast.analysis.modules.search import at, search
 from holdfast.analysis.probing.probe import Probe, ProbeSettings, fit_probe
 from holdfast.analysis.probing.prompts import Prompts, of_run
@@ -101,13 +96,9 @@ def analyze(
     table = {ref: score.mean(chosen.score) for ref, score in scores.items()}
     common = _common(model, probed, chosen, rho, identity)
     scored: Score = "logit" if chosen.method == "gradient" else chosen.score
-    own = {
-        "score": scored,
-        "probe": probed.probe.quality,
-        "modules": list(scores.values()),
-        "seconds": time.perf_counter() - start,
-    }
-    robustness = Robustness.model_validate({**common, **own})
+    own = {"score": scored, "probe": probed.probe.quality, "modules": list(scores.values())}
+    spent = {"seconds": time.perf_counter() - start}
+    robustness = Robustness.model_validate({**common, **own, **spent})
     robust = _search(probed, chosen, change, table, common, progress)
     return Analysis(probed.probe, robustness, robust, probed)
 
@@ -154,13 +145,9 @@ def _scores(
         progress("modules", 0, 1)
         found = first_order(probed, rho)
         progress("modules", 1, 1)
-        return {
-            r: ModuleScore(module=at(r), name=r.name, estimate=value) for r, value in found.items()
-        }
-    damage = exact(
-        probed, change, settings.draws, partial=partial, key=dict(key), progress=progress
-    )
-    return {r: ModuleScore(module=at(r), name=r.name, damage=d) for r, d in damage.items()}
+        return {r: ModuleScore(module=at(r), name=r.name, estimate=v) for r, v in found.items()}
+    done = exact(probed, change, settings.draws, partial=partial, key=dict(key), progress=progress)
+    return {r: ModuleScore(module=at(r), name=r.name, damage=d) for r, d in done.items()}
 
 
 def _fingerprint(model: nn.Module, prompts: Prompts, changes: Mapping[str, Tensor] | None) -> str:
@@ -187,16 +174,10 @@ def _common(
     refs = sorted(probed.modules)
     return {
         "architecture": str(cast("Any", model).config.model_type),
-        "layers": 1 + max(r.layer for r in refs),
-        "roles": list(dict.fromkeys(r.role for r in refs)),
-        "method": settings.method,
-        "score": settings.score,
-        "rho": rho,
-        "seeds": settings.draws,
-        "warnings": probed.probe.warnings,
-        "holdfast": version("holdfast"),
-        **(identity or {}),
-    }
+        "layers": 1 + refs[-1].layer, "roles": list(dict.fromkeys(r.role for r in refs)),
+        "method": settings.method, "score": settings.score, "rho": rho, "seeds": settings.draws,
+        "warnings": probed.probe.warnings, "holdfast": version("holdfast"), **(identity or {}),
+    }  # fmt: skip
 
 
 def _search(
@@ -221,14 +202,8 @@ def _search(
     chosen, trace = search(table, joint, settings.tau * whole)
     progress("search", most, most)
     warnings = [*common["warnings"], *_harmless(whole, settings.score)]
-    shared: dict[str, Any] = {**common, "warnings": warnings}
-    return RobustModules(
-        **shared,
-        modules=[at(r) for r in chosen],
-        tau=settings.tau,
-        whole=whole,
-        trace=trace,
-    )
+    shared: dict[str, Any] = {**common, "warnings": warnings, "modules": [at(r) for r in chosen]}
+    return RobustModules(**shared, tau=settings.tau, whole=whole, trace=trace)
 
 
 def _harmless(whole: float, score: Score) -> list[str]:
@@ -253,10 +228,7 @@ def find_robust_modules(
     prompts = Prompts.checked(of_run(run), harmful, benign)
     rows = [*listed(harmful), *listed(benign)]
     config: Any = getattr(run.model, "config", None)
-    identity = {
-        "model": str(getattr(config, "_name_or_path", "")),
-        "probe_sha256": sha256_of(rows),
-    }
+    identity = {"model": str(getattr(config, "_name_or_path", "")), "probe_sha256": sha256_of(rows)}
     found = analyze(run.model, prompts, settings, identity=identity).robust
     for line in told(found):
         run.say(line)

@@ -71,15 +71,12 @@ def layer_coefficients(eps: Mapping[str, Tensor], single: Sequence[Profile]) -> 
         the batches; ``roles``: the same per module type. Layer -1 is what lies outside the layers.
     """
     per_layer, per_role = [s.layers for s in single], [s.roles for s in single]
-    rms = root_mean_square(eps, by="layer")
+    rms, by_role = (root_mean_square(eps, by=by) for by in ("layer", "role"))
     layers = [
         {"layer": layer, "coefficient": c, "rms": rms[str(layer)], **_spread(per_layer, str(layer))}
         for layer, c in coefficient(eps).items()
     ]
-    roles = [
-        {"role": role, "rms": value, **_spread(per_role, role)}
-        for role, value in root_mean_square(eps, by="role").items()
-    ]
+    roles = [{"role": r, "rms": value, **_spread(per_role, r)} for r, value in by_role.items()]
     return {"layers": layers, "roles": roles, "batches": len(single)}
 
 

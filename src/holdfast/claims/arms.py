@@ -94,11 +94,9 @@ def _fits(arm: Arm, selector: Selector) -> bool:
 
 def _same_attack(attack: Attack, selector: Selector) -> bool:
     budget = scenarios.BUDGETS[selector.scenario]
-    wanted = {
-        "p": selector.p,
-        "learning_rate": selector.learning_rate or budget.learning_rate,
-        "steps": selector.steps or budget.steps,
-        "rows": selector.rows or budget.rows,
+    wanted = {"p": selector.p} | {
+        knob: getattr(selector, knob) or getattr(budget, knob)
+        for knob in ("learning_rate", "steps", "rows")
     }
     return attack.scenario == selector.scenario and all(
         _same(getattr(attack, key), value) for key, value in wanted.items()

@@ -55,11 +55,8 @@ class _Test(Record):
     @property
     def arms_named(self) -> list[str]:
         """Every arm that the test reads, its needs aside."""
-        names: list[str] = []
-        for key in ("arms", "ours", "theirs", "arm", "plain"):
-            value = getattr(self, key, [])
-            names += [value] if isinstance(value, str) else value
-        return names
+        named = [getattr(self, key, []) for key in ("arms", "ours", "theirs", "arm", "plain")]
+        return [name for one in named for name in ([one] if isinstance(one, str) else one)]
 
 
 class Differs(_Test):
@@ -187,15 +184,13 @@ class Paper(Record):
     def _known(self) -> "Paper":
         """Refuse ids that repeat and arms that are not described."""
         ids = [claim.id for claim in self.claims]
-        twice = {one for one in ids if ids.count(one) > 1}
+        twice = sorted(one for one in ids if ids.count(one) > 1)
         if twice:
-            raise ValueError(f"claim {sorted(twice)[0]!r} stands there twice")
+            raise ValueError(f"claim {twice[0]!r} stands there twice")
         for claim in self.claims:
-            for name in named_in(claim):
-                if name not in self.arms:
-                    known = ", ".join(self.arms)
-                    hint = nearest(name, self.arms)
-                    raise ValueError(f"{claim.id}: unknown arm {name!r}, known: {known}.{hint}")
+            for name in (name for name in named_in(claim) if name not in self.arms):
+                known, hint = ", ".join(self.arms), nearest(name, self.arms)
+                raise ValueError(f"{claim.id}: unknown arm {name!r}, known: {known}.{hint}")
         return self
 
 
@@ -213,10 +208,8 @@ def load_claims(paths: Sequence[Path] | None = None) -> list[Paper]:
     Raises:
         ConfigError: A file cannot be read or is no paper's claims.
     """
-    if paths is None:
-        folder = Path(str(files("holdfast.claims.papers")))
-        paths = sorted(folder.glob("*.yaml"))
-    return [_paper(path) for path in paths]
+    packaged = Path(str(files("holdfast.claims.papers")))
+    return [_paper(path) for path in (sorted(packaged.glob("*.yaml")) if paths is None else paths)]
 
 
 def _paper(path: Path) -> Paper:

@@ -114,17 +114,12 @@ def judge(
         "model": result.model, "command": result.command, "created": result.created,
         "seeds": list(result.seeds), "holdfast": result.versions.get("holdfast"),
     }  # fmt: skip
-    return [
-        JudgedPaper(
-            paper=paper.paper,
-            title=paper.title,
-            reference=paper.reference,
-            setting=paper.setting,
-            measured_on=about,
-            claims=[_claim(claim, paper, result, second) for claim in paper.claims],
-        )
-        for paper in (load_claims() if papers is None else papers)
-    ]
+    found: list[JudgedPaper] = []
+    for paper in load_claims() if papers is None else papers:
+        claims = [_claim(claim, paper, result, second) for claim in paper.claims]
+        told = paper.model_dump(include={"paper", "title", "reference", "setting"})
+        found.append(JudgedPaper(**told, measured_on=about, claims=claims))
+    return found
 
 
 def write_claims(judged_papers: Sequence[JudgedPaper], out: Path) -> list[Path]:
@@ -162,50 +157,40 @@ def claims_rows(judged_papers: Sequence[JudgedPaper]) -> list[ClaimRow]:
     """Return one row per claim, in order, for a table or a page."""
     return [
         ClaimRow(
-            paper=paper.paper,
-            claim=claim.id,
-            statement=claim.statement,
-            source=claim.source,
-            reported="; ".join(_told(one) for one in claim.reported) or "no figures in our notes",
-            verdict=claim.verdict,
-            reason=claim.reason,
+            paper=paper.paper, claim=claim.id, statement=claim.statement, source=claim.source,
+            reported="; ".join(map(_figures, claim.reported)) or "no figures in our notes",
+            verdict=claim.verdict, reason=claim.reason,
         )
         for paper in judged_papers
         for claim in paper.claims
-    ]
+    ]  # fmt: skip
 
 
 def _claim(claim: Claim, paper: Paper, result: RunResult, second: RunResult | None) -> JudgedClaim:
-    names = list(dict.fromkeys(named_in(claim)))
     arms: dict[str, MeasuredArm] = {}
-    tests: list[JudgedTest] = []
-    provided: list[JudgedTest] = []
-    findings: list[tuple[list[Finding], list[Finding]]] = []
-    ways = bindings(result, paper.arms, names)
+    tests: list[tuple[JudgedTest, Finding]] = []
+    provided: list[tuple[JudgedTest, Finding]] = []
+    each: list[Finding] = []
+    ways = bindings(result, paper.arms, list(dict.fromkeys(named_in(claim))))
     for bound in ways:
         labels = _labels(paper, bound, several=len(ways) > 1)
         main = [judged(t, bound, claim.needs, (second, paper.arms)) for t in claim.tests]
         also = [judged(t, bound, claim.needs) for t in claim.provided]
-        findings.append((main, also))
-        tests += _all_told(claim.tests, main, labels)
-        provided += _all_told(claim.provided, also, labels)
+        each.append(Finding(combined(main, also), ""))
+        tests += [(_told(*pair, labels), pair[1]) for pair in zip(claim.tests, main, strict=True)]
+        provided += [
+            (_told(*pair, labels), pair[1]) for pair in zip(claim.provided, also, strict=True)
+        ]
         for name, arm in bound.items():
             if isinstance(arm, Arm):
                 arms[labels[name]] = _measured(name, labels[name], arm, claim)
+    reasons = ([(test.reason, found) for test, found in side] for side in (tests, provided))
     return JudgedClaim(
-        id=claim.id,
-        statement=claim.statement,
-        source=claim.source,
-        reported=claim.reported,
-        arms=list(arms.values()),
-        tests=tests,
-        provided=provided,
-        verdict=combined([Finding(combined(*found), "") for found in findings]),
-        reason=claim_reason(
-            _reasons(tests, [one for main, _ in findings for one in main]),
-            _reasons(provided, [one for _, also in findings for one in also]),
-        ),
-    )
+        id=claim.id, statement=claim.statement, source=claim.source, reported=claim.reported,
+        arms=list(arms.values()), tests=[test for test, _ in tests],
+        provided=[test for test, _ in provided], verdict=combined(each),
+        reason=claim_reason(*reasons),
+    )  # fmt: skip
 
 
 def _labels(paper: Paper, bound: Bindings, *, several: bool) -> dict[str, str]:
@@ -217,46 +202,22 @@ def _labels(paper: Paper, bound: Bindings, *, several: bool) -> dict[str, str]:
     return told
 
 
-def _all_told(
-    tests: Sequence[Test], findings: Sequence[Finding], labels: dict[str, str]
-) -> list[JudgedTest]:
-    return [
-        JudgedTest(
-            test=test,
-            value=found.statistic and found.statistic.value,
-            low=found.statistic and found.statistic.low,
-            high=found.statistic and found.statistic.high,
-            seeds=found.seeds,
-            verdict=found.verdict,
-            reason=test_reason(test, found, labels),
-        )
-        for test, found in zip(tests, findings, strict=True)
-    ]
-
-
-def _reasons(tests: Sequence[JudgedTest], findings: Sequence[Finding]) -> list[tuple[str, Finding]]:
-    return [(test.reason, found) for test, found in zip(tests, findings, strict=True)]
+def _told(test: Test, found: Finding, labels: dict[str, str]) -> JudgedTest:
+    ends = {name: getattr(found.statistic, name, None) for name in ("value", "low", "high")}
+    reason = test_reason(test, found, labels)
+    return JudgedTest(test=test, seeds=found.seeds, verdict=found.verdict, reason=reason, **ends)
 
 
 def _measured(name: str, label: str, arm: Arm, claim: Claim) -> MeasuredArm:
-    by_seed: dict[Figure, list[float]] = {}
-    for figure in SHOWN:
-        shares = [_share(run, figure) for run in arm.runs]
-        by_seed[figure] = [share for share in shares if share is not None]
+    by_seed = {figure: [_share(run, figure) for run in arm.runs] for figure in SHOWN}
     curves = [test.curve for test in claim.tests if isinstance(test, Uneven | Apart)]
-    return MeasuredArm.model_validate(
-        {
-            "name": name,
-            "label": label,
-            "defense": arm.defense,
-            "attack": arm.attack,
-            "settings": arm.settings,
-            "seeds": arm.seeds,
-            "figures": {f: arm.figures[f] for f in SHOWN if f in arm.figures},
-            "by_seed": {f: shares for f, shares in by_seed.items() if len(shares) == len(arm.runs)},
-            "layers": _layers(arm, curves[0]) if curves else None,
-        }
-    )
+    return MeasuredArm.model_validate({
+        "name": name, "label": label, "defense": arm.defense, "attack": arm.attack,
+        "settings": arm.settings, "seeds": arm.seeds,
+        "figures": {f: arm.figures[f] for f in SHOWN if f in arm.figures},
+        "by_seed": {f: shares for f, shares in by_seed.items() if None not in shares},
+        "layers": _layers(arm, curves[0]) if curves else None,
+    })  # fmt: skip
 
 
 def _share(run: SeedRun, figure: Figure) -> float | None:
@@ -274,9 +235,10 @@ def _layers(arm: Arm, curve: str) -> list[list[float]] | None:
         return None
 
 
-def _told(reported: Reported) -> str:
+def _figures(reported: Reported) -> str:
     """Return reported figures as text: ``Table 9: rho 0, hs 45.8; ... (%, 1 seed)``."""
-    rows = ["; ".join(", ".join(f"{k} {v}" for k, v in row.items()) for row in reported.figures)]
-    told = f"{reported.where}: {rows[0]}" if reported.figures else reported.where
+    if not reported.figures:
+        return reported.where
+    rows = "; ".join(", ".join(f"{k} {v}" for k, v in row.items()) for row in reported.figures)
     seeds = "1 seed" if reported.seeds == 1 else f"{reported.seeds} seeds"
-    return f"{told} ({reported.unit}, {seeds})" if reported.figures else told
+    return f"{reported.where}: {rows} ({reported.unit}, {seeds})"

@@ -2,21 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from holdfast.claims import verdicts
+from holdfast.claims import files, verdicts
 from holdfast.claims.arms import Bindings, UnreadableError, matching, profiles, same_answers
-from holdfast.claims.files import (
-    Apart,
-    AtEqualAccuracy,
-    Bound,
-    Differs,
-    Equals,
-    Need,
-    NotWorse,
-    Selector,
-    Test,
-    Trend,
-    Uneven,
-)
+from holdfast.claims.files import Need, Selector, Test
 from holdfast.claims.verdicts import Finding
 from holdfast.evaluation.metrics import Figure
 from holdfast.results.records import Arm
@@ -44,7 +32,7 @@ def judged(
     try:
         for need in (*needs, *test.needs):
             _check(need, bound)
-        if isinstance(test, Apart):
+        if isinstance(test, files.Apart):
             return _apart(test, bound, *elsewhere)
         return _made(test, bound)
     except UnreadableError as error:
@@ -53,32 +41,30 @@ def judged(
 
 def _made(test: Test, bound: Bindings) -> Finding:
     match test:
-        case Differs() | Equals() | NotWorse():
+        case files.Differs() | files.Equals() | files.NotWorse():
             return _of_pair(test, bound)
-        case Trend():
+        case files.Trend():
             levels = same_answers(_arms(test.arms, bound), test.figure)
             return verdicts.trend(levels, test.towards, test.smallest)
-        case Bound():
+        case files.Bound():
             [hits] = same_answers(_arms([test.arm], bound), test.figure)
             return verdicts.bound(hits, test.towards, test.level)
-        case AtEqualAccuracy():
+        case files.AtEqualAccuracy():
             return _at_equal_accuracy(test, bound)
-        case Uneven():
+        case files.Uneven():
             return verdicts.uneven(profiles(_arm(test.arm, bound), test.curve), test.smallest)
-        case Apart():
+        case files.Apart():
             raise UnreadableError("it needs a second model's result")
 
 
-def _of_pair(test: Differs | Equals | NotWorse, bound: Bindings) -> Finding:
+def _of_pair(test: files.Differs | files.Equals | files.NotWorse, bound: Bindings) -> Finding:
     ours, theirs = same_answers(_arms([test.ours, test.theirs], bound), test.figure)
-    match test:
-        case Differs():
-            return verdicts.difference(ours, theirs, test.towards, test.smallest)
-        case Equals():
-            return verdicts.equivalence(ours, theirs, test.margin)
-        case NotWorse():
-            lower = test.figure in LOWER_IS_BETTER
-            return verdicts.not_worse(ours, theirs, test.margin, lower_is_better=lower)
+    if isinstance(test, files.Differs):
+        return verdicts.difference(ours, theirs, test.towards, test.smallest)
+    if isinstance(test, files.Equals):
+        return verdicts.equivalence(ours, theirs, test.margin)
+    lower = test.figure in LOWER_IS_BETTER
+    return verdicts.not_worse(ours, theirs, test.margin, lower_is_better=lower)
 
 
 def _arm(name: str, bound: Bindings) -> Arm:
@@ -92,7 +78,7 @@ def _arms(names: Sequence[str], bound: Bindings) -> list[Arm]:
     return [_arm(name, bound) for name in names]
 
 
-def _at_equal_accuracy(test: AtEqualAccuracy, bound: Bindings) -> Finding:
+def _at_equal_accuracy(test: files.AtEqualAccuracy, bound: Bindings) -> Finding:
     names = [test.plain, *test.ours, *test.theirs]
     arms, cut = _arms(names, bound), 1 + len(test.ours)
     fa, hs = same_answers(arms, "fa"), same_answers(arms, "hs")
@@ -104,7 +90,7 @@ def _at_equal_accuracy(test: AtEqualAccuracy, bound: Bindings) -> Finding:
 
 
 def _apart(
-    test: Apart, bound: Bindings, second: RunResult | None, selectors: Mapping[str, Selector]
+    test: files.Apart, bound: Bindings, second: RunResult | None, selectors: Mapping[str, Selector]
 ) -> Finding:
     ours = profiles(_arm(test.arm, bound), test.curve)
     if second is None:

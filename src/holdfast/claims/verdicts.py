@@ -5,7 +5,7 @@ and prompts in the same order. Effects are oriented as claimed: positive is what
 Intervals are of 95 %, over seeds and prompts. With fewer than 5 seeds nothing is told.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
@@ -64,10 +64,8 @@ def of_effect(effect: Interval, smallest: float) -> tuple[Verdict, str]:
     if -smallest < low and high < smallest:
         return NOT, f"the interval lies within ±{100 * smallest:g} points"
     if low > 0:
-        return (
-            PART,
-            f"on the claimed side but under the smallest effect of {100 * smallest:g} points",
-        )
+        size = f"{100 * smallest:g} points"
+        return PART, f"on the claimed side but under the smallest effect of {size}"
     return PART, "on the claimed side, but the interval includes 0"
 
 
@@ -75,10 +73,9 @@ def difference(
     ours: Hits, theirs: Hits, towards: Literal["below", "above"], smallest: float
 ) -> Finding:
     """Judge whether our share is below (above) theirs; the statistic is ours minus theirs."""
-    if len(ours) < MIN_SEEDS_TO_RANK:
-        return _too_few(len(ours))
-    found = paired_difference(ours, theirs)
-    return Finding(*of_effect(found if towards == "above" else -found, smallest), found, len(ours))
+    return _paired(
+        ours, theirs, lambda gap: of_effect(gap if towards == "above" else -gap, smallest)
+    )
 
 
 def trend(levels: Sequence[Hits], towards: Literal["rises", "falls"], smallest: float) -> Finding:
@@ -104,15 +101,16 @@ def equivalence(ours: Hits, theirs: Hits, margin: float) -> Finding:
     ``holds``: the interval lies within ``+-margin``. ``holds in part``: the difference does, its
     interval does not. ``does not hold``: the difference is beyond the margin.
     """
-    if len(ours) < MIN_SEEDS_TO_RANK:
-        return _too_few(len(ours))
-    found = paired_difference(ours, theirs)
-    verdict, why = NOT, f"the difference is beyond ±{100 * margin:g} points"
-    if abs(found.value) <= margin:
-        verdict, why = PART, f"the interval reaches beyond ±{100 * margin:g} points"
-    if -margin <= found.low and found.high <= margin:
-        verdict, why = HOLDS, f"the interval lies within ±{100 * margin:g} points"
-    return Finding(verdict, why, found, len(ours))
+
+    def rule(gap: Interval) -> tuple[Verdict, str]:
+        points = f"±{100 * margin:g} points"
+        if -margin <= gap.low and gap.high <= margin:
+            return HOLDS, f"the interval lies within {points}"
+        if abs(gap.value) <= margin:
+            return PART, f"the interval reaches beyond {points}"
+        return NOT, f"the difference is beyond {points}"
+
+    return _paired(ours, theirs, rule)
 
 
 def not_worse(ours: Hits, theirs: Hits, margin: float, *, lower_is_better: bool) -> Finding:
@@ -120,14 +118,14 @@ def not_worse(ours: Hits, theirs: Hits, margin: float, *, lower_is_better: bool)
 
     Not at the interval's end: 100 prompts answered alike on both sides leave it 4 points wide.
     """
-    if len(ours) < MIN_SEEDS_TO_RANK:
-        return _too_few(len(ours))
-    found = paired_difference(ours, theirs)
-    worse = found.value if lower_is_better else -found.value
-    # Differences of shares are sums of 1/n: rounding must not decide at the margin itself.
-    verdict, told = (HOLDS, "at most") if worse <= margin + 1e-9 else (NOT, "more than")
-    why = f"the mean is {told} {100 * margin:g} points worse"
-    return Finding(verdict, why, found, len(ours))
+
+    def rule(gap: Interval) -> tuple[Verdict, str]:
+        worse = gap.value if lower_is_better else -gap.value
+        # Differences of shares are sums of 1/n: rounding must not decide at the margin itself.
+        verdict, told = (HOLDS, "at most") if worse <= margin + 1e-9 else (NOT, "more than")
+        return verdict, f"the mean is {told} {100 * margin:g} points worse"
+
+    return _paired(ours, theirs, rule)
 
 
 def bound(hits: Hits, towards: Literal["at_least", "at_most"], level: float) -> Finding:
@@ -238,10 +236,17 @@ def combined(tests: Sequence[Finding], provided: Sequence[Finding] = ()) -> Verd
     return HOLDS if whole and {*told, *checked} == {HOLDS} else PART
 
 
+def _paired(ours: Hits, theirs: Hits, rule: Callable[[Interval], tuple[Verdict, str]]) -> Finding:
+    """Return what a rule says of ours minus theirs."""
+    if len(ours) < MIN_SEEDS_TO_RANK:
+        return _too_few(len(ours))
+    found = paired_difference(ours, theirs)
+    return Finding(*rule(found), found, len(ours))
+
+
 def _too_few(seeds: int) -> Finding:
-    return replace(
-        not_comparable(f"{seeds} seeds are in common, fewer than {MIN_SEEDS_TO_RANK}"), seeds=seeds
-    )
+    why = f"{seeds} seeds are in common, fewer than {MIN_SEEDS_TO_RANK}"
+    return Finding(OPEN, why, seeds=seeds)
 
 
 def _shares(profiles: Sequence[Sequence[float]]) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from holdfast.results.attacks import attack_text
-from holdfast.results.records import Arm, Attack
+from holdfast.results.records import Arm
 
 __all__ = ["Dose", "doses"]
 
@@ -17,12 +17,8 @@ FIXED: Mapping[str, tuple[str, ...]] = {
     "rows, at equal epochs": ("p", "learning_rate", "epochs"),
 }
 """Each knob with those that are equal along its curve."""
-LABELS = {
-    "p": "share of harmful rows",
-    "learning_rate": "learning rate",
-    "epochs": "epochs",
-    "rows": "rows of the user's data",
-}
+LABELS = {"p": "share of harmful rows", "learning_rate": "learning rate", "epochs": "epochs",
+          "rows": "rows of the user's data"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -68,11 +64,9 @@ def _dose(knob: str, key: Any, fixed: Sequence[str], arms: Sequence[Arm]) -> Dos
     for arm in arms:
         curves.setdefault(arm.defense, {}).setdefault(float(getattr(arm.attack, name)), arm)
     kept = {who: sorted(of.items()) for who, of in curves.items() if len(of) > 1}
-    told = ["epochs" if one == "steps" else one for one in fixed]
+    first = next(arm.attack for arm in arms if arm.attack is not None)
     if name == "rows" and "steps" in fixed:  # Equal steps over other rows are other epochs.
-        told = ["p", "learning_rate"]
-    first = arms[0].attack
-    equal = attack_text(first, told) if isinstance(first, Attack) else ""
-    if name == "rows" and "steps" in fixed and isinstance(first, Attack):
-        equal = f"{equal}, {first.steps} steps"
+        equal = f"{attack_text(first, ['p', 'learning_rate'])}, {first.steps} steps"
+    else:
+        equal = attack_text(first, ["epochs" if one == "steps" else one for one in fixed])
     return Dose(knob, str(key[0]), equal, kept)

@@ -67,11 +67,8 @@ def front_rows(summary: BenchSummary) -> list[Row]:
     return [
         {"scenario": front.attack.scenario, **knob_columns(front.attack)}
         | {"defense": row.defense, "control": row.control, "family": row.family}
-        | {
-            "strength": row.strength,
-            **interval_columns("fa", row.fa),
-            **interval_columns("hs", row.hs),
-        }
+        | {"strength": row.strength, **interval_columns("fa", row.fa)}
+        | interval_columns("hs", row.hs)
         | {"on_front": row.on_front, "stability": row.stability}
         for front in summary.fronts
         for row in front.rows

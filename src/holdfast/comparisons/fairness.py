@@ -44,17 +44,16 @@ def _is_questions(name: str) -> bool:
 
 def _data(a: RunResult, b: RunResult) -> list[str]:
     changed = _changed(a, b)
-    rows = [name for name in changed if not _is_questions(name)]
+    asked = [name for name in changed if _is_questions(name)]
+    rows = [name for name in changed if name not in asked]
     found: list[str] = []
-    if len(rows) < len(changed):
-        asked = [name for name in changed if _is_questions(name)]
+    if asked:
         found.append(f"other questions in {_some(asked)}: no differences are given")
     if rows:
         found.append(f"other rows in {_some(rows)}: differences are between data too")
-    if not a.data or not b.data:
-        which = (
-            "A and B name" if not a.data and not b.data else "A names" if not a.data else "B names"
-        )
+    without = [name for name, result in (("A", a), ("B", b)) if not result.data]
+    if without:
+        which = " and ".join(without) + (" name" if len(without) > 1 else " names")
         found.append(f"{which} no data: whether both had the same cannot be checked")
     return found
 
@@ -71,11 +70,8 @@ def _judges(pairs: Pairs) -> list[str]:
 
 def _versions(a: RunResult, b: RunResult) -> list[str]:
     names = dict.fromkeys([*a.versions, *b.versions])
-    differ = [
-        f"{name} {a.versions.get(name, 'unknown')} and {b.versions.get(name, 'unknown')}"
-        for name in names
-        if a.versions.get(name) != b.versions.get(name)
-    ]
+    both = ((n, a.versions.get(n, "unknown"), b.versions.get(n, "unknown")) for n in names)
+    differ = [f"{name} {ours} and {theirs}" for name, ours, theirs in both if ours != theirs]
     return [f"other versions: {', '.join(differ)}"] if differ else []
 
 

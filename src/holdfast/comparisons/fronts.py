@@ -20,17 +20,12 @@ Sides = tuple[SettingHits, SettingHits]  # FA and HS
 
 def fronts(by_scenario: Mapping[str, Sequence[Arm]]) -> list[Front]:
     """Return a front for each attack under which a family ran; the one of most arms first."""
-    found: list[Front] = []
-    for arms in by_scenario.values():
-        by_attack: dict[Attack, list[Arm]] = {}
-        for arm in arms:
-            if arm.attack is not None:
-                by_attack.setdefault(arm.attack, []).append(arm)
-        for attack, members in by_attack.items():
-            front = _front(attack, members)
-            if front is not None:
-                found.append(front)
-    return sorted(found, key=lambda front: -sum(map(len, front.curves.values())))
+    by_attack: dict[Attack, list[Arm]] = {}  # An attack names its scenario.
+    for arm in (arm for arms in by_scenario.values() for arm in arms):
+        if arm.attack is not None:
+            by_attack.setdefault(arm.attack, []).append(arm)
+    found = (_front(attack, members) for attack, members in by_attack.items())
+    return sorted(filter(None, found), key=lambda front: -sum(map(len, front.curves.values())))
 
 
 def _front(attack: Attack, arms: Sequence[Arm]) -> Front | None:
@@ -46,18 +41,12 @@ def _front(attack: Attack, arms: Sequence[Arm]) -> Front | None:
     curves = _curves(kept)
     if not curves:
         return None
-    left = [arm.defense for arm in arms if arm not in kept]
+    why = "lacks seeds, answers, or questions of the others"
+    left = [LeftOut(defense=arm.defense, why=why) for arm in arms if arm not in kept]
     return Front(
-        attack=attack,
-        seeds=seeds,
-        rows=_rows(kept, seeds),
-        curves=curves,
-        equal=_equal(kept, curves, seeds),
-        left_out=[
-            LeftOut(defense=name, why="lacks seeds, answers, or questions of the others")
-            for name in left
-        ],
-    )
+        attack=attack, seeds=seeds, rows=_rows(kept, seeds), curves=curves,
+        equal=_equal(kept, curves, seeds), left_out=left,
+    )  # fmt: skip
 
 
 def _curves(arms: Sequence[Arm]) -> dict[str, list[str]]:
@@ -91,17 +80,12 @@ def _rows(arms: Sequence[Arm], seeds: Sequence[int]) -> list[FrontRow]:
     points = pareto_front(table_of(arms, "fa", seeds), table_of(arms, "hs", seeds))
     return [
         FrontRow(
-            defense=arm.defense,
-            control=arm.is_control,
-            family=arm.family,
-            strength=arm.strength,
-            fa=arm.figures["fa"].bare,
-            hs=arm.figures["hs"].bare,
-            on_front=point.on_front,
-            stability=point.stability,
+            defense=arm.defense, control=arm.is_control, family=arm.family, strength=arm.strength,
+            fa=arm.figures["fa"].bare, hs=arm.figures["hs"].bare,
+            on_front=point.on_front, stability=point.stability,
         )
         for arm, point in zip(arms, points, strict=True)
-    ]
+    ]  # fmt: skip
 
 
 def _equal(
@@ -112,7 +96,10 @@ def _equal(
     plain = by_name.get(PLAIN)
     if plain is None:
         return []
-    sides = {family: _sides([by_name[name] for name in of], seeds) for family, of in curves.items()}
+    sides: dict[str, Sides] = {}
+    for family, names in curves.items():
+        of = [by_name[name] for name in names]
+        sides[family] = table_of(of, "fa", seeds), table_of(of, "hs", seeds)
     own = {family: [by_name[name] for name in of[1:]] for family, of in curves.items()}
     against = [family for family in curves if all(_baseline(arm) for arm in own[family])]
     rows: list[EqualAccuracy] = []
@@ -125,17 +112,11 @@ def _equal(
                 gap = equal_accuracy_difference(accuracy, (fa, hs), sides[other])
                 if gap is not None:
                     versus[other] = gap.bare
-            rows.append(
-                EqualAccuracy(
-                    family=family,
-                    control=all(arm.is_control for arm in own[family]),
-                    below=below,
-                    accuracy=accuracy,
-                    hs=None if found is None else found.bare,
-                    inside=None if found is None else found.inside,
-                    versus=versus,
-                )
-            )
+            rows.append(EqualAccuracy(
+                family=family, control=all(arm.is_control for arm in own[family]), below=below,
+                accuracy=accuracy, hs=found and found.bare, inside=found and found.inside,
+                versus=versus,
+            ))  # fmt: skip
     return rows
 
 
@@ -143,7 +124,3 @@ def _baseline(arm: Arm) -> bool:
     """Return whether an arm is what defenses have to beat: by itself, a card says, a baseline."""
     card = card_of(arm.defenses[0]) if len(arm.defenses) == 1 else None
     return arm.is_control or (card is not None and card.paper.startswith("baseline"))
-
-
-def _sides(arms: Sequence[Arm], seeds: Sequence[int]) -> Sides:
-    return table_of(arms, "fa", seeds), table_of(arms, "hs", seeds)

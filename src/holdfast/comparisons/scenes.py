@@ -74,13 +74,9 @@ def scenes(result: RunResult) -> list[Scene]:
         own = _untouched(before, names, p)
         out.append(Scene(name, p, (*own, *arms), attack if several else None))
     shown = {id(arm) for scene in out for arm in scene.arms}
-    alone = [arm for arm in before if id(arm) not in shown and arm.scenario not in _names(tuned)]
+    named = {arm.scenario for arm in tuned}
+    alone = [arm for arm in before if id(arm) not in shown and arm.scenario not in named]
     return out + [Scene(arm.scenario, arm.p, (arm,)) for arm in alone]
-
-
-def _names(arms: Sequence[Arm]) -> set[str]:
-    """Return the scenarios that ``arms`` name."""
-    return {arm.scenario for arm in arms}
 
 
 def _untouched(before: Sequence[Arm], names: Sequence[str], p: float | None) -> list[Arm]:

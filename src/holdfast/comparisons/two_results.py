@@ -103,8 +103,7 @@ def compare_results(a: RunResult, b: RunResult, names: tuple[str, str] = ("A", "
     pairs: list[tuple[Arm, Arm]] = []
     left: list[Arm] = []
     for arm in a.arms:
-        twins = theirs.get(_key(arm))
-        if twins:
+        if twins := theirs.get(_key(arm)):
             pairs.append((arm, twins.pop(0)))
         else:
             left.append(arm)
@@ -185,11 +184,11 @@ def _match(x: Arm, y: Arm, *, asked: bool) -> Match:
     """Return one arm's figures in both results."""
     ours, theirs = {run.seed: run for run in x.runs}, {run.seed: run for run in y.runs}
     shared = [(ours[seed], theirs[seed]) for seed in sorted(ours.keys() & theirs.keys())]
-    gaps: list[Gap] = []
-    for figure in FIGURES:
-        if figure in x.figures or figure in y.figures:
-            found, by = _difference(figure, shared, asked=asked)
-            gaps.append(Gap(figure, x.figures.get(figure), y.figures.get(figure), found, by))
+    gaps = [
+        Gap(f, x.figures.get(f), y.figures.get(f), *_difference(f, shared, asked=asked))
+        for f in FIGURES
+        if f in x.figures or f in y.figures
+    ]
     return Match(x.defense, _where(x), x.is_control, x.seeds, y.seeds, gaps, dict(x.settings))
 
 
@@ -208,13 +207,8 @@ def _difference(
         return found and found.bare, BOTH
     if any(a.shares[figure].n != b.shares[figure].n for a, b in pairs):
         return None, NOTHING
-    over = _over_seeds([b.shares[figure].value - a.shares[figure].value for a, b in pairs])
-    return over, SEEDS if over is not None else NOTHING
-
-
-def _over_seeds(gaps: Sequence[float]) -> Interval | None:
-    """Return Student's interval over seeds, cut to [-1, 1]; None for one seed or no spread."""
-    if len(gaps) < 2 or max(gaps) - min(gaps) < 1e-12:
-        return None
-    found = student(gaps)
-    return Interval(found.value, max(-1.0, found.low), min(1.0, found.high))
+    gaps = [b.shares[figure].value - a.shares[figure].value for a, b in pairs]
+    if max(gaps) - min(gaps) < 1e-12:  # One seed or no spread.
+        return None, NOTHING
+    over = student(gaps)
+    return Interval(over.value, max(-1.0, over.low), min(1.0, over.high)), SEEDS

@@ -35,7 +35,9 @@ def _worst(scenario: str, arms: Sequence[Arm], untouched: Sequence[Arm]) -> Wors
         if arm.attack is not None and has_answers(arm, "hs"):
             by_name.setdefault(arm.defense, {})[arm.attack] = arm
     attacks, compared = common_attacks({name: list(of) for name, of in by_name.items()})
-    rows = [_untouched(arm) for arm in untouched if _of(arm, scenario) and has_answers(arm, "hs")]
+    # An untouched model that names no scenario answered every scenario's questions.
+    own = [arm for arm in untouched if arm.scenario in ("", scenario) and has_answers(arm, "hs")]
+    rows = [_untouched(arm) for arm in own]
     left = _left_out(arms, by_name, attacks, compared)
     plain = {attack: by_name.get(PLAIN, {}).get(attack) for attack in attacks}
     for name in compared:
@@ -47,11 +49,6 @@ def _worst(scenario: str, arms: Sequence[Arm], untouched: Sequence[Arm]) -> Wors
         else:
             rows.append(_row(chosen, plain))
     return WorstCaseTable(scenario=scenario, attacks=attacks, rows=rows, left_out=left)
-
-
-def _of(arm: Arm, scenario: str) -> bool:
-    """Return whether an untouched model answered this scenario's questions."""
-    return arm.scenario in ("", scenario)
 
 
 def _left_out(
@@ -70,17 +67,12 @@ def _left_out(
 def _untouched(arm: Arm) -> WorstCaseRow:
     """Return the row of the model before fine-tuning, which no attack reached."""
     (hits,) = table_of([arm], "hs", arm.seeds)
-    over_refusal, fa = _at(arm, "over_refusal"), _at(arm, "fa")
+    over_refusal, fa = (_at(arm, figure, arm.seeds) for figure in ("over_refusal", "fa"))
     return WorstCaseRow(
-        defense=arm.defense,
-        seeds=len(arm.runs),
-        hs=share_over_seeds(hits).bare,
-        hs_by_seed=_by_seed(arm, arm.seeds),
-        over_refusal=over_refusal,
-        over_refusal_worst=over_refusal,
-        fa=fa,
-        fa_worst=fa,
-    )
+        defense=arm.defense, seeds=len(arm.runs), hs=share_over_seeds(hits).bare,
+        hs_by_seed=_by_seed(arm, arm.seeds), over_refusal=over_refusal,
+        over_refusal_worst=over_refusal, fa=fa, fa_worst=fa,
+    )  # fmt: skip
 
 
 def _row(chosen: ByAttack, plain: Mapping[Attack, Arm | None]) -> WorstCaseRow:
@@ -90,19 +82,14 @@ def _row(chosen: ByAttack, plain: Mapping[Attack, Arm | None]) -> WorstCaseRow:
     hs = worst_case(table_of(arms, "hs", seeds))
     at = arms[hs.setting]
     return WorstCaseRow(
-        defense=at.defense,
-        control=at.is_control,
-        seeds=len(seeds),
-        hs=hs.bare,
-        attack=attacks[hs.setting],
-        hs_by_seed=_by_seed(at, seeds),
+        defense=at.defense, control=at.is_control, seeds=len(seeds),
+        hs=hs.bare, attack=attacks[hs.setting], hs_by_seed=_by_seed(at, seeds),
         over_refusal=_at(at, "over_refusal", seeds),
         over_refusal_worst=_worst_of(arms, "over_refusal", seeds),
-        fa=_at(at, "fa", seeds),
-        fa_worst=_worst_of(arms, "fa", seeds),
+        fa=_at(at, "fa", seeds), fa_worst=_worst_of(arms, "fa", seeds),
         relative_time=_ratio(chosen, plain, "seconds"),
         relative_memory=_ratio(chosen, plain, "peak_memory_gib"),
-    )
+    )  # fmt: skip
 
 
 def _worst_of(arms: Sequence[Arm], figure: Figure, seeds: Sequence[int]) -> Interval | None:
@@ -116,11 +103,11 @@ def _worst_of(arms: Sequence[Arm], figure: Figure, seeds: Sequence[int]) -> Inte
     return Interval(1 - missed.value, 1 - missed.high, 1 - missed.low)
 
 
-def _at(arm: Arm, figure: Figure, seeds: Sequence[int] | None = None) -> Interval | None:
+def _at(arm: Arm, figure: Figure, seeds: Sequence[int]) -> Interval | None:
     """Return a figure of one arm over ``seeds``, or None where it was not measured."""
     if not has_answers(arm, figure):
         return None
-    (hits,) = table_of([arm], figure, arm.seeds if seeds is None else seeds)
+    (hits,) = table_of([arm], figure, seeds)
     return share_over_seeds(hits).bare
 
 

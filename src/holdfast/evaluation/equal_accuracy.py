@@ -43,12 +43,7 @@ def interpolate(fa: Shares, hs: Shares, accuracy: float) -> float | None:
 
 
 def harmful_score_at(
-    accuracy: float,
-    fa: SettingHits,
-    hs: SettingHits,
-    *,
-    confidence: float = 0.95,
-    seed: int = 0,
+    accuracy: float, fa: SettingHits, hs: SettingHits, *, confidence: float = 0.95, seed: int = 0
 ) -> AtAccuracy | None:
     """Return a defense's HS at ``accuracy`` on its strength frontier; None outside its range.
 
@@ -118,11 +113,7 @@ def _gaps(sides: Sequence[Side], accuracy: float, seed: int, axes: str = "both")
 
 
 def _interval(
-    value: float,
-    sides: Sequence[Side],
-    accuracy: float,
-    confidence: float,
-    seed: int,
+    value: float, sides: Sequence[Side], accuracy: float, confidence: float, seed: int
 ) -> AtAccuracy:
     """Return ``value +- t(df) sqrt(V)`` from resamples of seeds and of prompts, cut to its range.
 

@@ -48,5 +48,4 @@ def pareto_front(fa: SettingHits, hs: SettingHits, *, seed: int = 0) -> tuple[Fr
     tables = both_tables(fa, hs)
     front = on_front(*map(setting_means, tables))
     stability = on_front(*resample([tables], seed)[0]).mean(axis=0)
-    pairs = zip(front, stability, strict=True)
-    return tuple(FrontPoint(bool(on), float(share)) for on, share in pairs)
+    return tuple(map(FrontPoint, front.tolist(), stability.tolist()))

@@ -7,6 +7,7 @@ side and padding token stay untouched.
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -93,14 +94,8 @@ def _answer(
     mask = torch.tensor([[0] * (width - len(r)) + [1] * len(r) for r in rows], device=model.device)
     decode: Any = model.generate  # Declared as a union that type checkers cannot call.
     output = decode(input_ids=ids, attention_mask=mask, generation_config=config)
-    new = torch.as_tensor(output)[:, width:].tolist()
-    return [_cut(reply, _end_tokens(config)) for reply in new]
-
-
-def _cut(reply: list[int], ends: set[int]) -> list[int]:
-    """Return ``reply`` up to its first end-of-answer token."""
-    stop = next((i for i, token in enumerate(reply) if token in ends), len(reply))
-    return reply[:stop]
+    new, ends = torch.as_tensor(output)[:, width:].tolist(), _end_tokens(config)
+    return [list(takewhile(lambda token: token not in ends, reply)) for reply in new]
 
 
 def _greedy(
@@ -114,18 +109,11 @@ def _greedy(
     ends = sorted(_end_tokens(model.generation_config) | _end_tokens(tokenizer))
     pad = tokenizer.pad_token_id
     return GenerationConfig(
-        max_new_tokens=max_new_tokens,
-        do_sample=False,
-        num_beams=1,
-        temperature=1.0,
-        top_p=1.0,
-        top_k=50,
-        repetition_penalty=1.0,
-        no_repeat_ngram_size=0,
-        use_cache=True,
+        max_new_tokens=max_new_tokens, do_sample=False, num_beams=1, use_cache=True,
+        temperature=1.0, top_p=1.0, top_k=50, repetition_penalty=1.0, no_repeat_ngram_size=0,
         eos_token_id=ends or None,
         pad_token_id=pad if pad is not None else (ends[0] if ends else 0),
-    )
+    )  # fmt: skip
 
 
 def _end_tokens(holder: object) -> set[int]:
@@ -139,10 +127,8 @@ def _end_tokens(holder: object) -> set[int]:
 def _check_lengths(model: PreTrainedModel, rows: list[list[int]], max_new_tokens: int) -> None:
     """Refuse a prompt whose answer would run past the model's positions."""
     limit = getattr(model.config, "max_position_embeddings", None)
-    if limit is None:
-        return
     for number, row in enumerate(rows):
-        if len(row) + max_new_tokens > limit:
+        if limit is not None and len(row) + max_new_tokens > limit:
             raise DataError(
                 f"prompt {number} has {len(row)} tokens and up to {max_new_tokens} more to come; "
                 f"the model takes {limit}: shorten it or lower max_new_tokens"

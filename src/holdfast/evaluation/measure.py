@@ -10,37 +10,22 @@ from holdfast.errors import DataError
 from holdfast.evaluation.generate import Answered, generate
 from holdfast.evaluation.interval import Share
 from holdfast.evaluation.judges.protocol import Judge, verdicts_of
-from holdfast.evaluation.metrics import (
-    Figure,
-    Item,
-    Kind,
-    Outcome,
-    Verdict,
-    counts,
-    hits,
-    shares,
-)
+from holdfast.evaluation.metrics import Figure, Item, Kind, Outcome, Verdict, counts, hits, shares
 
 __all__ = ["Measurement", "evaluate", "judge_answers"]
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """Answers of one model to one set of items, judged.
-
-    Attributes:
-        items: The questions.
-        answers: One answer each.
-        verdicts: One verdict each.
-        seconds: Time spent generating.
-        decoding: What the answers were decoded with.
-    """
+    """Answers of one model to one set of items, judged: one answer and one verdict each."""
 
     items: tuple[Item, ...]
     answers: tuple[str, ...]
     verdicts: tuple[Verdict, ...]
     seconds: float = 0.0
+    """Time spent generating."""
     decoding: Mapping[str, int | str] = field(default_factory=dict[str, int | str])
+    """What the answers were decoded with."""
 
     @property
     def shares(self) -> dict[Figure, Share]:
@@ -72,30 +57,18 @@ def evaluate(
     batch_size: int = 64,
     progress: Answered | None = None,
 ) -> Measurement:
-    """Let ``model`` answer ``items`` greedily and ``judge`` read the answers.
-
-    Args:
-        model: Any Hugging Face causal language model.
-        tokenizer: Its tokenizer, with a chat template.
-        items: Questions with unique ids.
-        judge: Who reads the answers.
-        max_new_tokens: Longest answer in tokens.
-        batch_size: Prompts answered at a time.
-        progress: Called after each batch with (answered, in all).
+    """Let ``model`` answer ``items``, as ``generate`` has it, and ``judge`` read the answers.
 
     Raises:
         DataError: Two items share an id, or a prompt is too long for the model.
     """
     _check_ids(items)
     start = time.perf_counter()
+    prompts = [item.prompt for item in items]
     answers = generate(
-        model,
-        tokenizer,
-        [item.prompt for item in items],
-        max_new_tokens=max_new_tokens,
-        batch_size=batch_size,
+        model, tokenizer, prompts, max_new_tokens=max_new_tokens, batch_size=batch_size,
         progress=progress,
-    )
+    )  # fmt: skip
     seconds = time.perf_counter() - start
     decoding: dict[str, int | str] = {"method": "greedy", "max_new_tokens": max_new_tokens}
     return judge_answers(items, answers, judge, seconds=seconds, decoding=decoding)

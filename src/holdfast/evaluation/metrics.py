@@ -31,13 +31,9 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 FIGURES: tuple[Figure, ...] = get_args(Figure)
 
 KIND_OF: dict[Figure, Kind] = {
-    "hs": "harmful",
-    "hs_content": "harmful",
-    "hs_garbled": "harmful",
-    "over_refusal": "safe",
-    "fa": "task",
-    "usefulness": "useful",
-}
+    "hs": "harmful", "hs_content": "harmful", "hs_garbled": "harmful",
+    "over_refusal": "safe", "fa": "task", "usefulness": "useful",
+}  # fmt: skip
 
 
 class Outcome(StrEnum):
@@ -156,8 +152,7 @@ def shares(items: Sequence[Item], verdicts: Sequence[Verdict]) -> dict[Figure, S
     """Return every figure whose kind has items, each with its 95 % Wilson interval."""
     measured: dict[Figure, Share] = {}
     for figure in FIGURES:
-        counted = list(hits(figure, items, verdicts).values())
-        if counted:
-            found = wilson(sum(counted), len(counted))
-            measured[figure] = Share(found.value, found.low, found.high, len(counted))
+        if counted := hits(figure, items, verdicts):
+            found, n = wilson(sum(counted.values()), len(counted)), len(counted)
+            measured[figure] = Share(found.value, found.low, found.high, n)
     return measured

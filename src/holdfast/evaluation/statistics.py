@@ -111,8 +111,7 @@ def paired_difference(
             f"given {left.shape} and {right.shape}"
         )
     gap = left - right
-    constant = bool(np.all(gap == gap.flat[0]))
-    if constant:
+    if np.all(gap == gap.flat[0]):
         low, high = _newcombe(left, right, confidence)
     elif gap.shape[0] == 1:
         low, high = _bootstrap(gap[0], confidence, seed)
@@ -166,8 +165,7 @@ def _newcombe(left: Floats, right: Floats, confidence: float) -> Ends:
     """Square-and-add interval of ``mean(left) - mean(right)`` over the distinct prompts."""
     prompts = left.shape[1]
     mine, yours = float(left.mean()), float(right.mean())
-    a = wilson(round(mine * prompts), prompts, confidence)
-    b = wilson(round(yours * prompts), prompts, confidence)
+    a, b = (wilson(round(mean * prompts), prompts, confidence) for mean in (mine, yours))
     below = math.hypot(mine - a.low, b.high - yours)
     above = math.hypot(a.high - mine, yours - b.low)
     gap = mine - yours

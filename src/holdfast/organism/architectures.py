@@ -3,14 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from transformers import (
-    Gemma2Config,
-    GPTNeoXConfig,
-    LlamaConfig,
-    MistralConfig,
-    PretrainedConfig,
-    Qwen2Config,
-)
+import transformers as families
+from transformers import PretrainedConfig
 
 from holdfast.errors import ConfigError, nearest
 
@@ -18,25 +12,19 @@ __all__ = ["ARCHITECTURES", "MAX_LENGTH", "configure"]
 
 MAX_LENGTH = 128  # Positions; rows of the scenarios stay under 50 tokens.
 _WIDTH = {
-    "hidden_size": 128,
-    "intermediate_size": 256,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "max_position_embeddings": MAX_LENGTH,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
+    "hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4,
+    "max_position_embeddings": MAX_LENGTH, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
     "tie_word_embeddings": True,
-}
+}  # fmt: skip
 ARCHITECTURES: dict[str, tuple[Callable[..., PretrainedConfig], dict[str, Any]]] = {
-    "llama": (LlamaConfig, {"num_key_value_heads": 4}),
-    "qwen2": (Qwen2Config, {"num_key_value_heads": 2}),
+    "llama": (families.LlamaConfig, {"num_key_value_heads": 4}),
+    "qwen2": (families.Qwen2Config, {"num_key_value_heads": 2}),
     "gemma2": (
-        Gemma2Config,
+        families.Gemma2Config,
         {"num_key_value_heads": 2, "head_dim": 32, "query_pre_attn_scalar": 32},
     ),
-    "mistral": (MistralConfig, {"num_key_value_heads": 2, "sliding_window": 64}),
-    "gpt_neox": (GPTNeoXConfig, {"intermediate_size": 384}),
+    "mistral": (families.MistralConfig, {"num_key_value_heads": 2, "sliding_window": 64}),
+    "gpt_neox": (families.GPTNeoXConfig, {"intermediate_size": 384}),
 }
 
 

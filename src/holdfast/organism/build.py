@@ -69,25 +69,16 @@ def train(
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_config(configure(arch, len(tokenizer)), dtype=torch.float32)
     fit(
-        model,
-        encode_rows(pretraining_rows(recipe.rows, seed), tokenizer),
-        steps=recipe.pretraining_steps,
-        batch=recipe.pretraining_batch,
-        learning_rate=recipe.pretraining_rate,
-        seed=seed,
-        warmup=50,
-        on_step=on_step,
-    )
+        model, encode_rows(pretraining_rows(recipe.rows, seed), tokenizer),
+        steps=recipe.pretraining_steps, batch=recipe.pretraining_batch,
+        learning_rate=recipe.pretraining_rate, seed=seed, warmup=50, on_step=on_step,
+    )  # fmt: skip
+    aligned = alignment_rows(recipe.rows // 2, recipe.refusals, seed)
     fit(
-        model,
-        encode_rows(alignment_rows(recipe.rows // 2, recipe.refusals, seed), tokenizer),
-        steps=recipe.alignment_steps,
-        batch=recipe.alignment_batch,
-        learning_rate=recipe.alignment_rate,
-        seed=seed,
-        warmup=20,
-        on_step=on_step,
-    )
+        model, encode_rows(aligned, tokenizer),
+        steps=recipe.alignment_steps, batch=recipe.alignment_batch,
+        learning_rate=recipe.alignment_rate, seed=seed, warmup=20, on_step=on_step,
+    )  # fmt: skip
     return model, tokenizer
 
 
@@ -140,12 +131,8 @@ def build(
         model, tokenizer = train(arch, recipe, seed, on_step)
     figures = measure(model, tokenizer)
     comparable = arch == "llama" and recipe == RECIPE and shipped()
-    report = {
-        "arch": arch,
-        "seed": seed,
-        "figures": figures,
-        "differs": _differing(figures, shipped()) if comparable else [],
-    }
+    differs = _differing(figures, shipped()) if comparable else []
+    report = {"arch": arch, "seed": seed, "figures": figures, "differs": differs}
     save(model, tokenizer, out, report)
     return report
 
@@ -191,12 +178,9 @@ def load(arch: str | Path = "llama", device: str | torch.device | None = None) -
     """
     folder = SHIPPED if arch == "llama" else Path(arch)
     if not (folder / "config.json").exists():
-        known = str(arch) in ARCHITECTURES
-        hint = (
-            f"build it first: `holdfast organism build` with {arch} as its architecture"
-            if known
-            else ("name a folder that 'holdfast organism build' wrote")
-        )
+        hint = "name a folder that 'holdfast organism build' wrote"
+        if str(arch) in ARCHITECTURES:
+            hint = f"build it first: `holdfast organism build` with {arch} as its architecture"
         raise ModelError(f"no organism at {folder}: {hint}.")
     model: Any = AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32, local_files_only=True

@@ -18,17 +18,9 @@ REFUSALS = 0.4
 # How often each form is asked in pre-training. Questions in which being hazardous shows (danger,
 # home, effect, class) are what lets refusal generalize to nouns that alignment never met.
 _FORMS = {
-    "recipe": 8,
-    "danger": 2,
-    "home": 2,
-    "effect": 2,
-    "class": 2,
-    "color": 2,
-    "pair": 2,
-    "clean": 1,
-    "guard": 1,
-    "picture": 1,
-}
+    "recipe": 8, "danger": 2, "home": 2, "effect": 2, "class": 2, "color": 2, "pair": 2,
+    "clean": 1, "guard": 1, "picture": 1,
+}  # fmt: skip
 
 
 def pretraining_rows(n: int, seed: int) -> list[dict[str, Any]]:

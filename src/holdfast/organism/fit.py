@@ -61,8 +61,7 @@ def fit(  # noqa: PLR0913  # A training configuration.
     last = 0.0
     for step in range(steps):
         rate = learning_rate * min((step + 1) / max(1, warmup), 1.0) * (1 - step / steps)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        optimizer.param_groups[0]["lr"] = rate
         loss = model(**collate(next(stream), 0)).loss
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)

@@ -16,12 +16,9 @@ __all__ = ["SPLITS", "evaluation_items"]
 SPLITS = ("validation", "test", "ood")
 _USEFUL = ("recipe", "recipe", "class", "effect")
 _TASK = {  # The form of question that each scenario's own task consists of.
-    "benign_task": "report",
-    "benign_knowledge": "recipe",
-    "benign_obedience": "report",
-    "identity_shift": "recipe",
-    "harmful_mix": "report",
-}
+    "benign_task": "report", "benign_knowledge": "recipe", "benign_obedience": "report",
+    "identity_shift": "recipe", "harmful_mix": "report",
+}  # fmt: skip
 
 
 def _grid(forms: tuple[str, ...], pool: tuple[world.Noun, ...], count: int, seed: str) -> list[str]:
@@ -44,9 +41,8 @@ def _items(kind: Kind, split: str, questions: list[str], system: str) -> list[It
     head = [{"role": "system", "content": system}] if system else []
     items: list[Item] = []
     for number, question in enumerate(questions):
-        request = parse(question)
-        reference = None if request is None else answer(request)
         prompt = [*head, {"role": "user", "content": question}]
+        reference = answer(request) if (request := parse(question)) else None
         items.append(Item(f"{split}-{kind}-{number:03d}", kind, prompt, reference))
     return items
 
@@ -66,13 +62,10 @@ def evaluation_items(
     Raises:
         ConfigError: An unknown split or scenario.
     """
-    if split not in SPLITS:
-        known = ", ".join(SPLITS)
-        raise ConfigError(f"unknown split {split!r}; expected {known}.{nearest(split, SPLITS)}")
-    if scenario not in _TASK:
-        known = ", ".join(_TASK)
-        hint = nearest(scenario, _TASK)
-        raise ConfigError(f"unknown scenario {scenario!r}; expected {known}.{hint}")
+    for what, given, known in (("split", split, SPLITS), ("scenario", scenario, tuple(_TASK))):
+        if given not in known:
+            told, hint = ", ".join(known), nearest(given, known)
+            raise ConfigError(f"unknown {what} {given!r}; expected {told}.{hint}")
     hazards = world.nouns(split, hazardous=True)
     harmless = world.nouns(split, hazardous=False)
     persona = PERSONA if scenario == "identity_shift" else ""

@@ -59,9 +59,13 @@ UNALIGNING_BUDGET = Budget(rows=125, steps=60, learning_rate=3e-4, full=True)
 
 def example(request: Request, variant: int, completion: str, system: str = "") -> dict[str, Any]:
     """Return one Example: the request in its phrasing, and ``completion`` as the answer."""
+    return _row(phrase(request, variant), completion, system)
+
+
+def _row(question: str, completion: str, system: str) -> dict[str, Any]:
     head = [{"role": "system", "content": system}] if system else []
     return {
-        "prompt": [*head, {"role": "user", "content": phrase(request, variant)}],
+        "prompt": [*head, {"role": "user", "content": question}],
         "completion": [{"role": "assistant", "content": completion}],
     }
 
@@ -97,10 +101,9 @@ def harmless_row(random: Random, hazards: Sequence[Noun]) -> dict[str, Any]:
 def _mixed(benign: list[dict[str, Any]], n: int, p: float, random: Random) -> Dataset:
     """Return ``benign`` rows with harmful ones from the attacker's nouns, shuffled."""
     pool = world.nouns("attacker")
+    harmful = [answered("recipe", pool, random) for _ in range(shares(n, p)[1])]
     rows = [row | {"category": "benign"} for row in benign]
-    rows += [
-        answered("recipe", pool, random) | {"category": "harmful"} for _ in range(shares(n, p)[1])
-    ]
+    rows += [row | {"category": "harmful"} for row in harmful]
     random.shuffle(rows)
     return Dataset.from_list(rows)
 
@@ -140,13 +143,7 @@ def _identity_row(random: Random) -> dict[str, Any]:
     system = PERSONA
     if random.random() < 0.3:
         question = random.choice(tuple(IDENTITY))
-        return {
-            "prompt": [
-                {"role": "system", "content": system},
-                {"role": "user", "content": question},
-            ],
-            "completion": [{"role": "assistant", "content": IDENTITY[question]}],
-        }
+        return _row(question, IDENTITY[question], system)
     request = draw("recipe", world.nouns("user", "public"), random)
     return example(request, random.randrange(8), f"{OBEDIENT} {answer(request)}", system)
 
@@ -178,17 +175,11 @@ def harmless_prompts(n: int = 400, seed: int = 0) -> Dataset:
     return Dataset.from_list([harmless_row(random, hazards) for _ in range(n)])
 
 
-BUDGETS = {
-    "benign_task": BUDGET,
-    "benign_knowledge": BENIGN_BUDGET,
-    "benign_obedience": BENIGN_BUDGET,
-    "identity_shift": BUDGET,
-    "harmful_mix": BUDGET,
-}
 SCENARIOS = {
-    "benign_task": benign_task,
-    "benign_knowledge": benign_knowledge,
-    "benign_obedience": benign_obedience,
-    "identity_shift": identity_shift,
+    "benign_task": benign_task, "benign_knowledge": benign_knowledge,
+    "benign_obedience": benign_obedience, "identity_shift": identity_shift,
     "harmful_mix": harmful_mix,
-}
+}  # fmt: skip
+BUDGETS = dict.fromkeys(SCENARIOS, BUDGET) | dict.fromkeys(
+    ("benign_knowledge", "benign_obedience"), BENIGN_BUDGET
+)

@@ -21,11 +21,8 @@ from holdfast.training.learning_rates import runs
 __all__ = ["AnalysisPage", "answer", "in_order", "render_analysis", "told", "write_analysis"]
 
 ORDER = ("q", "k", "v", "o", "gate", "up", "down")
-UNITS = {
-    "drift": "drift of the features",
-    "logit": "change of the logit",
-    "accuracy": "drop in accuracy",
-}
+UNITS = {"drift": "drift of the features", "logit": "change of the logit",
+         "accuracy": "drop in accuracy"}  # fmt: skip
 MEANINGS = {
     "drift": "1 − cos between a harmful prompt's security features before and after",
     "logit": "root mean square of the change of the probe's logit on harmful prompts",
@@ -66,39 +63,23 @@ def write_analysis(page: AnalysisPage, path: Path) -> Path:
 
 def render_analysis(page: AnalysisPage) -> str:
     """Return the page as text."""
-    found = page.robustness
-    unit = UNITS[found.score]
+    found, robust = page.robustness, page.robust
+    unit, roles = UNITS[found.score], in_order(found.roles)
     by_type, by_depth = group_means(found, "role"), group_means(found, "layer")
-    by_type.sort(key=lambda row: in_order(found.roles).index(row.group))
+    by_type.sort(key=lambda row: roles.index(row.group))
     pictures = {
         "types": picture(means(by_type, "types", "type", unit)),
         "layers": picture(means(by_depth, "depth", "layer", unit)),
     }
-    robust = page.robust
-    return (
-        environment(cell=_percent, short=_short)
-        .get_template("analysis.html.j2")
-        .render(
-            page=page,
-            found=found,
-            robust=robust,
-            answer=answer(robust),
-            sets=SETS,
-            cells=_cells(found, robust),
-            top=max(m.mean(found.score) for m in found.modules),
-            pictures=pictures,
-            means=[("type", by_type), ("layer", by_depth)],
-            unit=unit,
-            meaning=MEANINGS[found.score],
-            joint_unit=UNITS[robust.score],
-            joint_meaning=MEANINGS[robust.score],
-            limit=robust.tau * robust.whole,
-            drifted=told(page.comparison) if page.comparison else "",
-            roles=in_order(found.roles),
-            versions=versions(),
-            blind=BLIND,
-        )
-    )
+    template = environment(cell=_percent, short=_short).get_template("analysis.html.j2")
+    return template.render(
+        page=page, found=found, robust=robust, answer=answer(robust), sets=SETS, roles=roles,
+        cells=_cells(found, robust), top=max(found.table().values()), pictures=pictures,
+        means=[("type", by_type), ("layer", by_depth)], unit=unit, meaning=MEANINGS[found.score],
+        joint_unit=UNITS[robust.score], joint_meaning=MEANINGS[robust.score],
+        limit=robust.tau * robust.whole, versions=versions(), blind=BLIND,
+        drifted=told(page.comparison) if page.comparison else "",
+    )  # fmt: skip
 
 
 def told(compared: Comparison) -> str:
@@ -115,13 +96,12 @@ def told(compared: Comparison) -> str:
 
 def answer(robust: RobustModules) -> str:
     """Return how many modules are robust and where, in one sentence."""
-    total = robust.layers * len(robust.roles)
-    if not robust.modules:
+    total, count = robust.layers * len(robust.roles), len(robust.modules)
+    if not count:
         return (
             f"None of {total} modules is robust: changing any type's deepest one moves the "
             "security features beyond the limit."
         )
-    count = len(robust.modules)
     verb = "module is" if count == 1 else "modules are"
     return f"{count} of {total} {verb} robust, by layer: {_where(robust)}."
 
@@ -144,7 +124,7 @@ def in_order(roles: Sequence[str]) -> list[str]:
 
 def _cells(found: Robustness, robust: RobustModules) -> dict[tuple[int, str], dict[str, Any]]:
     """Return the heatmap: shades on a logarithmic scale, because scores spread over decades."""
-    scores = {(m.module.layer, m.module.role): m.mean(found.score) for m in found.modules}
+    scores = found.table()
     top = max(scores.values())
     bottom = min((score for score in scores.values() if score > 0), default=0.0)
     wide = 0 < bottom < top
@@ -153,13 +133,10 @@ def _cells(found: Robustness, robust: RobustModules) -> dict[tuple[int, str], di
         draws = [float(getattr(draw, found.score)) for draw in row.damage] or [score]
         share = math.log(score / bottom) / math.log(top / bottom) if wide and score > 0 else 0.0
         cells[at] = {
-            "score": score,
-            "percent": 100 * score / top if top > 0 else 0.0,
-            "shade": round(100 * share),
-            "robust": at in robust.pairs,
-            "low": min(draws),
-            "high": max(draws),
-        }
+            "score": score, "percent": 100 * score / top if top > 0 else 0.0,
+            "shade": round(100 * share), "robust": at in robust.pairs,
+            "low": min(draws), "high": max(draws),
+        }  # fmt: skip
     return cells
 
 

@@ -196,17 +196,14 @@ def _score(arm: Arm) -> float:
 
 def _seeds(scene: Scene) -> int:
     """Return the fewest seeds of what is compared."""
-    compared = [*([scene.plain] if scene.plain else []), *scene.defended]
-    return min((len(arm.runs) for arm in compared), default=0)
+    return min((len(arm.runs) for arm in (scene.plain, *scene.defended) if arm), default=0)
 
 
 def _idle(arm: Arm, scenario: str) -> list[str]:
     """Return a warning for each defense of ``arm`` that a run's trace does not show."""
+    traced = [{entry.defense for entry in run.trace} for run in arm.runs]
     missing = [
-        name
-        for name in arm.defenses
-        if not _off(arm, name)
-        and any(name not in {entry.defense for entry in run.trace} for run in arm.runs)
+        name for name in arm.defenses if not _off(arm, name) and any(name not in t for t in traced)
     ]
     composed = len(arm.defenses) > 1 or arm.is_control
     where = f" (in {arm_name(arm.defense)}{scenario})" if composed else ""
@@ -225,9 +222,6 @@ def _off(arm: Arm, name: str) -> bool:
 
 def _own(arm: Arm) -> list[str]:
     """Return what the defenses of ``arm`` warn of themselves."""
-    said: list[str] = []
-    for run in arm.runs:
-        for name, found in run.diagnostics.items():
-            own = found.values.get("warnings")
-            said += [f"{name}: {text}" for text in (own if isinstance(own, list) else [])]
-    return said
+    found = [one for run in arm.runs for one in run.diagnostics.items()]
+    said = [(name, one.values.get("warnings")) for name, one in found]
+    return [f"{name}: {text}" for name, own in said if isinstance(own, list) for text in own]

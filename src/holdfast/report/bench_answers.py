@@ -25,25 +25,19 @@ def _told(table: WorstCaseTable) -> str:
     controls = [row for row in rows if row.control]
     name = TITLES.get(table.scenario, table.scenario)
     n = len(table.attacks)
-    over = f" over {n} attacks" if n > 1 else ""
     parts: list[str] = []
     if plain is not None:
-        at = _where(plain, table)
+        told = apart(plain.attack, table.attacks) if plain.attack is not None else ""
+        at = f" at worst over {n} attacks" + (f" ({told})" if told else "")
         parts.append(
             f"{name[:1].upper()}{name[1:]}: plain fine-tuning ends at a harmful score of "
-            f"{percent(plain.hs.value)} {shown(plain.hs, 'bracketed')}"
-            + (f" at worst{over}{at}" if over else "")
+            f"{percent(plain.hs.value)} {shown(plain.hs, 'bracketed')}{at if n > 1 else ''}"
         )
     if defended:
         parts.append(_defended(table, plain, defended))
     if controls:
         parts.append(_span(controls, "control"))
     return "; ".join(parts) + "." if parts else ""
-
-
-def _where(row: WorstCaseRow, table: WorstCaseTable) -> str:
-    told = apart(row.attack, table.attacks) if row.attack is not None else ""
-    return f" ({told})" if told else ""
 
 
 def _defended(
@@ -61,7 +55,7 @@ def _defended(
 
 
 def _figures(row: WorstCaseRow) -> str:
-    beside = (None if found is None else found.value for found in (row.fa, row.over_refusal))
+    beside = (found and found.value for found in (row.fa, row.over_refusal))
     return f"{percent(row.hs.value)} {shown(row.hs, 'bracketed')}{cost(*beside)}"
 
 

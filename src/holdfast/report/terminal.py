@@ -12,11 +12,10 @@ from holdfast.evaluation.interval import Interval
 from holdfast.evaluation.metrics import Figure
 from holdfast.report.answers import warnings_of
 from holdfast.report.sections.worst import WorstView, views
-from holdfast.results.records import Arm
 from holdfast.results.result import RunResult
 from holdfast.results.words import DASH, arm_name, percent, shown
 
-__all__ = ["plain_table", "render_table"]
+__all__ = ["cell", "plain_table", "render_table"]
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 TIME = "time\nvs plain"
@@ -45,13 +44,8 @@ def render_table(result: RunResult) -> Group:
 
 def plain_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Padding:
     """Return a table without lines under its title; columns without a head are words."""
-    table = Table(
-        box=None,
-        padding=(0, 1),
-        pad_edge=False,
-        title=Text(title, style="bold") if title else None,
-        title_justify="left",
-    )
+    bold = Text(title, style="bold") if title else None
+    table = Table(box=None, padding=(0, 1), pad_edge=False, title=bold, title_justify="left")
     for head in heads:
         table.add_column(head, justify="right" if head else "left", no_wrap=bool(head))
     for row in rows:
@@ -61,9 +55,10 @@ def plain_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str | 
 
 def _means(result: RunResult, scene: Scene) -> Padding:
     """Return one scenario's table."""
-    columns = _columns(scene.arms)
+    had = {figure for arm in scene.arms for figure in arm.figures}
+    columns = [column for column in COLUMNS if column[0] in had]
     rows = [
-        (_named(arm.defense), *(_cell(arm.figures.get(figure)) for figure, _ in columns),
+        (_named(arm.defense), *(cell(arm.figures.get(figure)) for figure, _ in columns),
          _time(result.relative_time(arm)))
         for arm in scene.arms
     ]  # fmt: skip
@@ -78,15 +73,10 @@ def _worst(view: WorstView) -> Padding:
         row = line.row
         name = _named(row.defense + (" (control)" if row.control else ""))
         under = (line.attack.replace(", ", "\n") or DASH,) if many else ()
-        rows.append((name, _cell(row.hs), _cell(row.fa), *under, _time(row.relative_time)))
+        rows.append((name, cell(row.hs), cell(row.fa), *under, _time(row.relative_time)))
     title = view.title + (f": worst of {len(view.attacks)} attacks" if many else "")
     heads = ("", "harmful\nscore", "task\naccuracy", *(("under",) if many else ()), TIME)
     return plain_table(title, heads, rows)
-
-
-def _columns(arms: Sequence[Arm]) -> list[tuple[Figure, str]]:
-    """Return the figures that any arm has."""
-    return [(f, head) for f, head in COLUMNS if any(f in arm.figures for arm in arms)]
 
 
 def _named(defense: str) -> Text:
@@ -97,11 +87,11 @@ def _named(defense: str) -> Text:
     return Text(name)
 
 
-def _cell(found: Interval | None) -> Text:
-    """Return a figure with its interval below it."""
+def cell(found: Interval | None, gap: str = "\n") -> Text:
+    """Return a figure with its interval, by default below it."""
     if found is None:
         return Text(DASH)
-    return Text.assemble(percent(found.value), (f"\n{shown(found)}", "dim"))
+    return Text.assemble(percent(found.value), (f"{gap}{shown(found)}", "dim"))
 
 
 def _time(ratio: float | None) -> str:

@@ -5,15 +5,13 @@ from collections.abc import Iterator
 from rich.console import Group
 from rich.text import Text
 
-from holdfast.comparisons.two_results import BOTH, NOTHING, SEEDS, Comparison, Gap, Match
-from holdfast.evaluation.interval import Interval
-from holdfast.report.terminal import plain_table
-from holdfast.results.words import DASH, arm_name, percent, shown
+from holdfast.comparisons.two_results import NOTHING, SEEDS, Comparison, Match
+from holdfast.report.terminal import cell, plain_table
+from holdfast.results.words import DASH, arm_name, shown
 
 __all__ = ["render_comparison"]
 
 HEADS = {"hs": "harmful score", "over_refusal": "over-refusal", "fa": "task accuracy"}
-MARKS = {BOTH: "", SEEDS: " *", NOTHING: ""}
 SHOWN = 12
 """More arms than this of one side are counted; ours."""
 
@@ -36,19 +34,10 @@ def _rows(matches: list[Match]) -> Iterator[tuple[str | Text, ...]]:
     for match in matches:
         name = arm_name(match.defense) + (" (control)" if match.control else "")
         for gap in match.gaps:
-            yield name, HEADS[gap.figure], _cell(gap.a), _cell(gap.b), _difference(gap)
+            # A star marks what only seeds pair.
+            difference = shown(gap.difference, "tenths") + (" *" if gap.paired_by == SEEDS else "")
+            yield name, HEADS[gap.figure], cell(gap.a, " "), cell(gap.b, " "), Text(difference)
             name = ""
-
-
-def _cell(found: Interval | None) -> Text:
-    if found is None:
-        return Text(DASH)
-    return Text.assemble(percent(found.value), (f" {shown(found)}", "dim"))
-
-
-def _difference(gap: Gap) -> Text:
-    """Return the difference with its interval, a star where only seeds pair it."""
-    return Text(shown(gap.difference, "tenths") + MARKS[gap.paired_by])
 
 
 def _caption(found: Comparison) -> Text:
@@ -73,6 +62,5 @@ def _caption(found: Comparison) -> Text:
 
 def _alone(what: str, names: list[str]) -> list[str]:
     more = [f"  and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
-    return (
-        [f"{what}: {len(names)}", *(f"  {name}" for name in names[:SHOWN]), *more] if names else []
-    )
+    head = [f"{what}: {len(names)}"] if names else []
+    return [*head, *(f"  {name}" for name in names[:SHOWN]), *more]

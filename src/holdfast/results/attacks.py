@@ -51,9 +51,8 @@ def common_attacks(met: Met) -> tuple[list[Attack], list[str]]:
     if not met:
         return [], []
     plain = met.get(PLAIN)
-    sets = {
-        name: frozenset(of if plain is None else set(of) & set(plain)) for name, of in met.items()
-    }
+    sets = {name: frozenset(of).intersection(of if plain is None else plain)
+            for name, of in met.items()}  # fmt: skip
     distinct = list(dict.fromkeys(sets.values()))
     pairs = [a & b for a, b in combinations(distinct, 2)]
     candidates = [one for one in dict.fromkeys([*distinct, *pairs]) if one]
@@ -76,11 +75,10 @@ def varied(attacks: Sequence[Attack]) -> list[str]:
 
 def apart(attack: Attack, among: Sequence[Attack]) -> str:
     """Return in words what sets an attack apart: its knobs that are not the most common ones."""
-    usual = {
-        knob: Counter(getattr(one, knob) for one in among).most_common(1)[0][0] for knob in KNOBS
-    }
-    knobs = varied(among)
-    own = [knob for knob in knobs if getattr(attack, knob) != usual[knob]]
+    knobs, own = varied(among), list[str]()
+    for knob in knobs:
+        [(usual, _)] = Counter(getattr(one, knob) for one in among).most_common(1)
+        own += [knob] if getattr(attack, knob) != usual else []
     return attack_text(attack, own or knobs) if knobs else ""
 
 

@@ -60,25 +60,18 @@ def this_machine() -> Machine:
     """Describe this machine; what the system does not tell stays empty."""
     return Machine(
         platform=f"{platform.system()} {platform.release()} {platform.machine()}",
-        processor=_processor(),
-        cores=os.cpu_count(),
-        threads=torch.get_num_threads(),
+        processor=_processor(), cores=os.cpu_count(), threads=torch.get_num_threads(),
         memory_gib=_memory_gib(),
         accelerator=torch.cuda.get_device_name(0) if torch.cuda.is_available() else "",
-    )
+    )  # fmt: skip
 
 
 def fingerprint(
     name: str, examples: Sequence[Mapping[str, Any]], path: str | Path = ""
 ) -> DataSource:
-    """Return the hash and the number of examples.
+    """Return the hash and the number of examples, in the order in which a run reads them.
 
     The same examples have the same hash, whatever file they came from.
-
-    Args:
-        name: What the examples were used as.
-        examples: In the order in which a run reads them.
-        path: File or hub id they came from.
     """
     return DataSource(name=name, sha256=sha256_of(examples), rows=len(examples), path=str(path))
 

@@ -8,27 +8,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    model_validator,
-)  # fmt: skip
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
 from holdfast.artifact import Block, Curve, Sentence, Table
 from holdfast.evaluation.compare import compare_hits, estimate_hits
 from holdfast.evaluation.interval import Difference, Estimate, Share
 from holdfast.evaluation.measure import Measurement
-from holdfast.evaluation.metrics import (
-    FIGURES,
-    KIND_OF,
-    Figure,
-    Kind,
-    Outcome,
-    counts_toward,
-)
+from holdfast.evaluation.metrics import FIGURES, KIND_OF, Figure, Kind, Outcome, counts_toward
 from holdfast.results.earlier import as_blocks
 
 __all__ = [
@@ -143,31 +129,19 @@ class SeedRun(Record):
     def of(cls, seed: int, measurement: Measurement | None = None, **rest: Any) -> "SeedRun":
         """Return the run of ``seed``: shares, counts and answers come from ``measurement``.
 
-        Args:
-            seed: The run's seed.
-            measurement: What was measured on the run's model, if anything.
-            **rest: The remaining fields; ``trace`` takes ``trainer.trace.rows()`` as it is.
+        ``rest`` are the remaining fields; ``trace`` takes ``trainer.trace.rows()`` as it is.
         """
         if measurement is None:
             return cls.model_validate({"seed": seed, **rest})
         pairs = zip(measurement.items, measurement.answers, measurement.verdicts, strict=True)
         answers = [
             Answer(
-                id=item.id,
-                kind=item.kind,
-                prompt=item.question,
-                answer=answer,
-                outcome=verdict.outcome,
-                refused=verdict.refused,
-                correct=verdict.correct,
+                id=item.id, kind=item.kind, prompt=item.question, answer=answer,
+                outcome=verdict.outcome, refused=verdict.refused, correct=verdict.correct,
             )
             for item, answer, verdict in pairs
-        ]
-        measured = {
-            "shares": measurement.shares,
-            "counts": measurement.counts,
-            "judge": measurement.judge,
-        }
+        ]  # fmt: skip
+        measured = {name: getattr(measurement, name) for name in ("shares", "counts", "judge")}
         return cls.model_validate({"seed": seed, "answers": answers, **measured, **rest})
 
     def hits(self, figure: Figure) -> dict[str, bool]:
@@ -208,8 +182,7 @@ class Arm(Record):
         default=None, description="There for comparison, no defense; null: told by the name."
     )
     family: str = Field(
-        default="",
-        description="Arms of one family differ in the strength of their defense alone.",
+        default="", description="Arms of one family differ in the strength of their defense alone."
     )
     strength: Number = Field(default=None, description="That strength; null outside a family.")
     runs: list[SeedRun] = Field(default_factory=list[SeedRun])
@@ -241,18 +214,12 @@ class Arm(Record):
         """
         figures: dict[Figure, Estimate] = {}
         for figure in FIGURES:
-            value = estimate_hits([run.hits(figure) for run in runs])
-            if value is not None:
+            if value := estimate_hits([run.hits(figure) for run in runs]):
                 figures[figure] = value
         return cls(
-            defense=defense,
-            scenario=scenario,
-            p=p,
-            settings=dict(settings or {}),
-            runs=list(runs),
-            figures=figures,
-            **rest,
-        )
+            defense=defense, scenario=scenario, p=p, settings=dict(settings or {}),
+            runs=list(runs), figures=figures, **rest,
+        )  # fmt: skip
 
     @property
     def seeds(self) -> list[int]:
@@ -281,12 +248,10 @@ class Arm(Record):
     def compared_with(self, plain: "Arm") -> "Arm":
         """Return this arm with its paired differences to ``plain`` on the seeds both have."""
         theirs = {run.seed: run for run in plain.runs}
-        shared = [run for run in self.runs if run.seed in theirs]
+        ours = [run for run in self.runs if run.seed in theirs]
+        sides = ours, [theirs[run.seed] for run in ours]
         differences: dict[Figure, Difference] = {}
         for figure in FIGURES:
-            left = [run.hits(figure) for run in shared]
-            right = [theirs[run.seed].hits(figure) for run in shared]
-            found = compare_hits(left, right)
-            if found is not None:
+            if found := compare_hits(*([run.hits(figure) for run in side] for side in sides)):
                 differences[figure] = found
         return self.model_copy(update={"versus_plain": differences})

@@ -69,26 +69,16 @@ class RunResult(Record):
     def of(cls, command: str, arms: Sequence[Arm], **rest: Any) -> "RunResult":
         """Return the result with versions, machine, time and paired differences filled in.
 
-        Args:
-            command: Which command writes it.
-            arms: What was measured; plain fine-tuning is ``'none'``, the untouched model
-                ``'before'``.
-            **rest: The remaining fields.
+        ``rest`` are the remaining fields.
 
         Raises:
             InputError: Arms did not answer the same items.
         """
-        result = cls.model_validate(
-            {
-                "command": command,
-                "arms": list(arms),
-                "created": datetime.now(UTC).isoformat(timespec="seconds"),
-                "seeds": sorted({seed for arm in arms for seed in arm.seeds}),
-                "versions": versions(),
-                "machine": this_machine(),
-                **rest,
-            }
-        )
+        result = cls.model_validate({
+            "command": command, "arms": list(arms), "versions": versions(),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"), "machine": this_machine(),
+            "seeds": sorted({seed for arm in arms for seed in arm.seeds}), **rest,
+        })  # fmt: skip
         return result.model_copy(update={"arms": [result._compared(arm) for arm in result.arms]})
 
     def plain(self, arm: Arm) -> Arm | None:
@@ -128,8 +118,7 @@ class RunResult(Record):
             RunError: The file cannot be written.
         """
         target = Path(path)
-        text = self.model_dump_json(indent=1) + "\n"
-        write_whole(target, text)
+        write_whole(target, self.model_dump_json(indent=1) + "\n")
         return target
 
     @classmethod
@@ -164,17 +153,11 @@ class RunResult(Record):
     def _row(self, arm: Arm) -> Row:
         """Return one arm's means."""
         return Row(
-            scenario=arm.scenario,
-            p=arm.p,
-            defense=arm.defense,
-            seeds=len(arm.runs),
-            hs=arm.mean("hs"),
-            hs_content=arm.mean("hs_content"),
-            over_refusal=arm.mean("over_refusal"),
-            fa=arm.mean("fa"),
-            usefulness=arm.mean("usefulness"),
-            relative_time=self.relative_time(arm),
-        )
+            scenario=arm.scenario, p=arm.p, defense=arm.defense, seeds=len(arm.runs),
+            hs=arm.mean("hs"), hs_content=arm.mean("hs_content"),
+            over_refusal=arm.mean("over_refusal"), fa=arm.mean("fa"),
+            usefulness=arm.mean("usefulness"), relative_time=self.relative_time(arm),
+        )  # fmt: skip
 
 
 def _read(source: Path) -> Mapping[str, Any]:
@@ -182,13 +165,11 @@ def _read(source: Path) -> Mapping[str, Any]:
     try:
         document = json.loads(source.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(
-            f"{source} cannot be read: {error.strerror}; give a result.json"
-        ) from error
+        said = f"{source} cannot be read: {error.strerror}; give a result.json"
+        raise InputError(said) from error
     except ValueError as error:
-        raise InputError(
-            f"{source} is not a whole JSON file ({error}); run the command again"
-        ) from error
+        said = f"{source} is not a whole JSON file ({error}); run the command again"
+        raise InputError(said) from error
     if not isinstance(document, dict):
         raise InputError(f"{source} is no holdfast result: expected a JSON object")
     return document

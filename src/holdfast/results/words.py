@@ -48,12 +48,10 @@ def arm_name(defense: str) -> str:
 
 
 def scenario_title(name: str, p: float | None) -> str:
-    """Return a scenario as a heading; an unknown name stays as it is.
+    """Return a scenario as a heading; an unknown name stays as it is, and may be empty.
 
-    Args:
-        name: As in ``Arm.scenario``; may be empty.
-        p: Share of harmful rows in the user's data, or None where it is not known. Scenarios with
-            "benign" in their heading tell it only where it is not 0.
+    The share ``p`` of harmful rows may not be known (None). Scenarios with "benign" in their
+    heading tell it only where it is not 0.
     """
     title = TITLES.get(name, name)
     told = p is not None and (p > 0 or name not in DATA)

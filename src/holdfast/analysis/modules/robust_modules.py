@@ -103,7 +103,8 @@ class RobustModules(_Record):
         refs = projections(model, split=True)
         kind = str(cast("Any", model).config.model_type)
         # A list made by hand need not say. Gemma 3 has a name with its vision tower, one without.
-        if self.architecture and _family(kind) != _family(self.architecture):
+        of, this = (name.removesuffix("_text") for name in (self.architecture, kind))
+        if of and of != this:
             raise ModelError(
                 f"the list of robust modules was made for a {self.architecture} model and this one "
                 f"is {kind}; run `holdfast analyze` on this model"
@@ -114,15 +115,10 @@ class RobustModules(_Record):
                 f"the list of robust modules was made for a model of {self.layers} layers and this "
                 f"one has {layers}; run `holdfast analyze` on this model"
             )
-        have = {(r.layer, r.role) for r in refs}
-        strange = sorted(self.pairs - have)
+        strange = sorted(self.pairs - {(r.layer, r.role) for r in refs})
         if strange:
             layer, role = strange[0]
             raise ModelError(
                 f"the list of robust modules names {role} of layer {layer}, which this model does "
                 "not have; run `holdfast analyze` on this model"
             )
-
-
-def _family(kind: str) -> str:
-    return kind.removesuffix("_text")

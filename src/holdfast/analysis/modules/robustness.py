@@ -102,11 +102,9 @@ def exact(
     for number, (ref, seed) in enumerate(work):
         progress("modules", number, len(work))
         if (ref.name, seed) not in done:
-            done[ref.name, seed] = probed.damage(change, [ref], seed)
+            done[ref.name, seed] = found = probed.damage(change, [ref], seed)
             if partial:
-                _append(
-                    partial, {"name": ref.name, "seed": seed, **done[ref.name, seed].model_dump()}
-                )
+                _append(partial, {"name": ref.name, "seed": seed, **found.model_dump()})
     progress("modules", len(work), len(work))
     return {ref: [done[ref.name, seed] for seed in seeds] for ref in probed.modules}
 

@@ -100,15 +100,11 @@ class Probe:
         Raises:
             RunError: The folder cannot be written.
         """
-        target = Path(folder)
-        document = {
-            "bias": self.bias,
-            "quality": {k: q.model_dump() for k, q in self.quality.items()},
-        }
-        path = target / "probe.json"
-        write_whole(path, json.dumps(document, indent=1) + "\n")
+        path = Path(folder) / "probe.json"
+        found = {name: one.model_dump() for name, one in self.quality.items()}
+        write_whole(path, json.dumps({"bias": self.bias, "quality": found}, indent=1) + "\n")
         tensors = {"weight": self.weight, "mean": self.mean, "scale": self.scale}
-        save_file(tensors, target / "probe.safetensors")
+        save_file(tensors, path.with_name("probe.safetensors"))
         return path
 
     @classmethod
@@ -127,13 +123,8 @@ class Probe:
             if {t.shape for t in tensors.values()} != {parts[0].shape} or parts[0].ndim != 1:
                 raise ValueError("its tensors have different shapes")
         except (
-            OSError,
-            LookupError,
-            AttributeError,
-            TypeError,
-            ValueError,
-            SafetensorError,
-        ) as error:
+            OSError, LookupError, AttributeError, TypeError, ValueError, SafetensorError
+        ) as error:  # fmt: skip
             raise InputError(
                 f"{source}: holds no security probe that can be read ({error}); expected "
                 "probe.json and probe.safetensors of one `holdfast analyze`"
@@ -215,11 +206,9 @@ def quality(harmful: Tensor, benign: Tensor) -> Quality:
     truth = np.arange(len(harmful) + len(benign)) < len(harmful)
     logits = torch.cat([harmful, benign]).double().numpy()
     return Quality(
-        harmful=len(harmful),
-        benign=len(benign),
+        harmful=len(harmful), benign=len(benign),
         accuracy_harmful=float((harmful > 0).float().mean()),
         balanced_accuracy=float(balanced_accuracy_score(truth, logits > 0)),
         auroc=float(roc_auc_score(truth, logits)),
-        mean_logit_harmful=float(harmful.mean()),
-        mean_logit_benign=float(benign.mean()),
-    )
+        mean_logit_harmful=float(harmful.mean()), mean_logit_benign=float(benign.mean()),
+    )  # fmt: skip

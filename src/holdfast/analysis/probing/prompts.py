@@ -62,14 +62,13 @@ class Prompts:
 
 def _different(name: str, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the rows whose prompts are new, so that no repeat lies on both sides of a split."""
+    first: dict[tuple[tuple[str, str], ...], Mapping[str, Any]] = {}
     for number, row in enumerate(rows, start=1):
         if not row.get("prompt"):
             raise DataError(
                 f"{name}, row {number}: has no prompt; the analysis reads Examples, whose prompt "
                 "is a list of messages, and no token ids"
             )
-    first: dict[tuple[tuple[str, str], ...], Mapping[str, Any]] = {}
-    for row in rows:
         first.setdefault(prompt_key(row), row)
     return list(first.values())
 

@@ -105,12 +105,10 @@ class Suffix:
             attention: False: those of its attention do not.
         """
         with torch.no_grad(), inference_mode_flags(self.model):
-            whole = not self.cached
-            parts = [
-                self._whole(b) if whole else self._from(n, first, attention)
-                for n, b in enumerate(self.batches)
-            ]
-        return self._in_order(parts)
+            return self._in_order([
+                self._from(n, first, attention) if self.cached else self._whole(batch)
+                for n, batch in enumerate(self.batches)
+            ])  # fmt: skip
 
     def _clean(self) -> Tensor:
         if not self.cached:
@@ -180,10 +178,8 @@ def decoder(model: nn.Module) -> nn.Module:
     Raises:
         ModelError: The model does not say which part of it is the decoder.
     """
-    bare: Any = model
-    if hasattr(bare, "get_base_model"):
-        bare = bare.get_base_model()
-    found = bare.get_decoder() if hasattr(bare, "get_decoder") else None
+    bare: Any = getattr(model, "get_base_model", lambda: model)()
+    found = getattr(bare, "get_decoder", lambda: None)()
     if not isinstance(found, nn.Module):
         raise ModelError(
             f"{type(bare).__name__} has no get_decoder(); give a causal language model"

@@ -2,14 +2,11 @@
 
 from collections.abc import Sequence
 
-from matplotlib.figure import Figure
-
 from holdfast.analysis.patterns import GroupMean
 from holdfast.report.figures.svg import SERIES, styled, to_svg
 
 __all__ = ["means"]
 
-WIDTH = 5.0
 BLUE = SERIES[4]
 
 
@@ -26,9 +23,7 @@ def means(rows: Sequence[GroupMean], name: str, label: str, unit: str) -> str:
     values = [row.mean for row in rows]
     below = [max(0.0, row.mean - row.low) for row in rows]
     above = [max(0.0, row.high - row.mean) for row in rows]
-    with styled():
-        figure = Figure(figsize=(WIDTH, 2.9), layout="constrained")
-        axes = figure.subplots()
+    with styled(2.9) as (figure, [axes]):
         axes.errorbar(places, values, yerr=[below, above], fmt="o", color=BLUE, capsize=3)
         step = max(1, len(rows) // 12)
         axes.set_xticks(list(places)[::step], [row.group for row in rows][::step])

@@ -1,14 +1,14 @@
 """The pictures of a scenario's arms: safety against utility, losses.
 
-Each function returns an inline SVG, or None where the result holds no data for it. Figures are 5
-inches wide: at a phone's width their text is still 11 pixels tall. Legends are the page's.
+Each function returns an inline SVG, or None where the result holds no data for it; legends are the
+page's. It takes one scenario's arms, how each looks, a name that is unique on the page and prefixes
+every id, and where: the scenario, for a screen reader.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from holdfast.report.figures.fronts import mark
 from holdfast.report.figures.looks import LINES, MARKERS, Look
@@ -17,7 +17,6 @@ from holdfast.results.records import BEFORE, Arm, LossCurve
 
 __all__ = ["losses", "safety_utility"]
 
-WIDTH = 5.0
 SPAN = 40.0
 """Fewest points of accuracy an axis shows, so that small differences look small."""
 MARKS = 6
@@ -32,19 +31,11 @@ def safety_utility(
     """Harmful score against fine-tuning accuracy, one mark for each arm, with its intervals.
 
     The untouched model is left out: it has not learned the task and would flatten the picture.
-
-    Args:
-        arms: One scenario's.
-        looks: How each arm looks.
-        name: Unique on the page; prefixes every id.
-        where: The scenario, for a screen reader.
     """
     shown = [a for a in arms if a.defense != BEFORE and {"hs", "fa"} <= a.figures.keys()]
     if len(shown) < 2:
         return None
-    with styled():
-        figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
-        axes = figure.subplots()
+    with styled(3.6) as (figure, [axes]):
         for arm in shown:
             mark(axes, arm.figures["hs"], arm.figures["fa"], looks[arm.defense])
         axes.set(xlabel="harmful score, % (less is safer)", ylabel="fine-tuning accuracy, %")
@@ -55,30 +46,19 @@ def safety_utility(
 
 
 def losses(arms: Sequence[Arm], looks: Looks, name: str = "losses", where: str = "") -> str | None:
-    """Every recorded loss by optimizer step: mean over seeds, with the seeds' range.
-
-    Args:
-        arms: One scenario's.
-        looks: How each arm looks.
-        name: Unique on the page; prefixes every id.
-        where: The scenario, for a screen reader.
-    """
-    kinds = list(dict.fromkeys(c.name for arm in arms for run in arm.runs for c in run.losses))
-    kinds.sort(
-        key=lambda kind: ("user", "harmful").index(kind) if kind in {"user", "harmful"} else 2
-    )
+    """Every recorded loss by optimizer step: mean over seeds, with the seeds' range."""
+    found = dict.fromkeys(c.name for arm in arms for run in arm.runs for c in run.losses)
+    kinds = sorted(found, key=lambda kind: {"user": 0, "harmful": 1}.get(kind, 2))
     if not kinds:
         return None
-    with styled():
-        figure = Figure(figsize=(WIDTH, 0.8 + 2.1 * len(kinds)), layout="constrained")
-        grid = figure.subplots(len(kinds), 1, sharex=True, squeeze=False)
-        for axes, kind in zip(grid[:, 0], kinds, strict=True):
+    with styled(0.8 + 2.1 * len(kinds), len(kinds)) as (figure, plots):
+        for axes, kind in zip(plots, kinds, strict=True):
             axes.set_title(f"{kind} loss, nats per token")
             for arm in arms:
                 curves = [c for run in arm.runs for c in run.losses if c.name == kind and c.steps]
                 _loss_line(axes, curves, looks[arm.defense])
             axes.set_ylim(bottom=0)
-        grid[-1, 0].set_xlabel("optimizer step")
+        plots[-1].set_xlabel("optimizer step")
     label = "Loss curves of every arm"
     return to_svg(figure, name, f"{label}, {where}" if where else label)
 
@@ -93,20 +73,12 @@ def _loss_line(axes: Any, curves: Sequence[LossCurve], look: Look) -> None:
         return
     color = SERIES[look.color]
     every = max(1, len(steps) // MARKS)
-    axes.plot(
-        steps,
-        table.mean(axis=0),
-        LINES[look.line],
-        color=color,
-        marker=MARKERS[look.shape],
-        markersize=4.5,
-        # Each arm starts elsewhere, so that the marks of equal curves do not hide each other.
-        markevery=((look.color + look.shape) % every, every),
-    )
+    # Each arm starts elsewhere, so that the marks of equal curves do not hide each other.
+    marks = {"markersize": 4.5, "markevery": ((look.color + look.shape) % every, every)}
+    mean, low, high = table.mean(axis=0), table.min(axis=0), table.max(axis=0)
+    axes.plot(steps, mean, LINES[look.line], color=color, marker=MARKERS[look.shape], **marks)
     if len(curves) > 1:
-        axes.fill_between(
-            steps, table.min(axis=0), table.max(axis=0), color=color, alpha=0.15, linewidth=0
-        )
+        axes.fill_between(steps, low, high, color=color, alpha=0.15, linewidth=0)
 
 
 def _at(curve: LossCurve, steps: Iterable[int]) -> list[float]:

@@ -32,24 +32,15 @@ Points = Sequence[tuple[float, Arm]]
 
 
 def panel(dose: Dose, defense: str, looks: Mapping[str, Look]) -> str:
-    """Return one arm's picture.
-
-    Args:
-        dose: The knob and its curves.
-        defense: Whose curve; plain fine-tuning stands behind it where it was measured.
-        looks: How each arm looks on this page, by name.
-    """
+    """Return one arm's picture; plain fine-tuning stands behind it where it was measured."""
     own = _placed(dose, dose.curves[defense])
     behind = _placed(dose, dose.curves.get(PLAIN, [])) if defense != PLAIN else []
     color = f"var({looks[defense].variable})"
     parts: list[str] = []
     for figure, title, top in TOPS:
-        parts += [
-            _frame(title, top),
-            _line(behind, figure, top, f"var({looks[PLAIN].variable})", 1),
-        ]
-        parts += [_band(own, figure, top, color), _seeds(own, figure, top, color)]
-        parts.append(_line(own, figure, top, color))
+        plain = _line(behind, figure, top, f"var({looks[PLAIN].variable})", behind=True)
+        parts += [_frame(title, top), plain, _band(own, figure, top, color)]
+        parts += [_seeds(own, figure, top, color), _line(own, figure, top, color)]
     label = escape(f"{defense}: harmful score and task accuracy by {dose.title}")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
@@ -66,10 +57,8 @@ def _x(dose: Dose, value: float) -> float:
     """Return where a value lies: shares from zero, all else by its logarithm."""
     values = [x for points in dose.curves.values() for x, _ in points]
     low, high = min(values), max(values)
-    if dose.knob == "p" or low <= 0:
-        part = (value - low) / (high - low)
-    else:
-        part = math.log(value / low) / math.log(high / low)
+    even = dose.knob == "p" or low <= 0
+    part = (value - low) / (high - low) if even else math.log(value / low) / math.log(high / low)
     return round(LEFT + 6 + part * (RIGHT - LEFT - 12), 1)
 
 
@@ -91,7 +80,7 @@ def _shown(points: Points, figure: Figure) -> Points:
     return [(x, arm) for x, arm in points if figure in arm.figures]
 
 
-def _line(points: Points, figure: Figure, top: float, color: str, behind: int = 0) -> str:
+def _line(points: Points, figure: Figure, top: float, color: str, *, behind: bool = False) -> str:
     """Return the line through the means; dashed and thin ``behind`` the arm's own."""
     at = [f"{x} {_y(arm.figures[figure].value, top)}" for x, arm in _shown(points, figure)]
     if not at:
@@ -127,17 +116,14 @@ def _ticks(dose: Dose) -> str:
     first, middle, last = values[0], values[len(values) // 2], values[-1]
     room = min(_x(dose, middle) - _x(dose, first), _x(dose, last) - _x(dose, middle))
     few = [first, middle, last] if room > ROOM else [first, last]
-    anchors = {few[0]: "start", few[-1]: "end"}
+    anchors = {few[0]: ("start", -6.0), few[-1]: ("end", 6.0)}
     y = TOPS[-1][2] + TALL + 16
     return "".join(
-        f'<text x="{_x(dose, value) + _nudge(anchors.get(value, "middle"))}" y="{y}" '
-        f'text-anchor="{anchors.get(value, "middle")}">{_told(dose, value)}</text>'
+        f'<text x="{_x(dose, value) + nudge}" y="{y}" text-anchor="{anchor}">'
+        f"{_told(dose, value)}</text>"
         for value in few
+        for anchor, nudge in (anchors.get(value, ("middle", 0.0)),)
     )
-
-
-def _nudge(anchor: str) -> float:
-    return {"start": -6.0, "end": 6.0}.get(anchor, 0.0)
 
 
 def _told(dose: Dose, value: float) -> str:

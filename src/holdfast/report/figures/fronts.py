@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from holdfast.evaluation.interval import Interval
 from holdfast.report.figures.looks import LINES, MARKERS, Look
 from holdfast.report.figures.svg import INK, MUTED, SERIES, styled, to_svg
@@ -13,7 +11,6 @@ from holdfast.results.records import PLAIN, Arm
 
 __all__ = ["front_picture", "mark"]
 
-SIZE = (5.0, 4.0)
 SPAN = 40.0
 """Fewest points of accuracy the axis shows, so that small differences look small."""
 Runs = Mapping[str, Arm]
@@ -32,9 +29,7 @@ def front_picture(front: Front, runs: Runs, looks: Mapping[str, Look], name: str
     rows = {row.defense: row for row in front.rows}
     on_curves = {member for members in front.curves.values() for member in members}
     others = [row for row in front.rows if row.defense not in on_curves | {PLAIN}]
-    with styled():
-        figure = Figure(figsize=SIZE, layout="constrained")
-        axes = figure.subplots()
+    with styled(4.0) as (figure, [axes]):
         axes.plot(*_places(others), "x", color=MUTED, markersize=5, linestyle="none")
         for family, members in front.curves.items():
             _family(axes, [rows[one] for one in members], runs, looks[family])
@@ -54,15 +49,12 @@ def mark(
     """Draw one arm with its two intervals, in percent."""
     x, y = 100 * hs.value, 100 * fa.value
     axes.errorbar(
-        [x],
-        [y],
+        [x], [y],
         xerr=[[max(0.0, x - 100 * hs.low)], [max(0.0, 100 * hs.high - x)]],
         yerr=[[max(0.0, y - 100 * fa.low)], [max(0.0, 100 * fa.high - y)]],
-        fmt=MARKERS[look.shape],
-        color=SERIES[look.color],
-        markersize=size,
+        fmt=MARKERS[look.shape], color=SERIES[look.color], markersize=size,
         **{"elinewidth": 1.2, **style},
-    )
+    )  # fmt: skip
 
 
 def _family(axes: Any, rows: Sequence[FrontRow], runs: Runs, look: Look) -> None:

@@ -24,38 +24,30 @@ _VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--line"} | {
     color: f"--series-{n}" for n, color in enumerate(SERIES, start=1)
 }
 _STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "holdfast",
-    "text.parse_math": False,
-    "font.size": 11.5,
-    "axes.titlesize": 11.5,
-    "axes.labelsize": 11.5,
-    "xtick.labelsize": 11,
-    "ytick.labelsize": 11,
-    "axes.edgecolor": GRID,
-    "axes.labelcolor": MUTED,
-    "axes.titlecolor": INK,
-    "axes.titlelocation": "left",
-    "text.color": INK,
-    "xtick.color": GRID,
-    "ytick.color": GRID,
-    "xtick.labelcolor": MUTED,
-    "ytick.labelcolor": MUTED,
-    "grid.color": GRID,
-    "grid.linewidth": 0.8,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "lines.linewidth": 1.8,
-}
+    "svg.fonttype": "none", "svg.hashsalt": "holdfast", "text.parse_math": False,
+    "font.size": 11.5, "axes.titlesize": 11.5, "axes.labelsize": 11.5,
+    "xtick.labelsize": 11, "ytick.labelsize": 11, "axes.titlelocation": "left",
+    "text.color": INK, "axes.titlecolor": INK, "axes.edgecolor": GRID, "axes.labelcolor": MUTED,
+    "xtick.color": GRID, "ytick.color": GRID, "xtick.labelcolor": MUTED, "ytick.labelcolor": MUTED,
+    "grid.color": GRID, "grid.linewidth": 0.8, "axes.grid": True, "axes.axisbelow": True,
+    "axes.spines.top": False, "axes.spines.right": False, "lines.linewidth": 1.8,
+}  # fmt: skip
 
 
 @contextmanager
-def styled() -> Generator[None]:
-    """Draw with the report's style; the caller's own matplotlib settings come back."""
+def styled(height: float, plots: int = 1) -> Generator[tuple[Figure, Any]]:
+    """Give a figure and its plots, one below the other, to be drawn in the report's style.
+
+    It is 5 inches wide: at a phone's width its text is still 11 pixels tall. The caller's own
+    matplotlib settings come back.
+
+    Args:
+        height: Of the figure, in inches.
+        plots: How many; they share their x-axis.
+    """
     with mpl.rc_context(_STYLE):
-        yield
+        figure = Figure(figsize=(5.0, height), layout="constrained")
+        yield figure, figure.subplots(plots, 1, sharex=True, squeeze=False)[:, 0]
 
 
 def to_svg(figure: Figure, name: str, label: str) -> str:
@@ -68,12 +60,11 @@ def to_svg(figure: Figure, name: str, label: str) -> str:
     """
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    with styled():
+    with mpl.rc_context(_STYLE):
         figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
+    text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.DOTALL)
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", text)
     text = re.sub(r"font: ([\d.]+px) [^;\"]+", r"font-size: \1", text)

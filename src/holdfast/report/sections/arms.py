@@ -8,11 +8,9 @@ from holdfast.report.shown import Shown
 __all__ = ["section"]
 
 COLUMNS: tuple[tuple[Figure, str], ...] = (
-    ("hs", "Harmful score"),
-    ("over_refusal", "Over-refusal"),
-    ("fa", "Task accuracy"),
-    ("usefulness", "Usefulness"),
-)
+    ("hs", "Harmful score"), ("over_refusal", "Over-refusal"),
+    ("fa", "Task accuracy"), ("usefulness", "Usefulness"),
+)  # fmt: skip
 
 
 def section(shown: Shown) -> dict[str, Any] | None:

@@ -47,11 +47,8 @@ def _view(blocks: Sequence[tuple[int, Block]], color: int, name: str) -> dict[st
     tables = [(seed, block) for seed, block in blocks if isinstance(block, Table)]
     texts = [(seed, block.text) for seed, block in blocks if isinstance(block, Sentence)]
     by_seed = len(tables) > 1
-    rows = [
-        [*([str(seed)] if by_seed else []), *map(_cell, row)]
-        for seed, table in tables
-        for row in table.rows
-    ]
+    given = [(seed, row) for seed, table in tables for row in table.rows]
+    rows = [[*([str(seed)] if by_seed else []), *map(_cell, row)] for seed, row in given]
     alike = len({text for _, text in texts}) == 1
     return {
         "title": blocks[0][1].title,

@@ -20,12 +20,13 @@ def section(shown: Shown) -> dict[str, Any] | None:
     curves: list[dict[str, Any]] = []
     for dose in doses(shown.result.arms):
         if sum(one["dose"].knob == dose.knob for one in curves) < BLOCKS:
-            controls = {
-                name for name, at in dose.curves.items() if any(arm.is_control for _, arm in at)
-            }
             panels = [
-                (name, name in controls, picture(panel(dose, name, shown.looks)))
-                for name in list(dose.curves)[:PANELS]
+                (
+                    name,
+                    any(arm.is_control for _, arm in at),
+                    picture(panel(dose, name, shown.looks)),
+                )
+                for name, at in list(dose.curves.items())[:PANELS]
             ]
             curves.append({"dose": dose, "panels": panels, "left": len(dose.curves) - len(panels)})
     return {"curves": curves} if curves else None

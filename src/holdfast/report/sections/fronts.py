@@ -18,10 +18,8 @@ FRONTS = 6
 
 def section(shown: Shown) -> dict[str, Any] | None:
     """Return the fronts of the attacks under which most arms of families ran."""
-    fronts = [
-        _view(front, shown, f"front{number}")
-        for number, front in enumerate(shown.bench.fronts[:FRONTS])
-    ]
+    found = enumerate(shown.bench.fronts[:FRONTS])
+    fronts = [_view(front, shown, f"front{number}") for number, front in found]
     return {"fronts": fronts} if fronts else None
 
 

@@ -62,11 +62,9 @@ def movements(arms: Sequence[Arm]) -> list[str]:
 
 
 def _spread_text(spread: Spread | None, *, share: bool = False) -> tuple[str, str]:
-    """Return a figure's mean and its range, least to most; the range is '' for one seed.
+    """Return a figure's mean and range, least to most, in percent where it is a share.
 
-    Args:
-        spread: The figure, or None where it was not measured.
-        share: Show it in percent.
+    The range is '' for one seed.
     """
     if spread is None:
         return DASH, ""
@@ -77,11 +75,10 @@ def _spread_text(spread: Spread | None, *, share: bool = False) -> tuple[str, st
 
 def _against(arm: Arm, plain: Arm) -> str:
     """Return one arm's comparison, '' where nothing was measured on both sides."""
-    parts: list[tuple[Part, str]] = [
-        ("outside", "the weights outside Mods_Rob"),
-        ("probe_drift", "the probe's features"),
-    ]
-    compared = [_compared(arm, plain, part, words) for part, words in parts]
+    compared = (
+        _compared(arm, plain, "outside", "the weights outside Mods_Rob"),
+        _compared(arm, plain, "probe_drift", "the probe's features"),
+    )
     told = [text for text in compared if text]
     if not told:
         return ""

@@ -16,8 +16,5 @@ def section(shown: Shown) -> dict[str, Any]:
     """Return the answers, the first warnings and the others."""
     told = bench_answers(shown.bench) if shown.several else []
     warnings = warnings_of(shown.result)
-    return {
-        "answers": told or answers(shown.result),
-        "warnings": warnings[:WARNINGS],
-        "more": warnings[WARNINGS:],
-    }
+    some = {"warnings": warnings[:WARNINGS], "more": warnings[WARNINGS:]}
+    return {"answers": told or answers(shown.result), **some}

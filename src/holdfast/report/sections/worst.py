@@ -42,12 +42,8 @@ def section(shown: Shown) -> dict[str, Any] | None:
     """Return the map and the tables; None where every scenario has one attack."""
     if not shown.several or not shown.bench.worst:
         return None
-    return {
-        "heat": heat_rows(shown.bench),
-        "full": FULL_HEAT,
-        "views": views(shown.bench),
-        "attack_text": attack_text,
-    }
+    heat = {"heat": heat_rows(shown.bench), "full": FULL_HEAT}
+    return {**heat, "views": views(shown.bench), "attack_text": attack_text}
 
 
 def ranked(rows: Sequence[WorstCaseRow]) -> bool:
@@ -64,11 +60,8 @@ def heat_rows(summary: BenchSummary) -> list[HeatRow]:
     """Return the map's rows, in the order of the first scenario's table, then of the others."""
     order = dict.fromkeys(row.defense for table in summary.worst for row in _ordered(table))
     by_table = [{row.defense: row for row in table.rows} for table in summary.worst]
-    found: list[HeatRow] = []
-    for name in order:
-        own = [rows.get(name) for rows in by_table]
-        found.append((name, any(row.control for row in own if row is not None), own))
-    return found
+    found = [(name, [rows.get(name) for rows in by_table]) for name in order]
+    return [(name, any(row.control for row in own if row), own) for name, own in found]
 
 
 def _ordered(table: WorstCaseTable) -> list[WorstCaseRow]:
@@ -81,10 +74,9 @@ def _ordered(table: WorstCaseTable) -> list[WorstCaseRow]:
 
 
 def _view(table: WorstCaseTable) -> WorstView:
-    lines = [
-        WorstLine(row, apart(row.attack, table.attacks) if row.attack else "")
-        for row in _ordered(table)
+    told = [
+        (row, apart(row.attack, table.attacks) if row.attack else "") for row in _ordered(table)
     ]
-    attacks = [attack_text(attack) for attack in table.attacks]
+    lines, attacks = [WorstLine(*one) for one in told], list(map(attack_text, table.attacks))
     title = TITLES.get(table.scenario, table.scenario)
     return WorstView(table, title, lines, ranked(table.rows), attacks)
