@@ -10,10 +10,8 @@ __all__ = ["check_disjoint", "prompt_key"]
 
 def prompt_key(example: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """Return what makes two prompts the same: roles, and contents without case and spacing."""
-    return tuple(
-        (message["role"], " ".join(message["content"].casefold().split()))
-        for message in example["prompt"]
-    )
+    told = ((message["role"], message["content"]) for message in example["prompt"])
+    return tuple((role, " ".join(content.casefold().split())) for role, content in told)
 
 
 def check_disjoint(sets: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:
