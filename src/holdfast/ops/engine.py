@@ -28,26 +28,33 @@ class Engine(Protocol):
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """Return the trainable parameters by canonical name."""
+        ...
 
     def forward(self, batch: Batch) -> Any:
         """Run the model on a batch as training does (autocast, no cache) and return its outputs."""
+        ...
 
     def loss(self, batch: Batch) -> Tensor:
         """Return the mean loss of the batch's answer tokens, in nats per token, with its graph."""
+        ...
 
     def gradients(
         self, batches: Iterable[Batch], loss: Loss | None = None
     ) -> tuple[Tensors, float]:
         """Return the gradient and value of the loss averaged over ``batches``."""
+        ...
 
     def add_gradient(self, gradient: Mapping[str, Tensor], scale: float = 1.0) -> None:
         """Add ``scale * gradient`` to what the user's pass left in ``.grad``."""
+        ...
 
     def shifted(self, by: Mapping[str, Tensor], scale: float = 1.0) -> AbstractContextManager[None]:
         """Run the body at ``w + scale * by`` and restore ``w`` bit for bit."""
+        ...
 
     def edit(self, by: Mapping[str, Tensor], scale: float = 1.0) -> None:
         """Add ``scale * by`` to the weights for good."""
+        ...
 
 
 class LocalEngine:
