@@ -29,11 +29,7 @@ def require_template(tokenizer: Any) -> None:
 
 
 def encode_prompt(messages: Sequence[Mapping[str, str]], tokenizer: Any) -> list[int]:
-    """Return the ids of ``messages`` as the model sees them when it is about to answer.
-
-    Args:
-        messages: ``{"role", "content"}`` mappings; the last one is the user's.
-        tokenizer: A Hugging Face tokenizer with a chat template.
+    """Return the ids of ``messages``, the last the user's, as a model about to answer sees them.
 
     Raises:
         ModelError: The tokenizer has no chat template, or its template refuses the messages.

@@ -15,10 +15,7 @@ def prompt_key(example: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 
 def check_disjoint(sets: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:
-    """Raise unless no prompt stands in two of the named sets; repeats inside one set are fine.
-
-    Args:
-        sets: Name of the set to its rows, each with a ``prompt`` of messages.
+    """Raise unless no prompt stands in two of the sets by name; repeats inside one set are fine.
 
     Raises:
         DataError: Two sets share a prompt; names both sets, both rows (from 1) and how many more.
