@@ -27,8 +27,7 @@ class WholeFolder:
     def check(self, inputs: Iterable[Path | str | None] = ()) -> None:
         """Raise ``ConfigError`` unless the folder may be written; writes nothing.
 
-        Args:
-            inputs: Files and folders that the run reads, which ``overwrite`` must not reach.
+        ``inputs`` are files and folders that the run reads, which ``overwrite`` must not reach.
         """
         shown = f"`{self.field}={self.target}`"
         if self.target.is_file():
