@@ -23,14 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("demo")(demo)
-app.command("align")(align)
-app.command("tune")(tune)
-app.command("repair")(repair)
-app.command("evaluate")(evaluate)
-app.command("analyze")(analyze)
-app.command("bench")(bench)
-app.command("compare")(compare)
-app.command("claims")(claims)
+for command in (demo, align, tune, repair, evaluate, analyze, bench, compare, claims):
+    app.command(command.__name__)(command)
 app.command("list")(listing)
 app.add_typer(organism, name="organism")

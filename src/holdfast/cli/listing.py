@@ -2,14 +2,14 @@
 """``holdfast list``: the defenses, or the fields of one."""
 
 from collections.abc import Sequence
-from dataclasses import MISSING, Field, fields
+from dataclasses import Field, fields
 from typing import Annotated, Any
 
 import typer
 
 from holdfast.cli.shell.console import print_json, print_rows, say
 from holdfast.cli.shell.field_docs import field_docs
-from holdfast.cli.shell.options import JsonFlag
+from holdfast.cli.shell.options import JsonFlag, default_of
 
 __all__ = ["listing"]
 
@@ -24,7 +24,8 @@ def listing(
     from holdfast.inputs.judging import judges
 
     if name is None:
-        rows = [_card(cls) for cls in registry().values()]
+        told = ("name", "stage", "summary", "strength", "cost", "paper")
+        rows = [{key: getattr(cls.card, key) for key in told} for cls in registry().values()]
         title = "Defenses; holdfast list NAME shows the fields of one"
         for known in (DEFENSES, judges(), FORMATS):
             for why in known.unusable().values():
@@ -49,22 +50,6 @@ def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _card(cls: Any) -> dict[str, Any]:
-    card = cls.card
-    return {
-        "name": card.name,
-        "stage": str(card.stage),
-        "summary": card.summary,
-        "strength": card.strength,
-        "cost": card.cost,
-        "paper": card.paper,
-    }
-
-
 def _field(item: Field[Any], docs: dict[str, str], data: Sequence[str]) -> dict[str, Any]:
-    default = item.default if item.default is not MISSING else None
-    if item.default_factory is not MISSING:
-        default = item.default_factory()
-    if item.name in data:
-        default = f"--{item.name} FILE"
+    default = f"--{item.name} FILE" if item.name in data else default_of(item)
     return {"field": item.name, "default": default, "meaning": docs.get(item.name, "")}

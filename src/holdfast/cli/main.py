@@ -63,7 +63,8 @@ def _outcome(error: BaseException) -> tuple[str, str, int]:
         case RunError():
             found = "error", str(error), 1
         case OSError():
-            found = "error", _os_message(error), 1
+            name = f"{error.filename}: " if error.filename else ""
+            found = "error", f"{name}{error.strerror or error}", 1
         case _ if usage is not None:
             found = _usage(error, str(usage()))
         case _:
@@ -80,9 +81,3 @@ def _usage(error: BaseException, message: str) -> tuple[str, str, int]:
     context: Any = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "holdfast"
     return "error", f"{message.rstrip('.')}; see {path} --help", 2
-
-
-def _os_message(error: OSError) -> str:
-    """Return what the system says, with the file that it is about."""
-    name = f"{error.filename}: " if error.filename else ""
-    return f"{name}{error.strerror or error}"

@@ -19,14 +19,8 @@ def repair(config: RepairConfig, json: JsonFlag = False) -> None:
     values = {name: each.values for name, each in arm.runs[0].diagnostics.items()}
     artifacts = list(arm.runs[0].artifacts)
     if json:
-        print_json(
-            {
-                "output": str(config.output),
-                "artifacts": artifacts,
-                "rows": result.rows(),
-                "repair": values,
-            }
-        )
+        found = {"output": str(config.output), "artifacts": artifacts, "rows": result.rows()}
+        print_json({**found, "repair": values})
         return
     print_result(result)
     say(f"repaired: {config.output}")

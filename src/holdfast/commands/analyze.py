@@ -12,7 +12,7 @@ from holdfast.analysis.against_base import Comparison, compare
 from holdfast.analysis.changes import projection_changes
 from holdfast.analysis.modules.perturbation import delta, noise
 from holdfast.analysis.modules.robustness import ModuleScore
-from holdfast.analysis.patterns import Pattern, depth, joint, queries_and_keys
+from holdfast.analysis.patterns import depth, joint, queries_and_keys
 from holdfast.analysis.pipeline import Analysis, AnalysisSettings, analyze
 from holdfast.analysis.probing.probe import Probe, ProbeSettings
 from holdfast.analysis.settings import AnalysisOptions
@@ -89,7 +89,11 @@ def analyze_model(config: AnalyzeConfig, progress: Progress = lambda *_: None) -
             probe=analysis.probe,
             robustness=analysis.robustness,
             robust=analysis.robust,
-            patterns=_patterns(analysis, settings, changes),
+            patterns=[
+                depth(analysis.robustness),
+                queries_and_keys(analysis.robustness),
+                joint(analysis.robust, _alone(analysis, settings, changes)),
+            ],
             comparison=compared,
             warnings=[*analysis.robust.warnings, *_unchanged(compared)],
             data=inputs.data,
@@ -115,13 +119,6 @@ def _unchanged(compared: Comparison | None) -> list[str]:
     if compared is None or not compared.unchanged:
         return []
     return [f"`against={compared.tuned}` has the very weights of `model`: nothing was fine-tuned"]
-
-
-def _patterns(
-    analysis: Analysis, settings: AnalysisSettings, changes: Mapping[str, Tensor] | None
-) -> list[Pattern]:
-    found, alone = analysis.robustness, _alone(analysis, settings, changes)
-    return [depth(found), queries_and_keys(found), joint(analysis.robust, alone)]
 
 
 def _alone(

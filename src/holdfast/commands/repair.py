@@ -21,10 +21,6 @@ __all__ = ["RepairConfig", "repair"]
 def repair(config: RepairConfig, progress: Progress = lambda *_: None) -> RunResult:
     """Repair ``config.model`` in memory and write ``config.output``; the input stays as it is.
 
-    Args:
-        config: What to do.
-        progress: Called with (stage, done, in all).
-
     Returns:
         The result: the arm ``none`` is the model as it was given (where questions were given), the
         other the repaired one.
@@ -53,9 +49,8 @@ def repair(config: RepairConfig, progress: Progress = lambda *_: None) -> RunRes
     )
     arms = [Arm.of(PLAIN, [SeedRun.of(0, before)])] if before is not None else []
     settings = as_json({defense.card.name: defense.config()})
-    result = inputs.result(
-        "repair", [*arms, Arm.of(defense.card.name, [run], settings=settings)], start
-    )
+    arms.append(Arm.of(defense.card.name, [run], settings=settings))
+    result = inputs.result("repair", arms, start)
     with (
         leaving(lambda: "nothing was written"),
         folders.output.writing() as partial,

@@ -35,10 +35,6 @@ __all__ = ["TuneConfig", "tune"]
 def tune(config: TuneConfig, progress: Progress = lambda *_: None) -> RunResult:
     """Fine-tune ``config.model`` on ``config.data`` and write ``config.output``.
 
-    Args:
-        config: What to do.
-        progress: Called with (stage, done, in all).
-
     Returns:
         The result that also lies in ``output/result.json``: the arm ``before`` where questions
         were given, and the arm that was tuned, named like its defenses.
@@ -64,7 +60,14 @@ def tune(config: TuneConfig, progress: Progress = lambda *_: None) -> RunResult:
         run = _run(trainer, inputs.examiner.examine("after", model), seconds, folders)
         arms = _arms(inputs, before, run, config.data)
         result = inputs.result(config.stage, arms, start, _said(run))
-        _save(model, inputs, trainer, result, folders, config)
+        partial = folders.output.partial
+        model.save_pretrained(partial)
+        inputs.examiner.tokenizer.save_pretrained(partial)
+        for artifact in trainer.artifacts:
+            artifact.save(folders.artifacts.partial)
+        result.save(partial / "result.json")
+        write_report(result, partial / "report.html", show_harmful=config.show_harmful)
+        folders.finish(trainer.artifacts)
         notes.show()
     return result
 
@@ -125,10 +128,7 @@ class _Bar(TrainerCallback):
 
 
 def _run(
-    trainer: SecureSFTTrainer,
-    after: Measurement | None,
-    seconds: float,
-    folders: TuneFolders,
+    trainer: SecureSFTTrainer, after: Measurement | None, seconds: float, folders: TuneFolders
 ) -> SeedRun:
     return SeedRun.of(
         trainer.args.seed,
@@ -164,28 +164,5 @@ def _arms(inputs: Inputs, before: Measurement | None, run: SeedRun, data: str) -
 def _said(run: SeedRun) -> list[str]:
     """Return what the defenses warn of, with their names."""
     said = {name: found.values.get("warnings") for name, found in run.diagnostics.items()}
-    return [
-        f"{name}: {line}"
-        for name, lines in said.items()
-        if isinstance(lines, list)
-        for line in lines
-    ]
-
-
-def _save(
-    model: Any,
-    inputs: Inputs,
-    trainer: SecureSFTTrainer,
-    result: RunResult,
-    folders: TuneFolders,
-    config: TuneConfig,
-) -> None:
-    """Write everything into the partial folders, then put them in place."""
-    partial = folders.output.partial
-    model.save_pretrained(partial)
-    inputs.examiner.tokenizer.save_pretrained(partial)
-    for artifact in trainer.artifacts:
-        artifact.save(folders.artifacts.partial)
-    result.save(partial / "result.json")
-    write_report(result, partial / "report.html", show_harmful=config.show_harmful)
-    folders.finish(trainer.artifacts)
+    listed = {name: lines for name, lines in said.items() if isinstance(lines, list)}
+    return [f"{name}: {line}" for name, lines in listed.items() for line in lines]

@@ -10,6 +10,7 @@ from holdfast.artifact import Artifact
 from holdfast.errors import ConfigError
 from holdfast.files.folders import ModelFolders
 from holdfast.inputs.configs import TuneConfig
+from holdfast.inputs.values import as_json
 
 __all__ = ["TuneFolders"]
 
@@ -29,21 +30,19 @@ class TuneFolders(ModelFolders):
     def check(self, inputs: Collection[Path | str | None] = ()) -> None:
         """Raise ``ConfigError`` where the run may not write; writes nothing."""
         super().check(inputs)
-        self._check_unfinished()
-
-    def _check_unfinished(self) -> None:
         partial = self.output.partial
-        if self.config.resume and not self.has_checkpoint():
+        if self.config.resume and not self._steps():
             raise ConfigError(f"`resume`: nothing to go on from: no checkpoint in {partial}")
-        if self.has_checkpoint() and not (self.config.resume or self.config.overwrite):
+        if self._steps() and not (self.config.resume or self.config.overwrite):
             raise ConfigError(
                 f"{partial}: holds a run that was stopped: add `resume=True` to go on with it, or "
                 "`overwrite=True` to start anew"
             )
 
-    def has_checkpoint(self) -> bool:
-        """Tell whether the partial folder holds a checkpoint that was written whole."""
-        return any(self.checkpoints.glob("checkpoint-*/trainer_state.json"))
+    def _steps(self) -> list[int]:
+        """Return the steps of the checkpoints in the partial folder that were written whole."""
+        states = self.checkpoints.glob("checkpoint-*/trainer_state.json")
+        return [int(state.parent.name.rsplit("-", 1)[-1]) for state in states]
 
     def begin(self, settings: Mapping[str, Any]) -> None:
         """Make the partial folders, or check that a stopped run had the same ``settings``.
@@ -51,7 +50,7 @@ class TuneFolders(ModelFolders):
         Raises:
             ConfigError: The stopped run had other settings; names the first.
         """
-        wanted = json.loads(json.dumps(settings, default=str))
+        wanted = as_json(settings)
         if self.config.resume:
             self._check_same(wanted)
             return
@@ -76,22 +75,14 @@ class TuneFolders(ModelFolders):
 
     def kept(self) -> str:
         """Say what a stopped run has left, and how to go on; without a checkpoint remove it."""
-        if self.has_checkpoint():
-            steps = [int(f.parent.name.rsplit("-", 1)[-1]) for f in self._states()]
+        if steps := self._steps():
             return (
                 f"checkpoint-{max(steps)} is kept in {self.checkpoints}; "
                 "the same command with `resume=True` goes on from it"
             )
-        self.discard()
-        return "no checkpoint had been written, so nothing was kept"
-
-    def _states(self) -> Sequence[Path]:
-        return list(self.checkpoints.glob("checkpoint-*/trainer_state.json"))
-
-    def discard(self) -> None:
-        """Remove both partial folders."""
         self.output.discard()
         self.artifacts.discard()
+        return "no checkpoint had been written, so nothing was kept"
 
     def finish(self, artifacts: Sequence[Artifact]) -> None:
         """Put both folders in place; checkpoints and private state are dropped.

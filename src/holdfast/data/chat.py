@@ -5,6 +5,7 @@ tokens that it was tuned on.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -28,11 +29,7 @@ def require_template(tokenizer: Any) -> None:
 
 
 def encode_prompt(messages: Sequence[Mapping[str, str]], tokenizer: Any) -> list[int]:
-    """Return the ids of ``messages`` as the model sees them when it is about to answer.
-
-    Args:
-        messages: ``{"role", "content"}`` mappings; the last one is the user's.
-        tokenizer: A Hugging Face tokenizer with a chat template.
+    """Return the ids of ``messages``, the last the user's, as a model about to answer sees them.
 
     Raises:
         ModelError: The tokenizer has no chat template, or its template refuses the messages.
@@ -109,34 +106,20 @@ def _render(
 ) -> list[int]:
     """Apply the chat template; transformers 5 returns a BatchEncoding unless told otherwise."""
     require_template(tokenizer)
+    plain = [dict(message) for message in messages]
+    how = {"add_generation_prompt": generation, "tokenize": True, "return_dict": False}
     try:
-        return list(
-            tokenizer.apply_chat_template(
-                [dict(message) for message in messages],
-                add_generation_prompt=generation,
-                tokenize=True,
-                return_dict=False,
-            )
-        )
+        return list(tokenizer.apply_chat_template(plain, **how))
     except Exception as error:
         # A template is a program of the model's author: it raises TemplateError for roles that it
         # does not know (Gemma has no system role), and anything else when it is broken.
         roles = ", ".join(message["role"] for message in messages)
-        raise ModelError(
-            f"the tokenizer's chat template refuses messages of the roles {roles}: {_line(error)}"
-        ) from error
+        said = f"the tokenizer's chat template refuses messages of the roles {roles}"
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise ModelError(f"{said}: {why}") from error
 
 
 def _shared(prompt: Sequence[int], ids: Sequence[int]) -> int:
     """Return the length of the common prefix; at least one token of ``ids`` stays outside."""
-    length = 0
-    for ours, theirs in zip(prompt, ids[:-1], strict=False):
-        if ours != theirs:
-            break
-        length += 1
-    return length
-
-
-def _line(error: Exception) -> str:
-    """Return the error's message as one line, or its type where it has none."""
-    return " ".join(str(error).split()) or type(error).__name__
+    pairs = zip(prompt, ids[:-1], strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

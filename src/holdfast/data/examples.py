@@ -108,11 +108,10 @@ def _completion(row: RawRow, column: str) -> Messages:
     if not isinstance(value, list):
         return [{"role": "assistant", "content": _text(value, row, column)}]
     messages = _messages(row, column)
-    if [message["role"] for message in messages] != ["assistant"]:
-        raise DataError(
-            f"{row.place}: {column!r} must be one message of the role 'assistant', has "
-            + ", ".join(repr(message["role"]) for message in messages)
-        )
+    roles = [message["role"] for message in messages]
+    if roles != ["assistant"]:
+        said = f"must be one message of the role 'assistant', has {', '.join(map(repr, roles))}"
+        raise DataError(f"{row.place}: {column!r} {said}")
     return messages
 
 
@@ -124,10 +123,8 @@ def _require_user_last(messages: Messages, row: RawRow, column: str) -> None:
 def _messages(row: RawRow, column: str) -> Messages:
     value = _value(row, column)
     if not isinstance(value, list):
-        raise DataError(
-            f"{row.place}: {column!r} is {_type(value)}: "
-            'expected a list of {"role": ..., "content": ...}'
-        )
+        wanted = 'expected a list of {"role": ..., "content": ...}'
+        raise DataError(f"{row.place}: {column!r} is {_type(value)}: {wanted}")
     if not value:
         raise DataError(f"{row.place}: {column!r} is an empty list: give at least one message")
     return [_message(item, f"message {n} of {column!r}", row) for n, item in enumerate(value, 1)]
@@ -138,11 +135,9 @@ def _message(item: Any, name: str, row: RawRow) -> dict[str, str]:
         raise DataError(f'{row.place}: {name} must be {{"role": ..., "content": ...}}')
     role = item["role"]
     if role not in ROLES:
-        shown = repr(role)[:40]
         hint = nearest(role, ROLES) if isinstance(role, str) else ""
-        raise DataError(
-            f"{row.place}: {name} has the role {shown}, expected {', '.join(ROLES)}.{hint}"
-        )
+        wanted = f"expected {', '.join(ROLES)}.{hint}"
+        raise DataError(f"{row.place}: {name} has the role {repr(role)[:40]}, {wanted}")
     return {"role": str(role), "content": _text(item["content"], row, f"content of {name}")}
 
 
@@ -155,10 +150,8 @@ def _text(value: Any, row: RawRow, column: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise DataError(
-            f"{row.place}: {name} has half of a surrogate pair (character {error.start + 1}): "
-            "write the character whole"
-        ) from error
+        said = f"half of a surrogate pair (character {error.start + 1}): write the character whole"
+        raise DataError(f"{row.place}: {name} has {said}") from error
     return value
 
 

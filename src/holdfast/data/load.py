@@ -58,7 +58,7 @@ def load_examples(
         raise ConfigError(f"`limit={limit}` is out of range, expected at least 1")
     source = fspath(path_or_hub_id)
     examples: list[dict[str, Any]] = []
-    mapping: dict[str, str] | None = None
+    mapping: dict[str, str] = {}
     for row in islice(read_rows(source, split), limit):
         mapping = mapping or columns_of(row, columns)
         examples.append(to_example(row, mapping))

@@ -61,15 +61,13 @@ def mix(
                 f"mix: {n} rows at p={p} need {wanted} of {name}, which has {len(rows)}: "
                 "give more rows or a smaller n"
             )
-    rng = np.random.default_rng(seed)
-    picked = [base.select(rng.permutation(len(base))[:keep])] if keep else []
-    if add:
-        picked.append(added.select(np.random.default_rng([seed, 1]).permutation(len(added))[:add]))
-    both = concatenate_datasets(_same_columns(picked))
+    sets = (base, keep, seed), (added, add, [seed, 1])
+    picked = [
+        rows.select(np.random.default_rng(drawn).permutation(len(rows))[:wanted])
+        for rows, wanted, drawn in sets
+        if wanted
+    ]
+    # Columns that only one part has are dropped: rows of unequal columns cannot be one table.
+    common = [c for c in picked[0].column_names if all(c in p.column_names for p in picked)]
+    both = concatenate_datasets([part.select_columns(common) for part in picked])
     return both.select(np.random.default_rng([seed, 2]).permutation(n))
-
-
-def _same_columns(parts: list[Dataset]) -> list[Dataset]:
-    """Drop columns that only one part has: rows of unequal columns cannot be one table."""
-    common = [c for c in parts[0].column_names if all(c in part.column_names for part in parts)]
-    return [part.select_columns(common) for part in parts]

@@ -42,9 +42,8 @@ def read_rows(source: str, split: str = "train") -> Iterator[RawRow]:
     if path.is_dir():
         raise DataError(f"{path}: is a folder: give one {', '.join(suffixes())} file")
     if not path.is_file():
-        raise DataError(
-            f"{path}: file not found: check the path (a hub data set is given as owner/name)"
-        )
+        said = "file not found: check the path (a hub data set is given as owner/name)"
+        raise DataError(f"{path}: {said}")
     found = format_of(path.suffix.lower())
     if found is None:
         broken = "".join(f"; {why}" for why in FORMATS.unusable().values())

@@ -10,17 +10,12 @@ __all__ = ["check_disjoint", "prompt_key"]
 
 def prompt_key(example: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """Return what makes two prompts the same: roles, and contents without case and spacing."""
-    return tuple(
-        (message["role"], " ".join(message["content"].casefold().split()))
-        for message in example["prompt"]
-    )
+    told = ((message["role"], message["content"]) for message in example["prompt"])
+    return tuple((role, " ".join(content.casefold().split())) for role, content in told)
 
 
 def check_disjoint(sets: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:
-    """Raise unless no prompt stands in two of the named sets; repeats inside one set are fine.
-
-    Args:
-        sets: Name of the set to its rows, each with a ``prompt`` of messages.
+    """Raise unless no prompt stands in two of the sets by name; repeats inside one set are fine.
 
     Raises:
         DataError: Two sets share a prompt; names both sets, both rows (from 1) and how many more.

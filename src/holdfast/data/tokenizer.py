@@ -11,15 +11,11 @@ _GENERIC = {"PreTrainedTokenizerFast", "TokenizersBackend"}
 
 
 def load_tokenizer(name: str | Path, **options: Any) -> Any:
-    """Return the tokenizer of a folder or hub id.
+    """Return the tokenizer of a folder or hub id; ``options`` are ``from_pretrained``'s.
 
     ``AutoTokenizer`` of transformers 5 reads every folder of some architectures (Qwen2 is one) with
     that architecture's own class, whatever the folder declares: words of another vocabulary then
     come out as other ids, without an error. A folder that declares the generic class is read by it.
-
-    Args:
-        name: Folder, or hub id.
-        **options: As ``AutoTokenizer.from_pretrained`` takes them.
     """
     from transformers import AutoTokenizer, PreTrainedTokenizerFast  # noqa: PLC0415  # Slow.
 

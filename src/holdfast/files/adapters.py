@@ -21,11 +21,8 @@ def adapter_files(
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors of ``adapter_model`` and the document of ``adapter_config``.
 
-    Every module has rank r and the scale is folded into B, so ``lora_alpha = r``.
-
-    Args:
-        factors: A and B of every module, by PEFT's names.
-        base: Folder or hub id of the model that the adapter belongs to.
+    ``factors`` are A and B of every module, by PEFT's names, of the model ``base``. Every module
+    has rank r and the scale is folded into B, so ``lora_alpha = r``.
     """
     ranks = {_module(name): int(a.shape[0]) for name, a in factors.items() if name.endswith(A)}
     rank = max(ranks.values(), default=1)

@@ -43,10 +43,8 @@ class Registry(Generic[Thing]):
     def all(self) -> dict[str, Thing]:
         """Return every one that works: ours, then installed ones in the order of their names."""
         found = {name: self._load(name) for name in self.declared() if name not in self.own}
-        return {
-            **self.own,
-            **{n: thing for n, thing in found.items() if not isinstance(thing, str)},
-        }
+        usable = {name: thing for name, thing in found.items() if not isinstance(thing, str)}
+        return {**self.own, **usable}
 
     def find(self, name: str) -> Thing:
         """Return the one of this name.
@@ -102,9 +100,8 @@ class Registry(Generic[Thing]):
     def _refused(self, name: str, entries: Entries) -> str:
         """Return what is wrong with the name alone."""
         if name in self.own:
-            return (
-                f"the name is a built-in {self.kind}'s and those are not replaced; give it another"
-            )
+            taken = f"the name is a built-in {self.kind}'s"
+            return f"{taken} and those are not replaced; give it another"
         if len(entries) > 1:
             return f"one name means one {self.kind}; uninstall one or rename it"
         if name in self.reserved or not re.fullmatch("[a-z][a-z0-9_]*", name):
@@ -128,10 +125,8 @@ class Registry(Generic[Thing]):
     def _told(self, entries: Iterable[EntryPoint], fault: str) -> str:
         where = " and ".join(f"{e.value} of the package {_package(e)}" for e in entries)
         name = next(iter(entries)).name
-        return (
-            f"the installed {self.kind} {name!r} cannot be used ({self.group} entry point "
-            f"{where}): {fault}"
-        )
+        which = f"{self.group} entry point {where}"
+        return f"the installed {self.kind} {name!r} cannot be used ({which}): {fault}"
 
 
 def _entries(group: str) -> Iterator[EntryPoint]:

@@ -27,13 +27,14 @@ class WholeFolder:
     def check(self, inputs: Iterable[Path | str | None] = ()) -> None:
         """Raise ``ConfigError`` unless the folder may be written; writes nothing.
 
-        Args:
-            inputs: Files and folders that the run reads, which ``overwrite`` must not reach.
+        ``inputs`` are files and folders that the run reads, which ``overwrite`` must not reach.
         """
         shown = f"`{self.field}={self.target}`"
         if self.target.is_file():
             raise ConfigError(f"{shown}: is a file: give a folder")
-        if self._present() and not self.overwrite:
+        # An empty folder holds nothing to lose, so it counts as absent.
+        present = self.target.is_dir() and any(self.target.iterdir())
+        if present and not self.overwrite:
             raise ConfigError(
                 f"{shown}: the folder exists: add `overwrite=True` to replace it, or choose another"
             )
@@ -42,19 +43,13 @@ class WholeFolder:
         if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
             raise ConfigError(f"{shown}: {above} cannot be written: choose another folder")
 
-    def _present(self) -> bool:
-        """An empty folder holds nothing to lose, so it counts as absent."""
-        return self.target.is_dir() and any(self.target.iterdir())
-
     def _check_inputs(self, inputs: Iterable[Path]) -> None:
         target = self.target.resolve()
         for path in inputs:
             given = path.resolve()
             if given.exists() and (given == target or target in given.parents):
-                raise ConfigError(
-                    f"`{self.field}={self.target}`: holds {path}, which would be lost: "
-                    "choose another folder"
-                )
+                lost = f"holds {path}, which would be lost: choose another folder"
+                raise ConfigError(f"`{self.field}={self.target}`: {lost}")
 
     def begin(self) -> None:
         """Make the partial folder, empty."""

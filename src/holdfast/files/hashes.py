@@ -19,10 +19,9 @@ def canonical(example: Mapping[str, Any]) -> str:
 
 
 def sha256_of(examples: Iterable[Mapping[str, Any]]) -> str:
-    """Return the SHA-256 of the examples' canonical JSON, one line each, in order.
+    """Return the SHA-256, in hexadecimal digits, of the examples' canonical JSON, a line each.
 
-    Returns:
-        64 hexadecimal digits. The order of the rows counts: training sees it.
+    The order of the rows counts: training sees it.
     """
     digest = hashlib.sha256()
     for example in examples:

@@ -24,11 +24,9 @@ def shared_path(out: Path, kind: str, made_of: Any, suffix: str = "") -> Path:
 
 
 def once(path: Path, make: Callable[[Path], Any]) -> Path:
-    """Make ``path`` unless it is there and whole, and return it.
+    """Make ``path``, a file or a folder, unless it is there and whole, and return it.
 
-    Args:
-        path: A file or a folder.
-        make: Writes it to the path it is given, which lies beside and is renamed when whole.
+    ``make`` writes it to the path it is given, which lies beside and is renamed when whole.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     proof = path.with_name(f"{path.name}.sha256")

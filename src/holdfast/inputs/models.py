@@ -77,8 +77,14 @@ def _check_folder(folder: Path, field: str, *, trust_remote_code: bool) -> None:
         if (folder / "adapter_config.json").is_file():
             raise ModelError(f"{shown}: is an adapter: give its base model's folder")
         raise ModelError(f"{shown}: has no config.json: give a folder saved by save_pretrained")
-    _check_remote_code(folder, field, _config(folder), trust_remote_code)
-    _check_weights(folder, field)
+    config = _config(folder)
+    own_code = config.get("auto_map") and config.get("model_type") not in CONFIG_MAPPING
+    if own_code and not trust_remote_code:
+        raise ModelError(
+            f"{shown}: needs code that comes with it (trust_remote_code), which is off: "
+            "read that code, then add `trust_remote_code=True`"
+        )
+    _check_weights(folder, shown)
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -92,25 +98,16 @@ def _config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _check_remote_code(folder: Path, field: str, config: dict[str, Any], trusted: bool) -> None:
-    known = config.get("model_type") in CONFIG_MAPPING
-    if config.get("auto_map") and not known and not trusted:
-        raise ModelError(
-            f"`{field}={folder}`: needs code that comes with it (trust_remote_code), which is off: "
-            "read that code, then add `trust_remote_code=True`"
-        )
-
-
-def _check_weights(folder: Path, field: str) -> None:
+def _check_weights(folder: Path, shown: str) -> None:
     if any(folder.glob("*.safetensors")):
         return
     names = {f.name for f in folder.iterdir() if f.suffix in _PICKLES} - {"training_args.bin"}
     if names:
         raise ModelError(
-            f"`{field}={folder}`: has {min(names)}, a pickle that can run code when it is read: "
+            f"{shown}: has {min(names)}, a pickle that can run code when it is read: "
             "convert it to safetensors (model.save_pretrained on a machine that trusts it)"
         )
-    raise ModelError(f"`{field}={folder}`: has no weights: expected model.safetensors")
+    raise ModelError(f"{shown}: has no weights: expected model.safetensors")
 
 
 def _tokenizer(name: str, field: str, chat_template: Path | None, shared: dict[str, Any]) -> Any:

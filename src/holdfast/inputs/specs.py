@@ -29,11 +29,7 @@ class Spec:
 
     @classmethod
     def parse(cls, text: str, entry: str = "defense") -> "Spec":
-        """Read a spec.
-
-        Args:
-            text: ``NAME[:key=value,...]``.
-            entry: What it was given as, for the message of an error.
+        """Read ``NAME[:key=value,...]``; ``entry`` is what an error says it was given as.
 
         Raises:
             ConfigError: The name or a key is unknown (suggests the nearest), a key is given twice,

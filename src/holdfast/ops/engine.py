@@ -61,9 +61,7 @@ class LocalEngine:
     """An engine for one process with the whole model in it."""
 
     def __init__(
-        self,
-        model: nn.Module,
-        autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        self, model: nn.Module, autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
     ) -> None:
         self.model = model
         self._autocast = autocast

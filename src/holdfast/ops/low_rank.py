@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.errors import ModelError
-from holdfast.ops.modules import ModuleRef, plain_name, projections
+from holdfast.ops.modules import plain_name, projections
 
 __all__ = ["LowRank", "delta"]
 
@@ -37,7 +37,9 @@ class LowRank:
         """Return factors with A drawn as PEFT draws it (Kaiming uniform, a = √5) and B = 0."""
         rng = torch.Generator().manual_seed(seed)
         factors: Factors = {}
-        for ref, linear in _chosen(model, roles):
+        for ref, linear in projections(model).items():
+            if roles is not None and ref.role not in roles:
+                continue
             bound = linear.in_features**-0.5
             a = (torch.rand(rank, linear.in_features, generator=rng) * 2 - 1) * bound
             b = torch.zeros(linear.out_features, rank)
@@ -55,12 +57,9 @@ class LowRank:
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "LowRank":
         """Read what ``tensors`` returned."""
-        ends = ".lora_A.weight"
-        names = [key.removesuffix(ends) for key in tensors if key.endswith(ends)]
-        return cls({
-            plain_name(n): (tensors[f"{n}.lora_A.weight"], tensors[f"{n}.lora_B.weight"])
-            for n in names
-        })  # fmt: skip
+        a, b = ".lora_A.weight", ".lora_B.weight"
+        names = [key.removesuffix(a) for key in tensors if key.endswith(a)]
+        return cls({plain_name(n): (tensors[n + a], tensors[n + b]) for n in names})
 
     def parameters(self) -> list[Tensor]:
         """Return all factors, A before B, in the order of the modules."""
@@ -95,10 +94,10 @@ class LowRank:
             wanted = (b.shape[0], a.shape[1])
             found = (live[name].out_features, live[name].in_features) if name in live else None
             if found != wanted:
+                has = "has none" if found is None else f"has shape {found}"
                 raise ModelError(
                     f"the low-rank change has a projection {name!r} of shape {wanted}, and the "
-                    f"model {'has none' if found is None else f'has shape {found}'}: "
-                    "it was made for another model"
+                    f"model {has}: it was made for another model"
                 )
         return {name: live[name] for name in self.factors}
 
@@ -112,7 +111,3 @@ class LowRank:
             return output + (scale * change).to(output.dtype)
 
         return add
-
-
-def _chosen(model: nn.Module, roles: frozenset[str] | None) -> list[tuple[ModuleRef, nn.Linear]]:
-    return [(r, m) for r, m in projections(model).items() if roles is None or r.role in roles]

@@ -5,9 +5,7 @@ read against the live module tree, so a renamed or fused projection is refused b
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from torch import nn
 
@@ -93,7 +91,11 @@ def projections(model: nn.Module, *, split: bool = False) -> dict[ModuleRef, nn.
             f"architecture {kind!r} is not one holdfast knows by role "
             f"({', '.join(sorted(ARCHITECTURES))}); add its projections to holdfast.ops.modules"
         )
-    found = {ref_of(name): module for name, module in _linears(model)}
+    found = {
+        ref_of(name): module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and "lora_" not in name and _LAYER.search(plain_name(name))
+    }
     if not found:
         raise ModelError(
             f"the decoder layers of this {kind!r} model hold no torch.nn.Linear; give a model "
@@ -102,10 +104,8 @@ def projections(model: nn.Module, *, split: bool = False) -> dict[ModuleRef, nn.
     for ref in found:
         if ref.role == "other" or (split and ref.role in FUSED_ROLES):
             state = "unknown" if ref.role == "other" else "fused"
-            raise ModelError(
-                f"module {ref.name!r} of {kind!r} is {state}; this needs separate projections with "
-                "known roles"
-            )
+            needed = "this needs separate projections with known roles"
+            raise ModelError(f"module {ref.name!r} of {kind!r} is {state}; {needed}")
     return dict(sorted(found.items()))
 
 
@@ -146,11 +146,3 @@ def attentions(model: nn.Module) -> list[nn.Module]:
             "projection; add its layout to holdfast.ops.modules"
         )
     return [module for module in found if module is not None]
-
-
-def _linears(model: nn.Module) -> Iterable[tuple[str, Any]]:
-    for name, module in model.named_modules():
-        if "lora_" in name or not isinstance(module, nn.Linear):
-            continue
-        if _LAYER.search(plain_name(name)):
-            yield name, module

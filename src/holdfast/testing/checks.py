@@ -37,9 +37,8 @@ def same_run(left: Outcome, right: Outcome) -> None:
 
 
 def _same_random(left: Outcome, right: Outcome) -> bool:
-    return len(left.random) == len(right.random) and all(
-        map(torch.equal, left.random, right.random)
-    )
+    same = map(torch.equal, left.random, right.random)
+    return len(left.random) == len(right.random) and all(same)
 
 
 def check_strength_zero(make: Make, setting: Setting) -> None:

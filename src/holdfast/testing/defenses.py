@@ -15,15 +15,10 @@ from holdfast.testing.runs import FULL, LORA_ON_BF16, SFT_LORA, require
 __all__ = ["CLAUSES", "check_card", "check_defense"]
 
 CLAUSES: tuple[Callable[..., None], ...] = (
-    checks.check_strength_zero,
-    checks.check_acts,
-    checks.check_trace,
-    checks.check_accumulation,
-    checks.check_seeds,
-    checks.check_resume,
-    checks.check_leaves_nothing,
+    checks.check_strength_zero, checks.check_acts, checks.check_trace, checks.check_accumulation,
+    checks.check_seeds, checks.check_resume, checks.check_leaves_nothing,
     checks.check_leaves_nothing_after_errors,
-)
+)  # fmt: skip
 
 
 def check_defense(cls: type[Defense], *, skip: Collection[str] = (), **settings: Any) -> None:
@@ -54,9 +49,8 @@ def check_defense(cls: type[Defense], *, skip: Collection[str] = (), **settings:
             try:
                 clause(make, setting)
             except Exception as error:
-                raise AssertionError(
-                    f"{cls.card.name}, {clause.__name__}, {setting}: {error}"
-                ) from error
+                said = f"{cls.card.name}, {clause.__name__}, {setting}: {error}"
+                raise AssertionError(said) from error
 
 
 def check_card(cls: type[Defense]) -> None:

@@ -69,9 +69,8 @@ def _answers_only(row: dict[str, Any]) -> dict[str, Any]:
 def is_distributed(trainer: Trainer) -> str | None:
     """Return the name of the distribution this trainer runs under, None for one process."""
     kind = trainer.accelerator.distributed_type
-    if kind != DistributedType.NO or trainer.args.n_gpu > 1:
-        return str(kind.value)
-    return None
+    several = kind != DistributedType.NO or trainer.args.n_gpu > 1
+    return str(kind.value) if several else None
 
 
 def scaled_gradients(trainer: Trainer) -> dict[Capability, str]:
@@ -101,12 +100,10 @@ def whole_checkpoint(trainer: Trainer, wanted: str | bool | None) -> Path | None
         return None
     if wanted is True:
         root = Path(str(trainer.args.output_dir))
-        found = sorted(
-            (f for f in root.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if _whole(f)), key=_checkpoint_step
-        )
+        found = [f for f in root.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if _whole(f)]
         if not found:
             raise ConfigError(f"nothing to resume: no whole checkpoint in {root}")
-        return found[-1]
+        return max(found, key=_checkpoint_step)
     folder = Path(wanted)
     if not _whole(folder):
         raise ConfigError(f"cannot resume from {folder}: no whole checkpoint there")

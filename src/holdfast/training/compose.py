@@ -34,9 +34,7 @@ def composed(defenses: Sequence[Defense]) -> tuple[Defense, ...]:
 def refuse_missing(defenses: Sequence[Defense], missing: dict[Capability, str]) -> None:
     """Raise before step 0 if a defense needs what this run cannot give.
 
-    Args:
-        defenses: The defenses to run.
-        missing: Capability → why it is missing here and what to do.
+    ``missing`` tells, by capability, why it is missing here and what to do.
     """
     for defense in defenses:
         for capability in sorted(defense.needs() & missing.keys()):

@@ -12,9 +12,8 @@ __all__ = ["diverged"]
 
 def diverged(step: int, batch: Mapping[str, Tensor], rows: Any) -> DivergedError:
     """Return the error for a loss that is NaN or infinite at optimizer step ``step`` (from 0)."""
-    found = _rows_of(batch, rows)
-    rows_named = ", ".join(str(index + 1) for index in found)
-    where = f"rows {rows_named} of the training set" if found else "rows unknown"
+    found = ", ".join(str(index + 1) for index in _rows_of(batch, rows))
+    where = f"rows {found} of the training set" if found else "rows unknown"
     return DivergedError(
         f"the loss became NaN or infinite at step {step}, {where}: lower the learning rate, or "
         "look at those rows"
@@ -24,12 +23,8 @@ def diverged(step: int, batch: Mapping[str, Tensor], rows: Any) -> DivergedError
 def _rows_of(batch: Mapping[str, Tensor], rows: Any) -> list[int]:
     """Find the batch's rows in the training set by their tokens; nothing is tracked for this."""
     ids, mask = batch.get("input_ids"), batch.get("attention_mask")
-    if (
-        ids is None
-        or mask is None
-        or not hasattr(rows, "__len__")
-        or not hasattr(rows, "__getitem__")
-    ):
+    indexed = hasattr(rows, "__len__") and hasattr(rows, "__getitem__")
+    if ids is None or mask is None or not indexed:
         return []
     wanted = {tuple(row[keep.bool()].tolist()) for row, keep in zip(ids, mask, strict=True)}
     found: list[int] = []

@@ -1,7 +1,7 @@
 """Name the failures of a run that are no fault of holdfast: disk full, memory full."""
 
 import errno
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import torch
@@ -33,9 +33,7 @@ def leaving(kept: Callable[[], str]) -> Generator[None]:
 def as_run_error(error: BaseException, kept: str) -> RunError | None:
     """Return what a failure means for the user, or None if it is none of those known here.
 
-    Args:
-        error: What ended the run.
-        kept: What is left and how to go on, as the end of the message.
+    ``kept``, what is left and how to go on, ends the message.
     """
     if disk_is_full(error):
         return RunError(f"the disk is full: free some space; {kept}")
@@ -46,18 +44,12 @@ def as_run_error(error: BaseException, kept: str) -> RunError | None:
 
 def disk_is_full(error: BaseException) -> bool:
     """Tell whether the error, or one that it came from, says that no space is left."""
-    for cause in _chain(error):
-        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        if any(said in str(cause).lower() for said in _SAID):
-            return True
-    return False
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
     seen: set[int] = set()
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
+        full = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
+        if full or any(said in str(cause).lower() for said in _SAID):
+            return True
         seen.add(id(cause))
-        yield cause
         cause = cause.__cause__ or cause.__context__
+    return False

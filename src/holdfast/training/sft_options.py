@@ -16,11 +16,8 @@ def cpu_options() -> dict[str, Any]:
 def lora(rank: int, alpha: float, dropout: float = 0.0, targets: str = "all-linear") -> LoraConfig:
     """Return the adapter of a causal language model: its change is alpha / rank times B A.
 
-    Args:
-        rank: Rank of the adapter.
-        alpha: Scale of the adapter.
-        dropout: Dropout in front of it, in [0, 1).
-        targets: Modules that get one: ``all-linear``, or names with commas.
+    ``dropout``, in [0, 1), is in front of it; ``targets`` is ``all-linear``, or the names of the
+    modules that get one, with commas.
     """
     names = [name.strip() for name in targets.split(",")]
     return LoraConfig(

@@ -79,7 +79,7 @@ def _edited_tensors(model: nn.Module) -> Generator[None]:
         raise ModelError("only LoRA adapters can be repaired; merge this one into its base first")
     try:
         for name, p in model.named_parameters():
-            p.requires_grad_("lora_" in name if adapter else True)
+            p.requires_grad_(not adapter or "lora_" in name)
         yield
     finally:
         for name, p in model.named_parameters():

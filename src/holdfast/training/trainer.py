@@ -2,7 +2,8 @@
 
 import sys
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -181,13 +182,8 @@ class SecureMixin(compat.FinalizeHook):
         if self.session is not None:
             self.session.detach()
 
-    @contextmanager
-    def _served(self) -> Generator[None]:
-        if self.session is None:
-            yield
-            return
-        with self.session.served():
-            yield
+    def _served(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.session is None else self.session.served()
 
     @contextmanager
     def _inside(self, session: Session) -> Generator[None]:
@@ -211,15 +207,9 @@ class SecureMixin(compat.FinalizeHook):
 
     def _run(self) -> Run:
         engine = LocalEngine(self._bare, self.compute_loss_context_manager)
-        return Run(
-            model=self._bare,
-            engine=engine,
-            prepare=lambda rows: compat.prepared(self, rows),
-            collate=self.data_collator,
-            seed=int(self.args.seed),
-            weight_decay=self.args.weight_decay,
-            say=self.say,
-        )
+        prepare = partial(compat.prepared, self)
+        decay, seed = self.args.weight_decay, int(self.args.seed)
+        return Run(self._bare, engine, prepare, self.data_collator, seed, decay, self.say)
 
     def _to_stderr(self, line: str) -> None:
         """Write what a defense says where the progress bar is, and nothing where there is none."""

@@ -35,15 +35,10 @@ __all__ = ["TimeLeft", "print_json", "print_result", "print_rows", "print_table"
 @contextmanager
 def working(*, as_json: bool = False) -> Generator[Progress]:
     """Show progress bars on stderr, keep libraries quiet, and give stdout back at the end."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     console = Console(stderr=True)
-    bars = Bars(
-        *columns,
-        TimeElapsedColumn(),
-        TimeLeft(),
-        console=console,
-        disable=as_json or not console.is_terminal,
-    )
+    own = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    hidden = as_json or not console.is_terminal
+    bars = Bars(*own, TimeLeft(), console=console, disable=hidden)
     tasks: dict[str, Any] = {}
 
     def report(stage: str, done: int, total: int) -> None:

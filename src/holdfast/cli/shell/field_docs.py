@@ -27,22 +27,12 @@ def field_docs(cls: type) -> dict[str, str]:
 
 def docs_in(source: str, class_name: str) -> dict[str, str]:
     """Return the docstrings under the annotated names of one class in ``source``."""
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.ClassDef) and node.name == class_name:
-            return dict(_pairs(node.body))
-    return {}
-
-
-def _pairs(body: list[ast.stmt]) -> list[tuple[str, str]]:
-    """Pair each annotated name with the string expression right after it."""
-    pairs: list[tuple[str, str]] = []
-    for field, below in pairwise(body):
-        if (
-            isinstance(field, ast.AnnAssign)
-            and isinstance(field.target, ast.Name)
-            and isinstance(below, ast.Expr)
-            and isinstance(below.value, ast.Constant)
-            and isinstance(below.value.value, str)
-        ):
-            pairs.append((field.target.id, " ".join(below.value.value.split())))
-    return pairs
+    classes = (node for node in ast.parse(source).body if isinstance(node, ast.ClassDef))
+    found: dict[str, str] = {}
+    for pair in pairwise(next((c.body for c in classes if c.name == class_name), ())):
+        match pair:
+            case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(doc))):
+                found[name] = " ".join(doc.split())
+            case _:
+                pass
+    return found

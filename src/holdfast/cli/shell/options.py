@@ -11,7 +11,7 @@ import typer
 from holdfast.cli.shell.field_docs import field_docs
 from holdfast.cli.shell.flags import flag_of
 
-__all__ = ["Interrupted", "JsonFlag", "takes"]
+__all__ = ["Interrupted", "JsonFlag", "default_of", "takes"]
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Config = TypeVar("Config")
@@ -53,23 +53,22 @@ def _parameters(config: type) -> list[inspect.Parameter]:
     hints, docs = get_type_hints(config), field_docs(config)
     # Required options first, then those of the command itself, then those it shares with others.
     shared = {name for base in config.__mro__[1:] for name in getattr(base, "__annotations__", ())}
-    ordered = sorted(fields(config), key=lambda item: (_has_default(item), item.name in shared))
-    return [_parameter(item, hints[item.name], docs[item.name]) for item in ordered]
+    needed = inspect.Parameter.empty
+    defaults = {item.name: default_of(item, needed) for item in fields(config)}
+    ordered = sorted(defaults, key=lambda name: (defaults[name] is not needed, name in shared))
+    return [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            annotation=Annotated[hints[name], typer.Option(flag_of(name), help=docs[name])],
+            default=defaults[name],
+        )
+        for name in ordered
+    ]
 
 
-def _parameter(item: Field[Any], hint: Any, doc: str) -> inspect.Parameter:
-    default = inspect.Parameter.empty
-    if item.default is not MISSING:
-        default = item.default
-    elif item.default_factory is not MISSING:
-        default = item.default_factory()
-    return inspect.Parameter(
-        item.name,
-        inspect.Parameter.KEYWORD_ONLY,
-        annotation=Annotated[hint, typer.Option(flag_of(item.name), help=doc)],
-        default=default,
-    )
-
-
-def _has_default(item: Field[Any]) -> bool:
-    return item.default is not MISSING or item.default_factory is not MISSING
+def default_of(item: Field[Any], missing: Any = None) -> Any:
+    """Return the default of a dataclass's field, or ``missing`` where it has none."""
+    if item.default_factory is not MISSING:
+        return item.default_factory()
+    return missing if item.default is MISSING else item.default

@@ -32,17 +32,14 @@ def _read(path: Path) -> Iterator[RawRow]:
                 "close every quote and double a quote inside a quoted field"
             ) from error
         except UnicodeDecodeError as error:
-            raise DataError(
-                f"{path}, row {number + 1} or after: is not UTF-8: save the file as UTF-8"
-            ) from error
+            said = f"{path}, row {number + 1} or after: is not UTF-8: save the file as UTF-8"
+            raise DataError(said) from error
 
 
 def _require_header(path: Path, header: list[str]) -> None:
-    doubles = {name for name in header if header.count(name) > 1}
-    if doubles:
-        raise DataError(
-            f"{path}, line 1: the column {min(doubles)!r} stands twice in the header: rename one"
-        )
+    if doubles := {name for name in header if header.count(name) > 1}:
+        said = f"the column {min(doubles)!r} stands twice in the header: rename one"
+        raise DataError(f"{path}, line 1: {said}")
 
 
 def _zipped(header: list[str], fields: list[str], place: str) -> dict[str, Any]:

@@ -24,25 +24,21 @@ def _decoded(raw: bytes, place: str) -> str:
     try:
         return raw.decode("utf-8-sig" if place.endswith("row 1") else "utf-8")
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{place}: is not UTF-8 (byte {error.start + 1}): save the file as UTF-8"
-        ) from error
+        said = f"is not UTF-8 (byte {error.start + 1}): save the file as UTF-8"
+        raise DataError(f"{place}: {said}") from error
 
 
 def _json_object(line: str, place: str) -> dict[str, Any]:
     try:
         value = json.loads(line)
     except json.JSONDecodeError as error:
-        hint = "write one JSON object per line"
-        if line.strip() in ("[", "{"):
-            hint = "this is a JSON document over several lines: write one JSON object per line"
-        raise DataError(
-            f"{place}: is not valid JSON ({error.msg} at character {error.pos + 1}): {hint}"
-        ) from error
+        several = line.strip() in ("[", "{")
+        hint = "this is a JSON document over several lines: " if several else ""
+        said = f"is not valid JSON ({error.msg} at character {error.pos + 1})"
+        raise DataError(f"{place}: {said}: {hint}write one JSON object per line") from error
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{place}: is not usable JSON: a number or its nesting is too large") from (
-            error
-        )
+        said = f"{place}: is not usable JSON: a number or its nesting is too large"
+        raise DataError(said) from error
     if not isinstance(value, dict):
         raise DataError(f"{place}: is a JSON {_kind(value)}: write one JSON object per line")
     return value

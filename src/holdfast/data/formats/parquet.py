@@ -1,6 +1,7 @@
 """Parquet: read batch by batch."""
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,11 +16,9 @@ __all__ = ["PARQUET"]
 def _read(path: Path) -> Iterator[RawRow]:
     try:
         with pq.ParquetFile(path) as file:
-            number = 0
-            for batch in file.iter_batches():
-                for values in batch.to_pylist():
-                    number += 1
-                    yield RawRow(number, f"{path}, row {number}", values)
+            rows = chain.from_iterable(batch.to_pylist() for batch in file.iter_batches())
+            for number, values in enumerate(rows, start=1):
+                yield RawRow(number, f"{path}, row {number}", values)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: is not a readable Parquet file: write it again") from error
 
