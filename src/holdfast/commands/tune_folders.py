@@ -76,10 +76,8 @@ class TuneFolders(ModelFolders):
     def kept(self) -> str:
         """Say what a stopped run has left, and how to go on; without a checkpoint remove it."""
         if steps := self._steps():
-            return (
-                f"checkpoint-{max(steps)} is kept in {self.checkpoints}; "
-                "the same command with `resume=True` goes on from it"
-            )
+            kept = f"checkpoint-{max(steps)} is kept in {self.checkpoints}"
+            return f"{kept}; the same command with `resume=True` goes on from it"
         self.output.discard()
         self.artifacts.discard()
         return "no checkpoint had been written, so nothing was kept"

@@ -62,10 +62,8 @@ def encode(
     prompt = _render(example["prompt"], tokenizer, generation=True)
     ids = _render([*example["prompt"], *example["completion"]], tokenizer, generation=False)
     if max_length is not None and len(ids) > max_length:
-        raise DataError(
-            f"{where}: has {len(ids)} tokens and the model takes {max_length}: "
-            "shorten or remove the row"
-        )
+        said = f"has {len(ids)} tokens and the model takes {max_length}"
+        raise DataError(f"{where}: {said}: shorten or remove the row")
     start = _shared(prompt, ids)
     return {"input_ids": ids, "labels": [IGNORED] * start + ids[start:]}
 

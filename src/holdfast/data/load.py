@@ -18,12 +18,8 @@ __all__ = ["FEATURES", "load_examples"]
 
 _MESSAGES = [{"role": Value("string"), "content": Value("string")}]
 FEATURES = Features(
-    {
-        "prompt": _MESSAGES,
-        "completion": _MESSAGES,
-        "row": Value("int64"),
-        **{name: Value("string") for name in EXTRA},
-    }
+    {"prompt": _MESSAGES, "completion": _MESSAGES, "row": Value("int64")}
+    | {name: Value("string") for name in EXTRA}
 )
 
 

@@ -57,10 +57,8 @@ def mix(
     keep, add = shares(n, p)
     for name, rows, wanted in zip(names, (base, added), (keep, add), strict=True):
         if len(rows) < wanted:
-            raise DataError(
-                f"mix: {n} rows at p={p} need {wanted} of {name}, which has {len(rows)}: "
-                "give more rows or a smaller n"
-            )
+            said = f"{n} rows at p={p} need {wanted} of {name}, which has {len(rows)}"
+            raise DataError(f"mix: {said}: give more rows or a smaller n")
     sets = (base, keep, seed), (added, add, [seed, 1])
     picked = [
         rows.select(np.random.default_rng(drawn).permutation(len(rows))[:wanted])

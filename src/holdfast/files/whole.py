@@ -29,10 +29,8 @@ def write_whole(target: Path, text: str) -> None:
         temporary.replace(target)
         temporary = None
     except OSError as error:
-        raise RunError(
-            f"{target} cannot be written: {error.strerror or error}; free space or choose another "
-            "folder"
-        ) from error
+        said = f"{target} cannot be written: {error.strerror or error}"
+        raise RunError(f"{said}; free space or choose another folder") from error
     finally:
         if temporary is not None:  # An error or Ctrl-C came in between.
             temporary.unlink(missing_ok=True)
@@ -41,7 +39,5 @@ def write_whole(target: Path, text: str) -> None:
 def refuse_newer(source: Path, given: int, known: int) -> None:
     """Raise ``InputError`` where a file's schema version is above the one that is known."""
     if given > known:
-        raise InputError(
-            f"{source} has schema version {given} and this holdfast reads up to {known}; "
-            "upgrade holdfast"
-        )
+        said = f"{source} has schema version {given} and this holdfast reads up to {known}"
+        raise InputError(f"{said}; upgrade holdfast")

@@ -199,10 +199,8 @@ def check_against(config: AnalyzeConfig) -> None:
     if folder is None or (folder / "adapter_config.json").is_file():
         return
     if not folder.is_dir():
-        raise ModelError(
-            f"`against={folder}`: folder not found: give the folder of the fine-tuned model or "
-            "adapter"
-        )
+        way_out = "give the folder of the fine-tuned model or adapter"
+        raise ModelError(f"`against={folder}`: folder not found: {way_out}")
     _check_folder(folder, "against", trust_remote_code=config.trust_remote_code)
 
 
@@ -221,9 +219,9 @@ def tuned_of(config: AnalyzeConfig, base: Any) -> Any:
     tuned, _ = load_model(str(folder), field="against", **_how(config))
     kind, wanted = tuned.config.model_type, base.config.model_type
     if kind != wanted:
+        way_out = "give a model that was fine-tuned from `model`"
         raise ModelError(
-            f"`against={folder}`: is a {kind} model and `model` is {wanted}: give a model that was "
-            "fine-tuned from `model`"
+            f"`against={folder}`: is a {kind} model and `model` is {wanted}: {way_out}"
         )
     return tuned
 

@@ -97,10 +97,8 @@ def check_prompt_lengths(path: str, rows: list[Row], tokenizer: Any, limit: int 
     for row in rows if limit is not None else ():
         length = len(encode_prompt(row["prompt"], tokenizer))
         if length > (limit or 0):
-            raise DataError(
-                f"{path}, row {row['row']}: has {length} tokens and the model takes {limit}: "
-                "shorten or remove the row"
-            )
+            said = f"has {length} tokens and the model takes {limit}"
+            raise DataError(f"{path}, row {row['row']}: {said}: shorten or remove the row")
 
 
 def _example(raw: RawRow, column: str | None) -> Row:

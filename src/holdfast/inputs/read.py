@@ -25,7 +25,7 @@ from holdfast.inputs.configs import (
     ModelConfig,
     RepairConfig,
     TuneConfig,
-)  # fmt: skip
+)
 from holdfast.inputs.judging import Examiner, check_items, judge_for
 from holdfast.inputs.models import check_against, model_of, tuned_of
 from holdfast.inputs.prompts import check_prompt_lengths, prompt_sets

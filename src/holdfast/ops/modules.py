@@ -121,10 +121,8 @@ def decoder_layers(model: nn.Module) -> list[nn.Module]:
         if (match := _LAYER_ITSELF.search(plain_name(name)))
     }
     if not found or sorted(found) != list(range(len(found))):
-        raise ModelError(
-            f"{type(model).__name__} has no decoder layers under layers, h or blocks; "
-            "add its layout to holdfast.ops.modules"
-        )
+        said = f"{type(model).__name__} has no decoder layers under layers, h or blocks"
+        raise ModelError(f"{said}; add its layout to holdfast.ops.modules")
     return [found[number] for number in sorted(found)]
 
 

@@ -38,11 +38,8 @@ def refuse_missing(defenses: Sequence[Defense], missing: dict[Capability, str]) 
     """
     for defense in defenses:
         for capability in sorted(defense.needs() & missing.keys()):
-            way_out = defense.instead(capability)
-            raise ConflictError(
-                f"{defense.card.name} needs {capability.value}: {missing[capability]}"
-                + (f"; {way_out}" if way_out else "")
-            )
+            why = "; ".join(filter(None, [missing[capability], defense.instead(capability)]))
+            raise ConflictError(f"{defense.card.name} needs {capability.value}: {why}")
 
 
 def low_precision(model: nn.Module) -> dict[Capability, str]:

@@ -14,10 +14,8 @@ def diverged(step: int, batch: Mapping[str, Tensor], rows: Any) -> DivergedError
     """Return the error for a loss that is NaN or infinite at optimizer step ``step`` (from 0)."""
     found = ", ".join(str(index + 1) for index in _rows_of(batch, rows))
     where = f"rows {found} of the training set" if found else "rows unknown"
-    return DivergedError(
-        f"the loss became NaN or infinite at step {step}, {where}: lower the learning rate, or "
-        "look at those rows"
-    )
+    said = f"the loss became NaN or infinite at step {step}, {where}"
+    return DivergedError(f"{said}: lower the learning rate, or look at those rows")
 
 
 def _rows_of(batch: Mapping[str, Tensor], rows: Any) -> list[int]:

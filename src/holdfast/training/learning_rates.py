@@ -60,12 +60,8 @@ def layers_by_role(refs: Iterable[ModuleRef]) -> dict[str, set[int]]:
 
 def named(chosen: Mapping[str, set[int]], every: Mapping[str, set[int]]) -> list[str]:
     """Return the roles in order, with their layers where those are not all: ``k``, ``q[0,2-3]``."""
-    return [
-        role
-        if role == "other" or chosen[role] == every[role]
-        else f"{role}[{runs(sorted(chosen[role]))}]"
-        for role in sorted(chosen)
-    ]
+    whole = {role for role in chosen if role == "other" or chosen[role] == every[role]}
+    return [r if r in whole else f"{r}[{runs(sorted(chosen[r]))}]" for r in sorted(chosen)]
 
 
 def runs(layers: Sequence[int]) -> str:

@@ -44,10 +44,8 @@ def _require_header(path: Path, header: list[str]) -> None:
 
 def _zipped(header: list[str], fields: list[str], place: str) -> dict[str, Any]:
     if len(fields) != len(header):
-        raise DataError(
-            f"{place}: has {len(fields)} fields and the header has {len(header)}: "
-            "quote fields that contain a comma"
-        )
+        said = f"has {len(fields)} fields and the header has {len(header)}"
+        raise DataError(f"{place}: {said}: quote fields that contain a comma")
     return dict(zip(header, fields, strict=True))
 
 
