@@ -177,10 +177,8 @@ def _claim(claim: Claim, paper: Paper, result: RunResult, second: RunResult | No
         main = [judged(t, bound, claim.needs, (second, paper.arms)) for t in claim.tests]
         also = [judged(t, bound, claim.needs) for t in claim.provided]
         each.append(Finding(combined(main, also), ""))
-        tests += [(_told(*pair, labels), pair[1]) for pair in zip(claim.tests, main, strict=True)]
-        provided += [
-            (_told(*pair, labels), pair[1]) for pair in zip(claim.provided, also, strict=True)
-        ]
+        tests += [(_told(t, f, labels), f) for t, f in zip(claim.tests, main, strict=True)]
+        provided += [(_told(t, f, labels), f) for t, f in zip(claim.provided, also, strict=True)]
         for name, arm in bound.items():
             if isinstance(arm, Arm):
                 arms[labels[name]] = _measured(name, labels[name], arm, claim)

@@ -118,11 +118,11 @@ def _ticks(dose: Dose) -> str:
     few = [first, middle, last] if room > ROOM else [first, last]
     anchors = {few[0]: ("start", -6.0), few[-1]: ("end", 6.0)}
     y = TOPS[-1][2] + TALL + 16
+    ticks = [(value, *anchors.get(value, ("middle", 0.0))) for value in few]
     return "".join(
         f'<text x="{_x(dose, value) + nudge}" y="{y}" text-anchor="{anchor}">'
         f"{_told(dose, value)}</text>"
-        for value in few
-        for anchor, nudge in (anchors.get(value, ("middle", 0.0)),)
+        for value, anchor, nudge in ticks
     )
 
 

@@ -74,9 +74,10 @@ def _ordered(table: WorstCaseTable) -> list[WorstCaseRow]:
 
 
 def _view(table: WorstCaseTable) -> WorstView:
-    told = [
-        (row, apart(row.attack, table.attacks) if row.attack else "") for row in _ordered(table)
+    lines = [
+        WorstLine(row, apart(row.attack, table.attacks) if row.attack else "")
+        for row in _ordered(table)
     ]
-    lines, attacks = [WorstLine(*one) for one in told], list(map(attack_text, table.attacks))
+    attacks = [attack_text(attack) for attack in table.attacks]
     title = TITLES.get(table.scenario, table.scenario)
     return WorstView(table, title, lines, ranked(table.rows), attacks)
