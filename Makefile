@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 WORKERS ?= 2
 
-.PHONY: setup demo test test-fast check fix docs bench
+.PHONY: setup demo test test-fast check fix docs measure
 setup: $(STAMP)
 
 # torch is pinned in constraints.txt and installed first, so that nothing else picks another build.
@@ -37,7 +37,7 @@ fix: setup
 docs: setup
 	$(BIN)/python docs/build.py
 
-bench: setup
+measure: setup
 	$(BIN)/python measurements/step_cost.py --out results/step_cost.json
 	$(BIN)/python measurements/generation.py --out results/generation.json
 	$(BIN)/python measurements/analysis_cost.py --out results/analysis_cost.json
