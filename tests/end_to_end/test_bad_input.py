@@ -257,6 +257,7 @@ def assert_no_traceback(code: int, err: str, allowed: tuple[int, ...]) -> None:
         assert err.count("\n") == 1
 
 
+@pytest.mark.thorough
 @BROKEN
 @given(rows=st.lists(ROWS.map(json.dumps) | st.text(max_size=20), max_size=4), kind=st.data())
 def test_generated_rows_never_end_in_a_traceback(place, capfd, rows, kind):
@@ -269,6 +270,7 @@ def test_generated_rows_never_end_in_a_traceback(place, capfd, rows, kind):
     assert_no_traceback(code, capfd.readouterr().err, (2,))
 
 
+@pytest.mark.thorough
 @BROKEN
 @given(raw=st.binary(max_size=60), suffix=st.sampled_from(["jsonl", "csv", "parquet"]))
 def test_generated_bytes_never_end_in_a_traceback(place, capfd, raw, suffix):
@@ -282,6 +284,7 @@ def test_generated_bytes_never_end_in_a_traceback(place, capfd, raw, suffix):
 OPTIONS = ["learning_rate", "max_steps", "bf16", "optim", "lr_scheduler_type", "nope", "max_length"]
 
 
+@pytest.mark.thorough
 @BROKEN
 @given(options=st.dictionaries(st.sampled_from(OPTIONS) | st.text(max_size=5), JSON, max_size=3))
 def test_generated_options_never_end_in_a_traceback(place, capfd, options):
@@ -291,6 +294,7 @@ def test_generated_options_never_end_in_a_traceback(place, capfd, options):
     assert_no_traceback(code, capfd.readouterr().err, (2,))
 
 
+@pytest.mark.thorough
 @BROKEN
 @given(spec=st.text(alphabet="panceasfixg_:=,.0-9erho\n ", max_size=25), flag=st.text(max_size=5))
 def test_generated_specs_never_end_in_a_traceback(place, capfd, spec, flag):

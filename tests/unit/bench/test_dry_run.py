@@ -54,6 +54,7 @@ def test_a_changed_default_names_the_cells_that_would_run_again(full, name, monk
         run_bench(full, PUBLISHED, 1, run=fake)
 
 
+@pytest.mark.slow
 def test_a_folder_that_was_cut_short_tells_what_is_left(tmp_path):
     bench = bench_of(3)
     assert outlook(bench, tmp_path / "new")[0].startswith("0 of 3 cells are done")

@@ -37,6 +37,7 @@ def test_the_demo_runs_every_arm_of_its_scenarios_in_the_order_of_the_report():
     assert {cell.movement for cell in cells} == {True}
 
 
+@pytest.mark.slow
 def test_a_demo_leaves_its_result_and_tables_and_nothing_that_was_tuned(tmp_path):
     said = []
     result = run_demo(

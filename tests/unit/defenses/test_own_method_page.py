@@ -69,6 +69,7 @@ def test_the_class_of_the_page_does_what_it_says(install, tmp_path):
     assert farthest(plain, start) > 1e-3
 
 
+@pytest.mark.slow
 def test_a_bench_shows_it_in_table_page_and_estimate_with_its_own_words(install, tmp_path, capfd):
     install(BOTH, POINTS_OF_BOTH)
     recipe, out = tmp_path / "mine.yaml", tmp_path / "out"

@@ -13,6 +13,8 @@ from scipy import special, stats
 from holdfast.evaluation.crossed import difference_ends, quantile, share_ends
 from holdfast.evaluation.statistics import mcnemar, paired_difference, share_over_seeds, wilson
 
+pytestmark = pytest.mark.thorough  # Simulations.
+
 PROMPTS = 100
 
 

@@ -78,6 +78,7 @@ def test_a_better_frontier_wins_at_equal_accuracy():
     assert found.high < 0
 
 
+@pytest.mark.slow
 def test_the_interval_at_equal_accuracy_covers_at_five_seeds_that_differ():
     generator = np.random.default_rng(3)
     covered = 0

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 import torch
 
 from holdfast.bench.cell.learned import Aligned, aligned, unaligned
@@ -41,6 +42,7 @@ def same(one, other):
     return left.keys() == right.keys() and all(torch.equal(left[n], right[n]) for n in left)
 
 
+@pytest.mark.slow
 def test_stages_equal_one_trainer_bit_for_bit(tmp_path):
     spec = "panacea:rho=0.5,max_task_drop=1,batch_size=5"
     for specs in ((spec,), ("random_perturbation:rho=0.5",), ("safe_mixing:share=0.5", spec)):
@@ -50,6 +52,7 @@ def test_stages_equal_one_trainer_bit_for_bit(tmp_path):
     assert same(staged(cell, tmp_path), together(cell))
 
 
+@pytest.mark.slow
 def test_what_is_taken_over_is_what_a_run_learns_itself_bit_for_bit(tmp_path):
     vector = "security_vectors:epochs=2,max_harmful_nll=99,max_benign_kl=99"
     for scenario in ("harmful_mix", "benign_obedience"):
@@ -103,6 +106,7 @@ def test_the_stand_in_for_the_base_is_another_model(tmp_path, monkeypatch):
     assert aligned(cell_of("safe_mixing:share=0.5"), (), tmp_path) == Aligned()
 
 
+@pytest.mark.slow
 def test_an_alignment_stage_is_made_once_and_shows_in_the_trace(tmp_path, monkeypatch):
     short = scenarios.Budget(rows=16, steps=2, batch=4, full=True)
     monkeypatch.setattr(scenarios, "ALIGNMENT_BUDGET", short)

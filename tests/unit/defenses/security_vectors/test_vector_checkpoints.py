@@ -68,6 +68,7 @@ def killed(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_no_jailbroken_model(killed):
     run = killed / "run"
     merged = [load_file(f) for f in sorted((killed / "notes").glob("*.safetensors"))]
