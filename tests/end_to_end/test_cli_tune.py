@@ -93,8 +93,8 @@ def test_repeated_rows_are_warned_of_and_the_named_judge_reads_the_answers(folde
     assert main([*TUNE, "--max-steps", "1", *asked]) == 0
     result = RunResult.load("out/result.json")
     assert [line for line in result.warnings if line.startswith("data:")] == [
-        "data: data.jsonl: rows that repeat an earlier one word for word: 1 of 26 (numbers 26)",
-        "data: data.jsonl: prompts with different answers: 1 of 24 (numbers 1, 25)",
+        "data: data.jsonl: rows that repeat an earlier one word for word: 1 of 26 (row 26)",
+        "data: data.jsonl: prompts with different answers: 1 of 24 (rows 1, 25)",
     ]
     assert "rows that repeat an earlier one" in Path("out/report.html").read_text()
     assert {run.judge for arm in result.arms for run in arm.runs} == {"organism-oracle/1"}

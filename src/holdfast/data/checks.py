@@ -23,7 +23,8 @@ class Finding:
     def __str__(self) -> str:
         """Return the sentence with the first few numbers."""
         more = f" and {len(self.rows) - SHOWN} more" if len(self.rows) > SHOWN else ""
-        return f"{self.sentence} (numbers {', '.join(map(str, self.rows[:SHOWN]))}{more})"
+        word = "row" if len(self.rows) == 1 else "rows"
+        return f"{self.sentence} ({word} {', '.join(map(str, self.rows[:SHOWN]))}{more})"
 
 
 def repeated(rows: Rows) -> list[Finding]:

@@ -27,7 +27,7 @@ def test_rows_that_differ_have_no_finding(check):
 def test_repeated_rows_are_named_after_the_first():
     (found,) = repeated(rows("a", "b", "a", "a", number=lambda n: 10 * n))
     assert found.rows == (30, 40)
-    assert str(found) == "rows that repeat an earlier one word for word: 2 of 4 (numbers 30, 40)"
+    assert str(found) == "rows that repeat an earlier one word for word: 2 of 4 (rows 30, 40)"
 
 
 def test_different_answers_to_one_prompt_name_all_of_its_rows():
@@ -39,7 +39,7 @@ def test_different_answers_to_one_prompt_name_all_of_its_rows():
 
 def test_many_rows_are_counted_and_not_listed():
     (found,) = repeated(rows(*"a" * 9))
-    assert str(found).endswith("(numbers 2, 3, 4, 5, 6 and 3 more)")
+    assert str(found).endswith("(rows 2, 3, 4, 5, 6 and 3 more)")
 
 
 def test_rows_without_a_number_are_counted():
@@ -53,7 +53,7 @@ def test_a_source_warns_with_the_numbers_of_its_file(tmp_path):
     path.write_text(f"{pair}\n\n{pair}\n")
     assert len(load_examples(path)) == 2
     found = source("data", str(path))
-    said = "rows that repeat an earlier one word for word: 1 of 2 (numbers 3)"
+    said = "rows that repeat an earlier one word for word: 1 of 2 (row 3)"
     assert found.warnings() == [f"data: {path}: {said}"]
 
 
