@@ -1,4 +1,4 @@
-"""Broken variants, shares and reports, each with one fault that ``sharing_checks`` must catch."""
+"""Broken variants, shares and reports: one fault each, for ``holdfast.testing.sharing``."""
 
 import json
 from dataclasses import dataclass, field, replace

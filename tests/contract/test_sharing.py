@@ -6,8 +6,8 @@ import pytest
 
 from holdfast import MLLR, SWAT
 from holdfast.organism.scenarios import defender_pairs, harmless_prompts
+from holdfast.testing import sharing as checks
 from tests.contract import planted_sharing as planted
-from tests.contract import sharing_checks as checks
 from tests.contract.probes import card
 from tests.contract.recipes import data_rows, recipes
 from tests.contract.runs import FULL, SFT_LORA

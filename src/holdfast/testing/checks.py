@@ -16,7 +16,7 @@ from holdfast.testing import leftovers, runs
 from holdfast.testing.runs import Outcome, Setting, Weights, require
 
 __all__ = [
-    "check_accumulation", "check_acts", "check_interrupted", "check_leaves_nothing",
+    "Make", "check_accumulation", "check_acts", "check_interrupted", "check_leaves_nothing",
     "check_leaves_nothing_after_errors", "check_resume", "check_seeds", "check_strength_zero",
     "check_trace", "same_run",
 ]  # fmt: skip

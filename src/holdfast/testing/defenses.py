@@ -9,7 +9,7 @@ from holdfast.defense import HOOKS, Capability, Defense, Stage
 from holdfast.defenses import registry
 from holdfast.defenses.installed import fault
 from holdfast.organism.scenarios import defender_pairs
-from holdfast.testing import checks
+from holdfast.testing import checks, sharing
 from holdfast.testing.runs import FULL, LORA_ON_BF16, SFT_LORA, require
 
 __all__ = ["CLAUSES", "check_card", "check_defense"]
@@ -18,6 +18,9 @@ CLAUSES: tuple[Callable[..., None], ...] = (
     checks.check_strength_zero, checks.check_acts, checks.check_trace, checks.check_accumulation,
     checks.check_seeds, checks.check_resume, checks.check_leaves_nothing,
     checks.check_leaves_nothing_after_errors,
+    sharing.check_variant,
+    sharing.check_shared,
+    sharing.check_report,
 )  # fmt: skip
 
 

@@ -24,7 +24,8 @@ from holdfast.training.trainer import SecureSFTTrainer, SecureTrainer
 
 __all__ = [
     "FULL", "LORA_ON_BF16", "SFT_LORA", "Outcome", "Setting", "Weights", "differing", "gap",
-    "new_folder", "new_trainer", "plain", "require", "tiny_model", "trained", "weights_of",
+    "new_folder", "new_trainer", "plain", "require", "tiny_model", "tokenizer", "trained",
+    "weights_of",
 ]  # fmt: skip
 
 _SCRATCH = tempfile.TemporaryDirectory(prefix="holdfast-testing-")

@@ -11,7 +11,8 @@ from holdfast.bench.recipe.files import base_recipe
 from holdfast.bench.recipe.grid import expand
 from holdfast.cli import main
 from holdfast.inputs.specs import Spec, build_defenses
-from tests.contract import card_checks, sharing_checks
+from holdfast.testing import sharing
+from tests.contract import card_checks
 from tests.contract.recipes import Recipe
 from tests.contract.runs import FULL
 from tests.own_package import BOTH, POINTS, block
@@ -52,9 +53,9 @@ def test_the_classes_of_the_page_pass_the_checks_of_cards(install, check):
 def test_the_second_class_keeps_what_it_says_beside_its_run(install, strength):
     install(BOTH, POINTS_OF_BOTH)
     make = Recipe(holdfast.find("my_guard"), "default", (("strength", strength),))
-    sharing_checks.check_variant(make)
-    sharing_checks.check_shared(make)
-    sharing_checks.check_report(make, FULL)
+    sharing.check_variant(make)
+    sharing.check_shared(make)
+    sharing.check_report(make, FULL)
 
 
 def test_the_class_of_the_page_does_what_it_says(install, tmp_path):

@@ -20,32 +20,43 @@ from holdfast.results.diagnose import diagnose
 from holdfast.results.records import Arm, SeedRun
 from holdfast.results.result import RunResult
 from holdfast.testing.checks import Make
-from holdfast.testing.runs import tiny_model, tokenizer
+from holdfast.testing.runs import (
+    FULL,
+    Setting,
+    differing,
+    require,
+    tiny_model,
+    tokenizer,
+    trained,
+    weights_of,
+)
 from holdfast.training.standalone import standalone_run
-from tests.contract.runs import FULL, Setting, differing, trained, weights_of
+
+__all__ = ["check_report", "check_shared", "check_variant"]
 
 LABEL = re.compile(r"[a-z0-9_.-]*")
 
 
-def check_variant(make: Make) -> None:
+def check_variant(make: Make, setting: Setting = FULL) -> None:
     """A label that a name can hold; decided by hyperparameters alone; strength off compares."""
+    del setting  # Nothing is trained.
     defense = make()
-    said = defense.variant()
-    assert isinstance(said, Variant), f"variant() returns {said!r}"
-    assert LABEL.fullmatch(said.label), f"{said.label!r} cannot stand in an arm's name"
-    assert isinstance(said.control, bool), f"control is {said.control!r}"
+    said: Any = defense.variant()
+    require(isinstance(said, Variant), f"variant() returns {said!r}")
+    require(LABEL.fullmatch(said.label), f"{said.label!r} cannot stand in an arm's name")
+    require(isinstance(said.control, bool), f"control is {said.control!r}")
     settings = {
         f.name: getattr(defense, f.name)
         for f in fields(defense)  # type: ignore[arg-type]
         if f.init and f.name not in defense.card.data
     }
-    assert type(defense)(**settings).variant() == said, "the variant differs without the data"
-    assert _off(make).variant().control, "at the strength off it is no control"
+    require(type(defense)(**settings).variant() == said, "the variant differs without the data")
+    require(_off(make).variant().control, "at the strength off it is no control")
     if defense.card.paper.startswith("control"):
-        assert said.control, "its card says control, its variant does not"
+        require(said.control, "its card says control, its variant does not")
 
 
-def check_shared(make: Make) -> None:
+def check_shared(make: Make, setting: Setting = FULL) -> None:
     """What runs can take over is told whole, learned alike, and changes no run."""
     shared = make().shared()
     if shared is None:
@@ -61,7 +72,7 @@ def check_shared(make: Make) -> None:
             _same(_reads(make, other), known, "not seeded and learned at another seed")
         for told, changed in _alike(make, shared):
             _same(_reads(make, _learned(changed, next(folders))), known, f"learned with {told}")
-        _check_run(make, first)
+        _check_run(make, first, setting)
 
 
 def _off(make: Make) -> Defense:
@@ -71,11 +82,21 @@ def _off(make: Make) -> Defense:
 
 
 def _check_told(make: Make, shared: Shared) -> None:
-    assert re.fullmatch("[a-z][a-z0-9_]*", shared.kind), f"{shared.kind!r} is no name for a folder"
-    assert json.loads(json.dumps(shared.made_of)) == shared.made_of, "made_of is no JSON"
+    require(
+        re.fullmatch("[a-z][a-z0-9_]*", shared.kind), f"{shared.kind!r} is no name for a folder"
+    )
+    require(json.loads(json.dumps(shared.made_of)) == shared.made_of, "made_of is no JSON")
     strange = set(shared.data) - set(make().card.data)
-    assert not strange, f"{strange} are no data sets of the card"
-    assert _off(make).shared() is None, "at the strength off it learns something"
+    require(not strange, f"{strange} are no data sets of the card")
+    require(_off(make).shared() is None, "at the strength off it learns something")
+
+
+def _of(defense: Defense) -> Shared:
+    """Return what the defense shares; it has shared something before."""
+    found = defense.shared()
+    if found is None:
+        raise AssertionError("shared() returns None where it returned something before")
+    return found
 
 
 def _run(seed: int) -> Run:
@@ -84,26 +105,23 @@ def _run(seed: int) -> Run:
 
 def _learned(defense: Defense, folder: Path, seed: int = 0, state: int = 0) -> Path:
     """Learn into the folder, with the global random state given, and return it."""
-    run, shared = _run(seed), defense.shared()
-    assert shared is not None
+    run, shared = _run(seed), _of(defense)
     folder.mkdir()
     before = weights_of(run.model)
     with isolated_rng(state):
         drawn = torch.get_rng_state()
         shared.learn(run, folder)
-        assert torch.equal(torch.get_rng_state(), drawn), "learn() moves the global random state"
-    assert not differing(weights_of(run.model), before), "learn() moves the model's weights"
-    assert any(folder.rglob("*")), "learn() writes nothing"
+        require(torch.equal(torch.get_rng_state(), drawn), "learn() moves the global random state")
+    require(not differing(weights_of(run.model), before), "learn() moves the model's weights")
+    require(any(folder.rglob("*")), "learn() writes nothing")
     return folder
 
 
 def _reads(make: Make, folder: Path) -> dict[str, Any]:
     """Return the learned fields of a defense that takes the folder over, before step 0."""
-    shared = make().shared()
-    assert shared is not None
-    taken = shared.take(folder)
-    assert type(taken) is type(make()), "take() returns another defense"
-    assert taken.shared() is None, "what is taken over would be learned again"
+    taken = _of(make()).take(folder)
+    require(type(taken) is type(make()), "take() returns another defense")
+    require(taken.shared() is None, "what is taken over would be learned again")
     with isolated_rng(0):
         if implements(taken, "before"):
             taken.before(_run(0))
@@ -113,8 +131,8 @@ def _reads(make: Make, folder: Path) -> dict[str, Any]:
 def _same(found: dict[str, Any], known: dict[str, Any], told: str) -> None:
     """Raise where two states differ in a bit."""
     (left, plain), (right, other) = split_state(found), split_state(known)
-    assert not differing(left, right), f"{told}: {differing(left, right)[:1]} differ"
-    assert plain == other, f"{told}: {plain} and {other}"
+    require(not differing(left, right), f"{told}: {differing(left, right)[:1]} differ")
+    require(plain == other, f"{told}: {plain} and {other}")
 
 
 def _alike(make: Make, shared: Shared) -> Iterator[tuple[str, Defense]]:
@@ -152,14 +170,13 @@ def _others(value: Any, hint: Any) -> list[Any]:
     return whole or (half if float in kinds else [])
 
 
-def _check_run(make: Make, folder: Path) -> None:
+def _check_run(make: Make, folder: Path, setting: Setting) -> None:
     """A run with what was taken over is the run that learns it itself, bit for bit."""
-    own = make()
-    taken = own.shared().take(folder)  # type: ignore[union-attr]
-    left, right = trained([taken], FULL, seed=0), trained([make()], FULL, seed=0)
+    taken = _of(make()).take(folder)
+    left, right = trained([taken], setting, seed=0), trained([make()], setting, seed=0)
     changed = differing(left.weights, right.weights)
-    assert not changed, f"taken over, {len(changed)} tensors of the run differ"
-    assert left.losses == right.losses, "taken over, the losses differ"
+    require(not changed, f"taken over, {len(changed)} tensors of the run differ")
+    require(left.losses == right.losses, "taken over, the losses differ")
 
 
 def check_report(make: Make, setting: Setting) -> None:
@@ -172,10 +189,10 @@ def check_report(make: Make, setting: Setting) -> None:
         except TypeError as error:
             raise AssertionError(f"{name} of the report is no JSON and no block: {error}") from None
         if isinstance(value, Block):
-            assert value.title.strip(), f"the block {name} has no title"
+            require(value.title.strip(), f"the block {name} has no title")
             titles.append(value.title)
-    assert len(set(titles)) == len(titles), f"two blocks have one title: {titles}"
+    require(len(set(titles)) == len(titles), f"two blocks have one title: {titles}")
     run = SeedRun(seed=0, diagnostics=diagnose(made))
     page = render(RunResult.of("tune", [Arm(defense=make().card.name, runs=[run])]))
     hidden = [title for title in titles if str(escape(title)) not in page]
-    assert not hidden, f"the page does not show {hidden}"
+    require(not hidden, f"the page does not show {hidden}")
