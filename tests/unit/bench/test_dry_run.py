@@ -14,6 +14,8 @@ from holdfast.defenses import built_in
 from holdfast.errors import ConfigError, InputError
 from tests.unit.bench.pool.test_runner import bench_of, calls, fake
 
+pytestmark = pytest.mark.thorough
+
 PUBLISHED = Path(__file__).resolve().parents[3] / "results" / "bench"
 
 

@@ -18,6 +18,8 @@ from holdfast.organism.build import RECIPE, SHIPPED, shipped, train
 from holdfast.organism.items import evaluation_items
 from holdfast.organism.vocabulary import build_tokenizer
 
+pytestmark = pytest.mark.thorough
+
 TINY = replace(
     RECIPE, pretraining_steps=2, alignment_steps=1, pretraining_batch=4, alignment_batch=4, rows=24
 )

@@ -12,6 +12,8 @@ from holdfast.testing.defenses import CLAUSES
 from tests.contract import planted
 from tests.contract.probes import Planted, card
 
+pytestmark = pytest.mark.thorough
+
 ALL = {clause.__name__ for clause in CLAUSES}
 
 

@@ -16,6 +16,8 @@ from holdfast.ops.modules import trainable
 from holdfast.organism import scenarios
 from holdfast.training.trainer import SecureSFTTrainer
 
+pytestmark = pytest.mark.thorough
+
 SMALL = {"rows": [16], "steps": [2], "defender_rows": 10, "benign_rows": 10, "validation_rows": 4}
 
 
