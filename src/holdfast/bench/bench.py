@@ -137,7 +137,6 @@ def _write(result: RunResult, out: Path) -> None:
 @contextmanager
 def _owned(bench: Bench, out: Path) -> Generator[None]:
     """Hold the folder for this process; a lock ends with its process, however that ends."""
-    check_folder(bench, out)
     out.mkdir(parents=True, exist_ok=True)
     with (out / ".lock").open("w") as lock:
         try:
@@ -146,7 +145,7 @@ def _owned(bench: Bench, out: Path) -> Generator[None]:
             raise ConfigError(
                 f"`out={out}`: another holdfast bench works in it: wait or choose another folder"
             ) from error
-        check_folder(bench, out)  # A bench of another recipe may have come and gone since.
+        check_folder(bench, out)  # A bench of another recipe may have come since it was looked at.
         document = {"sha256": bench.key, "recipe": bench.recipe}
         write_whole(out / "recipe.json", json.dumps(document, indent=1) + "\n")
         yield
