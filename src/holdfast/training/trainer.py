@@ -1,6 +1,7 @@
 """The one Trainer subclass of the library: it runs defenses and knows nothing of any method."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from holdfast.training import compat
 from holdfast.training.compat import SFTTrainer
 from holdfast.training.divergence import diverged
 from holdfast.training.foreign.calls import called, refuse_replaced
-from holdfast.training.foreign.shares import divisor
+from holdfast.training.foreign.shares import divisor, share
 from holdfast.training.learning_rates import scheduler_with, split_groups
 from holdfast.training.lifecycle import Lifecycle
 from holdfast.training.trace import Trace
@@ -102,6 +103,7 @@ class SecureMixin(Lifecycle):
         loss, outputs = own if isinstance(own, tuple) else (own, None)
         if getattr(outputs, "logits", None) is None:
             outputs = compat.outputs_with_logits(model, batch)
+        step = replace(step, share=share(self, batch, items))  # A user's step may drop the count.
         loss = loss + divisor(self, items) * session.loss(step, batch, outputs)
         return (loss, outputs) if return_outputs else loss
 
