@@ -2,6 +2,7 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,7 @@ from holdfast.ops.adapter_facts import (
 from holdfast.ops.engine import LocalEngine
 from holdfast.ops.randomness import derived_seed, isolated_rng
 from holdfast.training.compose import composed, low_precision, refuse_missing
+from holdfast.training.defender_rows import DefenderRows
 from holdfast.training.suited import refuse_unsuited
 
 __all__ = ["finished_only", "repair", "standalone_run"]
@@ -69,8 +71,11 @@ def repair(defense: Defense, model: nn.Module, tokenizer: Any, seed: int = 0) ->
     with _edited_tensors(model):
         refuse_missing([defense], low_precision(model))
         refuse_unsuited([defense], model)
+        run = standalone_run(model, tokenizer, seed)
+        rows = DefenderRows(run.prepare, [defense], tokenizer, None)
+        rows.look()
         with isolated_rng(derived_seed(seed, defense.card.name, "after")):
-            made = defense.after(standalone_run(model, tokenizer, seed))
+            made = defense.after(replace(run, prepare=rows))
     return made or Artifact(defense.card.name)
 
 

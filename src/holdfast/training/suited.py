@@ -1,14 +1,19 @@
 """What a model *is*, looked at before step 0, so that no defense acts on something else."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 from torch import nn
 
-from holdfast.defense import Capability, Defense
+from holdfast.defense import Capability, Defense, Run
 from holdfast.errors import ModelError
 from holdfast.ops.adapter_facts import adaptations
+from holdfast.ops.randomness import isolated_rng
+from holdfast.training.defender_rows import DefenderRows
+from holdfast.training.trace import Trace
 
-__all__ = ["refuse_unsuited"]
+__all__ = ["refuse_unsuited", "suited_run"]
 
 _OF_WEIGHTS = frozenset({Capability.EDITS_WEIGHTS, Capability.EXTRA_BACKWARD})
 
@@ -25,6 +30,28 @@ def refuse_unsuited(defenses: Sequence[Defense], model: nn.Module) -> None:
         if defense.needs() & _OF_WEIGHTS:
             _check_adapters(defense.card.name, model)
         defense.check_model(model)
+
+
+def suited_run(trainer: Any, run: Run, defenses: Sequence[Defense], trace: Trace) -> Run:
+    """Return the run of a trainer with everything looked at that can be before step 0.
+
+    Args:
+        trainer: The trainer, whose rows and options are all there by now.
+        run: Its run.
+        defenses: Its defenses.
+        trace: Where it is counted what became of the defenders' rows.
+
+    Raises:
+        DataError: Of a defender's data set nothing is left.
+        ModelError: A defense would not be exact on the model.
+    """
+    refuse_unsuited(defenses, run.model)  # Another adapter may be active by now.
+    reader = trainer.processing_class
+    limit = getattr(trainer.args, "max_length", None)
+    rows = DefenderRows(run.prepare, defenses, reader, limit, run.say, trace)
+    with isolated_rng(run.seed):
+        rows.look()
+    return replace(run, prepare=rows)
 
 
 def _check_adapters(who: str, model: nn.Module) -> None:

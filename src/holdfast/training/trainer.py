@@ -21,7 +21,7 @@ from holdfast.training.compose import composed, low_precision, refuse_missing
 from holdfast.training.divergence import diverged
 from holdfast.training.learning_rates import Multipliers, rates, scheduler_with, split_groups
 from holdfast.training.session import Session
-from holdfast.training.suited import refuse_unsuited
+from holdfast.training.suited import refuse_unsuited, suited_run
 from holdfast.training.trace import Trace
 
 __all__ = ["SecureMixin", "SecureSFTTrainer", "SecureTrainer", "protect"]
@@ -75,10 +75,10 @@ class SecureMixin(compat.FinalizeHook):
             DivergedError: The loss became NaN or infinite.
             NotRunError: A hook that a defense overrides never ran.
         """
-        refuse_unsuited(self.defenses, self._bare)  # Another adapter may be active by now.
         checkpoint = compat.whole_checkpoint(self, resume_from_checkpoint)
         self.trace, self.artifacts, self._micro = Trace(), [], 0
-        session = Session(self.defenses, self._run(), self.trace, self.artifacts_dir / "state")
+        run = suited_run(self, self._run(), self.defenses, self.trace)
+        session = Session(self.defenses, run, self.trace, self.artifacts_dir / "state")
         with self._inside(session):
             self.train_dataset = session.data(self.train_dataset)
             session.begin(checkpoint)
