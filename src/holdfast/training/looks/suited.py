@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -9,9 +10,11 @@ from torch import nn
 from holdfast.defense import Capability, Defense, Run
 from holdfast.errors import ModelError
 from holdfast.ops.adapter_facts import adaptations
+from holdfast.ops.engine import LocalEngine
 from holdfast.ops.randomness import isolated_rng
 from holdfast.training.compose import refuse_missing
 from holdfast.training.looks.defender_rows import DefenderRows
+from holdfast.training.looks.passes import recompute_early, users_autocast
 from holdfast.training.looks.users_loss import other_loss
 from holdfast.training.looks.users_rows import packed_rows, told_apart
 from holdfast.training.trace import Trace
@@ -48,6 +51,9 @@ def suited_run(trainer: Any, run: Run, defenses: Sequence[Defense], trace: Trace
         ModelError: A defense would not be exact on the model.
     """
     refuse_unsuited(defenses, run.model)  # Another adapter may be active by now.
+    if _on(defenses):
+        recompute_early(trainer)
+    engine = LocalEngine(run.model, partial(users_autocast, trainer))
     missing = packed_rows(trainer)
     if any(Capability.NLL in defense.needs() for defense in _on(defenses)):
         missing |= other_loss(trainer, run)
@@ -57,7 +63,7 @@ def suited_run(trainer: Any, run: Run, defenses: Sequence[Defense], trace: Trace
     rows = DefenderRows(run.prepare, defenses, reader, limit, run.say, trace)
     with isolated_rng(run.seed):
         rows.look()
-    return replace(run, prepare=rows, collate=told_apart(run.collate))
+    return replace(run, engine=engine, prepare=rows, collate=told_apart(run.collate))
 
 
 def _on(defenses: Sequence[Defense]) -> list[Defense]:
