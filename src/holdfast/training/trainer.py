@@ -21,6 +21,7 @@ from holdfast.training.compose import composed, low_precision, refuse_missing
 from holdfast.training.divergence import diverged
 from holdfast.training.learning_rates import Multipliers, rates, scheduler_with, split_groups
 from holdfast.training.session import Session
+from holdfast.training.suited import refuse_unsuited, suited_run
 from holdfast.training.trace import Trace
 
 __all__ = ["SecureMixin", "SecureSFTTrainer", "SecureTrainer", "protect"]
@@ -62,6 +63,7 @@ class SecureMixin(compat.FinalizeHook):
         self._rates: dict[str, float] = {}
         self._given_optimizer = self.optimizer is not None
         refuse_missing(self.defenses, self._missing())
+        refuse_unsuited(self.defenses, self._bare)
 
     def train(
         self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any
@@ -75,7 +77,8 @@ class SecureMixin(compat.FinalizeHook):
         """
         checkpoint = compat.whole_checkpoint(self, resume_from_checkpoint)
         self.trace, self.artifacts, self._micro = Trace(), [], 0
-        session = Session(self.defenses, self._run(), self.trace, self.artifacts_dir / "state")
+        run = suited_run(self, self._run(), self.defenses, self.trace)
+        session = Session(self.defenses, run, self.trace, self.artifacts_dir / "state")
         with self._inside(session):
             self.train_dataset = session.data(self.train_dataset)
             session.begin(checkpoint)
