@@ -2,6 +2,7 @@
 
 import time
 
+from holdfast.commands.served import save_served
 from holdfast.files.folders import ModelFolders
 from holdfast.inputs.configs import RepairConfig
 from holdfast.inputs.read import read
@@ -56,8 +57,7 @@ def repair(config: RepairConfig, progress: Progress = lambda *_: None) -> RunRes
         folders.output.writing() as partial,
         folders.artifacts.writing() as apart,
     ):
-        inputs.model.save_pretrained(partial)
-        examiner.tokenizer.save_pretrained(partial)
+        save_served(inputs.model, inputs, partial)
         artifact.save(apart)
         result.save(partial / "result.json")
         write_report(result, partial / "report.html", show_harmful=config.show_harmful)

@@ -13,6 +13,7 @@ from typing import Any
 
 from transformers import PrinterCallback, TrainerCallback, set_seed
 
+from holdfast.commands.served import save_served
 from holdfast.commands.tune_folders import TuneFolders
 from holdfast.errors import ConfigError, HoldfastError
 from holdfast.evaluation import Measurement
@@ -61,8 +62,7 @@ def tune(config: TuneConfig, progress: Progress = lambda *_: None) -> RunResult:
         arms = _arms(inputs, before, run, config.data)
         result = inputs.result(config.stage, arms, start, _said(run))
         partial = folders.output.partial
-        model.save_pretrained(partial)
-        inputs.examiner.tokenizer.save_pretrained(partial)
+        save_served(model, inputs, partial)
         for artifact in trainer.artifacts:
             artifact.save(folders.artifacts.partial)
         result.save(partial / "result.json")
