@@ -21,6 +21,7 @@ from holdfast.comparisons.exports import write_bench_tables
 from holdfast.comparisons.worst_case import summarize
 from holdfast.errors import ConfigError, InputError
 from holdfast.files.whole import write_whole
+from holdfast.inputs.network import local_only, offline_where_local, texts_in
 from holdfast.progress import Progress
 from holdfast.results.result import RunResult
 
@@ -52,9 +53,11 @@ def plan(recipe: str, command: str = "bench", **changes: Any) -> Bench:
         ConfigError: See ``load_recipe`` and ``expand``.
     """
     settings = merged(load_recipe(recipe), changes, f"recipe {recipe}")
-    return Bench(settings, expand(settings, f"recipe {recipe}"), command)
+    with local_only(texts_in(settings)):
+        return Bench(settings, expand(settings, f"recipe {recipe}"), command)
 
 
+@offline_where_local
 def run_bench(
     bench: Bench,
     out: Path,

@@ -5,6 +5,7 @@ import time
 from holdfast.commands.served import save_served
 from holdfast.files.folders import ModelFolders
 from holdfast.inputs.configs import RepairConfig
+from holdfast.inputs.network import offline_where_local
 from holdfast.inputs.read import read
 from holdfast.inputs.values import as_json
 from holdfast.progress import Progress
@@ -19,6 +20,7 @@ from holdfast.training.standalone import repair as apply_repair
 __all__ = ["RepairConfig", "repair"]
 
 
+@offline_where_local
 def repair(config: RepairConfig, progress: Progress = lambda *_: None) -> RunResult:
     """Repair ``config.model`` in memory and write ``config.output``; the input stays as it is.
 

@@ -18,6 +18,7 @@ from holdfast.commands.tune_folders import TuneFolders
 from holdfast.errors import ConfigError, HoldfastError
 from holdfast.evaluation import Measurement
 from holdfast.inputs.configs import TuneConfig
+from holdfast.inputs.network import offline_where_local
 from holdfast.inputs.read import Inputs, read
 from holdfast.inputs.training_options import sft_config
 from holdfast.inputs.values import as_json
@@ -33,6 +34,7 @@ from holdfast.training.trainer import SecureSFTTrainer
 __all__ = ["TuneConfig", "tune"]
 
 
+@offline_where_local
 def tune(config: TuneConfig, progress: Progress = lambda *_: None) -> RunResult:
     """Fine-tune ``config.model`` on ``config.data`` and write ``config.output``.
 
