@@ -4,7 +4,7 @@ import time
 
 from holdfast.files.folders import ModelFolders
 from holdfast.inputs.configs import RepairConfig
-from holdfast.inputs.read import read
+from holdfast.inputs.read import Inputs, read
 from holdfast.inputs.values import as_json
 from holdfast.progress import Progress
 from holdfast.report.page import write_report
@@ -32,6 +32,13 @@ def repair(config: RepairConfig, progress: Progress = lambda *_: None) -> RunRes
     start = time.perf_counter()
     folders = ModelFolders(config.output, config.artifacts, overwrite=config.overwrite)
     inputs = read(config, folders, progress)
+    with folders.held():
+        return _repaired(config, inputs, folders, start, progress)
+
+
+def _repaired(
+    config: RepairConfig, inputs: Inputs, folders: ModelFolders, start: float, progress: Progress
+) -> RunResult:
     [defense], examiner = inputs.defenses, inputs.examiner
     before = examiner.examine("before", inputs.model)
     progress("repair", 0, 1)
@@ -51,11 +58,7 @@ def repair(config: RepairConfig, progress: Progress = lambda *_: None) -> RunRes
     settings = as_json({defense.card.name: defense.config()})
     arms.append(Arm.of(defense.card.name, [run], settings=settings))
     result = inputs.result("repair", arms, start)
-    with (
-        leaving(lambda: "nothing was written"),
-        folders.output.writing() as partial,
-        folders.artifacts.writing() as apart,
-    ):
+    with leaving(lambda: "nothing was written"), folders.writing() as (partial, apart):
         inputs.model.save_pretrained(partial)
         examiner.tokenizer.save_pretrained(partial)
         artifact.save(apart)
