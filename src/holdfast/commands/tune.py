@@ -28,7 +28,6 @@ from holdfast.results.diagnose import diagnose
 from holdfast.results.provenance import peak_memory_gib
 from holdfast.results.records import BEFORE, PLAIN, Arm, LossCurve, SeedRun
 from holdfast.results.result import RunResult
-from holdfast.training.failures import leaving
 from holdfast.training.trainer import SecureSFTTrainer
 
 __all__ = ["TuneConfig", "tune"]
@@ -50,8 +49,10 @@ def tune(config: TuneConfig, progress: Progress = lambda *_: None) -> RunResult:
     start = time.perf_counter()
     folders = TuneFolders(config)
     inputs = read(config, folders, progress)
-    folders.begin({**asdict(config), "stage": config.stage, "hashes": inputs.hashes})
-    with leaving(folders.kept):
+    settings = {**asdict(config), "stage": config.stage, "hashes": inputs.hashes}
+    with folders.running(settings) as finished:
+        if finished:
+            return RunResult.load(folders.output.target / "result.json")
         before = inputs.examiner.examine("before", inputs.model)
         trainer, notes = _trainer(inputs, folders), _Notes()
         trainer.say = notes.say
