@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 from huggingface_hub import constants
-from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, GenerationConfig
 
 from holdfast.data.chat import require_template
 from holdfast.data.tokenizer import load_tokenizer
@@ -21,6 +21,7 @@ from holdfast.files.guarded.paths import refuse_text
 from holdfast.files.whole_model import check_whole, refuse_both
 from holdfast.inputs.adapter_fit import check_base, check_keys
 from holdfast.inputs.configs import AnalyzeConfig, DType, ModelConfig
+from holdfast.inputs.generation_file import decoding_notes, ends_only
 from holdfast.inputs.network import local_only
 from holdfast.inputs.plain_config import plain_config
 from holdfast.inputs.rows import ORGANISM
@@ -56,7 +57,8 @@ def load_model(
     if local:
         _check_folder(Path(name), field, trust_remote_code=trust_remote_code)
     shared = {"trust_remote_code": trust_remote_code, "local_files_only": local}
-    how = {"dtype": getattr(torch, dtype), "use_safetensors": True, "output_loading_info": True}
+    how = {"dtype": getattr(torch, dtype), "use_safetensors": True, "output_loading_info": True,
+           "generation_config": GenerationConfig()}  # fmt: skip
     with local_only([name]):
         tokenizer = _tokenizer(name, field, chat_template, shared)
         how["config"] = _loaded(name, field, partial(plain_config, name, **shared))
@@ -64,6 +66,7 @@ def load_model(
         model, found = _loaded(name, field, load)
     check_whole(model, found, f"`{field}={name}`")
     _check_vocabulary(name, field, model, tokenizer)
+    model.generation_config = ends_only(name, model, tokenizer, local=local)
     return model, tokenizer
 
 
@@ -178,6 +181,8 @@ class Loaded(NamedTuple):
     """Most tokens of a row."""
     base: BaseMark
     """What tells the model without an adapter from all others."""
+    notes: list[str]
+    """What of the model's own settings is ignored."""
 
 
 def model_of(config: ModelConfig) -> Loaded:
@@ -190,7 +195,9 @@ def model_of(config: ModelConfig) -> Loaded:
     base = BaseMark.of(model, config.model)
     if adapter := getattr(config, "adapter", None):
         model = load_adapter(model, adapter)
-    return Loaded(model, tokenizer, positions(model, tokenizer), base)
+    name = config.model
+    notes = [] if name == ORGANISM else decoding_notes(name, local=Path(name).exists())
+    return Loaded(model, tokenizer, positions(model, tokenizer), base, notes)
 
 
 def check_against(config: AnalyzeConfig) -> None:
