@@ -11,6 +11,7 @@ from holdfast.files.folders import Inputs, ModelFolders
 from holdfast.files.sealed import read_sealed, write_sealed
 from holdfast.inputs.configs import TuneConfig
 from holdfast.inputs.values import as_json
+from holdfast.training.checkpoints import newest_whole, sealed_steps
 from holdfast.training.failures import leaving
 
 __all__ = ["TuneFolders"]
@@ -27,6 +28,7 @@ class TuneFolders(ModelFolders):
         super().__init__(config.output, config.artifacts, overwrite=config.overwrite)
         self.config = config
         self.checkpoints = self.output.partial / "checkpoints"
+        self._private = self.artifacts.partial / "state"
         self._settings: dict[str, Any] = {}
 
     def check(self, inputs: Inputs = ()) -> None:
@@ -37,7 +39,7 @@ class TuneFolders(ModelFolders):
                 return  # The stopped run had finished its model: nothing will be written.
         super().check(inputs)
         partial = self.output.partial
-        if self.config.resume and not self._steps():
+        if self.config.resume and newest_whole(self.checkpoints, self._private) is None:
             raise ConfigError(f"`resume`: nothing to go on from: no checkpoint in {partial}")
         if self._steps() and not (self.config.resume or self.config.overwrite):
             raise ConfigError(
@@ -47,8 +49,7 @@ class TuneFolders(ModelFolders):
 
     def _steps(self) -> list[int]:
         """Return the steps of the checkpoints in the partial folder that were written whole."""
-        states = self.checkpoints.glob("checkpoint-*/trainer_state.json")
-        return [int(state.parent.name.rsplit("-", 1)[-1]) for state in states]
+        return sealed_steps(self.checkpoints)
 
     @contextmanager
     def running(self, settings: Mapping[str, Any]) -> Generator[bool]:

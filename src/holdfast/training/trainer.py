@@ -299,3 +299,7 @@ class _Lifecycle(TrainerCallback):
             session.after_update(Step(session.run, state.global_step, state.max_steps))
         if session is not None and session.having("learning_rate"):
             self._trainer.note_rates()  # A log is written after the scheduler has moved on.
+
+    def on_save(self, *_: Any, **__: Any) -> None:
+        """Seal the checkpoint: this callback is the last, and all that belongs to it is there."""
+        compat.sealed(self._trainer)
