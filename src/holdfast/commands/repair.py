@@ -4,7 +4,7 @@ import time
 
 from holdfast.files.folders import ModelFolders
 from holdfast.inputs.configs import RepairConfig
-from holdfast.inputs.network import offline_where_local
+from holdfast.inputs.guards.network import offline_where_local
 from holdfast.inputs.read import read
 from holdfast.inputs.values import as_json
 from holdfast.progress import Progress
