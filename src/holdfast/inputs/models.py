@@ -12,18 +12,20 @@ from huggingface_hub import constants
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, GenerationConfig
 
 from holdfast.data.chat import require_template
+from holdfast.data.templates import check_template
 from holdfast.data.tokenizer import load_tokenizer
 from holdfast.errors import ModelError
 from holdfast.files.base_mark import BaseMark
 from holdfast.files.guarded.adapters import adapter_config, base_of, check_patterns
+from holdfast.files.guarded.documents import text_in
 from holdfast.files.guarded.models import check_sizes, config_in, weight_files
 from holdfast.files.guarded.paths import refuse_text
 from holdfast.files.whole_model import check_whole, refuse_both
 from holdfast.inputs.adapter_fit import check_base, check_keys
 from holdfast.inputs.configs import AnalyzeConfig, DType, ModelConfig
 from holdfast.inputs.generation_file import decoding_notes, ends_only
-from holdfast.inputs.network import local_only
-from holdfast.inputs.plain_config import plain_config
+from holdfast.inputs.guards.network import local_only
+from holdfast.inputs.guards.plain_config import plain_config
 from holdfast.inputs.rows import ORGANISM
 
 __all__ = [
@@ -108,11 +110,12 @@ def _tokenizer(name: str, field: str, chat_template: Path | None, shared: dict[s
     tokenizer = _loaded(f"{name} (tokenizer)", field, lambda: load_tokenizer(name, **shared))
     if chat_template is not None:
         try:
-            tokenizer.chat_template = chat_template.read_text(encoding="utf-8")
+            tokenizer.chat_template = text_in(chat_template)
         except (OSError, ValueError) as error:
             said = f"`chat_template={chat_template}`: cannot be read: give a Jinja file"
             raise ModelError(said) from error
     require_template(tokenizer)
+    check_template(tokenizer, f"`{field}={name}`")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.pad_token_id is None:

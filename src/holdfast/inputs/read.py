@@ -28,6 +28,7 @@ from holdfast.inputs.configs import (
     RepairConfig,
     TuneConfig,
 )
+from holdfast.inputs.guards.given import check_given
 from holdfast.inputs.judging import Examiner, check_items, judge_for
 from holdfast.inputs.models import check_against, model_of, tuned_of
 from holdfast.inputs.prompts import check_prompt_lengths, prompt_sets
@@ -48,7 +49,6 @@ PATHS = (
     "harmful_ood", "benign_ood", "test_harmful", "test_safe", "test_task", "test_useful",
 )  # fmt: skip
 """Fields that name a file or folder to read, which no output may replace."""
-COUNTS = ("limit", "test_limit", "max_new_tokens", "batch_size")
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def read(
     Raises:
         InputError: Something cannot be used; nothing was written.
     """
-    _check_counts(config)
+    check_given(config)
     options, adapter = training_options(config) if isinstance(config, TuneConfig) else ({}, None)
     specs = specs_of(config)
     files = files_in(specs)
@@ -164,7 +164,7 @@ def read_prompts(config: AnalyzeConfig, folder: WholeFolder) -> AnalysisInputs:
     Raises:
         InputError: Something cannot be used; nothing was written.
     """
-    _check_counts(config)
+    check_given(config)
     config.validate()
     if config.method == "delta" and config.against is None:
         raise ConfigError(
@@ -188,13 +188,6 @@ def read_prompts(config: AnalyzeConfig, folder: WholeFolder) -> AnalysisInputs:
 
 def _paths(config: ModelConfig) -> list[Path | str | None]:
     return [getattr(config, name, None) for name in PATHS]
-
-
-def _check_counts(config: ModelConfig) -> None:
-    for name in COUNTS:
-        value = getattr(config, name, None)
-        if value is not None and value < 1:
-            raise ConfigError(f"`{name}={value}` is out of range, expected at least 1")
 
 
 def _hashes(files: Mapping[str, Path]) -> dict[str, str]:
