@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from holdfast.errors import ConfigError
+from holdfast.files.nesting import refuse_inside, refuse_nested
+from holdfast.files.private import close_folder
 
 __all__ = ["ModelFolders", "WholeFolder"]
 
@@ -22,6 +24,7 @@ class WholeFolder:
         self.target = Path(os.path.abspath(target))  # noqa: PTH100  # ``resolve`` follows links.
         self.overwrite = overwrite
         self.field = field
+        self.private = field == "artifacts"
         self.partial = self.target.with_name(f".{self.target.name}.partial")
 
     def check(self, inputs: Iterable[Path | str | None] = ()) -> None:
@@ -38,7 +41,9 @@ class WholeFolder:
             raise ConfigError(
                 f"{shown}: the folder exists: add `overwrite=True` to replace it, or choose another"
             )
-        self._check_inputs([Path.cwd(), Path.home(), *(Path(i) for i in inputs if i)])
+        given = [Path(i) for i in inputs if i]
+        self._check_inputs([Path.cwd(), Path.home(), *given])
+        refuse_inside(self.target, given, shown)
         above = next(folder for folder in self.target.parents if folder.exists())
         if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
             raise ConfigError(f"{shown}: {above} cannot be written: choose another folder")
@@ -55,6 +60,8 @@ class WholeFolder:
         """Make the partial folder, empty."""
         self.discard()
         self.partial.mkdir(parents=True)
+        if self.private:
+            close_folder(self.partial)
 
     def discard(self) -> None:
         """Remove the partial folder."""
@@ -85,19 +92,31 @@ class ModelFolders:
     """A model's folder and, apart from it, the one of what defenses leave behind."""
 
     def __init__(
-        self, output: Path, artifacts: Path | None = None, *, overwrite: bool = False
+        self,
+        output: Path,
+        artifacts: Path | None = None,
+        *,
+        export: Path | None = None,
+        overwrite: bool = False,
     ) -> None:
         self.output = WholeFolder(output, overwrite=overwrite)
         beside = self.output.target.with_name(f"{self.output.target.name}-artifacts")
         self.artifacts = WholeFolder(artifacts or beside, overwrite=overwrite, field="artifacts")
+        self.export = WholeFolder(export, overwrite=overwrite, field="export") if export else None
 
     def check(self, inputs: Collection[Path | str | None] = ()) -> None:
-        """Raise ``ConfigError`` unless both may be written and lie apart; writes nothing."""
+        """Raise ``ConfigError`` unless all may be written and lie apart; writes nothing."""
         self.output.check(inputs)
         self.artifacts.check(inputs)
-        apart, output = self.artifacts.target, self.output.target
-        if apart == output or output in apart.parents:
-            raise ConfigError(
-                f"`artifacts={apart}`: lies in the model's folder: what defenses keep apart may "
-                "undo the model's safety; choose a folder outside"
-            )
+        apart = "and what defenses keep apart may undo the model's safety"
+        refuse_nested(
+            self.artifacts.target,
+            self.output.target,
+            f"`artifacts={self.artifacts.target}`",
+            f"the model's folder, {apart}",
+        )
+        if self.export is not None:
+            self.export.check(inputs)
+            for other, what in ((self.output, "the model's"), (self.artifacts, "the artifacts'")):
+                shown = f"`export={self.export.target}`"
+                refuse_nested(self.export.target, other.target, shown, f"{what} folder, {apart}")

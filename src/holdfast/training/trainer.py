@@ -20,13 +20,16 @@ from holdfast.training.compat import SFTTrainer
 from holdfast.training.compose import composed, low_precision, refuse_missing
 from holdfast.training.divergence import diverged
 from holdfast.training.learning_rates import Multipliers, rates, scheduler_with, split_groups
+from holdfast.training.serving.callbacks import serving_callbacks
+from holdfast.training.serving.places import artifacts_folder
+from holdfast.training.serving.trainer import ServingTrainer, seen_by
 from holdfast.training.session import Session
 from holdfast.training.trace import Trace
 
 __all__ = ["SecureMixin", "SecureSFTTrainer", "SecureTrainer", "protect"]
 
 
-class SecureMixin(compat.FinalizeHook):
+class SecureMixin(ServingTrainer):
     """Adds ``defenses`` to a ``transformers.Trainer`` class; mix it in before that class."""
 
     def __init__(
@@ -50,8 +53,7 @@ class SecureMixin(compat.FinalizeHook):
                 Default: the output folder's name with ``-artifacts``.
         """
         self.defenses = composed(defenses)
-        output = Path(str(self.args.output_dir)).absolute()
-        self.artifacts_dir = Path(artifacts_dir or output.with_name(output.name + "-artifacts"))
+        self.artifacts_dir = artifacts_folder(self, artifacts_dir)
         self.artifacts: list[Artifact] = []
         self.trace = Trace()
         self.session: Session | None = None
@@ -192,7 +194,8 @@ class SecureMixin(compat.FinalizeHook):
         self.session = session
         self.add_callback(callback)
         try:
-            yield
+            with serving_callbacks(self.callback_handler, session.served):
+                yield
         finally:
             try:
                 session.detach()
@@ -209,7 +212,8 @@ class SecureMixin(compat.FinalizeHook):
         engine = LocalEngine(self._bare, self.compute_loss_context_manager)
         prepare = partial(compat.prepared, self)
         decay, seed = self.args.weight_decay, int(self.args.seed)
-        return Run(self._bare, engine, prepare, self.data_collator, seed, decay, self.say)
+        run = Run(self._bare, engine, prepare, self.data_collator, seed, decay, self.say)
+        return seen_by(self, run)
 
     def _to_stderr(self, line: str) -> None:
         """Write what a defense says where the progress bar is, and nothing where there is none."""
