@@ -19,6 +19,8 @@ A trainer with the defenses ``D`` runs this loop; indentation is nesting::
 On resume ``before`` is replaced by the state of the checkpoint; ``data`` runs again, so it must be
 a function of its seed and rows alone.
 
+Before the run, ``check_model(model)`` refuses what the method is not exact on, such as DoRA.
+
 Beside the run, ``variant()`` says what these settings are called in a table, and ``shared()`` how
 what ``before`` learns is learned once and taken over by the runs that would learn the same::
 
@@ -251,6 +253,16 @@ class Defense:
     def idle(self) -> frozenset[str]:
         """Return hooks that the class overrides and these hyperparameters leave unused."""
         return frozenset()
+
+    def check_model(self, model: nn.Module) -> None:
+        """Raise before step 0 where the method is not exact on what this model *is*.
+
+        It is not asked at strength off. What ``holdfast.ops.adapter_facts`` tells of the adapters
+        is what most methods need.
+
+        Raises:
+            ModelError: The method would act on something else than it says.
+        """
 
     def variant(self) -> Variant:
         """Return what these hyperparameters are called, data left aside; a control at strength off.

@@ -13,10 +13,12 @@ from typing import Any
 
 from transformers import PrinterCallback, TrainerCallback, set_seed
 
+from holdfast.commands.served import save_served
 from holdfast.commands.tune_folders import TuneFolders
 from holdfast.errors import ConfigError, HoldfastError
 from holdfast.evaluation import Measurement
 from holdfast.inputs.configs import TuneConfig
+from holdfast.inputs.network import offline_where_local
 from holdfast.inputs.read import Inputs, read
 from holdfast.inputs.training_options import sft_config
 from holdfast.inputs.values import as_json
@@ -26,12 +28,12 @@ from holdfast.results.diagnose import diagnose
 from holdfast.results.provenance import peak_memory_gib
 from holdfast.results.records import BEFORE, PLAIN, Arm, LossCurve, SeedRun
 from holdfast.results.result import RunResult
-from holdfast.training.failures import leaving
 from holdfast.training.trainer import SecureSFTTrainer
 
 __all__ = ["TuneConfig", "tune"]
 
 
+@offline_where_local
 def tune(config: TuneConfig, progress: Progress = lambda *_: None) -> RunResult:
     """Fine-tune ``config.model`` on ``config.data`` and write ``config.output``.
 
@@ -47,8 +49,10 @@ def tune(config: TuneConfig, progress: Progress = lambda *_: None) -> RunResult:
     start = time.perf_counter()
     folders = TuneFolders(config)
     inputs = read(config, folders, progress)
-    folders.begin({**asdict(config), "stage": config.stage, "hashes": inputs.hashes})
-    with leaving(folders.kept):
+    settings = {**asdict(config), "stage": config.stage, "hashes": inputs.hashes}
+    with folders.running(settings) as finished:
+        if finished:
+            return RunResult.load(folders.output.target / "result.json")
         before = inputs.examiner.examine("before", inputs.model)
         trainer, notes = _trainer(inputs, folders), _Notes()
         trainer.say = notes.say
@@ -61,8 +65,7 @@ def tune(config: TuneConfig, progress: Progress = lambda *_: None) -> RunResult:
         arms = _arms(inputs, before, run, config.data)
         result = inputs.result(config.stage, arms, start, _said(run))
         partial = folders.output.partial
-        model.save_pretrained(partial)
-        inputs.examiner.tokenizer.save_pretrained(partial)
+        save_served(model, inputs, partial)
         for artifact in trainer.artifacts:
             artifact.save(folders.artifacts.partial)
         result.save(partial / "result.json")

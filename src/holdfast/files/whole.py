@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from holdfast.errors import InputError, RunError
+from holdfast.files.outputs.places import check_file
 from holdfast.files.private import new_file
 
 __all__ = ["refuse_newer", "write_whole"]
@@ -13,9 +14,11 @@ def write_whole(target: Path, text: str) -> None:
     """Write ``text`` beside ``target`` and put it in place in one step.
 
     Raises:
+        ConfigError: What stands at ``target`` is no file: replacing it would lose a device or pipe.
         RunError: The folder cannot be written or the disk is full; an earlier file stays whole.
     """
     temporary: Path | None = None
+    check_file(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = new_file(target)

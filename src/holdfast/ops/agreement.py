@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from holdfast.errors import DataError
 from holdfast.ops.engine import Batch, Engine
 
 __all__ = ["agreement", "answer_logits"]
@@ -25,6 +26,9 @@ def agreement(engine: Engine, batches: Sequence[Batch]) -> tuple[float, float, f
 
     An answer is exact when each of its tokens is the first choice given those before it, which is
     when greedy decoding writes just this answer.
+
+    Raises:
+        DataError: No batch has an answer token: a measurement of nothing is none.
     """
     loss = right = tokens = exact = answers = 0.0
     for batch in batches:
@@ -39,4 +43,9 @@ def agreement(engine: Engine, batches: Sequence[Batch]) -> tuple[float, float, f
         tokens += float(asked.sum())
         exact += float(hit.all(dim=1).sum())
         answers += len(labels)
-    return loss / max(tokens, 1), exact / max(answers, 1), right / max(tokens, 1)
+    if not tokens:
+        raise DataError(
+            "nothing can be measured on rows without an answer token: the trainer's max_length or "
+            "its preparation left none of them"
+        )
+    return loss / tokens, exact / answers, right / tokens

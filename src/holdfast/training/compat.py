@@ -3,7 +3,6 @@
 Checked on transformers 5.23.0, trl 1.16.0, accelerate 1.15.0.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,8 @@ from trl.trainer.sft_trainer import SFTTrainer
 from holdfast.data.chat import IGNORED, encode
 from holdfast.defense import Capability, Examples
 from holdfast.errors import ConfigError, ModelError
+from holdfast.files.guarded.documents import json_in
+from holdfast.files.guarded.models import refuse_pickled_weights
 from holdfast.training.quiet import no_telemetry
 
 no_telemetry()  # Nothing goes to the network here unless a hub id is given.
@@ -103,10 +104,11 @@ def whole_checkpoint(trainer: Trainer, wanted: str | bool | None) -> Path | None
         found = [f for f in root.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if _whole(f)]
         if not found:
             raise ConfigError(f"nothing to resume: no whole checkpoint in {root}")
-        return max(found, key=_checkpoint_step)
+        wanted = str(max(found, key=_checkpoint_step))
     folder = Path(wanted)
     if not _whole(folder):
         raise ConfigError(f"cannot resume from {folder}: no whole checkpoint there")
+    refuse_pickled_weights(folder, str(folder))
     return folder
 
 
@@ -117,7 +119,7 @@ def _checkpoint_step(folder: Path) -> int:
 
 def _whole(folder: Path) -> bool:
     try:
-        json.loads((folder / "trainer_state.json").read_text())
+        json_in(folder / "trainer_state.json")
     except (OSError, ValueError):
         return False
     return True

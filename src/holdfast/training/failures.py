@@ -3,6 +3,7 @@
 import errno
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from pickle import UnpicklingError
 
 import torch
 
@@ -39,6 +40,9 @@ def as_run_error(error: BaseException, kept: str) -> RunError | None:
         return RunError(f"the disk is full: free some space; {kept}")
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return RunError(f"memory is full: lower `batch_size`, or use `lora=True`; {kept}")
+    if isinstance(error, UnpicklingError):
+        said = "a checkpoint's file of the trainer's state holds more than numbers"
+        return RunError(f"{said}, and is not read: it can run code; {kept}")
     return None
 
 

@@ -24,6 +24,7 @@ from holdfast.training.serving.callbacks import serving_callbacks
 from holdfast.training.serving.places import artifacts_folder
 from holdfast.training.serving.trainer import ServingTrainer, seen_by
 from holdfast.training.session import Session
+from holdfast.training.suited import refuse_unsuited, suited_run
 from holdfast.training.trace import Trace
 
 __all__ = ["SecureMixin", "SecureSFTTrainer", "SecureTrainer", "protect"]
@@ -64,6 +65,7 @@ class SecureMixin(ServingTrainer):
         self._rates: dict[str, float] = {}
         self._given_optimizer = self.optimizer is not None
         refuse_missing(self.defenses, self._missing())
+        refuse_unsuited(self.defenses, self._bare)
 
     def train(
         self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any
@@ -77,7 +79,8 @@ class SecureMixin(ServingTrainer):
         """
         checkpoint = compat.whole_checkpoint(self, resume_from_checkpoint)
         self.trace, self.artifacts, self._micro = Trace(), [], 0
-        session = Session(self.defenses, self._run(), self.trace, self.artifacts_dir / "state")
+        run = suited_run(self, self._run(), self.defenses, self.trace)
+        session = Session(self.defenses, run, self.trace, self.artifacts_dir / "state")
         with self._inside(session):
             self.train_dataset = session.data(self.train_dataset)
             session.begin(checkpoint)
