@@ -12,8 +12,8 @@ A trainer with the defenses ``D`` runs this loop; indentation is nesting::
                 gradient(step, backward) -> loss  around the user's own forward and backward
                     loss(step, batch, outputs)    a term inside that forward
             after_update(step)
-            with served(run):                     whenever a checkpoint is written or evaluated
-                save
+            with served(run):                     whenever a checkpoint is written, the model is
+                save                              evaluated, or a callback of others is called
     after(run) -> artifact                        every D, once
 
 On resume ``before`` is replaced by the state of the checkpoint; ``data`` runs again, so it must be
@@ -135,6 +135,12 @@ class Run:
     weight_decay: float = 0.0
     say: Callable[[str], None] = lambda _: None
     """Takes one line about progress."""
+    bare: Callable[[], AbstractContextManager[None]] = nullcontext
+    """A context with nothing attached: learned state that copies weights copies them here."""
+    optimizer: Callable[[], Any] = lambda: None
+    """Returns the optimizer that is really used, without wrappers; None before there is one."""
+    called: Callable[[], nn.Module | None] = lambda: None
+    """Returns what training calls: the model in its wrappers; None before there is one."""
     _ready: dict[tuple[int, int], tuple[Any, list[Batch]]] = field(
         default_factory=dict[tuple[int, int], tuple[Any, list[Batch]]], repr=False
     )
@@ -221,11 +227,14 @@ class Defense:
     learns is a field declared with ``init=False`` that a hook sets and whose name ends in an
     underscore. Learned fields hold JSON values, tensors, or mappings of these; a checkpoint saves
     just them. No field may have the name of a hook.
+
+    While another defense has a vector attached, the weights a hook sees hold it. A learned field
+    that copies weights copies them in ``with step.run.bare():``, or is ``private``.
     """
 
     card: ClassVar[Card]
     private: ClassVar[frozenset[str]] = frozenset()
-    """Learned fields that must never lie in a checkpoint or beside a released model."""
+    """Learned fields that are a jailbreak: they never lie in a checkpoint or beside a model."""
 
     def validate(self) -> None:
         """Raise ``ConfigError`` where a hyperparameter is out of range."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from holdfast.errors import DataError, ModelError
+from holdfast.files.guarded.limits import time_limit
 
 __all__ = ["IGNORED", "check_lengths", "collate", "encode", "encode_prompt", "require_template"]
 
@@ -107,7 +108,8 @@ def _render(
     plain = [dict(message) for message in messages]
     how = {"add_generation_prompt": generation, "tokenize": True, "return_dict": False}
     try:
-        return list(tokenizer.apply_chat_template(plain, **how))
+        with time_limit():
+            return list(tokenizer.apply_chat_template(plain, **how))
     except Exception as error:
         # A template is a program of the model's author: it raises TemplateError for roles that it
         # does not know (Gemma has no system role), and anything else when it is broken.

@@ -8,6 +8,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from holdfast.errors import ConfigError, ModelError
+from holdfast.files.whole_model import refuse_both
 
 __all__ = ["SavedWeights", "open_weights"]
 
@@ -60,10 +61,12 @@ def open_weights(folder: str, field: str) -> SavedWeights:
 
     Raises:
         ConfigError: There is no such folder, or it holds no readable safetensors weights.
+        ModelError: It holds a whole model and an adapter.
     """
     path = Path(folder)
     if not path.is_dir():
         raise ConfigError(f"{field}={folder!r}: no such folder: give a model folder on this disk")
+    refuse_both(path, f"{field}={folder!r}")
     found = sorted(f for f in path.glob("*.safetensors") if f.name != "adapter_model.safetensors")
     if not found:
         raise ConfigError(

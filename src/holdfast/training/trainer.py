@@ -23,13 +23,16 @@ from holdfast.training.learning_rates import Multipliers, rates, scheduler_with,
 from holdfast.training.looks.counters import counted_once
 from holdfast.training.looks.suited import refuse_unsuited, suited_run
 from holdfast.training.looks.users_rows import held_by
+from holdfast.training.serving.callbacks import serving_callbacks
+from holdfast.training.serving.places import artifacts_folder
+from holdfast.training.serving.trainer import ServingTrainer, seen_by
 from holdfast.training.session import Session
 from holdfast.training.trace import Trace
 
 __all__ = ["SecureMixin", "SecureSFTTrainer", "SecureTrainer", "protect"]
 
 
-class SecureMixin(compat.FinalizeHook):
+class SecureMixin(ServingTrainer):
     """Adds ``defenses`` to a ``transformers.Trainer`` class; mix it in before that class."""
 
     def __init__(
@@ -53,8 +56,7 @@ class SecureMixin(compat.FinalizeHook):
                 Default: the output folder's name with ``-artifacts``.
         """
         self.defenses = composed(defenses)
-        output = Path(str(self.args.output_dir)).absolute()
-        self.artifacts_dir = Path(artifacts_dir or output.with_name(output.name + "-artifacts"))
+        self.artifacts_dir = artifacts_folder(self, artifacts_dir)
         self.artifacts: list[Artifact] = []
         self.trace = Trace()
         self.session: Session | None = None
@@ -203,7 +205,8 @@ class SecureMixin(compat.FinalizeHook):
         self.session = session
         self.add_callback(callback)
         try:
-            yield
+            with serving_callbacks(self.callback_handler, session.served):
+                yield
         finally:
             try:
                 session.detach()
@@ -220,7 +223,8 @@ class SecureMixin(compat.FinalizeHook):
         engine = LocalEngine(self._bare, self.compute_loss_context_manager)
         prepare = partial(compat.prepared, self)
         decay, seed = self.args.weight_decay, int(self.args.seed)
-        return Run(self._bare, engine, prepare, self.data_collator, seed, decay, self.say)
+        run = Run(self._bare, engine, prepare, self.data_collator, seed, decay, self.say)
+        return seen_by(self, run)
 
     def _to_stderr(self, line: str) -> None:
         """Write what a defense says where the progress bar is, and nothing where there is none."""
@@ -299,3 +303,7 @@ class _Lifecycle(TrainerCallback):
             session.after_update(Step(session.run, state.global_step, state.max_steps))
         if session is not None and session.having("learning_rate"):
             self._trainer.note_rates()  # A log is written after the scheduler has moved on.
+
+    def on_save(self, *_: Any, **__: Any) -> None:
+        """Seal the checkpoint: this callback is the last, and all that belongs to it is there."""
+        compat.sealed(self._trainer)

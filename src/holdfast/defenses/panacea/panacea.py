@@ -96,6 +96,7 @@ class Panacea(Defense):
         data=("harmful", "validation"),
         needs=frozenset({Capability.EXTRA_BACKWARD, Capability.EDITS_WEIGHTS}),
     )
+    private: ClassVar[frozenset[str]] = frozenset({"direction_"})
 
     def validate(self) -> None:
         """Check ranges, and that there are harmful rows unless the strength is 0."""
@@ -192,7 +193,9 @@ class Panacea(Defense):
         documents = {"perturbation": {**self.config(), **report, **found}, **patch.documents}
         blocks = {"frontier": shown(points, scale)} if points else {}
         blocks["safety_coefficient"] = shown_layers(spread["layers"])
-        return Artifact(self.card.name, tensors, documents, {**report, **patch.report, **blocks})
+        told = {**report, **patch.report, **blocks}
+        # Subtracted from an aligned model, ε takes its refusals away: it is a jailbreak.
+        return Artifact(self.card.name, tensors, documents, told, private=True)
 
     def _batches(self, run: Run) -> list[Batch]:
         return run.batches(need_data(self, "harmful"), self.batch_size)
