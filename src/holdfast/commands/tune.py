@@ -8,13 +8,13 @@ from them.
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from transformers import PrinterCallback, TrainerCallback, set_seed
 
 from holdfast.commands.served import save_served
 from holdfast.commands.tune_folders import TuneFolders
+from holdfast.commands.tune_settings import settings_of
 from holdfast.errors import HoldfastError
 from holdfast.evaluation import Measurement
 from holdfast.inputs.configs import TuneConfig
@@ -51,8 +51,7 @@ def tune(config: TuneConfig, progress: Progress = lambda *_: None) -> RunResult:
     start = time.perf_counter()
     folders = TuneFolders(config)
     inputs = read(config, folders, progress)
-    settings = {**asdict(config), "stage": config.stage, "hashes": inputs.hashes}
-    with folders.running(settings) as finished:
+    with folders.running(settings_of(inputs)) as finished:
         if finished:
             return RunResult.load(folders.output.target / "result.json")
         trainer, notes = _trainer(inputs, folders), _Notes()

@@ -4,7 +4,6 @@
 defenses with them, 5. questions and their judge, 6. the model, 7. every row against its length.
 """
 
-import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from holdfast.errors import ConfigError
 from holdfast.files.base_mark import BaseMark
 from holdfast.files.folders import ModelFolders, WholeFolder
 from holdfast.files.hashes import sha256_of
+from holdfast.files.once import digest_of, files_below
 from holdfast.inputs.adapter_fit import base_notes
 from holdfast.inputs.configs import (
     AnalyzeConfig,
@@ -191,6 +191,5 @@ def _paths(config: ModelConfig) -> list[Path | str | None]:
 
 
 def _hashes(files: Mapping[str, Path]) -> dict[str, str]:
-    """Return the SHA-256 of each file; what names a folder has none."""
-    read = {name: path.read_bytes() for name, path in files.items() if path.is_file()}
-    return {name: hashlib.sha256(content).hexdigest() for name, content in read.items()}
+    """Return the SHA-256 of each file, and of all files of what names a folder."""
+    return {name: digest_of(files_below(path), path) for name, path in files.items()}
