@@ -28,6 +28,7 @@ from holdfast.results.provenance import peak_memory_gib
 from holdfast.results.records import BEFORE, PLAIN, Arm, LossCurve, SeedRun
 from holdfast.results.result import RunResult
 from holdfast.training.failures import leaving
+from holdfast.training.learnable import refuse_unlearnable
 from holdfast.training.trainer import SecureSFTTrainer
 
 __all__ = ["TuneConfig", "tune"]
@@ -90,6 +91,7 @@ def _trainer(inputs: Inputs, folders: TuneFolders) -> SecureSFTTrainer:
         raise
     except (ValueError, TypeError, ImportError, NotImplementedError) as error:
         raise ConfigError(f"SFTTrainer refuses the options: {error}") from error
+    refuse_unlearnable(trainer, len(inputs.rows))
     # It prints each log line to stdout, which belongs to the result.
     trainer.remove_callback(PrinterCallback)
     return trainer
