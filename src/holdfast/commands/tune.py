@@ -29,6 +29,7 @@ from holdfast.results.diagnose import diagnose
 from holdfast.results.provenance import peak_memory_gib
 from holdfast.results.records import BEFORE, PLAIN, Arm, LossCurve, SeedRun
 from holdfast.results.result import RunResult
+from holdfast.training.learnable import refuse_unlearnable
 from holdfast.training.rehearsal import rehearse
 from holdfast.training.trainer import SecureSFTTrainer
 
@@ -95,6 +96,7 @@ def _trainer(inputs: Inputs, folders: TuneFolders) -> SecureSFTTrainer:
         raise
     except Exception as error:
         raise refused("SFTTrainer", error) from error
+    refuse_unlearnable(trainer, len(inputs.rows))
     # It prints each log line to stdout, which belongs to the result.
     trainer.remove_callback(PrinterCallback)
     return trainer
