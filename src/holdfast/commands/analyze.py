@@ -18,6 +18,7 @@ from holdfast.analysis.probing.probe import Probe, ProbeSettings
 from holdfast.analysis.settings import AnalysisOptions
 from holdfast.files.folders import WholeFolder
 from holdfast.inputs.configs import AnalyzeConfig
+from holdfast.inputs.guards.network import offline_where_local
 from holdfast.inputs.read import read_prompts
 from holdfast.inputs.values import as_json
 from holdfast.progress import Progress
@@ -54,6 +55,7 @@ class Found(AnalysisPage):
         }
 
 
+@offline_where_local
 def analyze_model(config: AnalyzeConfig, progress: Progress = lambda *_: None) -> Found:
     """Analyze ``config.model`` in memory and write ``config.output``; the model stays as it is.
 
@@ -71,7 +73,7 @@ def analyze_model(config: AnalyzeConfig, progress: Progress = lambda *_: None) -
         **{each.name: getattr(config, each.name) for each in fields(AnalysisOptions)}
     )
     partial = folder.target.with_name(f".{folder.target.name}.analysis.jsonl")
-    with leaving(lambda: _kept(partial)):
+    with folder.held(), leaving(lambda: _kept(partial)):
         changes = None
         if inputs.tuned is not None and settings.method == "delta":
             changes = projection_changes(inputs.model, inputs.tuned)

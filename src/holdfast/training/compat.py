@@ -3,20 +3,28 @@
 Checked on transformers 5.23.0, trl 1.16.0, accelerate 1.15.0.
 """
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 from accelerate.utils import DistributedType
 from datasets import Dataset
 from transformers import Trainer
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer
 
 from holdfast.data.chat import IGNORED, encode
 from holdfast.defense import Capability, Examples
 from holdfast.errors import ConfigError, ModelError
+from holdfast.files.guarded.models import refuse_pickled_weights
+from holdfast.training.checkpoints import (
+    check_best,
+    clear,
+    newest_whole,
+    seal_checkpoint,
+    whole_one,
+)  # fmt: skip
 from holdfast.training.quiet import no_telemetry
 
 no_telemetry()  # Nothing goes to the network here unless a hub id is given.
@@ -24,7 +32,7 @@ no_telemetry()  # Nothing goes to the network here unless a hub id is given.
 __all__ = [
     "LoopHooks", "collated", "counted_labels", "ends_update", "first_rows", "is_distributed",
     "knows_rows", "loss_gives_logits", "makes_own_batches", "outputs_with_logits", "own_class",
-    "prepared", "scaled_gradients", "scales_itself", "templating", "whole_checkpoint",
+    "prepared", "scaled_gradients", "scales_itself", "sealed", "templating", "whole_checkpoint",
     "whole_optimizer",
 ]  # fmt: skip
 
@@ -36,10 +44,10 @@ WHOLE_OPTIMIZER = (
 
 
 class LoopHooks(Trainer):
-    """Tells a subclass of three moments that ``Trainer`` has no public hook for."""
+    """Tells a subclass of two moments that ``Trainer`` has no public hook for.
 
-    def _holdfast_loop_begins(self, checkpoint: str | None) -> None:
-        """Be told; the model is the one that will be trained, and no data were read yet."""
+    Checkpoints are written anew, never over another's files, and the best one must be whole.
+    """
 
     def _holdfast_last_step_done(self) -> None:
         """Be told; the steps are over and the weights are still those of the last step."""
@@ -47,17 +55,53 @@ class LoopHooks(Trainer):
     def _holdfast_best_loaded(self, checkpoint: Path) -> None:
         """Be told; the weights are now those of the best checkpoint."""
 
-    def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
-        self._holdfast_loop_begins(kwargs.get("resume_from_checkpoint"))
-        return super()._inner_training_loop(*args, **kwargs)
-
     def _finalize_training(self, *args: Any, **kwargs: Any) -> Any:
         self._holdfast_last_step_done()
         return super()._finalize_training(*args, **kwargs)  # type: ignore[misc]
 
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        root = Path(self._get_output_dir(trial=trial))
+        self._holdfast_checkpoint = root / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        clear(self._holdfast_checkpoint)
+        with _one_more(self):
+            super()._save_checkpoint(model, trial)  # type: ignore[misc]
+
     def _load_best_model(self) -> None:
-        super()._load_best_model()
+        check_best(self.state.best_model_checkpoint, _private(self))
+        super()._load_best_model()  # type: ignore[misc]
         self._holdfast_best_loaded(Path(str(self.state.best_model_checkpoint)))
+
+
+def sealed(trainer: Any) -> None:
+    """Seal the checkpoint that was written now, when callbacks have put in it what they want."""
+    trainer.accelerator.wait_for_everyone()
+    if trainer.args.should_save:
+        folder: Path = trainer._holdfast_checkpoint
+        seal_checkpoint(folder, _private(trainer))
+        rotate_checkpoints(
+            output_dir=str(folder.parent),
+            save_total_limit=trainer.args.save_total_limit,
+            best_model_checkpoint=trainer.state.best_model_checkpoint,
+            use_mtime=True,
+        )
+
+
+def _private(trainer: Any) -> Path:
+    output = Path(str(trainer.args.output_dir)).absolute()
+    beside = output.with_name(f"{output.name}-artifacts")
+    held = getattr(trainer, "_holdfast", None)
+    return Path(getattr(held, "artifacts_dir", beside)) / "state"
+
+
+@contextmanager
+def _one_more(trainer: Trainer) -> Generator[None]:
+    """Keep the only earlier checkpoint until the new one is sealed."""
+    limit = trainer.args.save_total_limit
+    trainer.args.save_total_limit = 2 if limit == 1 else limit
+    try:
+        yield
+    finally:
+        trainer.args.save_total_limit = limit
 
 
 def prepared(trainer: Trainer, rows: Examples) -> Any:
@@ -182,39 +226,25 @@ def ends_update(trainer: Trainer) -> bool:
 
 
 def whole_checkpoint(trainer: Trainer, wanted: str | bool | None) -> Path | None:
-    """Return the checkpoint folder to resume from; True finds the last one written whole.
+    """Return the checkpoint folder to resume from; True finds the last one that is whole.
 
-    ``trainer_state.json`` is the last file ``Trainer`` writes into a checkpoint, so a folder
-    without a readable one was cut short (killed, disk full) and is passed over.
+    A checkpoint is whole where its files are those of its manifest, which is written last.
 
     Raises:
-        ConfigError: There is no such checkpoint, or the named one was cut short.
+        ConfigError: There is no such checkpoint, or the named one is not whole.
     """
     if wanted is None or wanted is False:
         return None
-    if wanted is True:
+    private = _private(trainer)
+    if wanted is not True:
+        found = whole_one(Path(wanted), private)
+    else:
         root = Path(str(trainer.args.output_dir))
-        found = [f for f in root.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if _whole(f)]
-        if not found:
+        found = newest_whole(root, private, getattr(trainer, "_holdfast_say", lambda _: None))
+        if found is None:
             raise ConfigError(f"nothing to resume: no whole checkpoint in {root}")
-        return max(found, key=_checkpoint_step)
-    folder = Path(wanted)
-    if not _whole(folder):
-        raise ConfigError(f"cannot resume from {folder}: no whole checkpoint there")
-    return folder
-
-
-def _checkpoint_step(folder: Path) -> int:
-    tail = folder.name.rsplit("-", 1)[-1]
-    return int(tail) if tail.isdigit() else -1
-
-
-def _whole(folder: Path) -> bool:
-    try:
-        json.loads((folder / "trainer_state.json").read_text())
-    except (OSError, ValueError):
-        return False
-    return True
+    refuse_pickled_weights(found, str(found))
+    return found
 
 
 def loss_gives_logits(trainer: Trainer) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from holdfast.training import compat
 from holdfast.training.compat import SFTTrainer
 from holdfast.training.divergence import diverged
 from holdfast.training.foreign.calls import called, refuse_replaced
+from holdfast.training.foreign.lifecycle import Lifecycle
 from holdfast.training.foreign.shares import divisor, share
 from holdfast.training.learning_rates import scheduler_with, split_groups
-from holdfast.training.lifecycle import Lifecycle
+from holdfast.training.looks.counters import counted_once
+from holdfast.training.looks.users_rows import held_by
 from holdfast.training.trace import Trace
 
 __all__ = ["SecureMixin", "SecureSFTTrainer", "SecureTrainer", "protect"]
@@ -64,9 +67,10 @@ class SecureMixin(Lifecycle):
         self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None
     ) -> Tensor:
         """Run one micro-batch through the defenses' ``batch`` and ``gradient`` hooks."""
-        plain, session, items = super().training_step, self._holdfast.session, num_items_in_batch
+        plain = counted_once(self, partial(called, super().training_step, placed=True))
+        session, items = self._holdfast.session, num_items_in_batch
         if session is None:
-            return called(plain, model, inputs, placed=True, num_items_in_batch=items)
+            return plain(model, inputs, num_items_in_batch=items)
         step, own = self._holdfast_step(session, inputs, items), inputs
         if session.having("batch"):
             own = session.batch(step, self._prepare_inputs(inputs))
@@ -75,7 +79,7 @@ class SecureMixin(Lifecycle):
             self._holdfast.step = step
             now = dict(own) if isinstance(own, Mapping) else own  # A loss may take labels out.
             try:
-                loss = called(plain, model, now, placed=True, num_items_in_batch=items)
+                loss = plain(model, now, num_items_in_batch=items)
             finally:
                 self._holdfast.step = None
             if not bool(torch.isfinite(loss)):
@@ -106,6 +110,12 @@ class SecureMixin(Lifecycle):
         step = replace(step, share=share(self, batch, items))  # A user's step may drop the count.
         loss = loss + divisor(self, items) * session.loss(step, batch, outputs)
         return (loss, outputs) if return_outputs else loss
+
+    def get_train_dataloader(self) -> Any:
+        """Return the user's loader, which must hold what the ``data`` hooks made of the rows."""
+        loader = super().get_train_dataloader()
+        session = self._holdfast.session
+        return held_by(self, loader, [] if session is None else session.having("data"))
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Create the optimizer as usual, its groups split where learning rates differ."""

@@ -13,7 +13,7 @@ from transformers import Trainer
 
 from holdfast.data.chat import IGNORED
 from holdfast.defense import Capability, Defense, Row, Run, implements, listed
-from holdfast.errors import ConflictError, DataError, HoldfastError
+from holdfast.errors import ConflictError, HoldfastError
 from holdfast.ops.engine import Batch
 from holdfast.ops.randomness import isolated_rng
 from holdfast.training import compat
@@ -28,7 +28,8 @@ def missing(trainer: Trainer) -> dict[Capability, str]:
     kind = compat.is_distributed(trainer)
     if kind is not None:
         why = f"this version runs it in one process only, and this trainer runs under {kind}"
-        allowed = {Capability.EDITS_DATA, Capability.LEARNING_RATES}
+        rows = {Capability.EDITS_DATA, Capability.ROWS, Capability.NLL}
+        allowed = rows | {Capability.LEARNING_RATES}
         return {c: why for c in Capability if c not in allowed}
     model: Any = trainer.model
     return low_precision(model) | compat.scaled_gradients(trainer) | compat.whole_optimizer(trainer)
@@ -53,6 +54,8 @@ def foreign_limits(trainer: Trainer, defenses: Sequence[Defense]) -> dict[Capabi
             Capability.ATTACHMENT: f"{why}, and would write them with what is attached",
             Capability.LOGITS: why,
             Capability.EDITS_DATA: why,
+            Capability.NLL: why,
+            Capability.ROWS: why,
             Capability.REPEATS: f"{why}, once per pass",
             Capability.SKIPS: f"{why}, once per pass",
         }
@@ -101,7 +104,7 @@ def try_rows(trainer: Trainer, defenses: Sequence[Defense], run: Run) -> None:
 
     Raises:
         ConflictError: The trainer's collator or model cannot take them.
-        DataError: They are no Examples, or nothing of their answers is left.
+        DataError: They are no Examples.
         ModelError: There is no tokenizer, or it has no chat template.
     """
     own, known = own_rows(trainer), compat.knows_rows(trainer)
@@ -114,7 +117,7 @@ def try_rows(trainer: Trainer, defenses: Sequence[Defense], run: Run) -> None:
                 continue
             where = f"{defense.card.name}: `{name}`"
             batch = _own_batch(own, rows, where)
-            if known:
+            if known or batch is None:
                 continue
             if implements(defense, "data"):
                 _try_mixing(trainer, run, listed(rows, 2), where)
@@ -122,19 +125,13 @@ def try_rows(trainer: Trainer, defenses: Sequence[Defense], run: Run) -> None:
                 _try_model(trainer, run, batch, where)
 
 
-def _own_batch(own: OwnRows, rows: Any, where: str) -> Batch:
-    """Return a batch of the first rows, or of the first one that keeps some of its answer."""
-    first = listed(rows, 2)
+def _own_batch(own: OwnRows, rows: Any, where: str) -> Batch | None:
+    """Return a batch of the first two rows, None where ``max_length`` leaves nothing of them."""
     try:
-        ready = list(own.prepare(first)) or list(own.prepare(listed(rows)))[:1]
-        if ready:
-            return own.collate(ready)
+        ready = own.prepare(listed(rows, 2))
     except HoldfastError as error:
         raise type(error)(f"{where}, {error}") from error
-    raise DataError(
-        f"{where}: `max_length={own.limit}` leaves none of the {len(rows)} rows a token of its "
-        "answer; raise it, or give shorter rows"
-    )
+    return own.collate(ready) if ready else None
 
 
 def _try_mixing(trainer: Trainer, run: Run, rows: list[Row], where: str) -> None:

@@ -21,13 +21,17 @@ from holdfast.training.foreign.held import READABLE, Held
 from holdfast.training.foreign.shares import share
 from holdfast.training.foreign.trial import foreign_limits, missing, own_rows, try_rows
 from holdfast.training.learning_rates import rates
+from holdfast.training.looks.suited import refuse_unsuited, suited_run
+from holdfast.training.serving.callbacks import serving_callbacks
+from holdfast.training.serving.places import artifacts_folder
+from holdfast.training.serving.trainer import ServingTrainer, seen_by
 from holdfast.training.session import Session
 from holdfast.training.trace import Trace
 
 __all__ = ["Lifecycle"]
 
 
-class Lifecycle(compat.LoopHooks):
+class Lifecycle(ServingTrainer):
     """Holds the defenses of a trainer beside whatever attributes its own class has.
 
     All that is kept lies in ``_holdfast``, and each method that is not a stock one begins with that
@@ -47,6 +51,8 @@ class Lifecycle(compat.LoopHooks):
     def __getattr__(self, name: str) -> Any:
         if name in READABLE:  # Called where nobody else has the name.
             return getattr(self._holdfast, name)
+        if name == "say":
+            return self._holdfast_say
         beyond = getattr(super(), "__getattr__", None)
         if beyond is not None:
             return beyond(name)
@@ -62,15 +68,18 @@ class Lifecycle(compat.LoopHooks):
             artifacts_dir: Where private state (a security vector) lies, apart from the checkpoints.
                 Default: the output folder's name with ``-artifacts``.
         """
-        output = Path(str(self.args.output_dir)).absolute()
         free = "say" not in vars(self) and not hasattr(type(self), "say")
         self._holdfast = Held(
             composed(defenses),
-            Path(artifacts_dir or output.with_name(output.name + "-artifacts")),
+            artifacts_folder(self, artifacts_dir),
             given_optimizer=self.optimizer is not None,
             takes_say=self._holdfast.takes_say if "_holdfast" in vars(self) else free,
         )
         self._holdfast_check()
+
+    def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
+        self._holdfast_loop_begins(kwargs.get("resume_from_checkpoint"))
+        return super()._inner_training_loop(*args, **kwargs)
 
     def _holdfast_loop_begins(self, checkpoint: str | None) -> None:
         """Build the run of a model that ``train`` itself has made, from ``model_init=``."""
@@ -86,7 +95,8 @@ class Lifecycle(compat.LoopHooks):
 
     def _holdfast_begin(self, checkpoint: Path | None) -> None:
         held = self._holdfast
-        run, state = self._holdfast_run(), held.artifacts_dir / "state"
+        run = suited_run(self, self._holdfast_run(), held.defenses, held.trace)
+        state = held.artifacts_dir / "state"
         held.session = session = Session(held.defenses, run, held.trace, state)
         self.train_dataset = session.data(self.train_dataset)
         session.begin(checkpoint)
@@ -111,7 +121,8 @@ class Lifecycle(compat.LoopHooks):
         rows, callback, held = self.train_dataset, _Callbacks(self), self._holdfast
         self.add_callback(callback)
         try:
-            yield
+            with serving_callbacks(self.callback_handler, self._holdfast_served):
+                yield
         finally:
             try:
                 if held.session is not None:
@@ -123,7 +134,7 @@ class Lifecycle(compat.LoopHooks):
     def _holdfast_run(self) -> Run:
         model = cast("nn.Module", self.model)  # With no wrapper of a distribution.
         engine, own = LocalEngine(model, self.compute_loss_context_manager), own_rows(self)
-        return Run(
+        run = Run(
             model,
             engine,
             partial(compat.prepared, self),
@@ -133,6 +144,7 @@ class Lifecycle(compat.LoopHooks):
             self._holdfast_say,
             None if compat.knows_rows(self) else (own.prepare, own.collate),
         )
+        return seen_by(self, run)
 
     def _holdfast_say(self, line: str) -> None:
         """Write what a defense says where the progress bar is, and nothing where there is none."""
@@ -161,6 +173,7 @@ class Lifecycle(compat.LoopHooks):
         refuse_missing(defenses, missing(self))
         refuse_missing(defenses, foreign_limits(self, defenses))
         try_rows(self, defenses, self._holdfast_run())
+        refuse_unsuited(defenses, cast("nn.Module", self.model))
 
 
 class _Callbacks(TrainerCallback):
@@ -186,3 +199,7 @@ class _Callbacks(TrainerCallback):
         if self._held.hooking("learning_rate") is not None:
             # A log is written after the scheduler has moved on.
             self._held.rates = rates(cast("torch.optim.Optimizer", self._trainer.optimizer))
+
+    def on_save(self, *_: Any, **__: Any) -> None:
+        """Seal the checkpoint: this callback is the last, and all that belongs to it is there."""
+        compat.sealed(self._trainer)
