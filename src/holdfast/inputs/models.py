@@ -12,8 +12,8 @@ from huggingface_hub import constants
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, GenerationConfig
 
 from holdfast.data.chat import require_template
-from holdfast.data.dates import DATE, fix_date, is_dated
-from holdfast.data.templates import check_template
+from holdfast.data.rendering.dates import DATE, fix_date, is_dated
+from holdfast.data.rendering.templates import check_template
 from holdfast.data.tokenizer import load_tokenizer
 from holdfast.errors import ModelError
 from holdfast.files.base_mark import BaseMark
