@@ -19,6 +19,7 @@ from holdfast.bench.recipe.grid import expand
 from holdfast.comparisons.exports import write_bench_tables
 from holdfast.comparisons.worst_case import summarize
 from holdfast.errors import ConfigError, InputError
+from holdfast.files.nesting import refuse_in_model
 from holdfast.files.outputs.locks import locked
 from holdfast.files.outputs.places import check_folder as check_folder_at
 from holdfast.files.outputs.processes import refuse_several
@@ -158,6 +159,7 @@ def check_folder(bench: Bench, out: Path, *, dry_run: bool = False) -> bool:
     """
     refuse_several()
     check_folder_at(out, "out", replaced=False)
+    refuse_in_model(out, f"`out={out}`")
     held = out / "recipe.json"
     if not held.exists():
         others = [p.name for p in out.iterdir() if not _ours(p.name)] if out.exists() else []

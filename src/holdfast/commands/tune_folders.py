@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from holdfast.artifact import Artifact
+from holdfast.commands.exports import export_artifacts
 from holdfast.errors import ConfigError, InputError, RunError
 from holdfast.files.folders import Inputs, ModelFolders
 from holdfast.files.sealed import read_sealed, write_sealed
@@ -17,14 +18,16 @@ __all__ = ["TuneFolders"]
 
 _RUN = "run.json"
 # What may differ between a stopped run and the one that goes on.
-_FREE = ("resume", "overwrite", "show_harmful")
+_FREE = ("resume", "overwrite", "show_harmful", "export")
 
 
 class TuneFolders(ModelFolders):
     """The two partial folders of a run and what becomes of them."""
 
     def __init__(self, config: TuneConfig) -> None:
-        super().__init__(config.output, config.artifacts, overwrite=config.overwrite)
+        super().__init__(
+            config.output, config.artifacts, export=config.export, overwrite=config.overwrite
+        )
         self.config = config
         self.checkpoints = self.output.partial / "checkpoints"
         self._settings: dict[str, Any] = {}
@@ -113,6 +116,7 @@ class TuneFolders(ModelFolders):
         self.output.swap.begin([*moves, self.output.move], about=self._settings)
         self.output.swap.settle()
         self.artifacts.discard()
+        export_artifacts(self.export, artifacts)
 
 
 def _check_same(was: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

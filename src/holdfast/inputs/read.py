@@ -28,6 +28,7 @@ from holdfast.inputs.configs import (
     RepairConfig,
     TuneConfig,
 )
+from holdfast.inputs.guards.secrets import refuse_secret_values
 from holdfast.inputs.judging import Examiner, check_items, judge_for
 from holdfast.inputs.models import check_against, model_of, tuned_of
 from holdfast.inputs.prompts import check_prompt_lengths, prompt_sets
@@ -115,6 +116,7 @@ def read(
         InputError: Something cannot be used; nothing was written.
     """
     _check_counts(config)
+    refuse_secret_values({**asdict(config), "set": ()})  # Told with their names by the options.
     options, adapter = training_options(config) if isinstance(config, TuneConfig) else ({}, None)
     specs = specs_of(config)
     files = files_in(specs)
@@ -163,6 +165,7 @@ def read_prompts(config: AnalyzeConfig, folder: WholeFolder) -> AnalysisInputs:
         InputError: Something cannot be used; nothing was written.
     """
     _check_counts(config)
+    refuse_secret_values(asdict(config))
     config.validate()
     if config.method == "delta" and config.against is None:
         raise ConfigError(
