@@ -30,6 +30,7 @@ from holdfast.inputs.configs import (
 from holdfast.inputs.fit.adapters import base_notes
 from holdfast.inputs.fit.rows import control_notes, length_notes, prompt_notes, question_notes
 from holdfast.inputs.guards.given import check_given
+from holdfast.inputs.guards.secrets import refuse_secret_values
 from holdfast.inputs.judging import Examiner, check_items, judge_for
 from holdfast.inputs.models import check_against, model_of, tuned_of
 from holdfast.inputs.prompts import check_prompt_lengths, prompt_sets
@@ -116,6 +117,7 @@ def read(
         InputError: Something cannot be used; nothing was written.
     """
     check_given(config)
+    refuse_secret_values({**asdict(config), "set": ()})  # Told with their names by the options.
     options, adapter = training_options(config) if isinstance(config, TuneConfig) else ({}, None)
     specs = specs_of(config)
     files = files_in(specs)
@@ -169,6 +171,7 @@ def read_prompts(config: AnalyzeConfig, folder: WholeFolder) -> AnalysisInputs:
         InputError: Something cannot be used; nothing was written.
     """
     check_given(config)
+    refuse_secret_values(asdict(config))
     config.validate()
     if config.method == "delta" and config.against is None:
         raise ConfigError(
