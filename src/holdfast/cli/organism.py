@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from holdfast.cli.shell.console import print_json, print_table, say, working
-from holdfast.cli.shell.options import JsonFlag
+from holdfast.cli.shell.options import JsonFlag, interruptible
 from holdfast.errors import ConfigError
 
 __all__ = ["build", "check", "organism"]
@@ -19,6 +19,7 @@ organism = typer.Typer(
 
 
 @organism.command("build")
+@interruptible
 def build(
     out: Annotated[Path, typer.Option(help="New folder for the model.")],
     arch: Annotated[str, typer.Option(help="llama, qwen2, gemma2, mistral or gpt_neox.")] = "llama",
@@ -39,6 +40,7 @@ def build(
 
 
 @organism.command("check")
+@interruptible
 def check(
     folder: Annotated[
         str, typer.Argument(help="Folder of a test model, or llama for the shipped one.")

@@ -27,4 +27,5 @@ def refuse_text(value: str | os.PathLike[str], shown: str, *, whole: bool = True
         raise ConfigError(f"{shown}: {said}: rename the file or folder") from error
     if whole and (longest > MOST_NAME or size > MOST_PATH):
         limit = f"{MOST_NAME} bytes a name and {MOST_PATH} in all"
-        raise ConfigError(f"{shown[:80]}…: is too long for a path, which takes {limit}")
+        close = "…`" if shown.startswith("`") else "…"
+        raise ConfigError(f"{shown[:60]}{close}: is too long for a path, which takes {limit}")
