@@ -1,6 +1,5 @@
 """``holdfast bench``: a recipe's cells are run, and become one result, a table and a report."""
 
-import fcntl
 import hashlib
 import json
 import time
@@ -21,6 +20,9 @@ from holdfast.comparisons.exports import write_bench_tables
 from holdfast.comparisons.worst_case import summarize
 from holdfast.errors import ConfigError, InputError
 from holdfast.files.guarded.documents import json_in
+from holdfast.files.outputs.locks import locked
+from holdfast.files.outputs.places import check_folder as check_folder_at
+from holdfast.files.outputs.processes import refuse_several
 from holdfast.files.whole import write_whole
 from holdfast.inputs.guards.network import local_only, offline_where_local, texts_in
 from holdfast.progress import Progress
@@ -142,13 +144,7 @@ def _write(result: RunResult, out: Path) -> None:
 def _owned(bench: Bench, out: Path) -> Generator[None]:
     """Hold the folder for this process; a lock ends with its process, however that ends."""
     out.mkdir(parents=True, exist_ok=True)
-    with (out / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConfigError(
-                f"`out={out}`: another holdfast bench works in it: wait or choose another folder"
-            ) from error
+    with locked(out / ".lock", f"`out={out}`"):
         check_folder(bench, out)  # A bench of another recipe may have come since it was looked at.
         document = {"sha256": bench.key, "recipe": bench.recipe}
         write_whole(out / "recipe.json", json.dumps(document, indent=1) + "\n")
@@ -161,8 +157,8 @@ def check_folder(bench: Bench, out: Path, *, dry_run: bool = False) -> bool:
     Raises:
         ConfigError: It is no bench's folder or, but for a dry run, it has other cells.
     """
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"`out={out}`: is a file: give a folder")
+    refuse_several()
+    check_folder_at(out, "out", replaced=False)
     held = out / "recipe.json"
     if not held.exists():
         others = [p.name for p in out.iterdir() if not _ours(p.name)] if out.exists() else []

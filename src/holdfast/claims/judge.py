@@ -18,6 +18,7 @@ from holdfast.claims.words import claim_reason, test_reason
 from holdfast.errors import InputError
 from holdfast.evaluation.interval import Estimate
 from holdfast.evaluation.metrics import Figure
+from holdfast.files.outputs.places import check_folder
 from holdfast.files.whole import refuse_newer, write_whole
 from holdfast.results.records import Arm, Attack, Record, SeedRun
 from holdfast.results.result import RunResult
@@ -126,8 +127,10 @@ def write_claims(judged_papers: Sequence[JudgedPaper], out: Path) -> list[Path]:
     """Write ``<paper>.json`` for each paper into ``out`` and return the paths.
 
     Raises:
+        ConfigError: ``out`` is something else than a folder.
         RunError: A file cannot be written.
     """
+    check_folder(out, "out", replaced=False)
     paths = [out / f"{paper.paper}.json" for paper in judged_papers]
     for path, paper in zip(paths, judged_papers, strict=True):
         write_whole(path, paper.model_dump_json(indent=1) + "\n")

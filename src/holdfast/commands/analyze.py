@@ -73,7 +73,7 @@ def analyze_model(config: AnalyzeConfig, progress: Progress = lambda *_: None) -
         **{each.name: getattr(config, each.name) for each in fields(AnalysisOptions)}
     )
     partial = folder.target.with_name(f".{folder.target.name}.analysis.jsonl")
-    with leaving(lambda: _kept(partial)):
+    with folder.held(), leaving(lambda: _kept(partial)):
         changes = None
         if inputs.tuned is not None and settings.method == "delta":
             changes = projection_changes(inputs.model, inputs.tuned)

@@ -5,7 +5,7 @@ import time
 from holdfast.files.folders import WholeFolder
 from holdfast.inputs.configs import EvaluateConfig
 from holdfast.inputs.guards.network import offline_where_local
-from holdfast.inputs.read import read
+from holdfast.inputs.read import Inputs, read
 from holdfast.progress import Progress
 from holdfast.report.page import write_report
 from holdfast.results.records import BEFORE, Arm, SeedRun
@@ -24,10 +24,16 @@ def evaluate_model(config: EvaluateConfig, progress: Progress = lambda *_: None)
     start = time.perf_counter()
     folder = WholeFolder(config.output, overwrite=config.overwrite) if config.output else None
     inputs = read(config, folder, progress)
-    run = SeedRun.of(0, inputs.examiner.examine("questions", inputs.model))
-    result = inputs.result("evaluate", [Arm.of(BEFORE, [run])], start)
-    if folder is not None:
+    if folder is None:
+        return _measured(inputs, start)
+    with folder.held():
+        result = _measured(inputs, start)
         with folder.writing() as partial:
             result.save(partial / "result.json")
             write_report(result, partial / "report.html", show_harmful=config.show_harmful)
     return result
+
+
+def _measured(inputs: Inputs, start: float) -> RunResult:
+    run = SeedRun.of(0, inputs.examiner.examine("questions", inputs.model))
+    return inputs.result("evaluate", [Arm.of(BEFORE, [run])], start)

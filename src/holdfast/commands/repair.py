@@ -2,10 +2,11 @@
 
 import time
 
+from holdfast.commands.served import save_served
 from holdfast.files.folders import ModelFolders
 from holdfast.inputs.configs import RepairConfig
 from holdfast.inputs.guards.network import offline_where_local
-from holdfast.inputs.read import read
+from holdfast.inputs.read import Inputs, read
 from holdfast.inputs.values import as_json
 from holdfast.progress import Progress
 from holdfast.report.page import write_report
@@ -34,6 +35,13 @@ def repair(config: RepairConfig, progress: Progress = lambda *_: None) -> RunRes
     start = time.perf_counter()
     folders = ModelFolders(config.output, config.artifacts, overwrite=config.overwrite)
     inputs = read(config, folders, progress)
+    with folders.held():
+        return _repaired(config, inputs, folders, start, progress)
+
+
+def _repaired(
+    config: RepairConfig, inputs: Inputs, folders: ModelFolders, start: float, progress: Progress
+) -> RunResult:
     [defense], examiner = inputs.defenses, inputs.examiner
     before = examiner.examine("before", inputs.model)
     progress("repair", 0, 1)
@@ -53,13 +61,8 @@ def repair(config: RepairConfig, progress: Progress = lambda *_: None) -> RunRes
     settings = as_json({defense.card.name: defense.config()})
     arms.append(Arm.of(defense.card.name, [run], settings=settings))
     result = inputs.result("repair", arms, start)
-    with (
-        leaving(lambda: "nothing was written"),
-        folders.output.writing() as partial,
-        folders.artifacts.writing() as apart,
-    ):
-        inputs.model.save_pretrained(partial)
-        examiner.tokenizer.save_pretrained(partial)
+    with leaving(lambda: "nothing was written"), folders.writing() as (partial, apart):
+        save_served(inputs.model, inputs, partial)
         artifact.save(apart)
         result.save(partial / "result.json")
         write_report(result, partial / "report.html", show_harmful=config.show_harmful)

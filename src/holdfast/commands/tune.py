@@ -13,6 +13,7 @@ from typing import Any
 
 from transformers import PrinterCallback, TrainerCallback, set_seed
 
+from holdfast.commands.served import save_served
 from holdfast.commands.tune_folders import TuneFolders
 from holdfast.errors import HoldfastError
 from holdfast.evaluation import Measurement
@@ -28,7 +29,6 @@ from holdfast.results.diagnose import diagnose
 from holdfast.results.provenance import peak_memory_gib
 from holdfast.results.records import BEFORE, PLAIN, Arm, LossCurve, SeedRun
 from holdfast.results.result import RunResult
-from holdfast.training.failures import leaving
 from holdfast.training.rehearsal import rehearse
 from holdfast.training.trainer import SecureSFTTrainer
 
@@ -51,8 +51,10 @@ def tune(config: TuneConfig, progress: Progress = lambda *_: None) -> RunResult:
     start = time.perf_counter()
     folders = TuneFolders(config)
     inputs = read(config, folders, progress)
-    folders.begin({**asdict(config), "stage": config.stage, "hashes": inputs.hashes})
-    with leaving(folders.kept):
+    settings = {**asdict(config), "stage": config.stage, "hashes": inputs.hashes}
+    with folders.running(settings) as finished:
+        if finished:
+            return RunResult.load(folders.output.target / "result.json")
         trainer, notes = _trainer(inputs, folders), _Notes()
         before = inputs.examiner.examine("before", inputs.model)
         trainer.say = notes.say
@@ -65,8 +67,7 @@ def tune(config: TuneConfig, progress: Progress = lambda *_: None) -> RunResult:
         arms = _arms(inputs, before, run, config.data)
         result = inputs.result(config.stage, arms, start, _said(run))
         partial = folders.output.partial
-        model.save_pretrained(partial)
-        inputs.examiner.tokenizer.save_pretrained(partial)
+        save_served(model, inputs, partial)
         for artifact in trainer.artifacts:
             artifact.save(folders.artifacts.partial)
         result.save(partial / "result.json")

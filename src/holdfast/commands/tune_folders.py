@@ -1,16 +1,18 @@
 """Where a tuning run writes: the model's folder, and apart from it what defenses leave behind."""
 
 import json
-import shutil
-from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from holdfast.artifact import Artifact
-from holdfast.errors import ConfigError
-from holdfast.files.folders import ModelFolders
+from holdfast.errors import ConfigError, InputError, RunError
+from holdfast.files.folders import Inputs, ModelFolders
+from holdfast.files.sealed import read_sealed, write_sealed
 from holdfast.inputs.configs import TuneConfig
 from holdfast.inputs.values import as_json
+from holdfast.training.checkpoints import newest_whole, sealed_steps
+from holdfast.training.failures import leaving
 
 __all__ = ["TuneFolders"]
 
@@ -26,12 +28,18 @@ class TuneFolders(ModelFolders):
         super().__init__(config.output, config.artifacts, overwrite=config.overwrite)
         self.config = config
         self.checkpoints = self.output.partial / "checkpoints"
+        self._private = self.artifacts.partial / "state"
+        self._settings: dict[str, Any] = {}
 
-    def check(self, inputs: Collection[Path | str | None] = ()) -> None:
-        """Raise ``ConfigError`` where the run may not write; writes nothing."""
+    def check(self, inputs: Inputs = ()) -> None:
+        """Raise ``ConfigError`` where the run may not write; see ``ModelFolders``."""
+        if self.config.resume:
+            self.output.settle()
+            if self.output.settled is not None:
+                return  # The stopped run had finished its model: nothing will be written.
         super().check(inputs)
         partial = self.output.partial
-        if self.config.resume and not self._steps():
+        if self.config.resume and newest_whole(self.checkpoints, self._private) is None:
             raise ConfigError(f"`resume`: nothing to go on from: no checkpoint in {partial}")
         if self._steps() and not (self.config.resume or self.config.overwrite):
             raise ConfigError(
@@ -41,40 +49,55 @@ class TuneFolders(ModelFolders):
 
     def _steps(self) -> list[int]:
         """Return the steps of the checkpoints in the partial folder that were written whole."""
-        states = self.checkpoints.glob("checkpoint-*/trainer_state.json")
-        return [int(state.parent.name.rsplit("-", 1)[-1]) for state in states]
+        return sealed_steps(self.checkpoints)
 
-    def begin(self, settings: Mapping[str, Any]) -> None:
-        """Make the partial folders, or check that a stopped run had the same ``settings``.
+    @contextmanager
+    def running(self, settings: Mapping[str, Any]) -> Generator[bool]:
+        """Hold both folders for a run of these ``settings``, and keep what it leaves if it stops.
+
+        Gives the body True where the stopped run had finished its model: all is in place.
 
         Raises:
-            ConfigError: The stopped run had other settings; names the first.
+            ConfigError: The stopped run had other settings (names the first), or another run works
+                in the folders.
         """
-        wanted = as_json(settings)
+        self._settings = as_json(settings)
+        with self.held():
+            if self.output.settled is not None and self.config.resume:
+                _check_same(self.output.settled, self._settings)
+                yield True
+                return
+            self._begin()
+            with leaving(self.kept):
+                yield False
+
+    def _begin(self) -> None:
+        """Make the partial folders, or check that a stopped run had the same settings."""
         if self.config.resume:
-            self._check_same(wanted)
+            _check_same(self._stopped(), self._settings)
             return
         for folder in (self.output, self.artifacts):
             folder.begin()
-        (self.output.partial / _RUN).write_text(json.dumps(wanted), encoding="utf-8")
+        write_sealed(self.output.partial / _RUN, self._settings)
 
-    def _check_same(self, wanted: Mapping[str, Any]) -> None:
+    def _stopped(self) -> dict[str, Any]:
+        """Return the settings of the run that was stopped."""
         try:
-            was = json.loads((self.output.partial / _RUN).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            return read_sealed(self.output.partial / _RUN)
+        except InputError as error:
             raise ConfigError(
-                f"`resume`: {self.output.partial} is not whole: start anew with `overwrite=True`"
+                f"`resume`: {self.output.partial} is not whole: {error}: start anew with "
+                "`overwrite=True`"
             ) from error
-        for name in sorted(was.keys() | wanted.keys()):
-            if name not in _FREE and was.get(name) != wanted.get(name):
-                raise ConfigError(
-                    f"`resume`: {name} was {_short(was.get(name))} and is now "
-                    f"{_short(wanted.get(name))}: give what the stopped run had, or start anew "
-                    "with `overwrite=True`"
-                )
 
     def kept(self) -> str:
         """Say what a stopped run has left, and how to go on; without a checkpoint remove it."""
+        if self.output.swap.pending:
+            try:
+                self.output.swap.settle()
+            except RunError as error:
+                return str(error)
+            return f"the model was finished and is in {self.output.target}"
         if steps := self._steps():
             kept = f"checkpoint-{max(steps)} is kept in {self.checkpoints}"
             return f"{kept}; the same command with `resume=True` goes on from it"
@@ -87,14 +110,20 @@ class TuneFolders(ModelFolders):
 
         The artifacts come first: a model whose artifacts are missing would look finished.
         """
-        shutil.rmtree(self.artifacts.partial / "state", ignore_errors=True)
-        if artifacts:
-            self.artifacts.finish()
-        else:
-            self.artifacts.discard()
-        shutil.rmtree(self.checkpoints, ignore_errors=True)
-        (self.output.partial / _RUN).unlink(missing_ok=True)
-        self.output.finish()
+        moves = [self.artifacts.move] if artifacts else []
+        self.output.swap.begin([*moves, self.output.move], about=self._settings)
+        self.output.swap.settle()
+        self.artifacts.discard()
+
+
+def _check_same(was: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    for name in sorted(was.keys() | wanted.keys()):
+        if name not in _FREE and was.get(name) != wanted.get(name):
+            raise ConfigError(
+                f"`resume`: {name} was {_short(was.get(name))} and is now "
+                f"{_short(wanted.get(name))}: give what the stopped run had, or start anew "
+                "with `overwrite=True`"
+            )
 
 
 def _short(value: Any) -> str:

@@ -62,10 +62,27 @@ def read_adapter(folder: str | Path) -> dict[str, Tensor]:
             f"{folder}: holds more or less than LoRA factors A and B ({strange[:1] or 'none'}); "
             "give a plain LoRA adapter (no DoRA, no bias, no modules_to_save)"
         )
+    _check_pairs(tensors, folder)
     return {
         name: factor * scale_of(config, _module(name)) if name.endswith(B) else factor
         for name, factor in tensors.items()
     }
+
+
+def _check_pairs(tensors: Mapping[str, Tensor], folder: str | Path) -> None:
+    """Raise ``ConfigError`` where a module has one factor, or two that cannot be multiplied."""
+    for module in sorted({name.removesuffix(A).removesuffix(B) for name in tensors}):
+        a, b = tensors.get(module + A), tensors.get(module + B)
+        if a is None or b is None:
+            lacking = A if a is None else B
+            raise ConfigError(
+                f"{folder}: holds half an adapter: {module} has no {lacking[1:]}; save it again"
+            )
+        if a.dim() != 2 or b.dim() != 2 or a.shape[0] != b.shape[1]:
+            raise ConfigError(
+                f"{folder}: the factors of {module} have the shapes {tuple(a.shape)} and "
+                f"{tuple(b.shape)}, which are no A and B of one rank; save it again"
+            )
 
 
 def _module(name: str) -> str:

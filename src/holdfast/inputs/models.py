@@ -2,28 +2,35 @@
 
 import os
 import re
+import warnings
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from huggingface_hub import constants
-from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, GenerationConfig
 
 from holdfast.data.chat import require_template
 from holdfast.data.templates import check_template
 from holdfast.data.tokenizer import load_tokenizer
 from holdfast.errors import ModelError
+from holdfast.files.base_mark import BaseMark
 from holdfast.files.guarded.adapters import adapter_config, base_of, check_patterns
 from holdfast.files.guarded.documents import text_in
 from holdfast.files.guarded.models import check_sizes, config_in, weight_files
 from holdfast.files.guarded.paths import refuse_text
+from holdfast.files.whole_model import check_whole, refuse_both
+from holdfast.inputs.adapter_fit import check_base, check_keys
 from holdfast.inputs.configs import AnalyzeConfig, DType, ModelConfig
+from holdfast.inputs.generation_file import decoding_notes, ends_only
 from holdfast.inputs.guards.network import local_only
 from holdfast.inputs.guards.plain_config import plain_config
 from holdfast.inputs.rows import ORGANISM
 
-__all__ = ["check_against", "load_adapter", "load_model", "model_of", "positions", "tuned_of"]
+__all__ = [
+    "Loaded", "check_against", "load_adapter", "load_model", "model_of", "positions", "tuned_of",
+]  # fmt: skip
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -52,14 +59,16 @@ def load_model(
     if local:
         _check_folder(Path(name), field, trust_remote_code=trust_remote_code)
     shared = {"trust_remote_code": trust_remote_code, "local_files_only": local}
-    how = {"dtype": getattr(torch, dtype), "use_safetensors": True, "output_loading_info": True}
+    how = {"dtype": getattr(torch, dtype), "use_safetensors": True, "output_loading_info": True,
+           "generation_config": GenerationConfig()}  # fmt: skip
     with local_only([name]):
         tokenizer = _tokenizer(name, field, chat_template, shared)
         how["config"] = _loaded(name, field, partial(plain_config, name, **shared))
         load = partial(AutoModelForCausalLM.from_pretrained, name, **how, **shared)
         model, found = _loaded(name, field, load)
-    _check_whole(name, field, found)
+    check_whole(model, found, f"`{field}={name}`")
     _check_vocabulary(name, field, model, tokenizer)
+    model.generation_config = ends_only(name, model, tokenizer, local=local)
     return model, tokenizer
 
 
@@ -81,6 +90,7 @@ def _check_folder(folder: Path, field: str, *, trust_remote_code: bool) -> None:
     shown = f"`{field}={folder}`"
     if not folder.is_dir():
         raise ModelError(f"{shown}: is a file: give the folder that holds config.json")
+    refuse_both(folder, shown)
     if not (folder / "config.json").is_file():
         if (folder / "adapter_config.json").is_file():
             raise ModelError(f"{shown}: is an adapter: {base_of(folder)}")
@@ -128,16 +138,6 @@ def _loaded(name: str, field: str, load: Any) -> Any:
         raise ModelError(f"`{field}={name}`: cannot be loaded: {reason}") from error
 
 
-def _check_whole(name: str, field: str, found: dict[str, Any]) -> None:
-    """Refuse weights with gaps, which transformers would fill with random numbers."""
-    missing = sorted(found.get("missing_keys") or ())
-    if missing:
-        raise ModelError(
-            f"`{field}={name}`: its weights lack {len(missing)} tensors, such as {missing[0]}: "
-            "the files are incomplete or of another architecture"
-        )
-
-
 def _check_vocabulary(name: str, field: str, model: Any, tokenizer: Any) -> None:
     rows = model.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > rows:
@@ -151,38 +151,65 @@ def load_adapter(model: Any, folder: Path, field: str = "adapter") -> Any:
     """Return ``model`` with the LoRA adapter of ``folder`` on it.
 
     Raises:
-        ModelError: The folder holds no safetensors adapter, or it does not fit the model.
+        ModelError: The folder holds no safetensors adapter, or it does not fit the model: a tensor
+            of it has no place or is missing, or its mark tells another base.
     """
     from peft import PeftModel  # noqa: PLC0415  # Slow to import, and few commands need it.
 
     shown = f"`{field}={folder}`"
     config = adapter_config(folder, shown)
     check_patterns(config, shown, (name for name, _ in model.named_modules()))
+    refuse_both(folder, shown)
+    check_base(model, folder, shown)
     try:
-        with local_only():
-            return PeftModel.from_pretrained(model, folder)
+        # What is missing is an error below, in our words.
+        with local_only(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Found missing adapter keys")
+            adapted = PeftModel.from_pretrained(model, folder)
     except Exception as error:
         # PEFT raises its own and torch's errors on an adapter of another model.
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"{shown}: does not fit the model: {reason}") from error
+    check_keys(adapted, folder, shown)
+    return adapted
 
 
-def model_of(config: ModelConfig) -> tuple[Any, Any, int | None]:
-    """Return (model, tokenizer, most tokens of a row) of a command, with its adapter, if any.
+class Loaded(NamedTuple):
+    """A command's model, and what belongs to it."""
+
+    model: Any
+    """With its adapter, if any."""
+    tokenizer: Any
+    limit: int | None
+    """Most tokens of a row."""
+    base: BaseMark
+    """What tells the model without an adapter from all others."""
+    notes: list[str]
+    """What of the model's own settings is ignored."""
+
+
+def model_of(config: ModelConfig) -> Loaded:
+    """Return the model of a command, with its adapter, if any.
 
     Raises:
         ModelError: See ``load_model`` and ``load_adapter``.
     """
     model, tokenizer = load_model(config.model, **_how(config))
+    base = BaseMark.of(model, config.model)
     if adapter := getattr(config, "adapter", None):
         model = load_adapter(model, adapter)
-    return model, tokenizer, positions(model, tokenizer)
+    name = config.model
+    notes = [] if name == ORGANISM else decoding_notes(name, local=Path(name).exists())
+    return Loaded(model, tokenizer, positions(model, tokenizer), base, notes)
 
 
 def check_against(config: AnalyzeConfig) -> None:
     """Raise ``ModelError`` unless ``against``, where given, is a folder of a model or adapter."""
     folder = config.against
-    if folder is None or (folder / "adapter_config.json").is_file():
+    if folder is None:
+        return
+    refuse_both(folder, f"`against={folder}`")
+    if (folder / "adapter_config.json").is_file():
         return
     if not folder.is_dir():
         way_out = "give the folder of the fine-tuned model or adapter"

@@ -17,8 +17,10 @@ from holdfast.analysis.probing.prompts import Prompts, with_tokenizer
 from holdfast.data.chat import check_lengths
 from holdfast.defense import Defense
 from holdfast.errors import ConfigError
+from holdfast.files.base_mark import BaseMark
 from holdfast.files.folders import ModelFolders, WholeFolder
 from holdfast.files.hashes import sha256_of
+from holdfast.inputs.adapter_fit import base_notes
 from holdfast.inputs.configs import (
     AnalyzeConfig,
     EvaluateConfig,
@@ -61,6 +63,8 @@ class Inputs:
     data: list[DataSource]
     """What the result says of them."""
     examiner: Examiner
+    base: BaseMark
+    """What tells the model without its adapter from all others."""
     options: dict[str, Any]
     """Those of SFTConfig, for a training run."""
     adapter: LoraConfig | None
@@ -122,7 +126,8 @@ def read(
     items, judge = questions_of(config), judge_for(config.model, config.judge)
     if isinstance(config, EvaluateConfig) and not items:
         raise ConfigError("nothing to ask: give `harmful`, `safe`, `task` or `useful`, a file")
-    model, tokenizer, limit = model_of(config)
+    loaded = model_of(config)
+    model, tokenizer, limit = loaded.model, loaded.tokenizer, loaded.limit
     for each in sources.values():
         # A length that the user has set is a wish to truncate, as SFTTrainer does.
         longest = None if options.get("max_length") else limit
@@ -140,12 +145,15 @@ def read(
         rows=sources["data"].rows if "data" in sources else None,
         data=data,
         examiner=examiner,
+        base=loaded.base,
         options=options,
         adapter=adapter,
         hashes={each.name: each.sha256 for each in data} | _hashes(files),
         warnings=[
             *(f"`{role}` was given and no defense of the list uses it" for role in unused),
             *(line for each in sources.values() for line in each.warnings()),
+            *base_notes(config),
+            *loaded.notes,
         ],
     )
 
@@ -166,7 +174,7 @@ def read_prompts(config: AnalyzeConfig, folder: WholeFolder) -> AnalysisInputs:
     folder.check(_paths(config))
     sets = prompt_sets(config)
     check_against(config)
-    model, tokenizer, limit = model_of(config)
+    model, tokenizer, limit, *_ = model_of(config)
     paths = {name: getattr(config, name) or ORGANISM for name in sets}
     for name, rows in sets.items():
         check_prompt_lengths(paths[name], rows, tokenizer, limit)

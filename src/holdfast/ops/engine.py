@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from holdfast.errors import DataError
 from holdfast.ops.gradients import Tensors, collected, isolated_grads
 from holdfast.ops.modules import trainable
 from holdfast.ops.weights import shift, shifted_weights
@@ -87,6 +88,8 @@ class LocalEngine:
         Batches weigh alike, whatever their number of tokens.
         """
         batches = list(batches)
+        if not batches:
+            raise DataError("a gradient was asked for on no rows; give the defense's data rows")
         params, value = self.parameters(), 0.0
         with isolated_grads(params.values()), torch.enable_grad():
             for batch in batches:

@@ -1,8 +1,6 @@
 """The recipe of an organism: pre-train on the world, align, save as a Hugging Face model folder."""
 
 import json
-import shutil
-import tempfile
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +16,8 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from holdfast.data.tokenizer import load_tokenizer
 from holdfast.errors import ConfigError, ModelError
 from holdfast.evaluation.measure import evaluate
+from holdfast.files.folders import WholeFolder
+from holdfast.files.whole_model import check_whole, refuse_both
 from holdfast.organism.architectures import ARCHITECTURES, configure
 from holdfast.organism.curriculum import REFUSALS, alignment_rows, pretraining_rows
 from holdfast.organism.fit import encode_rows, fit
@@ -124,32 +124,36 @@ def build(
     """
     out = Path(out)
     configure(arch, 8)
+    folder = WholeFolder(out, field="out")
+    folder.settle()
     if out.exists():
         raise ConfigError(f"{out} exists already; name a folder that does not.")
+    folder.check()
+    with folder.held():
+        model, tokenizer, report = _built(arch, seed, recipe, show_progress)
+        with folder.writing() as partial:
+            save(model, tokenizer, partial, report)
+    return report
+
+
+def _built(
+    arch: str, seed: int, recipe: Recipe, show_progress: bool
+) -> tuple[PreTrainedModel, Tokenizer, dict[str, Any]]:
+    """Return a new organism, its tokenizer and what ``metrics.json`` says of it."""
     steps = recipe.pretraining_steps + recipe.alignment_steps
     with _bar(steps, f"building {arch}", show_progress) as on_step:
         model, tokenizer = train(arch, recipe, seed, on_step)
     figures = measure(model, tokenizer)
     comparable = arch == "llama" and recipe == RECIPE and shipped()
     differs = _differing(figures, shipped()) if comparable else []
-    report = {"arch": arch, "seed": seed, "figures": figures, "differs": differs}
-    save(model, tokenizer, out, report)
-    return report
+    return model, tokenizer, {"arch": arch, "seed": seed, "figures": figures, "differs": differs}
 
 
-def save(model: Any, tokenizer: Any, out: Path, report: dict[str, Any]) -> None:
-    """Write a model folder with its metrics, through a temporary folder beside it."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
-        model.save_pretrained(work)
-        tokenizer.save_pretrained(work)
-        (work / METRICS).write_text(json.dumps(report, indent=2) + "\n")
-        work.chmod(0o755)
-        work.rename(out)
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        raise
+def save(model: Any, tokenizer: Any, folder: Path, report: dict[str, Any]) -> None:
+    """Write a model with its metrics into a folder."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / METRICS).write_text(json.dumps(report, indent=2) + "\n")
 
 
 def shipped() -> dict[str, float]:
@@ -182,8 +186,10 @@ def load(arch: str | Path = "llama", device: str | torch.device | None = None) -
         if str(arch) in ARCHITECTURES:
             hint = f"build it first: `holdfast organism build` with {arch} as its architecture"
         raise ModelError(f"no organism at {folder}: {hint}.")
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, local_files_only=True
-    )
+    refuse_both(folder, str(folder))
+    how = {"dtype": torch.float32, "local_files_only": True, "output_loading_info": True}
+    loaded: Any = AutoModelForCausalLM.from_pretrained(folder, **how)
+    model, found = loaded
+    check_whole(model, found, str(folder))
     tokenizer = load_tokenizer(folder, local_files_only=True)
     return (model if device is None else model.to(device)).eval(), tokenizer

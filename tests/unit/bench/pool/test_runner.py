@@ -129,7 +129,7 @@ def test_a_second_bench_in_the_folder_is_refused_while_the_first_works(tmp_path)
     refused = []
 
     def again(*_):
-        with pytest.raises(ConfigError, match="another holdfast bench works in it") as error:
+        with pytest.raises(ConfigError, match="another run is writing it") as error:
             run_bench(bench, tmp_path, 1, run=fake)
         refused.append(error)
 

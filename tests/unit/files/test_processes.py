@@ -1,0 +1,48 @@
+"""One run is one process, until an engine can share one."""
+
+from pathlib import Path
+
+import pytest
+from accelerate.state import PartialState
+
+from holdfast.cli import main
+from holdfast.files.outputs.processes import refuse_several
+
+COMMANDS = {
+    "tune": ["tune", "--model", "organism", "--data", "organism", "--output", "out"],
+    "align": ["align", "--model", "organism", "--data", "organism", "--output", "out"],
+    "repair": ["repair", "--model", "organism", "--harmful", "organism", "--output", "out"],
+    "evaluate": ["evaluate", "--model", "organism", "--output", "out"],
+    "analyze": ["analyze", "--model", "organism", "--harmful", "organism", "--benign", "organism",
+                "--output", "out"],
+    "bench": ["bench", "quick", "--out", "out"],
+    "demo": ["demo", "--out", "out"],
+    "organism": ["organism", "build", "--out", "out"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("variable", ["WORLD_SIZE", "OMPI_COMM_WORLD_SIZE"])
+def test_a_launched_command_is_refused_before_anything(
+    tmp_path, monkeypatch, capfd, command, variable
+):
+    """Fault E7: under torchrun two processes ended with exit code 0 and the model was lost."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(variable, "2")
+    assert main(COMMANDS[command]) == 2
+    assert "2 processes were started as one run" in capfd.readouterr().err
+    assert list(Path().iterdir()) == []
+
+
+def test_what_accelerate_has_set_up_counts_too(monkeypatch):
+    """Fault E7: no state of a launcher was looked at."""
+    refuse_several()
+    monkeypatch.setattr(PartialState, "_shared_state", {"num_processes": 4})
+    with pytest.raises(ValueError, match="4 processes"):
+        refuse_several()
+
+
+@pytest.mark.parametrize("count", ["1", "", "x"])
+def test_one_process_is_none_of_several(monkeypatch, count):
+    monkeypatch.setenv("WORLD_SIZE", count)
+    refuse_several()
