@@ -10,7 +10,7 @@ from trl import SFTConfig
 
 from holdfast import SecureSFTTrainer
 from holdfast.cli import main
-from holdfast.errors import ModelError
+from holdfast.errors import HoldfastError, ModelError
 from holdfast.inputs.models import load_model
 from tests.end_to_end.strangers import EVALUATE, REPAIR, TUNE, Bomb, strange
 from tests.tiny import tiny_examples, tiny_model, tiny_tokenizer
@@ -164,6 +164,6 @@ def test_no_checkpoint_is_unpickled(strange, name):
     torch.save(Bomb(), target)
     if "model" in name:
         (strange.root / "run/checkpoint-1/model.safetensors").unlink()
-    with pytest.raises((ModelError, UnpicklingError)):
+    with pytest.raises((HoldfastError, UnpicklingError)):
         trainer().train(resume_from_checkpoint="run/checkpoint-1")
     assert not (strange.root / "exploded").exists()

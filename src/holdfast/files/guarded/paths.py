@@ -1,13 +1,22 @@
 """Paths and other words that no file system takes, refused before anything is done with them."""
 
 import os
+from pathlib import Path
 
 from holdfast.errors import ConfigError
 
-__all__ = ["refuse_text"]
+__all__ = ["home", "refuse_text"]
 
 MOST_NAME, MOST_PATH = 255, 4095
 """Bytes of one name and of a whole path that Linux and macOS take."""
+
+
+def home() -> list[Path]:
+    """Return the user's home folder, or none where nobody knows of one."""
+    try:
+        return [Path.home()]
+    except RuntimeError:  # No HOME, and a user that the system does not know.
+        return []
 
 
 def refuse_text(value: str | os.PathLike[str], shown: str, *, whole: bool = True) -> None:

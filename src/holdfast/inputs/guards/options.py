@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from transformers.integrations.integration_utils import get_reporting_integration_callbacks
-from transformers.utils import is_liger_kernel_available
+from transformers.utils.import_utils import is_liger_kernel_available
 from trl.trainer.sft_config import SFTConfig
 
 from holdfast.errors import ConfigError
