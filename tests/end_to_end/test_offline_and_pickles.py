@@ -34,7 +34,13 @@ def refused(capfd, argv, *said):
         assert words in err
 
 
-@pytest.mark.parametrize("argv", [[*EVALUATE, "--adapter", "adapter"], REPAIR, [*TUNE, "--lora"]])
+ALIGN = ["align", *TUNE[1:], "--defense", "vaccine"]
+RESTA = [*TUNE, "--harmful", "rows.jsonl", "--defense", "resta:aligned=model"]
+
+
+@pytest.mark.parametrize(
+    "argv", [[*EVALUATE, "--adapter", "adapter"], REPAIR, [*TUNE, "--lora"], ALIGN, RESTA]
+)
 def test_a_base_on_the_hub_is_not_asked_for(strange, argv):
     """Fault E9: an adapter whose base is a hub id made a run of local names ask the hub."""
     strange.adapter(base_model_name_or_path=HUB)

@@ -163,7 +163,15 @@ VECTORS = [
 
 
 @pytest.mark.parametrize("changes", VECTORS, ids=str)
-@pytest.mark.parametrize("argv", [[*EVALUATE, "--adapter", "adapter"]], ids=["adapter"])
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [*EVALUATE, "--adapter", "adapter"],
+        [*VECTOR, "security_vectors:vector=adapter,kl_weight=0"],
+        [*VECTOR, "resta:vector=adapter"],
+    ],
+    ids=["adapter", "vector", "direction"],
+)
 def test_an_adapters_config_is_checked(strange, capfd, argv, changes):
     """Fault E12: a vector's adapter config with r: 0 or r: "x" was a fault of holdfast."""
     strange.adapter(**changes)
