@@ -271,3 +271,22 @@ def test_a_pipe_is_no_file(strange, capfd, name):
     os.mkfifo(name)
     argv = ["compare", name, name] if name == "r.json" else CONFIG
     refused(capfd, argv, name)
+
+
+BIG = [
+    "seeds: 10000000", "seeds: [0, 4294967296]", "rows: 1000000000", "defender_rows: 999999999",
+    "items_per_kind: 1000000000", "learning_rate: [" + ", ".join(["0.001"] * 500) + "]\nseeds: 999",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", BIG, ids=range(len(BIG)))
+def test_a_recipe_is_of_a_size_that_can_run(strange, capfd, text):
+    """Fault E14: a recipe of ten million seeds was counted for hours."""
+    (strange.root / "big.yaml").write_text(text)
+    refused(capfd, ["bench", "big.yaml", "--out", "bench", "--dry-run"], "big.yaml", "expected")
+
+
+@pytest.mark.parametrize("argv", [["demo", "--out", "d"], ["organism", "check"]])
+def test_seeds_are_few_enough(strange, capfd, argv):
+    """Fault E14: a recipe of ten million seeds was counted for hours."""
+    refused(capfd, [*argv, "--seeds", "10000000"], "--seeds 10000000", "at most")

@@ -49,8 +49,9 @@ def check(
     json: JsonFlag = False,
 ) -> None:
     """Print the calibration: harm over the share of harmful rows, learning rate and epochs."""
-    if seeds < 1:
-        raise ConfigError(f"--seeds {seeds} is out of range, expected at least 1")
+    if not 1 <= seeds <= 1000:
+        bound = "at least 1" if seeds < 1 else "at most 1000"
+        raise ConfigError(f"--seeds {seeds} is out of range, expected {bound}")
     from holdfast.bench.packaged import calibrate, show
 
     with working(as_json=json) as progress:
