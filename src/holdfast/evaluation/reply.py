@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from holdfast.data.turns import generation_prompt
+from holdfast.data.rendering.turns import generation_prompt
 
 __all__ = ["Replies", "Reply", "without_thoughts"]
 

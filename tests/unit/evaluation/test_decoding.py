@@ -9,7 +9,7 @@ from transformers import GenerationConfig
 
 from holdfast.commands.evaluate import evaluate_model
 from holdfast.commands.tune import tune
-from holdfast.data.turns import turn_ends
+from holdfast.data.rendering.turns import turn_ends
 from holdfast.evaluation import Item, evaluate, judge_answers
 from holdfast.evaluation.generate import generate, replies
 from holdfast.evaluation.judges import Outcome, RefusalPhrases

@@ -47,7 +47,7 @@ class Vaccine(Defense):
         paper="Vaccine, arXiv 2402.01109",
         strength="rho",
         cost="every forward and backward pass twice",
-        needs=frozenset({Capability.EXTRA_BACKWARD}),
+        needs=frozenset({Capability.EXTRA_BACKWARD, Capability.REPEATS}),
     )
 
     def validate(self) -> None:

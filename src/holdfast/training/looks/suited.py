@@ -1,17 +1,20 @@
 """What a model *is*, looked at before step 0, so that no defense acts on something else."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from torch import nn
 
-from holdfast.defense import Capability, Defense, Run
-from holdfast.errors import ModelError
+from holdfast.defense import Capability, Defense, Examples, Run
+from holdfast.errors import HoldfastError, ModelError
 from holdfast.ops.adapter_facts import adaptations
+from holdfast.ops.engine import LocalEngine
 from holdfast.ops.randomness import isolated_rng
 from holdfast.training.compose import refuse_missing
 from holdfast.training.looks.defender_rows import DefenderRows
+from holdfast.training.looks.passes import recompute_early, users_autocast
 from holdfast.training.looks.users_loss import other_loss
 from holdfast.training.looks.users_rows import packed_rows, told_apart
 from holdfast.training.trace import Trace
@@ -30,7 +33,12 @@ def refuse_unsuited(defenses: Sequence[Defense], model: nn.Module) -> None:
     for defense in _on(defenses):
         if defense.needs() & _OF_WEIGHTS:
             _check_adapters(defense.card.name, model)
-        defense.check_model(model)
+        try:
+            defense.check_model(model)
+        except HoldfastError as error:
+            if defense.card.name in str(error):
+                raise
+            raise type(error)(f"{defense.card.name}: {error}") from error
 
 
 def suited_run(trainer: Any, run: Run, defenses: Sequence[Defense], trace: Trace) -> Run:
@@ -48,16 +56,23 @@ def suited_run(trainer: Any, run: Run, defenses: Sequence[Defense], trace: Trace
         ModelError: A defense would not be exact on the model.
     """
     refuse_unsuited(defenses, run.model)  # Another adapter may be active by now.
+    if _on(defenses):
+        recompute_early(trainer)
+    engine = LocalEngine(run.model, partial(users_autocast, trainer))
     missing = packed_rows(trainer)
     if any(Capability.NLL in defense.needs() for defense in _on(defenses)):
         missing |= other_loss(trainer, run)
     refuse_missing(_on(defenses), missing)
     reader = trainer.processing_class
     limit = getattr(trainer.args, "max_length", None)
-    rows = DefenderRows(run.prepare, defenses, reader, limit, run.say, trace)
+
+    def told(prepare: Callable[[Examples], Any]) -> DefenderRows:
+        return DefenderRows(prepare, defenses, reader, limit, run.say, trace)
+
+    rows, own = told(run.prepare), run.own and (told(run.own[0]), run.own[1])
     with isolated_rng(run.seed):
-        rows.look()
-    return replace(run, prepare=rows, collate=told_apart(run.collate))
+        (own[0] if own else rows).look()
+    return replace(run, engine=engine, prepare=rows, collate=told_apart(run.collate), own=own)
 
 
 def _on(defenses: Sequence[Defense]) -> list[Defense]:

@@ -13,10 +13,12 @@ from torch import Tensor
 
 from holdfast.data.chat import IGNORED
 from holdfast.defense import Capability, Run
-from holdfast.ops.engine import Batch, inference_mode_flags
+from holdfast.ops.engine import Batch
 from holdfast.ops.modules import trainable
 from holdfast.ops.randomness import isolated_rng
+from holdfast.ops.recompute import inference_mode_flags
 from holdfast.training.looks.counters import uncounted
+from holdfast.training.looks.passes import users_autocast
 
 __all__ = ["other_loss"]
 
@@ -56,7 +58,7 @@ def _difference(trainer: Any, run: Run, batch: Batch) -> str | None:
     if not int(count):
         return None
     tried = list(trainable(run.model).values())[-3:]
-    with torch.enable_grad(), trainer.compute_loss_context_manager():
+    with torch.enable_grad(), users_autocast(trainer):
         loss = trainer.compute_loss(run.model, dict(batch), num_items_in_batch=count)
         theirs, slope = float(loss.detach()), _slopes(loss, tried)
         loss = _plain(run, batch)
@@ -89,12 +91,9 @@ def _plain(run: Run, batch: Batch) -> Tensor:
 def _slopes(loss: Tensor, tensors: Sequence[Tensor]) -> Tensor:
     if not (loss.requires_grad and tensors):
         return torch.zeros(1)
-    found: Sequence[Tensor | None] = torch.autograd.grad(loss, tensors, allow_unused=True)
-    flat = [
-        (torch.zeros_like(t) if g is None else g).detach().flatten().float().cpu()
-        for t, g in zip(tensors, found, strict=True)
-    ]
-    return torch.cat(flat)
+    found: Any = torch.autograd.grad(loss, tensors, allow_unused=True)
+    whole = [t.new_zeros(t.shape) if g is None else g for t, g in zip(tensors, found, strict=True)]
+    return torch.cat([part.detach().flatten().float().cpu() for part in whole])
 
 
 def _way_out(trainer: Any) -> str:
