@@ -1,6 +1,5 @@
 """A LoRA adapter as the two files PEFT reads, so that any PEFT program can load it."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -56,7 +55,7 @@ def read_adapter(folder: str | Path) -> dict[str, Tensor]:
         check_patterns(config, shown, {_module(name) for name in tensors})
     except (ModelError, OSError, SafetensorError) as error:
         raise ConfigError(str(error)) from error
-    strange = [k for k in tensors if not re.search(r"\.lora_[AB]\.weight$", k)]
+    strange = [k for k in tensors if not k.endswith((A, B))]
     if strange or not tensors:
         raise ConfigError(
             f"{folder}: holds more or less than LoRA factors A and B ({strange[:1] or 'none'}); "
@@ -83,6 +82,23 @@ def _check_pairs(tensors: Mapping[str, Tensor], folder: str | Path) -> None:
                 f"{folder}: the factors of {module} have the shapes {tuple(a.shape)} and "
                 f"{tuple(b.shape)}, which are no A and B of one rank; save it again"
             )
+
+
+def _check_pairs(tensors: Mapping[str, Tensor], folder: str | Path) -> None:
+    """Raise ``ConfigError`` unless every module has A ``[r, in]`` and B ``[out, r]``."""
+    for name in {_module(key) for key in tensors}:
+        a, b = (_found(tensors, name, end) for end in (A, B))
+        if a is None or b is None or a.ndim != 2 or b.ndim != 2 or a.shape[0] != b.shape[1]:
+            shapes = [None if each is None else tuple(each.shape) for each in (a, b)]
+            raise ConfigError(
+                f"{folder}: the factors of {name} have the shapes {shapes[0]} and {shapes[1]}, "
+                "expected [rank, in] and [out, rank]: save the adapter again"
+            )
+
+
+def _found(tensors: Mapping[str, Tensor], module: str, end: str) -> Tensor | None:
+    of = (key for key in tensors if _module(key) == module and key.endswith(end))
+    return next((tensors[key] for key in of), None)
 
 
 def _module(name: str) -> str:

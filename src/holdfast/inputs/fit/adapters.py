@@ -4,7 +4,6 @@ PEFT loads what matches and leaves the rest as it was drawn: an adapter whose na
 answers like its base, without an error (peft#2118, vllm#34186).
 """
 
-import json
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from safetensors import safe_open
 
 from holdfast.errors import ModelError
 from holdfast.files.base_mark import BaseMark, read_mark
+from holdfast.files.guarded.documents import json_in
 from holdfast.inputs.configs import ModelConfig
 
 __all__ = ["base_notes", "check_base", "check_keys"]
@@ -83,7 +83,7 @@ def base_notes(config: ModelConfig) -> list[str]:
 
 def _named_base(folder: Path) -> str | None:
     try:
-        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        config = json_in(folder / "adapter_config.json")
         named = config.get("base_model_name_or_path")
     except (OSError, ValueError, AttributeError, RecursionError):
         return None  # Whoever loads it says what is wrong.
