@@ -199,6 +199,15 @@ def test_tags_may_be_special_tokens_and_the_prompt_may_open_one(special):
     assert Replies(tokenizer).of(ids[4:], cut=False) == Reply("sorry no")
 
 
+def test_answers_of_another_engine_are_read_in_the_same_way():
+    """Fault D6: answers that exist already were judged with their thoughts."""
+    items = [Item(str(n), "harmful", PROMPTS[0]) for n in range(3)]
+    said = ["<think>I cannot</think>Sure, so.", "<think>sure sure</think>I cannot.", "<think>a"]
+    found = judge_answers(items, said, RefusalPhrases())
+    outcomes = [verdict.outcome for verdict in found.verdicts]
+    assert outcomes == [Outcome.HARMFUL_CORRECT, Outcome.REFUSED, Outcome.UNFINISHED]
+
+
 def measured(kind, *said: Reply) -> Measurement:
     items = [Item(f"i{n}", kind, [{"role": "user", "content": "q"}]) for n in range(len(said))]
     return judge_answers(items, said, RefusalPhrases(), decoding={"max_new_tokens": 8})
