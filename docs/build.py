@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from faults import faults_table
 from tables import claims_table, counted, worst_case_tables
 
 from holdfast.claims.judge import claims_rows, load_judged
@@ -27,6 +28,7 @@ BENIGN = ROOT / "results" / "benign_defenses.json"
 BENCH = ROOT / "results" / "bench" / "result.json"
 CLAIMS = ROOT / "results" / "claims"
 CONTROLS = ROOT / "results" / "benign_obedience_15_seeds.json"
+FAULTS = "0010-faults-mended-as-kinds.md"
 SOURCES = {
     "demo": ("`holdfast demo`", DEMO.name),
     "bench": ("`holdfast bench benign`", BENIGN.name),
@@ -188,9 +190,12 @@ def pages() -> dict[Path, str]:
     bench = RunResult.load(BENCH)
     text = replaced(text, "measured", bench_tables(bench))
     text = replaced(text, "controls", controls_table(controls))
-    plan = ROOT / "docs" / "map.md"
+    plan, faults = ROOT / "docs" / "map.md", ROOT / "docs" / "decisions" / FAULTS
     text_of_plan = plan.read_text()
-    out = {plan: replaced(text_of_plan, "rooms", rooms_table(text_of_plan))}
+    out = {
+        plan: replaced(text_of_plan, "rooms", rooms_table(text_of_plan)),
+        faults: replaced(faults.read_text(), "faults", faults_table(ROOT / "tests")),
+    }
     for name in built_in():
         card = ROOT / "src" / "holdfast" / "defenses" / name / "card.md"
         parts = [bench_tables(bench, name)]

@@ -10,6 +10,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from holdfast.errors import ConfigError
+from holdfast.files.nesting import refuse_in_model
+from holdfast.files.private import close_folder, keeping_private
 
 __all__ = [
     "Artifact", "Block", "Curve", "Sentence", "Table", "joined_state", "load_state", "save_state",
@@ -102,11 +104,36 @@ class Artifact:
     report: dict[str, Any] = field(default_factory=dict[str, Any])
     """Name → JSON value, listed in the report, or a ``Block``, which the report shows by itself."""
     private: bool = False
-    """True if publishing the files beside the model would undo its safety."""
+    """True if publishing the files would undo a model's safety: they are a jailbreak."""
 
     def save(self, folder: str | Path) -> Path:
-        """Write the files to ``folder/name`` and return that path."""
+        """Write the files to ``folder/name`` and return that path.
+
+        Private ones are readable by the user alone; ``export`` is the way to hand them on.
+
+        Raises:
+            ConfigError: They are private, and the folder is a model's or lies in one.
+        """
         target = Path(folder) / self.name
+        if not self.private:
+            return self._write(target)
+        refuse_in_model(target, f"the artifact of {self.name}")
+        close_folder(target)
+        with keeping_private(target, self.files(target)):
+            return self._write(target)
+
+    def export(self, folder: str | Path) -> Path:
+        """Write the files to ``folder/name`` for others to read, private or not."""
+        target = Path(folder) / self.name
+        refuse_in_model(target, f"the artifact of {self.name}")
+        return self._write(target)
+
+    def files(self, target: Path) -> list[Path]:
+        """Return the paths of the files in ``target``."""
+        found = [target / f"{stem}.safetensors" for stem in self.tensors]
+        return found + [target / f"{stem}.json" for stem in self.documents]
+
+    def _write(self, target: Path) -> Path:
         target.mkdir(parents=True, exist_ok=True)
         for stem, tensors in self.tensors.items():
             path = target / f"{stem}.safetensors"
@@ -147,12 +174,17 @@ def joined_state(tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> dict
     return state
 
 
-def save_state(folder: Path, stem: str, state: Mapping[str, Any]) -> None:
-    """Write a state as ``stem.safetensors`` and ``stem.json``; no pickle."""
+def save_state(folder: Path, stem: str, state: Mapping[str, Any], *, private: bool = False) -> None:
+    """Write a state as ``stem.safetensors`` and ``stem.json``; no pickle.
+
+    A private one lies in a folder that is the user's alone.
+    """
     tensors, rest = split_state(state)
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, folder / f"{stem}.safetensors")
-    (folder / f"{stem}.json").write_text(json.dumps(rest) + "\n")
+    files = [folder / f"{stem}.safetensors", folder / f"{stem}.json"]
+    with keeping_private(folder if private else None, files):
+        save_file(tensors, files[0])
+        files[1].write_text(json.dumps(rest) + "\n")
 
 
 def load_state(folder: Path, stem: str) -> dict[str, Any]:

@@ -12,12 +12,14 @@ A trainer with the defenses ``D`` runs this loop; indentation is nesting::
                 gradient(step, backward) -> loss  around the user's own forward and backward
                     loss(step, batch, outputs)    a term inside that forward
             after_update(step)
-            with served(run):                     whenever a checkpoint is written or evaluated
-                save
+            with served(run):                     whenever a checkpoint is written, the model is
+                save                              evaluated, or a callback of others is called
     after(run) -> artifact                        every D, once
 
 On resume ``before`` is replaced by the state of the checkpoint; ``data`` runs again, so it must be
 a function of its seed and rows alone.
+
+Before the run, ``check_model(model)`` refuses what the method is not exact on, such as DoRA.
 
 Beside the run, ``variant()`` says what these settings are called in a table, and ``shared()`` how
 what ``before`` learns is learned once and taken over by the runs that would learn the same::
@@ -60,9 +62,11 @@ class Capability(StrEnum):
 
     EXTRA_BACKWARD = "extra backward passes"
     LOGITS = "logits of the user's batch"
+    NLL = "the mean negative log-likelihood as the user's loss"
     ATTACHMENT = "a frozen attachment while training"
     EDITS_WEIGHTS = "edits of the weights"
     EDITS_DATA = "edits of the user's data"
+    ROWS = "the user's rows one by one"
     LEARNING_RATES = "learning rates per module"
     FREEZES = "weights frozen for some steps"
     TRAINING = "a training loop"
@@ -131,6 +135,12 @@ class Run:
     weight_decay: float = 0.0
     say: Callable[[str], None] = lambda _: None
     """Takes one line about progress."""
+    bare: Callable[[], AbstractContextManager[None]] = nullcontext
+    """A context with nothing attached: learned state that copies weights copies them here."""
+    optimizer: Callable[[], Any] = lambda: None
+    """Returns the optimizer that is really used, without wrappers; None before there is one."""
+    called: Callable[[], nn.Module | None] = lambda: None
+    """Returns what training calls: the model in its wrappers; None before there is one."""
     _ready: dict[tuple[int, int], tuple[Any, list[Batch]]] = field(
         default_factory=dict[tuple[int, int], tuple[Any, list[Batch]]], repr=False
     )
@@ -217,11 +227,14 @@ class Defense:
     learns is a field declared with ``init=False`` that a hook sets and whose name ends in an
     underscore. Learned fields hold JSON values, tensors, or mappings of these; a checkpoint saves
     just them. No field may have the name of a hook.
+
+    While another defense has a vector attached, the weights a hook sees hold it. A learned field
+    that copies weights copies them in ``with step.run.bare():``, or is ``private``.
     """
 
     card: ClassVar[Card]
     private: ClassVar[frozenset[str]] = frozenset()
-    """Learned fields that must never lie in a checkpoint or beside a released model."""
+    """Learned fields that are a jailbreak: they never lie in a checkpoint or beside a model."""
 
     def validate(self) -> None:
         """Raise ``ConfigError`` where a hyperparameter is out of range."""
@@ -242,6 +255,16 @@ class Defense:
     def idle(self) -> frozenset[str]:
         """Return hooks that the class overrides and these hyperparameters leave unused."""
         return frozenset()
+
+    def check_model(self, model: nn.Module) -> None:
+        """Raise before step 0 where the method is not exact on what this model *is*.
+
+        It is not asked at strength off. What ``holdfast.ops.adapter_facts`` tells of the adapters
+        is what most methods need.
+
+        Raises:
+            ModelError: The method would act on something else than it says.
+        """
 
     def variant(self) -> Variant:
         """Return what these hyperparameters are called, data left aside; a control at strength off.

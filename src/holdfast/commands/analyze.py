@@ -18,6 +18,7 @@ from holdfast.analysis.probing.probe import Probe, ProbeSettings
 from holdfast.analysis.settings import AnalysisOptions
 from holdfast.files.folders import WholeFolder
 from holdfast.inputs.configs import AnalyzeConfig
+from holdfast.inputs.guards.network import offline_where_local
 from holdfast.inputs.read import read_prompts
 from holdfast.inputs.values import as_json
 from holdfast.progress import Progress
@@ -54,6 +55,7 @@ class Found(AnalysisPage):
         }
 
 
+@offline_where_local
 def analyze_model(config: AnalyzeConfig, progress: Progress = lambda *_: None) -> Found:
     """Analyze ``config.model`` in memory and write ``config.output``; the model stays as it is.
 

@@ -4,6 +4,7 @@ import time
 
 from holdfast.files.folders import WholeFolder
 from holdfast.inputs.configs import EvaluateConfig
+from holdfast.inputs.guards.network import offline_where_local
 from holdfast.inputs.read import Inputs, read
 from holdfast.progress import Progress
 from holdfast.report.page import write_report
@@ -13,6 +14,7 @@ from holdfast.results.result import RunResult
 __all__ = ["EvaluateConfig", "evaluate_model"]
 
 
+@offline_where_local
 def evaluate_model(config: EvaluateConfig, progress: Progress = lambda *_: None) -> RunResult:
     """Let the model answer the questions and return the shares, in the arm ``before``.
 

@@ -2,8 +2,10 @@
 
 import time
 
+from holdfast.commands.served import save_served
 from holdfast.files.folders import ModelFolders
 from holdfast.inputs.configs import RepairConfig
+from holdfast.inputs.guards.network import offline_where_local
 from holdfast.inputs.read import Inputs, read
 from holdfast.inputs.values import as_json
 from holdfast.progress import Progress
@@ -18,6 +20,7 @@ from holdfast.training.standalone import repair as apply_repair
 __all__ = ["RepairConfig", "repair"]
 
 
+@offline_where_local
 def repair(config: RepairConfig, progress: Progress = lambda *_: None) -> RunResult:
     """Repair ``config.model`` in memory and write ``config.output``; the input stays as it is.
 
@@ -59,8 +62,7 @@ def _repaired(
     arms.append(Arm.of(defense.card.name, [run], settings=settings))
     result = inputs.result("repair", arms, start)
     with leaving(lambda: "nothing was written"), folders.writing() as (partial, apart):
-        inputs.model.save_pretrained(partial)
-        examiner.tokenizer.save_pretrained(partial)
+        save_served(inputs.model, inputs, partial)
         artifact.save(apart)
         result.save(partial / "result.json")
         write_report(result, partial / "report.html", show_harmful=config.show_harmful)

@@ -1,15 +1,16 @@
 """A LoRA adapter as the two files PEFT reads, so that any PEFT program can load it."""
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from holdfast.errors import ConfigError
+from holdfast.errors import ConfigError, ModelError
+from holdfast.files.guarded.adapters import adapter_config, check_patterns, scale_of
 
 __all__ = ["adapter_files", "read_adapter"]
 
@@ -48,42 +49,42 @@ def read_adapter(folder: str | Path) -> dict[str, Tensor]:
     Raises:
         ConfigError: There is no such adapter, or it is more than a plain LoRA of linear layers.
     """
-    weights = Path(folder) / "adapter_model.safetensors"
-    options = Path(folder) / "adapter_config.json"
-    for file in (weights, options):
-        if not file.is_file():
-            raise ConfigError(f"no LoRA adapter in {folder}: {file.name} is missing")
+    path, shown = Path(folder), f"the LoRA adapter in {folder}"
     try:
-        tensors, config = load_file(weights), json.loads(options.read_text())
-    except Exception as error:
-        raise ConfigError(f"{folder}: the adapter's files cannot be read ({error})") from error
+        config = adapter_config(path, shown)
+        tensors = load_file(path / "adapter_model.safetensors")
+        check_patterns(config, shown, {_module(name) for name in tensors})
+    except (ModelError, OSError, SafetensorError) as error:
+        raise ConfigError(str(error)) from error
     strange = [k for k in tensors if not re.search(r"\.lora_[AB]\.weight$", k)]
-    if config.get("peft_type") != "LORA" or strange or not tensors:
+    if strange or not tensors:
         raise ConfigError(
             f"{folder}: holds more or less than LoRA factors A and B ({strange[:1] or 'none'}); "
             "give a plain LoRA adapter (no DoRA, no bias, no modules_to_save)"
         )
+    _check_pairs(tensors, folder)
     return {
-        name: factor * _scale(_module(name), config) if name.endswith(B) else factor
+        name: factor * scale_of(config, _module(name)) if name.endswith(B) else factor
         for name, factor in tensors.items()
     }
+
+
+def _check_pairs(tensors: Mapping[str, Tensor], folder: str | Path) -> None:
+    """Raise ``ConfigError`` where a module has one factor, or two that cannot be multiplied."""
+    for module in sorted({name.removesuffix(A).removesuffix(B) for name in tensors}):
+        a, b = tensors.get(module + A), tensors.get(module + B)
+        if a is None or b is None:
+            lacking = A if a is None else B
+            raise ConfigError(
+                f"{folder}: holds half an adapter: {module} has no {lacking[1:]}; save it again"
+            )
+        if a.dim() != 2 or b.dim() != 2 or a.shape[0] != b.shape[1]:
+            raise ConfigError(
+                f"{folder}: the factors of {module} have the shapes {tuple(a.shape)} and "
+                f"{tuple(b.shape)}, which are no A and B of one rank; save it again"
+            )
 
 
 def _module(name: str) -> str:
     """Return the name of the module that a factor belongs to."""
     return name.removeprefix(PREFIX).removesuffix(A).removesuffix(B)
-
-
-def _scale(module: str, config: Mapping[str, Any]) -> float:
-    """Return PEFT's scale of one module: alpha / r, or alpha / √r with ``use_rslora``."""
-    rank = _pattern(config.get("rank_pattern"), module, config["r"])
-    alpha = _pattern(config.get("alpha_pattern"), module, config["lora_alpha"])
-    return float(alpha / (rank**0.5 if config.get("use_rslora") else rank))
-
-
-def _pattern(patterns: Mapping[str, float] | None, module: str, default: float) -> float:
-    """Return the value of the first pattern that matches the module's name, as PEFT reads them."""
-    for pattern, value in (patterns or {}).items():
-        if re.match(rf"(.*\.)?({pattern})$", module):
-            return value
-    return default

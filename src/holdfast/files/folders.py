@@ -6,9 +6,11 @@ gets, and a swap puts it in place at the end; see ``holdfast.files.outputs.swap`
 
 from collections.abc import Collection, Generator, Iterable
 from contextlib import contextmanager
+from itertools import combinations
 from pathlib import Path
 
 from holdfast.errors import ConfigError, RunError
+from holdfast.files.nesting import refuse_inside, refuse_nested
 from holdfast.files.outputs.locks import locked, refuse_in_use
 from holdfast.files.outputs.places import check_folder, real
 from holdfast.files.outputs.processes import refuse_several
@@ -19,6 +21,7 @@ from holdfast.files.outputs.swap import (
     check_beside,
     discard_partial,
 )
+from holdfast.files.private import close_folder
 
 __all__ = ["Inputs", "ModelFolders", "WholeFolder"]
 
@@ -77,7 +80,9 @@ class WholeFolder:
                 f"{self._shown}: the folder exists: add `overwrite=True` to replace it, or choose "
                 "another"
             )
-        self._check_inputs([Path.cwd(), Path.home(), *(Path(i) for i in inputs if i)])
+        given = [Path(i) for i in inputs if i]
+        self._check_inputs([Path.cwd(), Path.home(), *given])
+        refuse_inside(self.target, given, self._shown)
         self._inputs = inputs
 
     def check_place(self) -> None:
@@ -141,6 +146,8 @@ class WholeFolder:
     def begin(self) -> None:
         """Make the partial folder, empty."""
         begin_partial(self.partial, self.owner)
+        if self.field == "artifacts":
+            close_folder(self.partial)
 
     def discard(self) -> None:
         """Remove the partial folder, if it is ours."""
@@ -157,7 +164,12 @@ class ModelFolders:
     """A model's folder and, apart from it, the one of what defenses leave behind."""
 
     def __init__(
-        self, output: Path, artifacts: Path | None = None, *, overwrite: bool = False
+        self,
+        output: Path,
+        artifacts: Path | None = None,
+        *,
+        export: Path | None = None,
+        overwrite: bool = False,
     ) -> None:
         self.output = WholeFolder(output, overwrite=overwrite, drop=("checkpoints", "run.json"))
         beside = self.output.target.parent / f"{self.output.target.name}-artifacts"
@@ -168,17 +180,21 @@ class ModelFolders:
             drop=("state",),
             owner=self.output.target,
         )
+        self.export = WholeFolder(export, overwrite=overwrite, field="export") if export else None
+        """A copy of the artifacts that others may read, where the user asks for one."""
         self._inputs: Inputs = ()
 
     def check(self, inputs: Inputs = ()) -> None:
-        """Raise ``ConfigError`` unless both may be written and lie apart; see ``WholeFolder``."""
-        self.output.check(inputs)
-        self.artifacts.check(inputs)
-        apart, output = self.artifacts.target, self.output.target
-        if apart == output or output in apart.parents:
-            raise ConfigError(
-                f"`artifacts={apart}`: lies in the model's folder: what defenses keep apart may "
-                "undo the model's safety; choose a folder outside"
+        """Raise ``ConfigError`` unless all may be written and lie apart; see ``WholeFolder``."""
+        folders = [f for f in (self.output, self.artifacts, self.export) if f is not None]
+        for folder in folders:
+            folder.check(inputs)
+        for folder, other in ((b, a) for a, b in combinations(folders, 2)):
+            refuse_nested(
+                folder.target,
+                other.target,
+                f"`{folder.field}={folder.target}`",
+                "and what defenses keep apart may undo the model's safety",
             )
         self._inputs = inputs
 

@@ -1,6 +1,6 @@
 """Weights of another model, read tensor by tensor from the safetensors files of its folder."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from holdfast.errors import ConfigError, ModelError
+from holdfast.files.whole_model import refuse_both
 
 __all__ = ["SavedWeights", "open_weights"]
 
@@ -26,19 +27,29 @@ class SavedWeights:
         Raises:
             ModelError: The folder has no such tensor, or one of another shape than ``like``.
         """
+        self.check(name, like.shape)
+        with safe_open(self.files[name], framework="pt") as file:
+            found: Tensor = file.get_tensor(name)
+        return found.to(like.device).float()
+
+    def check(self, name: str, shape: Sequence[int]) -> None:
+        """Look, without reading the values, whether there is such a tensor of this shape.
+
+        Raises:
+            ModelError: The folder has no such tensor, or one of another shape.
+        """
         if name not in self.files:
             raise ModelError(
                 f"{self.folder}: has no tensor {name!r}: give a model of the same architecture, "
                 "saved by save_pretrained without an adapter"
             )
         with safe_open(self.files[name], framework="pt") as file:
-            found: Tensor = file.get_tensor(name)
-        if found.shape != like.shape:
+            found = tuple(file.get_slice(name).get_shape())
+        if found != tuple(shape):
             raise ModelError(
-                f"{self.folder}: {name} has shape {tuple(found.shape)} and the model's has "
-                f"{tuple(like.shape)}: give a model of the same architecture and size"
+                f"{self.folder}: {name} has shape {found} and the model's has "
+                f"{tuple(shape)}: give a model of the same architecture and size"
             )
-        return found.to(like.device).float()
 
 
 def open_weights(folder: str, field: str) -> SavedWeights:
@@ -50,10 +61,12 @@ def open_weights(folder: str, field: str) -> SavedWeights:
 
     Raises:
         ConfigError: There is no such folder, or it holds no readable safetensors weights.
+        ModelError: It holds a whole model and an adapter.
     """
     path = Path(folder)
     if not path.is_dir():
         raise ConfigError(f"{field}={folder!r}: no such folder: give a model folder on this disk")
+    refuse_both(path, f"{field}={folder!r}")
     found = sorted(f for f in path.glob("*.safetensors") if f.name != "adapter_model.safetensors")
     if not found:
         raise ConfigError(

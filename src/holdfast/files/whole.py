@@ -1,11 +1,11 @@
 """Files that appear whole or not at all, and versions that cannot be read."""
 
 import os
-import tempfile
 from pathlib import Path
 
 from holdfast.errors import InputError, RunError
 from holdfast.files.outputs.places import check_file
+from holdfast.files.private import new_file
 
 __all__ = ["refuse_newer", "write_whole"]
 
@@ -21,14 +21,11 @@ def write_whole(target: Path, text: str) -> None:
     check_file(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        temporary = Path(name)
+        descriptor, temporary = new_file(target)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes files private; a result is as readable as any other file of the user.
-        temporary.chmod(0o644)
         temporary.replace(target)
         temporary = None
     except OSError as error:

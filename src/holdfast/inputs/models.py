@@ -1,26 +1,39 @@
 """Load a model and its tokenizer: safetensors only, no code from strangers, no silent gaps."""
 
-import json
 import os
 import re
+import warnings
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from huggingface_hub import constants
-from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, GenerationConfig
 
 from holdfast.data.chat import require_template
+from holdfast.data.dates import DATE, fix_date, is_dated
+from holdfast.data.templates import check_template
 from holdfast.data.tokenizer import load_tokenizer
 from holdfast.errors import ModelError
+from holdfast.files.base_mark import BaseMark
+from holdfast.files.guarded.adapters import adapter_config, base_of, check_patterns
+from holdfast.files.guarded.documents import text_in
+from holdfast.files.guarded.models import check_sizes, config_in, weight_files
+from holdfast.files.guarded.paths import refuse_text
+from holdfast.files.whole_model import check_whole, refuse_both
 from holdfast.inputs.configs import AnalyzeConfig, DType, ModelConfig
+from holdfast.inputs.fit.adapters import check_base, check_keys
+from holdfast.inputs.fit.generation import decoding_notes, ends_only
+from holdfast.inputs.guards.network import local_only
+from holdfast.inputs.guards.plain_config import plain_config
 from holdfast.inputs.rows import ORGANISM
 
-__all__ = ["check_against", "load_adapter", "load_model", "model_of", "positions", "tuned_of"]
+__all__ = [
+    "Loaded", "check_against", "load_adapter", "load_model", "model_of", "positions", "tuned_of",
+]  # fmt: skip
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 
 
 def load_model(
@@ -47,17 +60,22 @@ def load_model(
     if local:
         _check_folder(Path(name), field, trust_remote_code=trust_remote_code)
     shared = {"trust_remote_code": trust_remote_code, "local_files_only": local}
-    tokenizer = _tokenizer(name, field, chat_template, shared)
-    how = {"dtype": getattr(torch, dtype), "use_safetensors": True, "output_loading_info": True}
-    load = partial(AutoModelForCausalLM.from_pretrained, name, **how, **shared)
-    model, found = _loaded(name, field, load)
-    _check_whole(name, field, found)
+    how = {"dtype": getattr(torch, dtype), "use_safetensors": True, "output_loading_info": True,
+           "generation_config": GenerationConfig()}  # fmt: skip
+    with local_only([name]):
+        tokenizer = _tokenizer(name, field, chat_template, shared)
+        how["config"] = _loaded(name, field, partial(plain_config, name, **shared))
+        load = partial(AutoModelForCausalLM.from_pretrained, name, **how, **shared)
+        model, found = _loaded(name, field, load)
+    check_whole(model, found, f"`{field}={name}`")
     _check_vocabulary(name, field, model, tokenizer)
+    model.generation_config = ends_only(name, model, tokenizer, local=local)
     return model, tokenizer
 
 
 def _is_local(name: str, field: str) -> bool:
     """Tell a folder from a hub id; a misspelt path must not reach the network."""
+    refuse_text(name, f"`{field}={name}`")
     if Path(name).exists():
         return True
     owner = name.partition("/")[0]
@@ -73,52 +91,33 @@ def _check_folder(folder: Path, field: str, *, trust_remote_code: bool) -> None:
     shown = f"`{field}={folder}`"
     if not folder.is_dir():
         raise ModelError(f"{shown}: is a file: give the folder that holds config.json")
+    refuse_both(folder, shown)
     if not (folder / "config.json").is_file():
         if (folder / "adapter_config.json").is_file():
-            raise ModelError(f"{shown}: is an adapter: give its base model's folder")
+            raise ModelError(f"{shown}: is an adapter: {base_of(folder)}")
         raise ModelError(f"{shown}: has no config.json: give a folder saved by save_pretrained")
-    config = _config(folder)
+    config = config_in(folder)
     own_code = config.get("auto_map") and config.get("model_type") not in CONFIG_MAPPING
     if own_code and not trust_remote_code:
         raise ModelError(
             f"{shown}: needs code that comes with it (trust_remote_code), which is off: "
             "read that code, then add `trust_remote_code=True`"
         )
-    _check_weights(folder, shown)
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: is not valid JSON: save the model again") from error
-    if not isinstance(config, dict):
-        raise ModelError(f"{path}: is not a JSON object: save the model again")
-    return config
-
-
-def _check_weights(folder: Path, shown: str) -> None:
-    if any(folder.glob("*.safetensors")):
-        return
-    names = {f.name for f in folder.iterdir() if f.suffix in _PICKLES} - {"training_args.bin"}
-    if names:
-        raise ModelError(
-            f"{shown}: has {min(names)}, a pickle that can run code when it is read: "
-            "convert it to safetensors (model.save_pretrained on a machine that trusts it)"
-        )
-    raise ModelError(f"{shown}: has no weights: expected model.safetensors")
+    weight_files(folder, shown)
+    check_sizes(folder, shown)
 
 
 def _tokenizer(name: str, field: str, chat_template: Path | None, shared: dict[str, Any]) -> Any:
     tokenizer = _loaded(f"{name} (tokenizer)", field, lambda: load_tokenizer(name, **shared))
     if chat_template is not None:
         try:
-            tokenizer.chat_template = chat_template.read_text(encoding="utf-8")
+            tokenizer.chat_template = text_in(chat_template)
         except (OSError, ValueError) as error:
             said = f"`chat_template={chat_template}`: cannot be read: give a Jinja file"
             raise ModelError(said) from error
     require_template(tokenizer)
+    fix_date(tokenizer)
+    check_template(tokenizer, f"`{field}={name}`")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.pad_token_id is None:
@@ -141,16 +140,6 @@ def _loaded(name: str, field: str, load: Any) -> Any:
         raise ModelError(f"`{field}={name}`: cannot be loaded: {reason}") from error
 
 
-def _check_whole(name: str, field: str, found: dict[str, Any]) -> None:
-    """Refuse weights with gaps, which transformers would fill with random numbers."""
-    missing = sorted(found.get("missing_keys") or ())
-    if missing:
-        raise ModelError(
-            f"`{field}={name}`: its weights lack {len(missing)} tensors, such as {missing[0]}: "
-            "the files are incomplete or of another architecture"
-        )
-
-
 def _check_vocabulary(name: str, field: str, model: Any, tokenizer: Any) -> None:
     rows = model.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > rows:
@@ -164,39 +153,67 @@ def load_adapter(model: Any, folder: Path, field: str = "adapter") -> Any:
     """Return ``model`` with the LoRA adapter of ``folder`` on it.
 
     Raises:
-        ModelError: The folder holds no safetensors adapter, or it does not fit the model.
+        ModelError: The folder holds no safetensors adapter, or it does not fit the model: a tensor
+            of it has no place or is missing, or its mark tells another base.
     """
     from peft import PeftModel  # noqa: PLC0415  # Slow to import, and few commands need it.
 
     shown = f"`{field}={folder}`"
-    if not (folder / "adapter_config.json").is_file():
-        raise ModelError(f"{shown}: has no adapter_config.json: give a folder saved by PEFT")
-    if not (folder / "adapter_model.safetensors").is_file():
-        raise ModelError(f"{shown}: has no adapter_model.safetensors: pickles are refused")
+    config = adapter_config(folder, shown)
+    check_patterns(config, shown, (name for name, _ in model.named_modules()))
+    refuse_both(folder, shown)
+    check_base(model, folder, shown)
     try:
-        return PeftModel.from_pretrained(model, folder)
+        # What is missing is an error below, in our words.
+        with local_only(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Found missing adapter keys")
+            adapted = PeftModel.from_pretrained(model, folder)
     except Exception as error:
         # PEFT raises its own and torch's errors on an adapter of another model.
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"{shown}: does not fit the model: {reason}") from error
+    check_keys(adapted, folder, shown)
+    return adapted
 
 
-def model_of(config: ModelConfig) -> tuple[Any, Any, int | None]:
-    """Return (model, tokenizer, most tokens of a row) of a command, with its adapter, if any.
+class Loaded(NamedTuple):
+    """A command's model, and what belongs to it."""
+
+    model: Any
+    """With its adapter, if any."""
+    tokenizer: Any
+    limit: int | None
+    """Most tokens of a row."""
+    base: BaseMark
+    """What tells the model without an adapter from all others."""
+    notes: list[str]
+    """What of the model's own settings is ignored."""
+
+
+def model_of(config: ModelConfig) -> Loaded:
+    """Return the model of a command, with its adapter, if any.
 
     Raises:
         ModelError: See ``load_model`` and ``load_adapter``.
     """
     model, tokenizer = load_model(config.model, **_how(config))
+    base = BaseMark.of(model, config.model)
     if adapter := getattr(config, "adapter", None):
         model = load_adapter(model, adapter)
-    return model, tokenizer, positions(model, tokenizer)
+    name = config.model
+    notes = [] if name == ORGANISM else decoding_notes(name, local=Path(name).exists())
+    if is_dated(tokenizer.chat_template):
+        notes.append(f"{name}: its chat template writes the date: it is fixed to {DATE:%Y-%m-%d}")
+    return Loaded(model, tokenizer, positions(model, tokenizer), base, notes)
 
 
 def check_against(config: AnalyzeConfig) -> None:
     """Raise ``ModelError`` unless ``against``, where given, is a folder of a model or adapter."""
     folder = config.against
-    if folder is None or (folder / "adapter_config.json").is_file():
+    if folder is None:
+        return
+    refuse_both(folder, f"`against={folder}`")
+    if (folder / "adapter_config.json").is_file():
         return
     if not folder.is_dir():
         way_out = "give the folder of the fine-tuned model or adapter"

@@ -17,6 +17,7 @@ from holdfast.data.tokenizer import load_tokenizer
 from holdfast.errors import ConfigError, ModelError
 from holdfast.evaluation.measure import evaluate
 from holdfast.files.folders import WholeFolder
+from holdfast.files.whole_model import check_whole, refuse_both
 from holdfast.organism.architectures import ARCHITECTURES, configure
 from holdfast.organism.curriculum import REFUSALS, alignment_rows, pretraining_rows
 from holdfast.organism.fit import encode_rows, fit
@@ -185,8 +186,10 @@ def load(arch: str | Path = "llama", device: str | torch.device | None = None) -
         if str(arch) in ARCHITECTURES:
             hint = f"build it first: `holdfast organism build` with {arch} as its architecture"
         raise ModelError(f"no organism at {folder}: {hint}.")
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, local_files_only=True
-    )
+    refuse_both(folder, str(folder))
+    how = {"dtype": torch.float32, "local_files_only": True, "output_loading_info": True}
+    loaded: Any = AutoModelForCausalLM.from_pretrained(folder, **how)
+    model, found = loaded
+    check_whole(model, found, str(folder))
     tokenizer = load_tokenizer(folder, local_files_only=True)
     return (model if device is None else model.to(device)).eval(), tokenizer

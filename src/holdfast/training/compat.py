@@ -17,6 +17,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 from holdfast.data.chat import IGNORED, encode
 from holdfast.defense import Capability, Examples
 from holdfast.errors import ConfigError, ModelError
+from holdfast.files.guarded.models import refuse_pickled_weights
 from holdfast.training.checkpoints import (
     check_best,
     clear,
@@ -152,11 +153,13 @@ def whole_checkpoint(trainer: Trainer, wanted: str | bool | None) -> Path | None
         return None
     private = _private(trainer)
     if wanted is not True:
-        return whole_one(Path(wanted), private)
-    root = Path(str(trainer.args.output_dir))
-    found = newest_whole(root, private, getattr(trainer, "say", lambda _: None))
-    if found is None:
-        raise ConfigError(f"nothing to resume: no whole checkpoint in {root}")
+        found = whole_one(Path(wanted), private)
+    else:
+        root = Path(str(trainer.args.output_dir))
+        found = newest_whole(root, private, getattr(trainer, "say", lambda _: None))
+        if found is None:
+            raise ConfigError(f"nothing to resume: no whole checkpoint in {root}")
+    refuse_pickled_weights(found, str(found))
     return found
 
 

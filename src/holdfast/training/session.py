@@ -1,25 +1,25 @@
 """One call of ``train()``: runs the hooks in order, counts them, saves and restores their state."""
 
-import hashlib
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from holdfast.artifact import Artifact, load_state, save_state, split_state
+from holdfast.artifact import Artifact
 from holdfast.defense import Backward, Defense, Run, Step, implements
-from holdfast.errors import ConfigError
 from holdfast.ops.engine import Batch
 from holdfast.ops.modules import ModuleRef
 from holdfast.ops.randomness import derived_seed, isolated_rng
+from holdfast.training.learned_state import read_states, write_states
+from holdfast.training.serving.copies import refuse_attached_copies
+from holdfast.training.serving.optimizer import in_evaluation
+from holdfast.training.serving.restarts import Start
 from holdfast.training.trace import Trace
 
 __all__ = ["Session"]
-
-STATE_FOLDER = "defenses"
 
 
 class Session:
@@ -29,11 +29,14 @@ class Session:
         self, defenses: Sequence[Defense], run: Run, trace: Trace, private_folder: Path
     ) -> None:
         self.defenses = tuple(defenses)
-        self.run = run
+        self.run = replace(run, bare=self.bare)
         self.trace = trace
         self.private_folder = private_folder
         self._attached = ExitStack()
         self._is_attached = False
+        self._is_bare = False
+        self.start: Start | None = None
+        """What the trainer's loop began with, where it may have to begin again."""
 
     def having(self, hook: str) -> list[Defense]:
         """Return the defenses that override ``hook``, in order."""
@@ -59,10 +62,11 @@ class Session:
             with self._calling(defense, "before"):
                 defense.before(self.run)
         if checkpoint is not None:
-            self._load(checkpoint / STATE_FOLDER)
+            read_states(self.defenses, checkpoint, self.private_folder)
 
     def attach(self) -> None:
-        """Enter every ``attached``, the first defense outermost."""
+        """Enter every ``attached``, the first defense outermost; what was attached leaves first."""
+        self.detach()
         self._is_attached = True
         for defense in self.having("attached"):
             with self._calling(defense, "attached"):
@@ -76,11 +80,31 @@ class Session:
     @contextmanager
     def served(self) -> Generator[None]:
         """Run the body with the model as it would be served, when something is attached."""
+        serving = self._attaches and not self._is_bare
         with ExitStack() as stack:
-            for defense in reversed(self.having("served") if self._is_attached else ()):
+            if serving:
+                engine, optimizer = self.run.engine, self.run.optimizer()
+                stack.enter_context(in_evaluation(optimizer, engine.parameters()))
+            stack.enter_context(self.bare())
+            yield
+
+    @contextmanager
+    def bare(self) -> Generator[None]:
+        """Run the body with nothing attached; inside itself it has nothing left to take off."""
+        if self._is_bare or not self._attaches:
+            yield
+            return
+        with ExitStack() as stack:
+            for defense in reversed(self.having("served")):
                 with self._calling(defense, "served"):
                     stack.enter_context(defense.served(self.run))
+            self._is_bare = True
+            stack.callback(setattr, self, "_is_bare", False)
             yield
+
+    @property
+    def _attaches(self) -> bool:
+        return self._is_attached and bool(self.having("served"))
 
     def batch(self, step: Step, batch: Batch) -> Batch:
         """Pass the user's micro-batch through the defenses."""
@@ -136,45 +160,8 @@ class Session:
         return artifacts
 
     def save(self, checkpoint: Path) -> None:
-        """Write every defense's learned state into the checkpoint; private state goes elsewhere.
-
-        The checkpoint keeps only the hash of a private state, which lies in ``private_folder``.
-        """
-        for defense in self.defenses:
-            state = defense.state()
-            secret = {k: state.pop(k) for k in defense.private & state.keys()}
-            if secret:
-                name = f"{defense.card.name}-{_digest(secret)}"
-                if not (self.private_folder / f"{name}.json").exists():
-                    save_state(self.private_folder, name, secret)
-                state["private"] = name
-            save_state(checkpoint / STATE_FOLDER, defense.card.name, state)
-
-    def _load(self, folder: Path) -> None:
-        for defense in self.defenses:
-            if not (folder / f"{defense.card.name}.json").exists():
-                raise ConfigError(
-                    f"cannot resume: the checkpoint {folder.parent} was written without "
-                    f"{defense.card.name}; resume with the same defenses or start anew"
-                )
-            state = load_state(folder, defense.card.name)
-            secret = state.pop("private", None)
-            if secret is not None:
-                state |= self._load_private(defense, str(secret))
-            defense.load(state)
-
-    def _load_private(self, defense: Defense, name: str) -> dict[str, Any]:
-        if not (self.private_folder / f"{name}.json").exists():
-            raise ConfigError(
-                f"cannot resume: {defense.card.name}'s state {name} is kept apart from checkpoints "
-                f"and is not in {self.private_folder}; give that folder as artifacts_dir="
-            )
-        state = load_state(self.private_folder, name)
-        if not name.endswith(_digest(state)):
-            raise ConfigError(f"cannot resume: {self.private_folder / name} was changed")
-        return state
-
-
-def _digest(state: dict[str, Any]) -> str:
-    tensors, _ = split_state(state)
-    return hashlib.sha256(to_bytes(tensors)).hexdigest()[:16]
+        """Write every defense's learned state into the checkpoint; private state goes elsewhere."""
+        states = [(defense, defense.state()) for defense in self.defenses]
+        if self._attaches:
+            refuse_attached_copies(self.run, states)
+        write_states(states, checkpoint, self.private_folder)

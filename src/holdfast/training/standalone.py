@@ -2,6 +2,7 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,9 +12,17 @@ from holdfast.artifact import Artifact
 from holdfast.data.chat import collate, encode
 from holdfast.defense import HOOKS, Capability, Defense, Examples, Run, Stage, implements
 from holdfast.errors import ConfigError, ModelError
+from holdfast.ops.adapter_facts import (
+    AdapterKind,
+    active_adapters,
+    active_parameters,
+    adaptations,
+)
 from holdfast.ops.engine import LocalEngine
 from holdfast.ops.randomness import derived_seed, isolated_rng
 from holdfast.training.compose import composed, low_precision, refuse_missing
+from holdfast.training.looks.defender_rows import DefenderRows
+from holdfast.training.looks.suited import refuse_unsuited
 
 __all__ = ["finished_only", "repair", "standalone_run"]
 
@@ -36,14 +45,17 @@ def repair(defense: Defense, model: nn.Module, tokenizer: Any, seed: int = 0) ->
 
     Args:
         defense: A defense that acts in ``after`` alone, or in a mode in which it does.
-        model: A causal LM, or a PEFT model whose adapter is then the only thing edited (also where
-            it was loaded for inference, with its gradients off). Weights to edit in float32.
+        model: A causal LM, or a PEFT model whose active adapter is then the only thing edited
+            (also where it was loaded for inference, with its gradients off). Weights to edit in
+            float32.
         tokenizer: The model's tokenizer, with a chat template.
         seed: Seed of what the defense draws.
 
     Raises:
         ConfigError: The defense needs a training loop, a field is out of range, or the weights are
             not float32.
+        ModelError: None or a merged one of the model's adapters is active, or the defense
+            is not exact on it.
         DataError: A row is longer than the model.
     """
     composed([defense])
@@ -58,8 +70,12 @@ def repair(defense: Defense, model: nn.Module, tokenizer: Any, seed: int = 0) ->
         )
     with _edited_tensors(model):
         refuse_missing([defense], low_precision(model))
+        refuse_unsuited([defense], model)
+        run = standalone_run(model, tokenizer, seed)
+        rows = DefenderRows(run.prepare, [defense], tokenizer, None)
+        rows.look()
         with isolated_rng(derived_seed(seed, defense.card.name, "after")):
-            made = defense.after(standalone_run(model, tokenizer, seed))
+            made = defense.after(replace(run, prepare=rows))
     return made or Artifact(defense.card.name)
 
 
@@ -72,15 +88,25 @@ def finished_only(defense: Defense) -> bool:
 
 @contextmanager
 def _edited_tensors(model: nn.Module) -> Generator[None]:
-    """Let an adapter's tensors, or all weights where there is none, take gradients."""
+    """Let the active adapter's tensors, or all weights where there is none, take gradients."""
     flags = {name: p.requires_grad for name, p in model.named_parameters()}
-    adapter = any("lora_" in name for name in flags)
-    if hasattr(model, "peft_config") and not adapter:
-        raise ModelError("only LoRA adapters can be repaired; merge this one into its base first")
+    edited = _edited(model) or flags
     try:
         for name, p in model.named_parameters():
-            p.requires_grad_(not adapter or "lora_" in name)
+            p.requires_grad_(name in edited)
         yield
     finally:
         for name, p in model.named_parameters():
             p.requires_grad_(flags[name])
+
+
+def _edited(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the tensors of the active adapter; none where the model has no adapter."""
+    if not active_adapters(model):
+        return {}
+    for fact in adaptations(model):
+        if fact.active and fact.kind is AdapterKind.OTHER:
+            raise ModelError(
+                "only LoRA adapters can be repaired; merge this one into its base first"
+            )
+    return active_parameters(model)

@@ -1,4 +1,7 @@
-"""Which hook of which defense ran, how often and for how long: the proof that a method ran."""
+"""Which hook of which defense ran, how often and for how long: the proof that a method ran.
+
+What became of the defenders' rows is counted beside the hooks.
+"""
 
 import time
 from collections.abc import Generator, Sequence
@@ -37,6 +40,10 @@ class Trace:
             yield
         finally:
             count.seconds += time.perf_counter() - start
+
+    def note(self, defense: str, what: str, count: int) -> None:
+        """Count something that is no hook, such as rows that were cut; it takes no time."""
+        self.counts.setdefault((defense, what), Count()).calls += count
 
     def check(self, defenses: Sequence[Defense]) -> None:
         """Raise ``NotRunError`` if a hook that a defense overrides never ran."""

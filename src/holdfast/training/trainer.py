@@ -20,13 +20,19 @@ from holdfast.training.compat import SFTTrainer
 from holdfast.training.compose import composed, low_precision, refuse_missing
 from holdfast.training.divergence import diverged
 from holdfast.training.learning_rates import Multipliers, rates, scheduler_with, split_groups
+from holdfast.training.looks.counters import counted_once
+from holdfast.training.looks.suited import refuse_unsuited, suited_run
+from holdfast.training.looks.users_rows import held_by
+from holdfast.training.serving.callbacks import serving_callbacks
+from holdfast.training.serving.places import artifacts_folder
+from holdfast.training.serving.trainer import ServingTrainer, seen_by
 from holdfast.training.session import Session
 from holdfast.training.trace import Trace
 
 __all__ = ["SecureMixin", "SecureSFTTrainer", "SecureTrainer", "protect"]
 
 
-class SecureMixin(compat.FinalizeHook):
+class SecureMixin(ServingTrainer):
     """Adds ``defenses`` to a ``transformers.Trainer`` class; mix it in before that class."""
 
     def __init__(
@@ -50,8 +56,7 @@ class SecureMixin(compat.FinalizeHook):
                 Default: the output folder's name with ``-artifacts``.
         """
         self.defenses = composed(defenses)
-        output = Path(str(self.args.output_dir)).absolute()
-        self.artifacts_dir = Path(artifacts_dir or output.with_name(output.name + "-artifacts"))
+        self.artifacts_dir = artifacts_folder(self, artifacts_dir)
         self.artifacts: list[Artifact] = []
         self.trace = Trace()
         self.session: Session | None = None
@@ -62,6 +67,7 @@ class SecureMixin(compat.FinalizeHook):
         self._rates: dict[str, float] = {}
         self._given_optimizer = self.optimizer is not None
         refuse_missing(self.defenses, self._missing())
+        refuse_unsuited(self.defenses, self._bare)
 
     def train(
         self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any
@@ -75,7 +81,8 @@ class SecureMixin(compat.FinalizeHook):
         """
         checkpoint = compat.whole_checkpoint(self, resume_from_checkpoint)
         self.trace, self.artifacts, self._micro = Trace(), [], 0
-        session = Session(self.defenses, self._run(), self.trace, self.artifacts_dir / "state")
+        run = suited_run(self, self._run(), self.defenses, self.trace)
+        session = Session(self.defenses, run, self.trace, self.artifacts_dir / "state")
         with self._inside(session):
             self.train_dataset = session.data(self.train_dataset)
             session.begin(checkpoint)
@@ -92,7 +99,7 @@ class SecureMixin(compat.FinalizeHook):
             return super().training_step(model, inputs, num_items_in_batch)
         step = self._make_step(self.session, inputs, num_items_in_batch)
         own = dict(self.session.batch(step, self._prepare_inputs(inputs)))
-        plain = super().training_step
+        plain = counted_once(self, super().training_step)
 
         def backward() -> Tensor:
             self._step = step
@@ -128,6 +135,12 @@ class SecureMixin(compat.FinalizeHook):
         scaled = 1 if num_items_in_batch is not None else self.current_gradient_accumulation_steps
         loss = cast("Tensor", loss) + scaled * session.loss(step, batch, outputs)
         return (loss, outputs) if return_outputs else loss
+
+    def get_train_dataloader(self) -> Any:
+        """Return the user's loader, which must hold what the ``data`` hooks made of the rows."""
+        loader = super().get_train_dataloader()
+        acting = [] if self.session is None else self.session.having("data")
+        return held_by(self, loader, acting)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Create the optimizer as usual, its groups split where learning rates differ."""
@@ -192,7 +205,8 @@ class SecureMixin(compat.FinalizeHook):
         self.session = session
         self.add_callback(callback)
         try:
-            yield
+            with serving_callbacks(self.callback_handler, session.served):
+                yield
         finally:
             try:
                 session.detach()
@@ -209,7 +223,8 @@ class SecureMixin(compat.FinalizeHook):
         engine = LocalEngine(self._bare, self.compute_loss_context_manager)
         prepare = partial(compat.prepared, self)
         decay, seed = self.args.weight_decay, int(self.args.seed)
-        return Run(self._bare, engine, prepare, self.data_collator, seed, decay, self.say)
+        run = Run(self._bare, engine, prepare, self.data_collator, seed, decay, self.say)
+        return seen_by(self, run)
 
     def _to_stderr(self, line: str) -> None:
         """Write what a defense says where the progress bar is, and nothing where there is none."""
@@ -238,7 +253,8 @@ class SecureMixin(compat.FinalizeHook):
         if kind is None:
             return low_precision(self._bare) | compat.scaled_gradients(self)
         why = f"this version runs it in one process only, and this trainer runs under {kind}"
-        allowed = {Capability.EDITS_DATA, Capability.LEARNING_RATES}
+        rows = {Capability.EDITS_DATA, Capability.ROWS, Capability.NLL}
+        allowed = rows | {Capability.LEARNING_RATES}
         return {c: why for c in Capability if c not in allowed}
 
 

@@ -300,7 +300,7 @@ class TestBadInput:
     def test_folders_are_looked_at_before_training(self, tmp_path):
         with pytest.raises(ConfigError, match=r"aligned=.*no such folder"):
             RESTA(harmful=HARMFUL, aligned=str(tmp_path / "nowhere")).validate()
-        with pytest.raises(ConfigError, match="no LoRA adapter"):
+        with pytest.raises(ConfigError, match=r"LoRA adapter in .* has no adapter_config\.json"):
             RESTA(vector=str(tmp_path)).validate()
 
     def test_an_aligned_model_of_another_architecture(self, tmp_path):

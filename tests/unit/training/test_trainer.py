@@ -179,7 +179,7 @@ class TestRunsAndArtifacts:
     def test_artifacts_are_kept_and_saved_apart(self, tmp_path):
         trainer = trained([vectors(), Panacea(harmful=data_rows())], SFT_LORA).trainer
         assert [a.name for a in trainer.artifacts] == ["security_vectors", "panacea"]
-        assert [a.private for a in trainer.artifacts] == [True, False]
+        assert [a.private for a in trainer.artifacts] == [True, True]
         saved = trainer.artifacts[1].save(tmp_path)
         assert (saved / "safety_patch" / "adapter_model.safetensors").is_file()
 

@@ -21,6 +21,7 @@ from holdfast.bench.cell.runs import Tuned, tune
 from holdfast.defense import Defense, Stage
 from holdfast.errors import ModelError
 from holdfast.files.once import once, shared_path
+from holdfast.files.private import close_folder
 from holdfast.inputs.specs import Spec, build_defenses
 from holdfast.ops.modules import trainable
 from holdfast.ops.weights import copied, put
@@ -110,7 +111,7 @@ def _tune(
             name: one.model_dump(mode="json") for name, one in diagnose(tuned.artifacts).items()
         },
     }
-    target.mkdir()
+    close_folder(target)  # It was tuned on harmful rows, and nothing has repaired it yet.
     save_file(copied(trainable(tuned.model)), target / "weights.safetensors")
     (target / "run.json").write_text(json.dumps(said), encoding="utf-8")
 

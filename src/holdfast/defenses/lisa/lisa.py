@@ -78,7 +78,7 @@ class Lisa(Defense):
     """Alignment rows per alignment step. Ours."""
 
     anchor_: Tensors = field(default_factory=dict[str, Tensor], init=False)
-    """The trained tensors at the last switch."""
+    """The trained tensors at the last switch, with nothing attached to them."""
     figures_: dict[str, float] = field(default_factory=dict[str, float], init=False)
     """The latest alignment loss and distance from the last switch."""
 
@@ -116,7 +116,8 @@ class Lisa(Defense):
         self._check_length(step.total)
         turn = turn_at(step.number, int(self.alignment_steps), int(self.user_steps))
         if turn.begins and step.micro == 0:
-            self.anchor_ = copied(step.engine.parameters())
+            with step.run.bare():  # A checkpoint keeps the anchor beside the weights it serves.
+                self.anchor_ = copied(step.engine.parameters())
         if not turn.aligning:
             loss = backward()
         elif step.last:  # One alignment batch per update, however many micro-batches it has.
@@ -154,7 +155,8 @@ class Lisa(Defense):
         weights = step.engine.parameters()
         # A checkpoint's tensors lie on the CPU; moved once, not at every step.
         self.anchor_ = {n: a.to(weights[n].device) for n, a in self.anchor_.items()}
-        drift = proximal_gradient(weights, self.anchor_, 1.0)
+        with step.run.bare():
+            drift = proximal_gradient(weights, self.anchor_, 1.0)
         self.figures_["drift"] = global_norm(drift)
         if self.rho > 0:
             step.engine.add_gradient(drift, self.rho)

@@ -31,9 +31,10 @@ from holdfast.defense import (
     need_data,
 )  # fmt: skip
 from holdfast.defenses.panacea.frontier import Point, choose_scale, measure, shown
-from holdfast.defenses.panacea.patch import is_lora_only, safety_patch
+from holdfast.defenses.panacea.patch import safety_patch, without_patch
 from holdfast.errors import ConfigError, RunError
 from holdfast.files.adapters import adapter_files
+from holdfast.ops.adapter_facts import adaptations
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.gradients import Tensors, ascent_step, global_norm, scaled
 from holdfast.ops.lookahead import add_gradient_change
@@ -95,6 +96,7 @@ class Panacea(Defense):
         data=("harmful", "validation"),
         needs=frozenset({Capability.EXTRA_BACKWARD, Capability.EDITS_WEIGHTS}),
     )
+    private: ClassVar[frozenset[str]] = frozenset({"direction_"})
 
     def validate(self) -> None:
         """Check ranges, and that there are harmful rows unless the strength is 0."""
@@ -191,7 +193,9 @@ class Panacea(Defense):
         documents = {"perturbation": {**self.config(), **report, **found}, **patch.documents}
         blocks = {"frontier": shown(points, scale)} if points else {}
         blocks["safety_coefficient"] = shown_layers(spread["layers"])
-        return Artifact(self.card.name, tensors, documents, {**report, **blocks})
+        told = {**report, **patch.report, **blocks}
+        # Subtracted from an aligned model, ε takes its refusals away: it is a jailbreak.
+        return Artifact(self.card.name, tensors, documents, told, private=True)
 
     def _batches(self, run: Run) -> list[Batch]:
         return run.batches(need_data(self, "harmful"), self.batch_size)
@@ -225,13 +229,21 @@ class Panacea(Defense):
 
     def _patch(self, run: Run, eps: Tensors, scale: float) -> Artifact:
         """Return the safety patch's files where LoRA factors are all that is perturbed."""
-        if not is_lora_only(eps):
-            return Artifact(self.card.name)
+        if (why := without_patch(run.model, eps)) is not None:
+            # Whole weights have no patch to speak of; of an adapter it is told why it has none.
+            return Artifact(self.card.name, report=_no_patch(run, why))
         change = safety_patch(run.model, run.engine.parameters(), scaled(eps, scale))
         base = str(getattr(getattr(run.model, "config", None), "_name_or_path", ""))
         weights, config = adapter_files(change.tensors(), base)
         stem = "safety_patch/adapter"
         return Artifact(self.card.name, {f"{stem}_model": weights}, {f"{stem}_config": config})
+
+
+def _no_patch(run: Run, why: str) -> dict[str, str]:
+    if not adaptations(run.model):
+        return {}
+    run.say(f"panacea: no safety patch is written, ε stands in the adapter alone: {why}")
+    return {"no_safety_patch": why}
 
 
 def _check_direction(eps: Tensors) -> None:

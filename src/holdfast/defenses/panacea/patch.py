@@ -6,8 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.errors import ModelError
+from holdfast.ops.adapter_facts import AdapterKind, adaptations
 from holdfast.ops.low_rank import LowRank
-from holdfast.ops.modules import plain_name
+from holdfast.ops.modules import plain_name, trainable
+
+_EXACT = frozenset({AdapterKind.LORA, AdapterKind.MOVED_BASE})
+"""A base that its initialization moved is the same before and after ε."""
 
 
 def patch_factors(a: Tensor, b: Tensor, eps_a: Tensor, eps_b: Tensor) -> tuple[Tensor, Tensor]:
@@ -38,8 +42,11 @@ def safety_patch(
     Raises:
         ModelError: The perturbed tensors are not LoRA factors only.
     """
-    if not is_lora_only(eps):
-        raise ModelError("a safety patch needs a perturbation of LoRA factors A and B alone")
+    why = without_patch(model, eps)
+    if why is not None:
+        raise ModelError(
+            f"a safety patch needs a perturbation of LoRA factors A and B alone: {why}"
+        )
     scalings = _scalings(model)
     factors: dict[str, tuple[Tensor, Tensor]] = {}
     for name in (n for n in eps if ".lora_A." in n):
@@ -53,9 +60,20 @@ def safety_patch(
     return LowRank(factors)
 
 
-def is_lora_only(eps: Mapping[str, Tensor]) -> bool:
-    """Tell whether LoRA's A and B are all that is perturbed (not DoRA, biases or embeddings)."""
-    return bool(eps) and all(".lora_A." in n or ".lora_B." in n for n in eps)
+def without_patch(model: nn.Module, eps: Mapping[str, Tensor]) -> str | None:
+    r"""Return why ε on this model is no adapter of its own; None where it is one.
+
+    The patch is exact where the forward pass adds :math:`s\,BA` and nothing else of what ε moves:
+    not on DoRA, a LoRA's own bias, an embedding or a copy of a whole module.
+    """
+    own = {id(p): fact for fact in adaptations(model) for p in fact.parameters}
+    moved = {name: own.get(id(p)) for name, p in trainable(model).items() if name in eps}
+    for name, fact in moved.items():
+        if fact is None:
+            return f"{name} is no tensor of an adapter"
+        if fact.kind not in _EXACT or not fact.active:
+            return f"{fact.module} is {fact.kind.value}"
+    return None if moved else "no tensor of an adapter is perturbed"
 
 
 def _scalings(model: nn.Module) -> dict[tuple[str, str], float]:

@@ -1,19 +1,22 @@
 """The harmful direction: what a short fine-tune on harmful pairs does to the weights."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
-from holdfast.errors import ConfigError, ModelError
+from holdfast.errors import ConfigError
+from holdfast.files.adapters import read_adapter
 from holdfast.files.weights import open_weights
+from holdfast.ops.adapter_facts import AdapterKind, require_kinds
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.gradients import Tensors, isolated_grads
 from holdfast.ops.low_rank import LowRank
-from holdfast.ops.modules import plain_name
+from holdfast.ops.modules import plain_name, trainable
 from holdfast.ops.weights import copied, put
 
-__all__ = ["Origin", "harmful_direction", "of_vector", "origin_of"]
+__all__ = ["Origin", "check_origin", "harmful_direction", "of_vector", "origin_of"]
 
 
 class Origin(NamedTuple):
@@ -34,20 +37,41 @@ def origin_of(engine: Engine, aligned: str | None) -> Origin:
     Args:
         engine: The engine of the tuned model.
         aligned: Folder of the aligned model, for fully tuned weights.
-
-    Raises:
-        ModelError: The adapter is DoRA, whose base is not at B = 0.
     """
     trained = engine.parameters()
+    # Where LoRA has a bias of its own, the base is at a bias of 0 as well; its name is B's.
     factors = {n: torch.zeros_like(p) for n, p in trained.items() if ".lora_B." in n}
-    if any("lora_magnitude_vector" in n for n in trained):
-        raise ModelError("resta: the adapter is DoRA: merge it into its base first (full weights)")
     if factors:
         return Origin(factors, aligned=True)
     if aligned is None:
         return Origin(copied(trained), aligned=False)
     saved = open_weights(aligned, "resta: aligned")
     return Origin({n: saved.read(plain_name(n), p) for n, p in trained.items()}, aligned=True)
+
+
+def check_origin(model: nn.Module, aligned: str | None, vector: str | None) -> bool:
+    """Tell whether θ_o can be had on this model; look at it and at the folders before step 0.
+
+    Args:
+        model: The model that will be tuned, or was.
+        aligned: Folder of the aligned model, for fully tuned weights.
+        vector: Folder of a harmful LoRA, for fully tuned weights.
+
+    Raises:
+        ConfigError: ``vector`` is given, and a weight that it changes is frozen.
+        ModelError: The adapter is one whose base is not at B = 0, or a folder is another model's.
+    """
+    trained = trainable(model)
+    adapted = require_kinds(model, {AdapterKind.LORA, AdapterKind.LORA_BIAS}, "resta")
+    if vector is not None:
+        change = LowRank.from_tensors(read_adapter(vector))
+        for name in change.linears(model):
+            _trained_weight(name, trained)
+    if aligned is not None and not adapted:
+        saved = open_weights(aligned, "resta: aligned")
+        for name, p in trained.items():
+            saved.check(plain_name(name), p.shape)
+    return adapted or aligned is not None
 
 
 def harmful_direction(
@@ -105,11 +129,16 @@ def of_vector(engine: Engine, vector: LowRank) -> Tensors:
     """
     trained, found = engine.parameters(), Tensors()
     for name, linear in vector.linears(engine.model).items():
-        weight = f"{name}.weight"
-        if weight not in trained:
-            raise ConfigError(
-                f"resta: vector= edits full weights, and {weight} is frozen here: merge the "
-                "user's adapter into its base first, or give harmful= in place of vector="
-            )
-        found[weight] = vector.change(name, linear)
+        found[_trained_weight(name, trained)] = vector.change(name, linear)
     return found
+
+
+def _trained_weight(module: str, trained: Collection[str]) -> str:
+    """Return the name of the module's weight, or raise that it is frozen."""
+    weight = f"{module}.weight"
+    if weight not in trained:
+        raise ConfigError(
+            f"resta: vector= edits full weights, and {weight} is frozen here: merge the "
+            "user's adapter into its base first, or give harmful= in place of vector="
+        )
+    return weight

@@ -10,7 +10,7 @@ from math import isfinite
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from holdfast.artifact import Artifact
 from holdfast.defense import (
@@ -23,7 +23,13 @@ from holdfast.defense import (
     in_range,
     need_data,
 )  # fmt: skip
-from holdfast.defenses.resta.direction import Origin, harmful_direction, of_vector, origin_of
+from holdfast.defenses.resta.direction import (
+    Origin,
+    check_origin,
+    harmful_direction,
+    of_vector,
+    origin_of,
+)
 from holdfast.errors import ConfigError, RunError
 from holdfast.files.adapters import read_adapter
 from holdfast.files.weights import open_weights
@@ -127,13 +133,22 @@ class RESTA(Defense):
         if self.aligned is not None:
             open_weights(self.aligned, "resta: aligned")
 
+    def check_model(self, model: nn.Module) -> None:
+        """Look whether θ_o can be had, and whether the direction has somewhere to go."""
+        aligned = check_origin(model, self.aligned, self.vector)
+        if self.dare > 0 and not aligned:
+            raise ConfigError(
+                f"resta: dare={self.dare:g} drops entries of the change since alignment, and for "
+                "fully tuned weights that needs aligned= (the folder of the model before tuning)"
+            )
+
     def after(self, run: Run) -> Artifact:
         r"""Add :math:`\gamma\,\delta_{safe}` once; δ_h is kept apart and is private."""
         if self.gamma == 0:
             return Artifact(self.card.name, report={"gamma": 0.0, "norm": 0.0})
         engine, seed = run.engine, run.seed + self.seed
         harmful = run.batches(self.harmful, self.batch_size) if self.harmful is not None else []
-        origin = self._origin(engine)
+        origin = origin_of(engine, self.aligned)
         direction, losses = self._direction(engine, origin, harmful, seed)
         _check_direction(direction)
         edit = realigned(
@@ -158,15 +173,6 @@ class RESTA(Defense):
             report=report,
             private=True,
         )
-
-    def _origin(self, engine: Engine) -> Origin:
-        origin = origin_of(engine, self.aligned)
-        if self.dare > 0 and not origin.aligned:
-            raise ConfigError(
-                f"resta: dare={self.dare:g} drops entries of the change since alignment, and for "
-                "fully tuned weights that needs aligned= (the folder of the model before tuning)"
-            )
-        return origin
 
     def _direction(
         self, engine: Engine, origin: Origin, harmful: list[Batch], seed: int

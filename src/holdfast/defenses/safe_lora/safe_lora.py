@@ -10,11 +10,11 @@ from statistics import fmean
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from holdfast.artifact import Artifact, Table
 from holdfast.defense import Capability, Card, Defense, Run, Stage, in_range
-from holdfast.defenses.safe_lora.tuned_weights import Change, changes
+from holdfast.defenses.safe_lora.tuned_weights import Change, changes, check_changes
 from holdfast.errors import ConfigError
 from holdfast.files.weights import SavedWeights, open_weights
 from holdfast.ops.gradients import Tensors
@@ -77,6 +77,10 @@ class SafeLoRA(Defense):
             if getattr(self, name) is not None:
                 open_weights(str(getattr(self, name)), f"safe_lora: {name}")
 
+    def check_model(self, model: nn.Module) -> None:
+        """Look at the adapter, and at the folders' models beside it."""
+        check_changes(model, str(self.base), self.aligned)
+
     def after(self, run: Run) -> Artifact:
         r"""Put :math:`B \leftarrow CB` wherever :math:`\cos(CBA, BA) \le \tau`."""
         if self.tau == 0:
@@ -90,7 +94,6 @@ class SafeLoRA(Defense):
                 modules.append(row)
                 if edit is not None:
                     edits[change.parameter] = edit
-        _check_differs(modules, str(self.base))
         run.engine.edit(edits)
         report = {"tau": self.tau, "projected": len(edits), "changes": len(modules)}
         run.say(f"safe_lora: {len(edits)} of {len(modules)} changes projected (τ = {self.tau:g})")
@@ -132,12 +135,3 @@ def _by_layer(modules: Sequence[Mapping[str, Any]]) -> Table:
         tuple(rows),
         "Changes projected into the alignment's subspace, and how much of their norm was left.",
     )
-
-
-def _check_differs(modules: list[dict[str, Any]], base: str) -> None:
-    """Raise where the unaligned and the aligned weights are the same everywhere."""
-    if not any(row["alignment_norm"] > 0 for row in modules):
-        raise ConfigError(
-            f"safe_lora: base={base!r} holds the aligned weights themselves, so there is no "
-            "alignment to project into; give the model from before safety training"
-        )

@@ -1,6 +1,6 @@
 """What fine-tuning changed, projection by projection: a LoRA factor pair, or a trained weight."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import NamedTuple
 
 import torch
@@ -8,10 +8,14 @@ from torch import Tensor, nn
 
 from holdfast.errors import ConfigError, ModelError
 from holdfast.files.weights import SavedWeights, open_weights
+from holdfast.ops.adapter_facts import AdapterKind, require_kinds
 from holdfast.ops.engine import Engine
-from holdfast.ops.modules import ModuleRef, plain_name, projections, ref_of
+from holdfast.ops.modules import ModuleRef, plain_name, projections, ref_of, trainable
 
-__all__ = ["Change", "changes"]
+__all__ = ["Change", "changes", "check_changes"]
+
+_ROUNDING = 0.005
+"""Relative difference that a bfloat16 copy of the weights may have; PiSSA's is larger."""
 
 
 class Change(NamedTuple):
@@ -45,23 +49,80 @@ def changes(engine: Engine, aligned: str | None) -> Generator[Change]:
     """
     trained, live = engine.parameters(), projections(engine.model)
     saved = None if aligned is None else open_weights(aligned, "safe_lora: aligned")
-    found = 0
-    for name, p in trained.items():
-        ref = ref_of(name)
-        in_place = plain_name(name) == f"{ref.name}.weight"
-        if ref not in live or not (in_place or ".lora_B." in name):
-            continue
-        found += 1
+    for name, ref, in_place in _changed(trained, live):
         before = _aligned(live[ref], ref, saved, in_place)
         if in_place:
-            yield Change(name, ref, p.detach().float() - before, None, before)
+            yield Change(name, ref, trained[name].detach().float() - before, None, before)
         else:
-            yield Change(name, ref, p.detach(), _factor_a(engine.model, name), before)
-    if found == 0:
+            a = _factor_a(engine.model, name)
+            yield Change(name, ref, trained[name].detach(), a, before)
+
+
+def check_changes(model: nn.Module, base: str, aligned: str | None) -> None:
+    """Raise before step 0 what would only show after the training.
+
+    Args:
+        model: The model that will be tuned, or was.
+        base: Folder of the unaligned model.
+        aligned: Folder of the aligned model, where one is given.
+
+    Raises:
+        ConfigError: A folder is missing, or holds another model than it is given as.
+        ModelError: The adapter is more than a plain LoRA, no projection is trained, or a folder's
+            model has other projections.
+    """
+    require_kinds(model, {AdapterKind.LORA}, "safe_lora")
+    unaligned = open_weights(base, "safe_lora: base")
+    saved = None if aligned is None else open_weights(aligned, "safe_lora: aligned")
+    live, differs = projections(model), False
+    for _, ref, in_place in _changed(trainable(model), live):
+        linear, weight = live[ref], f"{ref.name}.weight"
+        shape = (linear.out_features, linear.in_features)
+        for folder in (unaligned, saved):
+            if folder is not None:
+                folder.check(weight, shape)
+        if differs and (saved is None or in_place):
+            continue  # Only an adapter stands on weights that must be the aligned ones.
+        before = _aligned(linear, ref, saved, in_place)
+        if not in_place:
+            _check_own_base(linear, ref, before, str(aligned))
+        differs = differs or not torch.equal(unaligned.read(weight, before), before)
+    if not differs:
+        raise ConfigError(
+            f"safe_lora: base={base!r} holds the aligned weights themselves, so there is no "
+            "alignment to project into; give the model from before safety training"
+        )
+
+
+def _check_own_base(linear: nn.Linear, ref: ModuleRef, aligned: Tensor, folder: str) -> None:
+    """Raise where an adapter does not stand on the aligned weights: its BA is not the change."""
+    if not linear.weight.is_floating_point():
+        return
+    apart = torch.linalg.vector_norm(linear.weight.detach().float() - aligned)
+    if float(apart) > _ROUNDING * float(torch.linalg.vector_norm(aligned)):
+        raise ConfigError(
+            f"safe_lora: the adapter's own base differs from aligned={folder!r} at {ref.name}, so "
+            "the adapter is not all that changed since alignment; give the model that the adapter "
+            "was trained on, or merge the adapter first (merge_and_unload)"
+        )
+
+
+def _changed(
+    trained: Mapping[str, nn.Parameter], live: Mapping[ModuleRef, nn.Linear]
+) -> list[tuple[str, ModuleRef, bool]]:
+    """Return each trained factor B or whole weight of a projection; True for whole weights."""
+    found: list[tuple[str, ModuleRef, bool]] = []
+    for name in trained:
+        ref = ref_of(name)
+        in_place = plain_name(name) == f"{ref.name}.weight"
+        if ref in live and (in_place or ".lora_B." in name):
+            found.append((name, ref, in_place))
+    if not found:
         raise ModelError(
-            "safe_lora: neither a LoRA factor B nor a weight of a projection was trained; give "
+            "safe_lora: neither a LoRA factor B nor a weight of a projection is trained; give "
             "a model with a LoRA adapter on its linear layers, or fully tuned weights"
         )
+    return found
 
 
 def _factor_a(model: nn.Module, name_of_b: str) -> Tensor:

@@ -4,20 +4,17 @@ Merge identity: without weight decay and adapter dropout, an optimizer sees the 
 at :math:`\theta \oplus \theta_s` and at :math:`W + \Delta W`, so training the merged weights and
 subtracting :math:`\Delta W` afterwards gives what training θ beside a frozen θ_s gives, and a
 protected step costs what a plain one costs. A frozen weight is put back from a copy, bit for bit.
+Where this identity holds is looked at in ``exactness``.
 """
 
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from holdfast.errors import ConfigError
 from holdfast.ops.gradients import Tensors
 from holdfast.ops.low_rank import LowRank
-
-Mode = Literal["auto", "merged", "hooks"]
 
 
 class Attachment:
@@ -26,6 +23,7 @@ class Attachment:
     def __init__(self, model: nn.Module, vector: LowRank, scale: float, *, merged: bool) -> None:
         self._model, self._vector, self._scale, self._merged = model, vector, scale, merged
         self._hooks = ExitStack()
+        self._is_on = False
         self._inside: dict[str, Tensor | None] = {}
         """Modules that hold ΔW now → copy of a frozen weight, None for a trained one.
 
@@ -34,7 +32,10 @@ class Attachment:
 
     @torch.no_grad()
     def on(self, rounding: Tensors | None = None) -> None:
-        """Attach. ``rounding`` is what ``rounding()`` returned when the weights were saved."""
+        """Attach, unless it is on. ``rounding`` is that of when the weights were saved."""
+        if self._is_on:
+            return
+        self._is_on = True
         if not self._merged:
             self._hooks.enter_context(self._vector.hooked(self._model, self._scale))
             return
@@ -51,9 +52,7 @@ class Attachment:
     def off(self) -> None:
         """Detach: frozen weights from their copy, trained ones by taking ΔW out."""
         self._hooks.close()
-        if not self._inside:
-            return
-        linears = self._vector.linears(self._model)
+        linears = self._vector.linears(self._model) if self._inside else {}
         for name, copy in self._inside.items():
             linear = linears[name]
             if copy is None:
@@ -61,19 +60,32 @@ class Attachment:
             else:
                 linear.weight.copy_(copy)
         self._inside.clear()
+        self._is_on = False
 
     @contextmanager
     def paused(self) -> Generator[None]:
-        """Run the body detached; then attach again, trained weights bit for bit as they were."""
+        """Run the body detached; then attach again, trained weights bit for bit as they were.
+
+        What the body has changed in the weights stays. What is off already stays off.
+        """
+        if not self._is_on:
+            yield
+            return
         kept = {name: m.weight.detach().clone() for name, m in self._trained().items()}
         self.off()
         try:
             yield
         finally:
             self.on()
-            with torch.no_grad():
-                for name, linear in self._trained().items():
-                    linear.weight.copy_(kept[name])
+            self._undo_rounding(kept)
+
+    @torch.no_grad()
+    def _undo_rounding(self, kept: Tensors) -> None:
+        """Put back ``kept``, the weights before a pause, wherever the pause left them alone."""
+        for name, linear in self._trained().items():
+            change = self._vector.change(name, linear, self._scale)
+            untouched = linear.weight == (kept[name] - change) + change
+            linear.weight.copy_(torch.where(untouched, kept[name], linear.weight))
 
     @torch.no_grad()
     def rounding(self) -> Tensors:
@@ -93,23 +105,3 @@ class Attachment:
         names = [name for name, copy in self._inside.items() if copy is None]
         linears = self._vector.linears(self._model) if names else {}
         return {name: linears[name] for name in names}
-
-
-def use_merged(model: nn.Module, vector: LowRank, mode: Mode, weight_decay: float) -> bool:
-    """Tell whether to merge; ``auto`` merges where that is exact.
-
-    It is not where decay would shrink ΔW together with a trained weight, nor where a weight is of
-    low precision, in which much of ΔW would round away.
-
-    Raises:
-        ConfigError: ``merged`` was asked for and the weights are quantized integers.
-    """
-    weights = [linear.weight for linear in vector.linears(model).values()]
-    if mode == "merged" and not all(w.is_floating_point() for w in weights):
-        raise ConfigError(
-            "security_vectors: attach='merged' cannot add to quantized weights; use attach='auto'"
-        )
-    if mode != "auto":
-        return mode == "merged"
-    decays = weight_decay != 0 and any(w.requires_grad for w in weights)
-    return not decays and all(w.dtype == torch.float32 for w in weights)

@@ -26,7 +26,8 @@ from holdfast.defense import (
     listed,
     need_data,
 )  # fmt: skip
-from holdfast.defenses.security_vectors.attachment import Attachment, Mode, use_merged
+from holdfast.defenses.security_vectors.attachment import Attachment
+from holdfast.defenses.security_vectors.exactness import Mode, refuse_compiled, use_merged
 from holdfast.defenses.security_vectors.gate import Gate, measure_gate
 from holdfast.defenses.security_vectors.train import Settings, train_vector
 from holdfast.errors import ConfigError
@@ -77,7 +78,7 @@ class SecurityVectors(Defense):
     max_benign_kl: float = 0.5
     """Gate: largest KL on held-out benign answers, nats per token. Ours."""
     attach: Mode = "auto"
-    """``merged`` into the weights, on ``hooks``, or ``auto``: merged wherever that is exact."""
+    """``merged`` into the weights, on ``hooks``, or ``auto``: merged wherever known to be exact."""
     vector: str | None = None
     """Folder of a vector trained before (any PEFT LoRA); skips stage 1, not the gate."""
     seed: int = 0
@@ -150,6 +151,7 @@ class SecurityVectors(Defense):
         """Train the vector, or read it, and hold it against the gate."""
         if self.scale == 0:
             return
+        refuse_compiled(run.model.modules())  # Stage 1 and its gate work by hooks.
         harmful, harmful_out = self._halves(run, listed(self.harmful, self.rows))
         benign, benign_out = self._halves(run, listed(self.benign))
         low_rank, losses = self._vector(run, harmful, harmful_out, benign)
@@ -191,11 +193,11 @@ class SecurityVectors(Defense):
     @contextmanager
     def attached(self, run: Run) -> Generator[None]:
         """Keep the vector on, frozen, for all steps; take it off whatever happens."""
-        if self.scale == 0:
+        if self.scale == 0 or self._live is not None:  # On already: it is attached once.
             yield
             return
         low_rank = LowRank.from_tensors(self.vector_)
-        merged = use_merged(run.model, low_rank, self.attach, run.weight_decay)
+        merged = use_merged(run, low_rank, self.attach)
         live = Attachment(run.model, low_rank, self.scale, merged=merged)
         try:
             live.on(self.rounding_)

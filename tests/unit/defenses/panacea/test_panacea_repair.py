@@ -242,7 +242,7 @@ def test_names_are_canonical_and_files_are_float32(tmp_path):
     eps = artifact.tensors["perturbation"]
     assert set(eps) == set(trainable(model))
     assert all(e.dtype == torch.float32 for e in eps.values())
-    assert not artifact.private
+    assert artifact.private
     folder = artifact.save(tmp_path)
     assert (folder / "perturbation.safetensors").is_file()
     assert (folder / "safety_patch" / "adapter_model.safetensors").is_file()

@@ -22,6 +22,8 @@ def defense():
 class Killer(TrainerCallback):
     """Notes what is in memory (merged) for the test, then dies without a word."""
 
+    __module__ = "holdfast.test"  # Only holdfast\'s own callbacks see what is attached.
+
     def __init__(self, notes):
         self.notes = notes
 

@@ -6,10 +6,13 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from holdfast import SecurityVectors
-from holdfast.defenses.security_vectors.attachment import Attachment, use_merged
+from holdfast.defense import Run
+from holdfast.defenses.security_vectors.attachment import Attachment
+from holdfast.defenses.security_vectors.exactness import use_merged
 from holdfast.errors import ConfigError
+from holdfast.ops.engine import LocalEngine
 from holdfast.ops.low_rank import LowRank
-from holdfast.ops.modules import projections
+from holdfast.ops.modules import projections, trainable
 from tests.tiny import CONFIGS, tiny_model
 from tests.unit.defenses.tiny_runs import (
     BENIGN,
@@ -36,6 +39,10 @@ def vector_of(model):
     for _, b in change.factors.values():
         b.copy_(torch.randn(b.shape, generator=generator) * 0.05)
     return change
+
+
+def run_of(model, optimizer=None):
+    return Run(model, LocalEngine(model), list, dict, 0, optimizer=lambda: optimizer)
 
 
 def everything(model):
@@ -98,9 +105,9 @@ def test_lora_users_merged_and_hooked_agree(tmp_path):
 def test_auto_merges_only_where_it_is_exact(peft, decay, dtype, merged):
     model = tiny_model().to(dtype)
     model = lora(model) if peft else model
-    assert use_merged(model, vector_of(model), "auto", decay) is merged
-    assert use_merged(model, vector_of(model), "merged", decay)
-    assert not use_merged(model, vector_of(model), "hooks", decay)
+    run = run_of(model, torch.optim.AdamW(trainable(model).values(), weight_decay=decay))
+    assert use_merged(run, vector_of(model), "auto") is merged
+    assert not use_merged(run, vector_of(model), "hooks")
 
 
 def test_auto_uses_hooks_with_weight_decay_in_a_run(tmp_path):
@@ -114,9 +121,9 @@ def test_quantized_weights_cannot_be_merged_into():
     vector = vector_of(model)
     for linear in projections(model).values():
         linear.weight = torch.nn.Parameter(linear.weight.to(torch.int8), requires_grad=False)
-    assert not use_merged(model, vector, "auto", 0.0)
+    assert not use_merged(run_of(model), vector, "auto")
     with pytest.raises(ConfigError, match="quantized"):
-        use_merged(model, vector, "merged", 0.0)
+        use_merged(run_of(model), vector, "merged")
 
 
 def test_gradient_checkpointing_changes_nothing(tmp_path):
@@ -189,7 +196,7 @@ def test_a_failure_half_way_through_attaching_is_undone(monkeypatch):
         return change(self, name, linear, strength)
 
     monkeypatch.setattr(LowRank, "change", failing)
-    run = type("Run", (), {"model": model, "weight_decay": 0.0})
+    run = run_of(model)
     with pytest.raises(MemoryError), defense.attached(run):
         pass
     assert len(calls) == 5

@@ -24,6 +24,8 @@ EVERY = {"save_strategy": "steps", "save_steps": 2}
 class Memory(TrainerCallback):
     """Copies of the weights in memory after each step."""
 
+    __module__ = "holdfast.test"  # Only holdfast's own callbacks see what is attached.
+
     def __init__(self):
         self.at = {}
 

@@ -1,0 +1,16 @@
+"""Write what was measured: the model or adapter, its tokenizer, and what tells its base."""
+
+from pathlib import Path
+from typing import Any
+
+from holdfast.inputs.read import Inputs
+
+__all__ = ["save_served"]
+
+
+def save_served(model: Any, inputs: Inputs, folder: Path) -> None:
+    """Write ``model`` as it was measured; beside an adapter lies the mark of its base."""
+    model.save_pretrained(folder)
+    inputs.examiner.tokenizer.save_pretrained(folder)
+    if hasattr(model, "peft_config"):
+        inputs.base.save(folder)

@@ -1,0 +1,118 @@
+"""Where a merged vector trains as a vector beside the weights would: by what is, not by flags.
+
+Merging adds ΔW to the weights that are trained. It is exact while nothing but the layer's own
+product reads them: no renormalizing adapter, no decay, no optimizer that keeps or measures weights.
+"""
+
+from collections.abc import Generator, Iterable
+from typing import Any, Literal
+
+import torch
+from peft.tuners.lora import layer as lora
+from torch import Tensor, nn
+
+from holdfast.defense import Run
+from holdfast.errors import ConfigError
+from holdfast.ops.low_rank import LowRank
+
+Mode = Literal["auto", "merged", "hooks"]
+
+_EXACT = (
+    torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.NAdam, torch.optim.RAdam,
+    torch.optim.Adamax,
+)  # fmt: skip
+"""Optimizers whose step depends on gradients alone where there is no decay."""
+
+
+def use_merged(run: Run, vector: LowRank, mode: Mode) -> bool:
+    """Tell whether to merge; ``auto`` merges where that is known to be exact.
+
+    Raises:
+        ConfigError: ``merged`` was asked for where it is not exact, or hooks are needed and the
+            model is compiled.
+    """
+    linears = vector.linears(run.model)
+    why = next(_reasons(run.model, linears, run.optimizer()), None)
+    if mode == "merged" and why is not None:
+        raise ConfigError(
+            f"security_vectors: attach='merged' is not exact here: {why}; use attach='auto', which "
+            "takes hooks"
+        )
+    low = any(linear.weight.dtype != torch.float32 for linear in linears.values())
+    merged = mode == "merged" or (mode == "auto" and why is None and not low)
+    if not merged:
+        refuse_compiled([*run.model.modules(), *_wrappers(run.called(), run.model)], why)
+    return merged
+
+
+def _reasons(model: nn.Module, linears: dict[str, nn.Linear], optimizer: Any) -> Generator[str]:
+    """Yield why merging into these layers would not be exact."""
+    wrapping = {
+        id(inner): module
+        for module in model.modules()
+        if (inner := getattr(module, "base_layer", None)) is not None
+    }
+    for name, linear in linears.items():
+        yield from _of_layer(name, linear, wrapping.get(id(linear)))
+    weights = [linear.weight for linear in linears.values()]
+    if len({id(w) for w in weights}) < len(weights):
+        yield "two layers share one weight"
+    yield from _of_optimizer([w for w in weights if w.requires_grad], optimizer)
+
+
+def _of_layer(name: str, linear: nn.Linear, around: nn.Module | None) -> Generator[str]:
+    if not linear.weight.is_floating_point():
+        yield f"{name} has quantized weights"
+    # A reparametrized layer (weight norm) makes its weight anew in every pass.
+    if type(linear) is not nn.Linear or "weight" not in linear._parameters:  # type: ignore[reportPrivateUsage]
+        yield f"{name} is no plain torch.nn.Linear with a weight of its own"
+    if around is None:
+        return
+    if type(around) is not lora.Linear:
+        yield f"{name} is inside a {type(around).__name__}, which may not just add to its output"
+    elif any(around.use_dora.values()) or getattr(around, "lora_variant", None):
+        yield f"the adapter on {name} (DoRA or another variant of LoRA) measures its weight"
+
+
+def _of_optimizer(trained: list[Tensor], optimizer: Any) -> Generator[str]:
+    """Yield why steps of the optimizer would not be exact; it holds none of the frozen weights."""
+    if not trained:
+        return
+    if type(optimizer) not in _EXACT:
+        kind = "unknown" if optimizer is None else type(optimizer).__name__
+        yield f"the optimizer is {kind}, which is not known to look at gradients alone"
+        return
+    inside = {id(w) for w in trained}
+    for group in optimizer.param_groups:
+        if group.get("weight_decay", 0) != 0 and any(id(p) in inside for p in group["params"]):
+            yield f"a weight decay of {group['weight_decay']:g} would shrink the vector as well"
+
+
+def refuse_compiled(modules: Iterable[nn.Module], why: str | None = None) -> None:
+    """Raise where a module is compiled: compiled code does not look at hooks added later.
+
+    Raises:
+        ConfigError: Says so, and why the vector cannot do without hooks.
+    """
+    if any(map(_is_compiled, modules)):
+        reason = f" (it cannot be merged: {why})" if why else ""
+        raise ConfigError(
+            f"security_vectors: the vector has to work by hooks{reason}, and the model is "
+            "compiled, so that hooks may be passed over; train without torch_compile, and without "
+            "torch.compile"
+        )
+
+
+def _wrappers(called: nn.Module | None, model: nn.Module) -> Iterable[nn.Module]:
+    while called is not None and called is not model:
+        yield called
+        called = getattr(called, "_orig_mod", getattr(called, "module", None))
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    kept = vars(module).get("forward")
+    return (
+        isinstance(module, torch._dynamo.OptimizedModule)  # type: ignore[reportPrivateUsage]
+        or getattr(module, "_compiled_call_impl", None) is not None
+        or hasattr(kept if kept is not None else type(module).forward, "_torchdynamo_orig_callable")
+    )

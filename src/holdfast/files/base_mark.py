@@ -1,0 +1,89 @@
+"""The mark of the base that an adapter was trained on: a cheap fingerprint of its weights.
+
+Names, shapes and a few values of every matrix are hashed, so that a model of other weights is told
+from the base even where all shapes are the same.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["MARK", "BaseMark", "read_mark"]
+
+MARK = "holdfast_base.json"
+SAMPLED = 64
+"""Values of each matrix that are hashed."""
+_FINER = {"float32": ("float32", "bfloat16", "float16"), "bfloat16": ("bfloat16",),
+          "float16": ("float16",)}  # fmt: skip
+"""Type in memory → the types whose rounding of the weights is known from it."""
+
+
+@dataclass(frozen=True)
+class BaseMark:
+    """What is known of a base model."""
+
+    name: str
+    """The folder or hub id that it was loaded from."""
+    shapes: str
+    """SHA-256 of the names and shapes of all matrices."""
+    values: Mapping[str, str]
+    """Type of the weights → SHA-256 of the sampled values, rounded to that type."""
+
+    @classmethod
+    def of(cls, model: nn.Module, name: str) -> "BaseMark":
+        """Return the mark of a bare model."""
+        found = list(_matrices(model))
+        shapes = hashlib.sha256()
+        for key, p in found:
+            shapes.update(f"{key} {tuple(p.shape)}\n".encode())
+        dtype = str(found[0][1].dtype).removeprefix("torch.") if found else ""
+        samples = torch.cat([_sampled(p) for _, p in found]) if found else torch.zeros(0)
+        values = {kind: _hash(samples, kind) for kind in _FINER.get(dtype, ())}
+        return cls(name, shapes.hexdigest(), values)
+
+    def save(self, folder: Path) -> None:
+        """Write the mark beside an adapter."""
+        (folder / MARK).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+
+    def difference(self, other: "BaseMark") -> str:
+        """Return in what the weights of two bases differ, "" where they are the same."""
+        if self.shapes != other.shapes:
+            return "other modules or other sizes"
+        # Weights that were rounded twice, in two ways, cannot be compared.
+        kinds = [kind for kind in self.values if kind in other.values]
+        differs = any(self.values[kind] != other.values[kind] for kind in kinds)
+        return "the same sizes and other values" if differs else ""
+
+
+def read_mark(folder: Path) -> BaseMark | None:
+    """Return the mark beside an adapter, None where there is none that can be read."""
+    try:
+        found = json.loads((folder / MARK).read_text(encoding="utf-8"))
+        mark = BaseMark(str(found["name"]), str(found["shapes"]), dict(found["values"]))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return mark
+
+
+def _matrices(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield the floating-point matrices by name; biases may be part of an adapter."""
+    for name, p in model.named_parameters():
+        if p.dim() >= 2 and p.is_floating_point():
+            yield name, p
+
+
+def _sampled(p: Any) -> Tensor:
+    flat = p.detach().reshape(-1)
+    step = max(1, flat.numel() // SAMPLED)
+    return flat[::step][:SAMPLED].float().cpu()
+
+
+def _hash(samples: Tensor, kind: str) -> str:
+    rounded = samples.to(getattr(torch, kind)).float()
+    return hashlib.sha256(rounded.numpy().tobytes()).hexdigest()

@@ -1,0 +1,101 @@
+"""Whether an adapter is this model's: every key has its place, and the base is the one it knows.
+
+PEFT loads what matches and leaves the rest as it was drawn: an adapter whose names match nothing
+answers like its base, without an error (peft#2118, vllm#34186).
+"""
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from peft import get_peft_model_state_dict
+from safetensors import safe_open
+
+from holdfast.errors import ModelError
+from holdfast.files.base_mark import BaseMark, read_mark
+from holdfast.inputs.configs import ModelConfig
+
+__all__ = ["base_notes", "check_base", "check_keys"]
+
+PREFIX = "base_model.model."
+_EMBEDDINGS = ("embed_tokens.weight", "lm_head.weight", "wte.weight", "embed_in.weight")
+"""Whole layers that PEFT writes beside an adapter where the vocabulary was enlarged."""
+
+
+def check_keys(model: Any, folder: Path, shown: str) -> None:
+    """Raise ``ModelError`` unless the file holds just the tensors of the adapter on ``model``."""
+    with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
+        given = set(file.keys())
+    wanted = set(get_peft_model_state_dict(model, save_embedding_layers=False))
+    whole = {f"{PREFIX}{name}" for name in model.get_base_model().state_dict()}
+    beside = {name for name in given - wanted if name.endswith(_EMBEDDINGS) and name in whole}
+    missing, unknown = sorted(wanted - given), sorted(given - wanted - beside)
+    faults = [
+        *_counted(unknown, "of its tensors have no place in the model"),
+        *_counted(missing, "that its adapter_config.json promises are not in it"),
+    ]
+    if faults:
+        raise ModelError(
+            f"{shown}: does not fit the model: {'; '.join(faults)}: give the model that it was "
+            "trained on, or save the adapter again with PEFT's save_pretrained"
+        )
+
+
+def _counted(names: Collection[str], said: str) -> list[str]:
+    shown = ", ".join(list(names)[:2])
+    return [f"{len(names)} {said} (such as {shown})"] if names else []
+
+
+def check_base(model: Any, folder: Path, shown: str) -> None:
+    """Raise ``ModelError`` where the adapter's own mark tells that ``model`` is not its base.
+
+    Args:
+        model: The bare model, before the adapter is on it.
+        folder: The adapter's.
+        shown: What errors call the adapter.
+    """
+    mark = read_mark(folder)
+    wrong = "" if mark is None else mark.difference(BaseMark.of(model, ""))
+    if mark is not None and wrong:
+        raise ModelError(
+            f"{shown}: was trained on another base than this model ({wrong}): "
+            f"give its base, {mark.name or 'the model that it was trained on'}"
+        )
+
+
+def base_notes(config: ModelConfig) -> list[str]:
+    """Return a warning for each adapter of other programs that names another base than the model.
+
+    An adapter with our mark needs none: its weights are compared when it is loaded.
+    """
+    given = {name: getattr(config, name, None) for name in ("adapter", "against")}
+    return [
+        f"`{field}={folder}`: was trained on {named}, and `model` is {config.model}: if these are "
+        "other weights, what is measured is neither model"
+        for field, folder in given.items()
+        if folder is not None
+        and (named := _named_base(folder)) is not None
+        and not _same(named, config.model)
+        and read_mark(folder) is None
+    ]
+
+
+def _named_base(folder: Path) -> str | None:
+    try:
+        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        named = config.get("base_model_name_or_path")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return None  # Whoever loads it says what is wrong.
+    return named if isinstance(named, str) and named else None
+
+
+def _same(named: str, model: str) -> bool:
+    """Tell whether two names can be the same model: equal, or one folder by two paths."""
+    if named == model:
+        return True
+    one, other = Path(named), Path(model)
+    if one.exists() and other.exists():
+        return one.resolve() == other.resolve()
+    # A folder that was moved, or a copy of a hub model, keeps its last name.
+    return one.name.casefold() == other.name.casefold()

@@ -1,0 +1,76 @@
+"""Offline wherever all names are local: what a file says must not lead to the network.
+
+An adapter's config names a base, a model's config a kernel, a tokenizer's another repository; the
+libraries below would ask the hub for each. They ask nobody while a run that names no hub id runs.
+"""
+
+import os
+import re
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from datasets import config as datasets_config
+from huggingface_hub import constants
+
+__all__ = ["local_only", "names_hub", "offline_where_local", "texts_in"]
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:[\w.-]+)?")
+_VARIABLE = "HF_HUB_OFFLINE"
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def names_hub(name: Any) -> bool:
+    """Tell whether a name reads as ``owner/name`` and is nothing on this disk."""
+    is_id = isinstance(name, str) and _HUB_ID.fullmatch(name) is not None
+    return is_id and not os.path.exists(name)  # noqa: PTH110  # ``Path`` raises on a long name.
+
+
+@contextmanager
+def local_only(names: Iterable[Any] = ()) -> Generator[None]:
+    """Forbid the hub while the body runs, also to its child processes, unless one names it."""
+    if any(map(names_hub, names)):
+        yield
+        return
+    before = constants.HF_HUB_OFFLINE, datasets_config.HF_HUB_OFFLINE, os.environ.get(_VARIABLE)
+    constants.HF_HUB_OFFLINE = datasets_config.HF_HUB_OFFLINE = True
+    os.environ[_VARIABLE] = "1"
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE, datasets_config.HF_HUB_OFFLINE, variable = before
+        if variable is None:
+            os.environ.pop(_VARIABLE, None)
+        else:
+            os.environ[_VARIABLE] = variable
+
+
+def offline_where_local(run: Callable[P, R]) -> Callable[P, R]:
+    """Let a command run offline where no text of its config, its first argument, names the hub."""
+
+    @wraps(run)
+    def command(*args: P.args, **kwargs: P.kwargs) -> R:
+        config: Any = args[0] if args else next(iter(kwargs.values()), None)
+        with local_only(texts_in(_values(config))):
+            return run(*args, **kwargs)
+
+    return command
+
+
+def _values(config: Any) -> Any:
+    """Return the recipe of a bench, or the fields of a command's config."""
+    if hasattr(config, "recipe"):
+        return config.recipe
+    return [getattr(config, each.name) for each in fields(config)]
+
+
+def texts_in(value: Any) -> Generator[str]:
+    """Yield every text in nested mappings and lists."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from texts_in(inner)

@@ -1,0 +1,58 @@
+"""Where a trainer keeps what is a jailbreak, and what of its output must lie there as well."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from holdfast.defense import Capability
+from holdfast.files.nesting import refuse_inside, refuse_nested
+from holdfast.files.private import close_folder
+from holdfast.training.learned_state import STATE_FOLDER
+
+__all__ = ["artifacts_folder", "set_unrepaired_apart"]
+
+
+def artifacts_folder(trainer: Any, given: str | Path | None) -> Path:
+    """Return the folder of private state: ``given``, or the output folder's name with -artifacts.
+
+    Raises:
+        ConfigError: It is, holds or lies in the output folder, or lies in a model's folder.
+    """
+    output = Path(str(trainer.args.output_dir)).absolute()
+    folder = Path(given or output.with_name(output.name + "-artifacts"))
+    said = f"`artifacts_dir={folder}`"
+    why = "the trainer's output_dir, which may be uploaded, and private state is a jailbreak"
+    refuse_nested(folder, output, said, why)
+    if given is not None or trainer.args.save_strategy != "no":
+        name = getattr(getattr(trainer.model, "config", None), "_name_or_path", "")
+        refuse_inside(folder, [Path(name)] if name else [], said)
+    return folder
+
+
+def set_unrepaired_apart(trainer: Any) -> None:
+    """Move the checkpoints of a run that was repaired at its end to the folder of artifacts.
+
+    They hold the model as it was before: the repaired model less one of them is the very step that
+    the repair took, which its artifact keeps private.
+    """
+    private = {artifact.name for artifact in trainer.artifacts if artifact.private}
+    names = [
+        defense.card.name
+        for defense in trainer.defenses
+        if defense.card.name in private and Capability.EDITS_WEIGHTS in defense.needs()
+    ]
+    found = [
+        folder
+        for folder in Path(str(trainer.args.output_dir)).glob(f"{PREFIX_CHECKPOINT_DIR}-*")
+        if any((folder / STATE_FOLDER / f"{name}.json").exists() for name in names)
+    ]
+    if not found:
+        return
+    apart = trainer.artifacts_dir / "checkpoints"
+    close_folder(apart)
+    for folder in found:
+        shutil.rmtree(apart / folder.name, ignore_errors=True)
+        shutil.move(folder, apart / folder.name)
+    trainer.say(f"{', '.join(names)}: the checkpoints, which are not repaired, are now in {apart}")

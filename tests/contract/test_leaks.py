@@ -1,0 +1,157 @@
+"""What is a jailbreak never leaves its place: all that a run writes is walked, for every pair."""
+
+import stat
+from dataclasses import dataclass, field, replace
+from functools import cache
+from itertools import combinations
+from typing import ClassVar
+
+import pytest
+from torch import Tensor
+
+import holdfast
+from holdfast.defense import Card, Defense
+from holdfast.errors import ConflictError, RunError
+from holdfast.ops.weights import copied
+from holdfast.organism.scenarios import defender_pairs
+from holdfast.testing.leaks import check_no_leak
+from holdfast.training import session
+from holdfast.training.compose import composed
+from holdfast.training.serving import trainer as serving
+from tests.contract.probes import card
+from tests.contract.recipes import recipes
+from tests.contract.runs import FULL, TWO_SETTINGS, new_folder, trained
+
+RECIPES = {recipe.label: recipe for recipe in recipes()}
+OTHERS = ("panacea-in-loop", "security_vectors-merged", "security_vectors-hooks")
+"""Variants of a defense that the first variant of it does not stand for."""
+OWN = {"rho": 0.05, "harmful": defender_pairs().select(range(6, 12))}
+"""A perturbation that is small beside an adapter's B, as one is that keeps the user's task, from
+rows that no other defense of the list trains on: a moment of Adam's would be their gradient."""
+EVERY_STEP = {"save_strategy": "steps", "save_steps": 1, "max_steps": 3}
+
+
+def walk(defenses, setting=FULL):
+    """Train with a checkpoint at every step, save the end, and search all that lies there."""
+    folder = new_folder()
+    trainer = trained(defenses, setting, folder=folder, **EVERY_STEP).trainer
+    check_no_leak(trainer, [folder])
+    trainer.save_model(str(folder))
+    check_no_leak(trainer, [folder])
+    return trainer
+
+
+@cache
+def compatible(one: str, other: str) -> bool:
+    try:
+        composed([RECIPES[one](), RECIPES[other]()])
+    except ConflictError:
+        return False
+    return True
+
+
+def lists() -> list[tuple[str, ...]]:
+    """Return lists of compatible variants, as long as can be, until each variant is in one.
+
+    Every list runs forward and backward, so that its pairs run in both orders.
+    """
+    firsts = {recipe.cls: recipe.label for recipe in reversed(RECIPES.values())}
+    firsts |= {RECIPES[label].cls: label for label in OTHERS[1:]}
+    wanted = [*dict.fromkeys([*OTHERS, *firsts.values()])]
+    found: list[tuple[str, ...]] = []
+    while left := [label for label in wanted if not any(label in some for some in found)]:
+        chosen = list[str]()
+        for label in dict.fromkeys([*left, *wanted]):
+            fits = all(RECIPES[c].cls is not RECIPES[label].cls and compatible(c, label)
+                       for c in chosen)  # fmt: skip
+            if fits:
+                chosen.append(label)
+        found.append(tuple(chosen))
+    return found
+
+
+LISTS = lists()
+
+
+def test_every_pair_of_defenses_is_in_a_list_or_refused():
+    together = {frozenset(RECIPES[label].cls for label in pair)
+                for some in LISTS for pair in combinations(some, 2)}  # fmt: skip
+    for one, other in combinations(holdfast.registry().values(), 2):
+        names = [(a.label, b.label) for a in RECIPES.values() for b in RECIPES.values()
+                 if a.cls is one and b.cls is other]  # fmt: skip
+        if {one, other} not in together:
+            assert not any(compatible(*pair) for pair in names), (one, other)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("setting", TWO_SETTINGS, ids=str)
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("some", LISTS, ids=lambda some: f"{some[0]}-and-{len(some) - 1}")
+def test_nothing_that_a_run_writes_is_like_a_private_tensor(some, backward, setting):
+    """Fault A1: Lisa's anchor in a checkpoint held the weights with the merged vector in them."""
+    labels = some[::-1] if backward else some
+    own = {label: OWN if "panacea" in label else {} for label in labels}
+    walk([RECIPES[label](**own[label]) for label in labels], setting)
+
+
+@pytest.mark.parametrize("attach", ["merged", "hooks"])
+@pytest.mark.parametrize("first", ["lisa", "security_vectors"])
+def test_an_anchor_is_taken_with_the_vector_off(first, attach):
+    """Fault A1: the anchor less the checkpoint's own weights had cosine 1.000 with the vector."""
+    pair = [RECIPES["lisa"](), RECIPES[f"security_vectors-{attach}"]()]
+    walk(pair if first == "lisa" else pair[::-1])
+
+
+@dataclass
+class Remembers(Defense):
+    """Keeps the weights of the last step as they are while training."""
+
+    strength: float = 1.0
+    seen_: dict[str, Tensor] = field(default_factory=dict, init=False)
+
+    card: ClassVar[Card] = card("remembers")
+
+    def after_update(self, step):
+        self.seen_ = copied(step.engine.parameters())
+
+
+@dataclass
+class RemembersBare(Remembers):
+    def after_update(self, step):
+        with step.run.bare():
+            super().after_update(step)
+
+
+def test_a_copy_of_attached_weights_is_refused_before_it_is_written():
+    """Fault A1: any defense's learned state could hold attached weights."""
+    with pytest.raises(RunError, match=r"remembers keeps seen_/.*run\.bare"):
+        walk([RECIPES["security_vectors-merged"](), Remembers()])
+    walk([RECIPES["security_vectors-merged"](), RemembersBare()])
+
+
+def test_the_walk_catches_a_copy_of_attached_weights(monkeypatch):
+    monkeypatch.setattr(session, "refuse_attached_copies", lambda *_: None)
+    with pytest.raises(AssertionError, match=r"remembers.* has cosine .*vector"):
+        walk([Remembers(), RECIPES["security_vectors-merged"]()])
+
+
+@pytest.mark.parametrize("setting", TWO_SETTINGS, ids=str)
+def test_the_walk_catches_a_direction_in_a_checkpoint(setting, monkeypatch):
+    """Fault A4: in the loop, every checkpoint held Panacea's direction for all to read."""
+    walk([RECIPES["panacea-in-loop"]()], setting)
+    open_one = type("Open", (holdfast.Panacea,), {"state": lambda self: {"copy_": self.direction_}})
+    recipe = replace(RECIPES["panacea-in-loop"], cls=open_one)
+    with pytest.raises(AssertionError, match=r"panacea.* lies in .*checkpoint"):
+        walk([recipe()], setting)
+
+
+@pytest.mark.parametrize("label", ["panacea-post-hoc", "resta"])
+def test_unrepaired_checkpoints_lie_apart_from_the_repaired_model(label, monkeypatch):
+    """Fault A4: the repaired model less its own last checkpoint was the private direction."""
+    trainer = walk([RECIPES[label]()])
+    apart = trainer.artifacts_dir / "checkpoints"
+    assert len(list(apart.glob("checkpoint-*"))) == 3
+    assert stat.S_IMODE(apart.stat().st_mode) == 0o700
+    monkeypatch.setattr(serving, "set_unrepaired_apart", lambda _: None)
+    with pytest.raises(AssertionError, match=r"model - |cosine 1\.000"):
+        walk([RECIPES[label]()])
