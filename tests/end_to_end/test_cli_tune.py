@@ -200,7 +200,7 @@ def test_resume_with_other_settings_is_refused(folder, capfd, monkeypatch):
     rows = Path("data.jsonl").read_text().splitlines(keepends=True)
     Path("data.jsonl").write_text("".join(rows[::-1]))
     assert main([*STEPS, "--resume"]) == 2
-    assert "hashes was" in capfd.readouterr().err
+    assert "data holds something else" in capfd.readouterr().err
 
 
 def disk_full_after(monkeypatch, calls: int) -> None:

@@ -8,13 +8,13 @@ from them.
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from transformers import PrinterCallback, TrainerCallback, set_seed
 
 from holdfast.commands.served import save_served
 from holdfast.commands.tune_folders import TuneFolders
+from holdfast.commands.tune_settings import settings_of
 from holdfast.errors import HoldfastError
 from holdfast.evaluation import Measurement
 from holdfast.inputs.configs import TuneConfig
@@ -29,6 +29,7 @@ from holdfast.results.diagnose import diagnose
 from holdfast.results.provenance import peak_memory_gib
 from holdfast.results.records import BEFORE, PLAIN, Arm, LossCurve, SeedRun
 from holdfast.results.result import RunResult
+from holdfast.training.learnable import refuse_unlearnable
 from holdfast.training.rehearsal import rehearse
 from holdfast.training.trainer import SecureSFTTrainer
 
@@ -51,8 +52,7 @@ def tune(config: TuneConfig, progress: Progress = lambda *_: None) -> RunResult:
     start = time.perf_counter()
     folders = TuneFolders(config)
     inputs = read(config, folders, progress)
-    settings = {**asdict(config), "stage": config.stage, "hashes": inputs.hashes}
-    with folders.running(settings) as finished:
+    with folders.running(settings_of(inputs)) as finished:
         if finished:
             return RunResult.load(folders.output.target / "result.json")
         trainer, notes = _trainer(inputs, folders), _Notes()
@@ -96,6 +96,7 @@ def _trainer(inputs: Inputs, folders: TuneFolders) -> SecureSFTTrainer:
         raise
     except Exception as error:
         raise refused("SFTTrainer", error) from error
+    refuse_unlearnable(trainer, len(inputs.rows))
     # It prints each log line to stdout, which belongs to the result.
     trainer.remove_callback(PrinterCallback)
     return trainer

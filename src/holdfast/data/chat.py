@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from holdfast.data.dates import is_dated, with_fixed_date
 from holdfast.errors import DataError, ModelError
 from holdfast.files.guarded.limits import time_limit
 
@@ -106,7 +107,10 @@ def _render(
     """Apply the chat template; transformers 5 returns a BatchEncoding unless told otherwise."""
     require_template(tokenizer)
     plain = [dict(message) for message in messages]
-    how = {"add_generation_prompt": generation, "tokenize": True, "return_dict": False}
+    how: dict[str, Any] = {"tokenize": True, "return_dict": False}
+    how["add_generation_prompt"] = generation
+    if isinstance(tokenizer.chat_template, str) and is_dated(tokenizer.chat_template):
+        how["chat_template"] = with_fixed_date(tokenizer.chat_template)
     try:
         with time_limit():
             return list(tokenizer.apply_chat_template(plain, **how))

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 from transformers import GenerationConfig
 
+from holdfast.data.dates import DATE, is_dated
 from holdfast.data.turns import turn_ends
 
 __all__ = ["alone", "end_tokens", "greedy", "recorded"]
@@ -69,4 +70,5 @@ def recorded(model: Any, tokenizer: Any, max_new_tokens: int) -> dict[str, int |
     ends = greedy(model, tokenizer, max_new_tokens).eos_token_id or []
     words = tokenizer.convert_ids_to_tokens(ends)
     told: dict[str, int | str] = {"method": "greedy", "max_new_tokens": max_new_tokens}
-    return {**told, "end_tokens": " ".join(str(word) for word in words)}
+    date = {"date": f"{DATE:%Y-%m-%d}"} if is_dated(tokenizer.chat_template) else {}
+    return {**told, "end_tokens": " ".join(str(word) for word in words), **date}

@@ -12,6 +12,7 @@ from huggingface_hub import constants
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, GenerationConfig
 
 from holdfast.data.chat import require_template
+from holdfast.data.dates import DATE, fix_date, is_dated
 from holdfast.data.templates import check_template
 from holdfast.data.tokenizer import load_tokenizer
 from holdfast.errors import ModelError
@@ -21,9 +22,9 @@ from holdfast.files.guarded.documents import text_in
 from holdfast.files.guarded.models import check_sizes, config_in, weight_files
 from holdfast.files.guarded.paths import refuse_text
 from holdfast.files.whole_model import check_whole, refuse_both
-from holdfast.inputs.adapter_fit import check_base, check_keys
 from holdfast.inputs.configs import AnalyzeConfig, DType, ModelConfig
-from holdfast.inputs.generation_file import decoding_notes, ends_only
+from holdfast.inputs.fit.adapters import check_base, check_keys
+from holdfast.inputs.fit.generation import decoding_notes, ends_only
 from holdfast.inputs.guards.network import local_only
 from holdfast.inputs.guards.plain_config import plain_config
 from holdfast.inputs.rows import ORGANISM
@@ -115,6 +116,7 @@ def _tokenizer(name: str, field: str, chat_template: Path | None, shared: dict[s
             said = f"`chat_template={chat_template}`: cannot be read: give a Jinja file"
             raise ModelError(said) from error
     require_template(tokenizer)
+    fix_date(tokenizer)
     check_template(tokenizer, f"`{field}={name}`")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -200,6 +202,8 @@ def model_of(config: ModelConfig) -> Loaded:
         model = load_adapter(model, adapter)
     name = config.model
     notes = [] if name == ORGANISM else decoding_notes(name, local=Path(name).exists())
+    if is_dated(tokenizer.chat_template):
+        notes.append(f"{name}: its chat template writes the date: it is fixed to {DATE:%Y-%m-%d}")
     return Loaded(model, tokenizer, positions(model, tokenizer), base, notes)
 
 

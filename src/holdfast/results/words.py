@@ -27,7 +27,10 @@ LOOKS: dict[Look, tuple[int, str]] = {
 }
 """What a figure is multiplied by, and how value, low and high are then written."""
 ARMS = {BEFORE: "before fine-tuning", PLAIN: "plain fine-tuning"}
-CONTROLS = {"random": "random subset", "complement": "complement"}
+CONTROLS = {
+    "random": "random subset", "random_matched": "random, as many parameters",
+    "roles": "random, same roles", "attention": "all attention", "complement": "complement",
+}  # fmt: skip
 TITLES = {
     "harmful_mix": "harmful mix",
     "benign_obedience": "benign fine-tuning: obedience",
