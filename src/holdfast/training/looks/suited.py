@@ -16,7 +16,7 @@ from holdfast.training.compose import refuse_missing
 from holdfast.training.looks.defender_rows import DefenderRows
 from holdfast.training.looks.passes import recompute_early, users_autocast
 from holdfast.training.looks.users_loss import other_loss
-from holdfast.training.looks.users_rows import packed_rows, told_apart
+from holdfast.training.looks.users_rows import packed_rows, refuse_replaced_loader, told_apart
 from holdfast.training.trace import Trace
 
 __all__ = ["refuse_unsuited", "suited_run"]
@@ -58,9 +58,17 @@ def suited_run(trainer: Any, run: Run, defenses: Sequence[Defense], trace: Trace
     if any(Capability.NLL in defense.needs() for defense in _on(defenses)):
         missing |= other_loss(trainer, run)
     refuse_missing(_on(defenses), missing)
-    reader = trainer.processing_class
+    refuse_replaced_loader(trainer, _on(defenses))
     limit = getattr(trainer.args, "max_length", None)
-    rows = DefenderRows(run.prepare, defenses, reader, limit, run.say, trace)
+    told = partial(
+        DefenderRows,
+        defenses=defenses,
+        tokenizer=trainer.processing_class,
+        limit=limit,
+        say=run.say,
+        trace=trace,
+    )
+    rows = told(run.prepare)
     with isolated_rng(run.seed):
         rows.look()
     return replace(run, engine=engine, prepare=rows, collate=told_apart(run.collate))
