@@ -17,7 +17,7 @@ from holdfast.files.base_mark import BaseMark, read_mark
 from holdfast.files.guarded.documents import json_in
 from holdfast.inputs.configs import ModelConfig
 
-__all__ = ["base_notes", "check_base", "check_keys", "check_template"]
+__all__ = ["base_notes", "check_base", "check_keys", "check_own_template"]
 
 PREFIX = "base_model.model."
 _EMBEDDINGS = ("embed_tokens.weight", "lm_head.weight", "wte.weight", "embed_in.weight")
@@ -67,7 +67,7 @@ def check_base(model: Any, folder: Path, shown: str) -> None:
         )
 
 
-def check_template(tokenizer: Any, folder: Path, shown: str) -> None:
+def check_own_template(tokenizer: Any, folder: Path, shown: str) -> None:
     """Raise ``ModelError`` where the adapter was saved with another chat template than the model's.
 
     Such an adapter would be measured on prompts that it was not tuned on.
@@ -86,7 +86,7 @@ def _template_in(folder: Path) -> str | None:
     except (OSError, ValueError):
         pass
     try:
-        config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+        config = json_in(folder / "tokenizer_config.json")
         found = config.get("chat_template")
     except (OSError, ValueError, AttributeError, RecursionError):
         return None
