@@ -137,14 +137,14 @@ class Run:
     weight_decay: float = 0.0
     say: Callable[[str], None] = lambda _: None
     """Takes one line about progress."""
-    own: tuple[Callable[[Examples], Any], Callable[[list[Row]], Batch]] | None = None
-    """``prepare`` and ``collate`` of the defender's rows, where the user's are not for them."""
     bare: Callable[[], AbstractContextManager[None]] = nullcontext
     """A context with nothing attached: learned state that copies weights copies them here."""
     optimizer: Callable[[], Any] = lambda: None
     """Returns the optimizer that is really used, without wrappers; None before there is one."""
     called: Callable[[], nn.Module | None] = lambda: None
     """Returns what training calls: the model in its wrappers; None before there is one."""
+    own: tuple[Callable[[Examples], Any], Callable[[list[Row]], Batch]] | None = None
+    """``prepare`` and ``collate`` of the defender's rows, where the user's are not for them."""
     _ready: dict[tuple[int, int], tuple[Any, list[Batch]]] = field(
         default_factory=dict[tuple[int, int], tuple[Any, list[Batch]]], repr=False
     )

@@ -177,11 +177,8 @@ class TestRowsBeforeStep0:
 
     def test_rows_cut_to_nothing_are_refused(self):
         """Fault C4: rows without an answer left gave a loss of NaN after the last step."""
-        trainer = FOREIGN["dpo"]()
-        trainer.args.max_length = 2
-        with pytest.raises(DataError, match=r"panacea `harmful`: of 6 rows .* none keeps a token"):
-            protect(trainer, [panacea()]).train()
-        assert trainer.state.global_step == 0
+        with pytest.raises(DataError, match=r"panacea: `harmful`: of 6 rows none .*max_length=2"):
+            protect(new_trainer(None, SFT_FULL, max_length=2), [panacea()])
 
     def test_a_template_of_the_trainer_is_used(self):
         """GRPO and RLOO give their chat template options of their own."""

@@ -18,7 +18,7 @@ from holdfast.data.chat import IGNORED, encode
 from holdfast.defense import Capability, Examples
 from holdfast.errors import ConfigError, ModelError
 from holdfast.files.guarded.models import refuse_pickled_weights
-from holdfast.training.checkpoints import (
+from holdfast.files.sealing.checkpoints import (
     check_best,
     clear,
     newest_whole,
@@ -44,16 +44,23 @@ WHOLE_OPTIMIZER = (
 
 
 class LoopHooks(Trainer):
-    """Tells a subclass of two moments that ``Trainer`` has no public hook for.
+    """Tells a subclass of three moments that ``Trainer`` has no public hook for.
 
     Checkpoints are written anew, never over another's files, and the best one must be whole.
     """
+
+    def _holdfast_loop_begins(self, checkpoint: str | None) -> None:
+        """Be told; the model is the one that will be trained, and no data were read yet."""
 
     def _holdfast_last_step_done(self) -> None:
         """Be told; the steps are over and the weights are still those of the last step."""
 
     def _holdfast_best_loaded(self, checkpoint: Path) -> None:
         """Be told; the weights are now those of the best checkpoint."""
+
+    def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
+        self._holdfast_loop_begins(kwargs.get("resume_from_checkpoint"))
+        return super()._inner_training_loop(*args, **kwargs)
 
     def _finalize_training(self, *args: Any, **kwargs: Any) -> Any:
         self._holdfast_last_step_done()
@@ -68,7 +75,7 @@ class LoopHooks(Trainer):
 
     def _load_best_model(self) -> None:
         check_best(self.state.best_model_checkpoint, _private(self))
-        super()._load_best_model()  # type: ignore[misc]
+        super()._load_best_model()
         self._holdfast_best_loaded(Path(str(self.state.best_model_checkpoint)))
 
 
@@ -87,10 +94,12 @@ def sealed(trainer: Any) -> None:
 
 
 def _private(trainer: Any) -> Path:
-    output = Path(str(trainer.args.output_dir)).absolute()
-    beside = output.with_name(f"{output.name}-artifacts")
-    held = getattr(trainer, "_holdfast", None)
-    return Path(getattr(held, "artifacts_dir", beside)) / "state"
+    output, held = (
+        Path(str(trainer.args.output_dir)).absolute(),
+        getattr(trainer, "_holdfast", None),
+    )
+    apart = held.artifacts_dir if held else output.with_name(f"{output.name}-artifacts")
+    return apart / "state"
 
 
 @contextmanager
@@ -225,7 +234,7 @@ def ends_update(trainer: Trainer) -> bool:
     return bool(accelerator.sync_gradients)
 
 
-def whole_checkpoint(trainer: Trainer, wanted: str | bool | None) -> Path | None:
+def whole_checkpoint(trainer: Any, wanted: str | bool | None) -> Path | None:
     """Return the checkpoint folder to resume from; True finds the last one that is whole.
 
     A checkpoint is whole where its files are those of its manifest, which is written last.

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,9 @@ from holdfast.training import compat
 from holdfast.training.compat import SFTTrainer
 from holdfast.training.divergence import diverged
 from holdfast.training.foreign.calls import called, refuse_replaced
-from holdfast.training.foreign.lifecycle import Lifecycle
 from holdfast.training.foreign.shares import divisor, share
 from holdfast.training.learning_rates import scheduler_with, split_groups
+from holdfast.training.lifecycle import Lifecycle
 from holdfast.training.looks.counters import counted_once
 from holdfast.training.looks.users_rows import held_by
 from holdfast.training.trace import Trace
@@ -67,10 +66,10 @@ class SecureMixin(Lifecycle):
         self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None
     ) -> Tensor:
         """Run one micro-batch through the defenses' ``batch`` and ``gradient`` hooks."""
-        plain = counted_once(self, partial(called, super().training_step, placed=True))
-        session, items = self._holdfast.session, num_items_in_batch
+        plain, session, items = super().training_step, self._holdfast.session, num_items_in_batch
         if session is None:
-            return plain(model, inputs, num_items_in_batch=items)
+            return called(plain, model, inputs, placed=True, num_items_in_batch=items)
+        plain = counted_once(self, plain)
         step, own = self._holdfast_step(session, inputs, items), inputs
         if session.having("batch"):
             own = session.batch(step, self._prepare_inputs(inputs))
@@ -79,7 +78,7 @@ class SecureMixin(Lifecycle):
             self._holdfast.step = step
             now = dict(own) if isinstance(own, Mapping) else own  # A loss may take labels out.
             try:
-                loss = plain(model, now, num_items_in_batch=items)
+                loss = called(plain, model, now, placed=True, num_items_in_batch=items)
             finally:
                 self._holdfast.step = None
             if not bool(torch.isfinite(loss)):
@@ -113,9 +112,8 @@ class SecureMixin(Lifecycle):
 
     def get_train_dataloader(self) -> Any:
         """Return the user's loader, which must hold what the ``data`` hooks made of the rows."""
-        loader = super().get_train_dataloader()
-        session = self._holdfast.session
-        return held_by(self, loader, [] if session is None else session.having("data"))
+        session, loader = self._holdfast.hooking("data"), super().get_train_dataloader()
+        return held_by(self, loader, session.having("data") if session is not None else [])
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Create the optimizer as usual, its groups split where learning rates differ."""

@@ -13,7 +13,7 @@ from transformers import Trainer
 
 from holdfast.data.chat import IGNORED
 from holdfast.defense import Capability, Defense, Row, Run, implements, listed
-from holdfast.errors import ConflictError, HoldfastError
+from holdfast.errors import ConflictError, DataError, HoldfastError
 from holdfast.ops.engine import Batch
 from holdfast.ops.randomness import isolated_rng
 from holdfast.training import compat
@@ -104,7 +104,7 @@ def try_rows(trainer: Trainer, defenses: Sequence[Defense], run: Run) -> None:
 
     Raises:
         ConflictError: The trainer's collator or model cannot take them.
-        DataError: They are no Examples.
+        DataError: They are no Examples, or nothing of their answers is left.
         ModelError: There is no tokenizer, or it has no chat template.
     """
     own, known = own_rows(trainer), compat.knows_rows(trainer)
@@ -117,7 +117,7 @@ def try_rows(trainer: Trainer, defenses: Sequence[Defense], run: Run) -> None:
                 continue
             where = f"{defense.card.name}: `{name}`"
             batch = _own_batch(own, rows, where)
-            if known or batch is None:
+            if known:
                 continue
             if implements(defense, "data"):
                 _try_mixing(trainer, run, listed(rows, 2), where)
@@ -125,13 +125,19 @@ def try_rows(trainer: Trainer, defenses: Sequence[Defense], run: Run) -> None:
                 _try_model(trainer, run, batch, where)
 
 
-def _own_batch(own: OwnRows, rows: Any, where: str) -> Batch | None:
-    """Return a batch of the first two rows, None where ``max_length`` leaves nothing of them."""
+def _own_batch(own: OwnRows, rows: Any, where: str) -> Batch:
+    """Return a batch of the first rows, or of the first one that keeps some of its answer."""
+    first = listed(rows, 2)
     try:
-        ready = own.prepare(listed(rows, 2))
+        ready = list(own.prepare(first)) or list(own.prepare(listed(rows)))[:1]
+        if ready:
+            return own.collate(ready)
     except HoldfastError as error:
         raise type(error)(f"{where}, {error}") from error
-    return own.collate(ready) if ready else None
+    raise DataError(
+        f"{where}: of {len(rows)} rows none keeps a token of its answer (max_length={own.limit}): "
+        "raise max_length, or give shorter rows"
+    )
 
 
 def _try_mixing(trainer: Trainer, run: Run, rows: list[Row], where: str) -> None:

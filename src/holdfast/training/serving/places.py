@@ -31,13 +31,12 @@ def artifacts_folder(trainer: Any, given: str | Path | None) -> Path:
     return folder
 
 
-def set_unrepaired_apart(trainer: Any) -> None:
+def set_unrepaired_apart(trainer: Any, held: Any) -> None:
     """Move the checkpoints of a run that was repaired at its end to the folder of artifacts.
 
     They hold the model as it was before: the repaired model less one of them is the very step that
     the repair took, which its artifact keeps private.
     """
-    held = trainer._holdfast
     private = {artifact.name for artifact in held.artifacts if artifact.private}
     names = [
         defense.card.name

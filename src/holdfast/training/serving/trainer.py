@@ -13,6 +13,7 @@ from holdfast.training.serving.secrets import withheld
 
 if TYPE_CHECKING:
     from holdfast.training.foreign.held import Held
+    from holdfast.training.session import Session
 
 __all__ = ["ServingTrainer", "seen_by"]
 
@@ -22,29 +23,31 @@ class ServingTrainer(compat.LoopHooks):
 
     _holdfast: "Held"
 
+    def _holdfast_served(self) -> AbstractContextManager[None]:
+        session = self._holdfast.session
+        return nullcontext() if session is None else session.served()
+
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         """Predict with the model as it would be served."""
-        session = self._holdfast.session
-        served: AbstractContextManager[None] = session.served() if session else nullcontext()
-        with served:
+        with self._holdfast_served():
             return super().predict(*args, **kwargs)
 
     def _save(self, *args: Any, **kwargs: Any) -> None:
         if self._holdfast.session is None:
-            set_unrepaired_apart(self)
+            set_unrepaired_apart(self, self._holdfast)
         with withheld(self.args):
             super()._save(*args, **kwargs)
 
-    def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
-        session = self._holdfast.session
-        if session is not None and session.defenses and self.args.auto_find_batch_size:
-            if session.start is None:
-                session.start = Start.of(self, session.run.model, session.defenses)
-            else:
-                session.detach()
-                session.start.again(self, session.run.model, session.defenses)
-                self._holdfast.micro = 0
-        return super()._inner_training_loop(*args, **kwargs)
+    def _holdfast_starts(self, session: "Session") -> None:
+        """Remember how the loop begins, or put it all back where the loop begins once more."""
+        if not (session.defenses and self.args.auto_find_batch_size):
+            return
+        if session.start is None:
+            session.start = Start.of(self, session.run.model, session.defenses)
+        else:
+            session.detach()
+            session.start.again(self, session.run.model, session.defenses)
+            self._holdfast.micro = 0
 
 
 def seen_by(trainer: Any, run: Run) -> Run:

@@ -123,7 +123,9 @@ def test_say_can_be_set():
     trainer.say = said.append
     trainer._holdfast_run().say("one line")
     protect(trainer, [Planted()])._holdfast_run().say("two")
-    assert said == ["one line", "two"]
+    trainer.say("three")
+    assert said == ["one line", "two", "three"]
+    new_trainer([]).say("to nobody")  # Its progress bar is off.
 
 
 def test_a_method_replaced_on_the_object_is_refused():

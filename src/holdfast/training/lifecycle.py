@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -77,10 +77,6 @@ class Lifecycle(ServingTrainer):
         )
         self._holdfast_check()
 
-    def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
-        self._holdfast_loop_begins(kwargs.get("resume_from_checkpoint"))
-        return super()._inner_training_loop(*args, **kwargs)
-
     def _holdfast_loop_begins(self, checkpoint: str | None) -> None:
         """Build the run of a model that ``train`` itself has made, from ``model_init=``."""
         if self._holdfast.session is None:
@@ -92,6 +88,8 @@ class Lifecycle(ServingTrainer):
                 "train() exchanged the model after the defenses had been prepared on another one; "
                 "exchange it before train(), or give the trainer model_init="
             )
+        if session is not None:
+            self._holdfast_starts(session)
 
     def _holdfast_begin(self, checkpoint: Path | None) -> None:
         held = self._holdfast
@@ -110,10 +108,6 @@ class Lifecycle(ServingTrainer):
         """Go back to what the defenses had learned when those weights were written."""
         if self._holdfast.session is not None:
             self._holdfast.session.begin(checkpoint)
-
-    def _holdfast_served(self) -> AbstractContextManager[None]:
-        session = self._holdfast.session
-        return nullcontext() if session is None else session.served()
 
     @contextmanager
     def _holdfast_inside(self) -> Generator[None]:
@@ -142,7 +136,7 @@ class Lifecycle(ServingTrainer):
             int(self.args.seed),
             self.args.weight_decay,
             self._holdfast_say,
-            None if compat.knows_rows(self) else (own.prepare, own.collate),
+            own=None if compat.knows_rows(self) else (own.prepare, own.collate),
         )
         return seen_by(self, run)
 
