@@ -11,7 +11,7 @@ from typing import Any
 from peft import get_peft_model_state_dict
 from safetensors import safe_open
 
-from holdfast.data.dates import with_fixed_date
+from holdfast.data.rendering.dates import with_fixed_date
 from holdfast.errors import ModelError
 from holdfast.files.base_mark import BaseMark, read_mark
 from holdfast.files.guarded.documents import json_in
