@@ -10,8 +10,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from holdfast.errors import ConfigError
+from holdfast.files.guarded.documents import json_in
 from holdfast.files.nesting import refuse_in_model
-from holdfast.files.private import close_folder, keeping_private
+from holdfast.files.private import close_folder, keeping_private, open_to_umask
 
 __all__ = [
     "Artifact", "Block", "Curve", "Sentence", "Table", "joined_state", "load_state", "save_state",
@@ -114,9 +115,9 @@ class Artifact:
         Raises:
             ConfigError: They are private, and the folder is a model's or lies in one.
         """
-        target = Path(folder) / self.name
         if not self.private:
-            return self._write(target)
+            return self.export(folder)
+        target = Path(folder) / self.name
         refuse_in_model(target, f"the artifact of {self.name}")
         close_folder(target)
         with keeping_private(target, self.files(target)):
@@ -125,8 +126,11 @@ class Artifact:
     def export(self, folder: str | Path) -> Path:
         """Write the files to ``folder/name`` for others to read, private or not."""
         target = Path(folder) / self.name
-        refuse_in_model(target, f"the artifact of {self.name}")
-        return self._write(target)
+        if self.private:
+            refuse_in_model(target, f"the artifact of {self.name}")
+        self._write(target)
+        open_to_umask(target, self.files(target))
+        return target
 
     def files(self, target: Path) -> list[Path]:
         """Return the paths of the files in ``target``."""
@@ -189,5 +193,5 @@ def save_state(folder: Path, stem: str, state: Mapping[str, Any], *, private: bo
 
 def load_state(folder: Path, stem: str) -> dict[str, Any]:
     """Read what ``save_state`` wrote."""
-    rest = json.loads((folder / f"{stem}.json").read_text())
+    rest = json_in(folder / f"{stem}.json")
     return joined_state(load_file(folder / f"{stem}.safetensors"), rest)

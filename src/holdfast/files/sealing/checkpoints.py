@@ -4,13 +4,13 @@ A checkpoint whose files differ from its manifest (a flipped bit, a missing opti
 step) is passed over for the one before it.
 """
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from holdfast.errors import ConfigError, RunError
+from holdfast.files.guarded.documents import json_in
 from holdfast.files.sealing.manifest import damage, is_sealed, seal
 
 __all__ = ["check_best", "clear", "newest_whole", "seal_checkpoint", "sealed_steps", "whole_one"]
@@ -100,6 +100,6 @@ def _private_names(folder: Path) -> set[str]:
     """Return the names of the states that defenses keep apart, as the checkpoint tells them."""
     names: set[str] = set()
     for file in folder.glob("defenses/*.json"):
-        state: Any = json.loads(file.read_text())
+        state: Any = json_in(file)
         names.add(str(state.get("private", "")))
     return names
