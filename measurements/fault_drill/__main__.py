@@ -21,8 +21,9 @@ from measurements.fault_drill.tally import Tally
 from measurements.fault_drill.worker import watched
 from measurements.fault_drill.workplace import build
 
-PARTS = {"kills": (20, 2), "swaps": (80, 12), "damage": (70, 4), "inputs": (5000, 39)}
-"""Cases of a whole drill, and of a quick one."""
+PARTS = {"kills": (20, 2), "swaps": (400, 12), "damage": (70, 4), "inputs": (5000, 39)}
+"""Cases of a whole drill, and of a quick one; a swap has fewer points than it may have."""
+NO_MORE = "no such point"
 Found = dict[str, Any]
 Case = Callable[[int, Path, Path], Found | None]
 
@@ -45,15 +46,17 @@ def inputs(work: Path, cases: range) -> Found:
 
 
 def one_by_one(name: str, run: Case, cases: range, work: Path, wrong: Sequence[str]) -> Found:
-    """Run the cases of a part, a fork each; None ends the part: there are no more."""
+    """Run the cases of a part, a fork each; None ends those of its parity: there are no more."""
     base, tally = build(work / "base"), Tally(work / f"{name}.jsonl")
     for number in tally.left(cases):
-        said = run(number, base, work)
-        if said is None:
-            said = {"outcome": "no such point"}
+        if tally.found.get(number - 2, {}).get("outcome") == NO_MORE:
+            tally.add(number, {"outcome": NO_MORE})
+            continue
+        said = run(number, base, work) or {"outcome": NO_MORE}
         tally.add(number, said)
         _say(f"{name} {number} of {len(cases)}: {said}"[:300])
-    return tally.summary(cases, wrong)
+    real = [case for case in cases if tally.found[case]["outcome"] != NO_MORE]
+    return tally.summary(real, wrong)
 
 
 def _say(line: str) -> None:

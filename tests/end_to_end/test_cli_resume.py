@@ -138,6 +138,13 @@ def test_a_damaged_checkpoint_gives_the_same_model_from_the_one_before(folder, c
     assert all(torch.equal(again[name], whole[name]) for name in whole)
 
 
+def test_a_checkpoint_of_another_run_is_none_of_this(folder, capfd):
+    """Fault E6: a checkpoint of a run with other settings was gone on from unseen."""
+    Path(".out.partial/checkpoints/.holdfast_run").write_text("another")
+    assert main([*RUN, "--resume"]) == 2
+    assert "checkpoint-2: it is of another run" in capfd.readouterr().err
+
+
 def test_where_no_checkpoint_is_whole_nothing_is_begun(folder, capfd):
     """Fault E6: a checkpoint without its optimizer gave other weights."""
     for checkpoint in Path(".out.partial/checkpoints").glob("checkpoint-*"):

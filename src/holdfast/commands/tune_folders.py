@@ -11,6 +11,7 @@ from holdfast.errors import ConfigError, InputError, RunError
 from holdfast.files.folders import Inputs, ModelFolders
 from holdfast.files.sealing.checkpoints import newest_whole, sealed_steps
 from holdfast.files.sealing.documents import read_sealed, write_sealed
+from holdfast.files.sealing.manifest import begin_run
 from holdfast.inputs.configs import TuneConfig
 from holdfast.training.failures import leaving
 
@@ -79,6 +80,7 @@ class TuneFolders(ModelFolders):
             return
         for folder in (self.output, self.artifacts):
             folder.begin()
+        begin_run(self.checkpoints)
         write_sealed(self.output.partial / _RUN, self._settings)
 
     def _stopped(self) -> dict[str, Any]:

@@ -7,14 +7,16 @@ more, about 1 to 2 seconds per GB; a folder that was cut short has no manifest.
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from holdfast.errors import InputError
 from holdfast.files.sealing.documents import read_sealed, write_sealed
 
-__all__ = ["MANIFEST", "damage", "is_sealed", "seal"]
+__all__ = ["MANIFEST", "begin_run", "damage", "is_sealed", "seal"]
 
 MANIFEST = "holdfast_manifest.json"
+_RUN = ".holdfast_run"
 
 
 def seal(folder: Path, beside: Iterable[Path] = ()) -> None:
@@ -27,7 +29,19 @@ def seal(folder: Path, beside: Iterable[Path] = ()) -> None:
     """
     files = {str(path.relative_to(folder)): _told(path) for path in _files(folder)}
     apart = {path.name: _told(path) for path in sorted(beside)}
-    write_sealed(folder / MANIFEST, {"files": files, "beside": apart})
+    write_sealed(folder / MANIFEST, {"files": files, "beside": apart, "run": _run(folder)})
+
+
+def begin_run(root: Path) -> None:
+    """Tell the folders that will be sealed in ``root`` from those of every other run."""
+    root.mkdir(parents=True, exist_ok=True)
+    (root / _RUN).write_text(token_hex(16))
+
+
+def _run(folder: Path) -> str:
+    """Return the run that a folder lies in, "" where none was begun."""
+    file = folder.parent / _RUN
+    return file.read_text(errors="replace") if file.is_file() else ""
 
 
 def is_sealed(folder: Path) -> bool:
@@ -48,6 +62,8 @@ def damage(folder: Path, beside: Path | None = None) -> str:
         said = read_sealed(folder / MANIFEST)
         files, apart = dict(said["files"]), dict(said["beside"])
         found = {str(path.relative_to(folder)) for path in _files(folder)}
+        if said["run"] != _run(folder):
+            return "it is of another run"
         if strange := sorted(found - files.keys()):
             return f"{strange[0]} does not belong to it"
         aside = beside or folder
