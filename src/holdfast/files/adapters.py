@@ -84,23 +84,6 @@ def _check_pairs(tensors: Mapping[str, Tensor], folder: str | Path) -> None:
             )
 
 
-def _check_pairs(tensors: Mapping[str, Tensor], folder: str | Path) -> None:
-    """Raise ``ConfigError`` unless every module has A ``[r, in]`` and B ``[out, r]``."""
-    for name in {_module(key) for key in tensors}:
-        a, b = (_found(tensors, name, end) for end in (A, B))
-        if a is None or b is None or a.ndim != 2 or b.ndim != 2 or a.shape[0] != b.shape[1]:
-            shapes = [None if each is None else tuple(each.shape) for each in (a, b)]
-            raise ConfigError(
-                f"{folder}: the factors of {name} have the shapes {shapes[0]} and {shapes[1]}, "
-                "expected [rank, in] and [out, rank]: save the adapter again"
-            )
-
-
-def _found(tensors: Mapping[str, Tensor], module: str, end: str) -> Tensor | None:
-    of = (key for key in tensors if _module(key) == module and key.endswith(end))
-    return next((tensors[key] for key in of), None)
-
-
 def _module(name: str) -> str:
     """Return the name of the module that a factor belongs to."""
     return name.removeprefix(PREFIX).removesuffix(A).removesuffix(B)
