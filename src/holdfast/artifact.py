@@ -12,7 +12,7 @@ from torch import Tensor
 from holdfast.errors import ConfigError
 from holdfast.files.guarded.documents import json_in
 from holdfast.files.nesting import refuse_in_model
-from holdfast.files.private import close_folder, keeping_private
+from holdfast.files.private import close_folder, keeping_private, open_to_umask
 
 __all__ = [
     "Artifact", "Block", "Curve", "Sentence", "Table", "joined_state", "load_state", "save_state",
@@ -115,9 +115,9 @@ class Artifact:
         Raises:
             ConfigError: They are private, and the folder is a model's or lies in one.
         """
-        target = Path(folder) / self.name
         if not self.private:
-            return self._write(target)
+            return self.export(folder)
+        target = Path(folder) / self.name
         refuse_in_model(target, f"the artifact of {self.name}")
         close_folder(target)
         with keeping_private(target, self.files(target)):
@@ -126,8 +126,11 @@ class Artifact:
     def export(self, folder: str | Path) -> Path:
         """Write the files to ``folder/name`` for others to read, private or not."""
         target = Path(folder) / self.name
-        refuse_in_model(target, f"the artifact of {self.name}")
-        return self._write(target)
+        if self.private:
+            refuse_in_model(target, f"the artifact of {self.name}")
+        self._write(target)
+        open_to_umask(target, self.files(target))
+        return target
 
     def files(self, target: Path) -> list[Path]:
         """Return the paths of the files in ``target``."""

@@ -20,6 +20,7 @@ from holdfast.comparisons.exports import write_bench_tables
 from holdfast.comparisons.worst_case import summarize
 from holdfast.errors import ConfigError, InputError
 from holdfast.files.guarded.documents import json_in
+from holdfast.files.nesting import refuse_in_model
 from holdfast.files.outputs.locks import locked
 from holdfast.files.outputs.places import check_folder as check_folder_at
 from holdfast.files.outputs.processes import refuse_several
@@ -159,6 +160,7 @@ def check_folder(bench: Bench, out: Path, *, dry_run: bool = False) -> bool:
     """
     refuse_several()
     check_folder_at(out, "out", replaced=False)
+    refuse_in_model(out, f"`out={out}`")
     held = out / "recipe.json"
     if not held.exists():
         others = [p.name for p in out.iterdir() if not _ours(p.name)] if out.exists() else []

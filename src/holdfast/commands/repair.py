@@ -2,6 +2,7 @@
 
 import time
 
+from holdfast.commands.exports import export_artifacts
 from holdfast.commands.served import save_served
 from holdfast.files.folders import ModelFolders
 from holdfast.inputs.configs import RepairConfig
@@ -33,7 +34,9 @@ def repair(config: RepairConfig, progress: Progress = lambda *_: None) -> RunRes
         RunError: The repair failed; nothing was written.
     """
     start = time.perf_counter()
-    folders = ModelFolders(config.output, config.artifacts, overwrite=config.overwrite)
+    folders = ModelFolders(
+        config.output, config.artifacts, export=config.export, overwrite=config.overwrite
+    )
     inputs = read(config, folders, progress)
     with folders.held():
         return _repaired(config, inputs, folders, start, progress)
@@ -66,4 +69,5 @@ def _repaired(
         artifact.save(apart)
         result.save(partial / "result.json")
         write_report(result, partial / "report.html", show_harmful=config.show_harmful)
+    export_artifacts(folders.export, [artifact])
     return result

@@ -5,12 +5,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from holdfast.artifact import Artifact
+from holdfast.commands.exports import export_artifacts
 from holdfast.commands.tune_settings import check_same
 from holdfast.errors import ConfigError, InputError, RunError
 from holdfast.files.folders import Inputs, ModelFolders
-from holdfast.files.sealed import read_sealed, write_sealed
+from holdfast.files.sealing.checkpoints import newest_whole, sealed_steps
+from holdfast.files.sealing.documents import read_sealed, write_sealed
 from holdfast.inputs.configs import TuneConfig
-from holdfast.training.checkpoints import newest_whole, sealed_steps
 from holdfast.training.failures import leaving
 
 __all__ = ["TuneFolders"]
@@ -22,7 +23,9 @@ class TuneFolders(ModelFolders):
     """The two partial folders of a run and what becomes of them."""
 
     def __init__(self, config: TuneConfig) -> None:
-        super().__init__(config.output, config.artifacts, overwrite=config.overwrite)
+        super().__init__(
+            config.output, config.artifacts, export=config.export, overwrite=config.overwrite
+        )
         self.config = config
         self.checkpoints = self.output.partial / "checkpoints"
         self._private = self.artifacts.partial / "state"
@@ -112,3 +115,4 @@ class TuneFolders(ModelFolders):
         self.output.swap.begin([*moves, self.output.move], about=self._settings)
         self.output.swap.settle()
         self.artifacts.discard()
+        export_artifacts(self.export, artifacts)

@@ -19,7 +19,7 @@ from holdfast.inputs.values import as_json
 __all__ = ["check_same", "settings_of", "weights_sha256"]
 
 # What may differ between a stopped run and the one that goes on.
-_FREE = ("resume", "overwrite", "show_harmful")
+_FREE = ("resume", "overwrite", "show_harmful", "export")
 _VOLATILE = ("_name_or_path", "name_or_path", "transformers_version")
 """What a model's configuration says of where it came from."""
 CONTENT = "content"

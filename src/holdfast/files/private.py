@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["close_folder", "keeping_private", "new_file"]
+__all__ = ["close_folder", "keeping_private", "new_file", "open_to_umask"]
 
 
 def close_folder(folder: Path) -> None:
@@ -44,3 +44,15 @@ def new_file(beside: Path) -> tuple[int, Path]:
     """
     path = beside.with_name(f".{beside.name}.{secrets.token_hex(8)}")
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), path
+
+
+def open_to_umask(folder: Path, files: Iterable[Path]) -> None:
+    """Make ``files`` in ``folder`` as readable as umask lets new files be: safetensors' are not."""
+    descriptor, probe = new_file(folder / "umask")
+    try:
+        mode = os.fstat(descriptor).st_mode & 0o777
+    finally:
+        os.close(descriptor)
+        probe.unlink()
+    for file in files:
+        file.chmod(mode)

@@ -117,6 +117,8 @@ class TuneConfig(ModelConfig, TestConfig):
     """Modules that get an adapter: all-linear, or names with commas such as q_proj,v_proj."""
     artifacts: Path | None = None
     """Folder for what defenses keep apart from the model; OUTPUT-artifacts by default."""
+    export: Path | None = None
+    """Folder for a copy of it that others may read, private things too: they undo the safety."""
     overwrite: bool = False
     """Replace an existing output folder, once the new one is complete."""
     resume: bool = False
@@ -153,6 +155,8 @@ class RepairConfig(ModelConfig, TestConfig):
     """Largest drop of the score on --validation that the repair may cost, in [0, 1]."""
     artifacts: Path | None = None
     """Folder for what is kept apart from the model; OUTPUT-artifacts by default."""
+    export: Path | None = None
+    """Folder for a copy of it that others may read, private things too: they undo the safety."""
     overwrite: bool = False
     """Replace an existing output folder, once the new one is complete."""
 

@@ -30,6 +30,7 @@ from holdfast.inputs.configs import (
 from holdfast.inputs.fit.adapters import base_notes
 from holdfast.inputs.fit.rows import control_notes, length_notes, prompt_notes, question_notes
 from holdfast.inputs.guards.given import check_given
+from holdfast.inputs.guards.secrets import refuse_secret_values
 from holdfast.inputs.judging import Examiner, check_items, judge_for
 from holdfast.inputs.models import check_against, model_of, tuned_of
 from holdfast.inputs.prompts import check_prompt_lengths, prompt_sets
@@ -103,6 +104,7 @@ class AnalysisInputs:
     data: list[DataSource]
     digest: str
     """SHA-256 of all prompts and of which set each is in."""
+    warnings: list[str]
 
 
 def read(
@@ -116,6 +118,7 @@ def read(
         InputError: Something cannot be used; nothing was written.
     """
     check_given(config)
+    refuse_secret_values({**asdict(config), "set": ()})  # Told with their names by the options.
     options, adapter = training_options(config) if isinstance(config, TuneConfig) else ({}, None)
     specs = specs_of(config)
     files = files_in(specs)
@@ -169,6 +172,7 @@ def read_prompts(config: AnalyzeConfig, folder: WholeFolder) -> AnalysisInputs:
         InputError: Something cannot be used; nothing was written.
     """
     check_given(config)
+    refuse_secret_values(asdict(config))
     config.validate()
     if config.method == "delta" and config.against is None:
         raise ConfigError(
@@ -178,17 +182,19 @@ def read_prompts(config: AnalyzeConfig, folder: WholeFolder) -> AnalysisInputs:
     folder.check(_paths(config))
     sets = prompt_sets(config)
     check_against(config)
-    model, tokenizer, limit, *_ = model_of(config)
+    loaded = model_of(config)
+    model, tokenizer, limit = loaded.model, loaded.tokenizer, loaded.limit
     paths = {name: file_of(getattr(config, name) or ORGANISM) for name in sets}
+    notes = [*base_notes(config), *loaded.notes]
     for name, rows in sets.items():
         check_prompt_lengths(paths[name], rows, tokenizer, limit)
-        prompt_notes(paths[name], rows, tokenizer, allowed=config.control_tokens)
+        notes += prompt_notes(paths[name], rows, tokenizer, allowed=config.control_tokens)
     prompts = Prompts.checked(with_tokenizer(tokenizer), *sets.values())
     data = [fingerprint(name, rows, paths[name]) for name, rows in sets.items() if rows]
     digest = sha256_of(
         {"prompt": row["prompt"], "completion": name} for name, rows in sets.items() for row in rows
     )
-    return AnalysisInputs(model, tuned_of(config, model), prompts, data, digest)
+    return AnalysisInputs(model, tuned_of(config, model), prompts, data, digest, notes)
 
 
 def _paths(config: ModelConfig) -> list[Path | str | None]:

@@ -11,6 +11,7 @@ from trl.trainer.sft_config import SFTConfig
 from holdfast.errors import ConfigError, nearest
 from holdfast.inputs.configs import TuneConfig
 from holdfast.inputs.guards.options import built, checked_options
+from holdfast.inputs.guards.secrets import refuse_secrets, without_secret
 from holdfast.inputs.values import checked
 from holdfast.inputs.yaml_files import mapping_in, text_of
 from holdfast.training.sft_options import cpu_options, lora
@@ -70,11 +71,13 @@ def training_options(config: TuneConfig) -> tuple[dict[str, Any], LoraConfig | N
 def _pair(item: str) -> tuple[str, str]:
     key, equals, value = item.partition("=")
     if not equals or not key.strip():
-        raise ConfigError(f"`set={item}`: expected KEY=VALUE, such as weight_decay=0.1")
+        shown = without_secret(item)
+        raise ConfigError(f"`set={shown}`: expected KEY=VALUE, such as weight_decay=0.1")
     return key.strip(), value.strip()
 
 
 def _checked(options: Mapping[str, Any], source: str) -> dict[str, Any]:
+    refuse_secrets(options, source)
     hints = get_type_hints(SFTConfig)
     known = [f.name for f in fields(SFTConfig) if f.init]
     return {key: _value(key, value, source, hints, known) for key, value in options.items()}

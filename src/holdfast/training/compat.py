@@ -18,7 +18,7 @@ from holdfast.data.chat import IGNORED, encode
 from holdfast.defense import Capability, Examples
 from holdfast.errors import ConfigError, ModelError
 from holdfast.files.guarded.models import refuse_pickled_weights
-from holdfast.training.checkpoints import (
+from holdfast.files.sealing.checkpoints import (
     check_best,
     clear,
     newest_whole,

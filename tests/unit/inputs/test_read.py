@@ -48,7 +48,7 @@ def reading(config):
 def test_every_path_of_a_config_is_spared_by_the_output(config):
     hints = get_type_hints(config)
     paths = {f.name for f in fields(config) if hints[f.name] in (Path, Path | None)}
-    assert paths - {"output", "artifacts"} <= set(PATHS)
+    assert paths - {"output", "artifacts", "export"} <= set(PATHS)
 
 
 def test_files_of_questions_are_spared_as_rows_are():

@@ -1,13 +1,13 @@
 """What a model *is*, looked at before step 0, so that no defense acts on something else."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from torch import nn
 
-from holdfast.defense import Capability, Defense, Examples, Run
+from holdfast.defense import Capability, Defense, Run
 from holdfast.errors import HoldfastError, ModelError
 from holdfast.ops.adapter_facts import adaptations
 from holdfast.ops.engine import LocalEngine
@@ -16,7 +16,7 @@ from holdfast.training.compose import refuse_missing
 from holdfast.training.looks.defender_rows import DefenderRows
 from holdfast.training.looks.passes import recompute_early, users_autocast
 from holdfast.training.looks.users_loss import other_loss
-from holdfast.training.looks.users_rows import packed_rows, told_apart
+from holdfast.training.looks.users_rows import packed_rows, refuse_replaced_loader, told_apart
 from holdfast.training.trace import Trace
 
 __all__ = ["refuse_unsuited", "suited_run"]
@@ -63,12 +63,16 @@ def suited_run(trainer: Any, run: Run, defenses: Sequence[Defense], trace: Trace
     if any(Capability.NLL in defense.needs() for defense in _on(defenses)):
         missing |= other_loss(trainer, run)
     refuse_missing(_on(defenses), missing)
-    reader = trainer.processing_class
+    refuse_replaced_loader(trainer, _on(defenses))
     limit = getattr(trainer.args, "max_length", None)
-
-    def told(prepare: Callable[[Examples], Any]) -> DefenderRows:
-        return DefenderRows(prepare, defenses, reader, limit, run.say, trace)
-
+    told = partial(
+        DefenderRows,
+        defenses=defenses,
+        tokenizer=trainer.processing_class,
+        limit=limit,
+        say=run.say,
+        trace=trace,
+    )
     rows, own = told(run.prepare), run.own and (told(run.own[0]), run.own[1])
     with isolated_rng(run.seed):
         (own[0] if own else rows).look()

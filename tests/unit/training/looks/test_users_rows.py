@@ -185,6 +185,15 @@ def test_every_defense_that_reads_rows_looks_at_the_loader():
         trainer.train()
 
 
+def test_a_loader_that_was_set_on_the_object_is_refused():
+    """Fault B11: a patched object keeps its own loader, whatever its class does."""
+    trainer = new_trainer([SafeMixing(safe=data_rows(), share=1.0)], FULL)
+    rows = list(trainer.train_dataset)
+    trainer.get_train_dataloader = lambda: loader_of(rows)
+    with pytest.raises(ConflictError, match="was set on this trainer object"):
+        trainer.train()
+
+
 @pytest.mark.parametrize("prepared", [False, True])
 def test_an_own_loader_of_the_right_rows_is_taken(prepared):
     def make(_):

@@ -9,13 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
-
 from holdfast.errors import ConfigError, RunError
 from holdfast.files.guarded.documents import json_in
-from holdfast.files.manifest import damage, is_sealed, seal
+from holdfast.files.sealing.manifest import damage, is_sealed, seal
 
 __all__ = ["check_best", "clear", "newest_whole", "seal_checkpoint", "sealed_steps", "whole_one"]
+
+
+_PREFIX = "checkpoint"
+"""What transformers calls a checkpoint's folder, before its step."""
 
 
 def seal_checkpoint(folder: Path, private: Path) -> None:
@@ -86,7 +88,7 @@ def check_best(folder: str | None, private: Path) -> None:
 
 
 def _checkpoints(root: Path) -> list[Path]:
-    return [f for f in root.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if f.is_dir() and _step(f) >= 0]
+    return [f for f in root.glob(f"{_PREFIX}-*") if f.is_dir() and _step(f) >= 0]
 
 
 def _step(folder: Path) -> int:
