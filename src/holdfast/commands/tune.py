@@ -15,6 +15,7 @@ from transformers import PrinterCallback, TrainerCallback, set_seed
 from holdfast.commands.served import save_served
 from holdfast.commands.tune_folders import TuneFolders
 from holdfast.commands.tune_settings import settings_of
+from holdfast.data.columns import file_of
 from holdfast.errors import HoldfastError
 from holdfast.evaluation import Measurement
 from holdfast.inputs.configs import TuneConfig
@@ -64,7 +65,7 @@ def tune(config: TuneConfig, progress: Progress = lambda *_: None) -> RunResult:
         seconds = time.perf_counter() - trained
         model = trainer.accelerator.unwrap_model(trainer.model)
         run = _run(trainer, inputs.examiner.examine("after", model), seconds, folders)
-        arms = _arms(inputs, before, run, config.data)
+        arms = _arms(inputs, before, run, file_of(config.data))
         result = inputs.result(config.stage, arms, start, _said(run))
         partial = folders.output.partial
         save_served(model, inputs, partial)

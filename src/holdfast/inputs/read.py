@@ -16,6 +16,7 @@ from holdfast.analysis.probing.prompts import Prompts, with_tokenizer
 from holdfast.data.columns import file_of
 from holdfast.defense import Defense
 from holdfast.errors import ConfigError
+from holdfast.evaluation import Item
 from holdfast.files.base_mark import BaseMark
 from holdfast.files.folders import ModelFolders, WholeFolder
 from holdfast.files.hashes import sha256_of
@@ -32,9 +33,9 @@ from holdfast.inputs.fit.rows import control_notes, length_notes, prompt_notes, 
 from holdfast.inputs.guards.given import check_given
 from holdfast.inputs.guards.secrets import refuse_secret_values
 from holdfast.inputs.judging import Examiner, check_items, judge_for
-from holdfast.inputs.models import check_against, model_of, tuned_of
+from holdfast.inputs.models import Loaded, check_against, model_of, tuned_of
 from holdfast.inputs.prompts import check_prompt_lengths, prompt_sets
-from holdfast.inputs.rows import ORGANISM, questions_of, sources_of
+from holdfast.inputs.rows import ORGANISM, Source, questions_of, sources_of
 from holdfast.inputs.specs import build_defenses, files_in, specs_of, unused_data
 from holdfast.inputs.training_options import training_options
 from holdfast.inputs.values import as_json
@@ -132,12 +133,7 @@ def read(
         raise ConfigError("nothing to ask: give `harmful`, `safe`, `task` or `useful`, a file")
     loaded = model_of(config)
     model, tokenizer, limit = loaded.model, loaded.tokenizer, loaded.limit
-    allowed = config.control_tokens
-    fit = [
-        *length_notes(sources.values(), tokenizer, limit, options),
-        *control_notes(sources.values(), tokenizer, options, allowed=allowed),
-        *question_notes(items, tokenizer, allowed=allowed),
-    ]
+    told = _told(config, sources, items, loaded, options)
     check_items(items, tokenizer, limit, config.max_new_tokens)
     options = {"max_length": limit, **options} if options else {}
     size = config.batch_size if isinstance(config, EvaluateConfig) else Examiner.batch_size
@@ -158,11 +154,27 @@ def read(
         warnings=[
             *(f"`{role}` was given and no defense of the list uses it" for role in unused),
             *(line for each in sources.values() for line in each.warnings()),
-            *base_notes(config),
-            *loaded.notes,
-            *fit,
+            *told,
         ],
     )
+
+
+def _told(
+    config: TuneConfig | RepairConfig | EvaluateConfig,
+    sources: Mapping[str, Source],
+    items: Sequence[Item],
+    loaded: Loaded,
+    options: Mapping[str, Any],
+) -> list[str]:
+    """Return what a reader must know of how model, rows and questions fit; refuse what does not."""
+    tokenizer, allowed = loaded.tokenizer, config.control_tokens
+    return [
+        *base_notes(config),
+        *loaded.notes,
+        *length_notes(sources.values(), tokenizer, loaded.limit, options),
+        *control_notes(sources.values(), tokenizer, options, allowed=allowed),
+        *question_notes(items, tokenizer, allowed=allowed),
+    ]
 
 
 def read_prompts(config: AnalyzeConfig, folder: WholeFolder) -> AnalysisInputs:

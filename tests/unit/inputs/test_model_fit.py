@@ -81,11 +81,25 @@ def test_every_command_refuses_it(command, config):
 
 
 @pytest.mark.parametrize(
-    "options", [{"modules_to_save": ["lm_head"]}, {"use_dora": True}, {"layers_to_transform": [0]}]
-)
+    "options",
+    [
+        {"modules_to_save": ["lm_head"]}, {"use_dora": True}, {"layers_to_transform": [0]},
+        {"lora_bias": True}, {"use_rslora": True}, {"target_modules": ["embed_tokens", "q_proj"]},
+        {"trainable_token_indices": [7, 8]}, {"bias": "all"},
+    ],
+    ids=lambda options: next(iter(options)),
+)  # fmt: skip
 def test_an_adapter_that_is_whole_is_taken(options):
     """Fault D1: what PEFT saves whole, of any shape, must still be read."""
     load_adapter(tiny_model(), adapter(**options))
+
+
+def test_embeddings_saved_beside_an_adapter_are_no_rest():
+    """Fault D1: PEFT writes whole embedding layers where the vocabulary was enlarged."""
+    made = get_peft_model(tiny_model(), LoraConfig(r=2, task_type="CAUSAL_LM"))
+    made.save_pretrained(ADAPTER, save_embedding_layers=True)
+    assert any("embed_tokens" in key for key in load_file(ADAPTER / "adapter_model.safetensors"))
+    load_adapter(tiny_model(), ADAPTER)
 
 
 def test_half_a_vector_is_refused():

@@ -20,7 +20,11 @@ from holdfast.inputs.configs import ModelConfig
 __all__ = ["base_notes", "check_base", "check_keys", "check_own_template"]
 
 PREFIX = "base_model.model."
-_EMBEDDINGS = ("embed_tokens.weight", "lm_head.weight", "wte.weight", "embed_in.weight")
+_EMBEDDINGS = tuple(
+    f"{layer}{inner}.weight"
+    for layer in ("embed_tokens", "lm_head", "wte", "embed_in", "embed_out")
+    for inner in ("", ".base_layer")
+)
 """Whole layers that PEFT writes beside an adapter where the vocabulary was enlarged."""
 
 
