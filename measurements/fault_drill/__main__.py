@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.results.provenance import this_machine, versions
-from measurements.fault_drill.inputs import WRONG, case
+from measurements.fault_drill.inputs import WRONG, case, longest
 from measurements.fault_drill.tally import Tally
 from measurements.fault_drill.worker import watched
 from measurements.fault_drill.workplace import build
@@ -23,7 +23,8 @@ def inputs(work: Path, cases: range) -> dict[str, Any]:
     """Run the generated bad inputs."""
     base, tally = build(work / "base"), Tally(work / "inputs.jsonl")
     began, left = time.monotonic(), tally.left(cases)
-    for done, (number, said) in enumerate(watched(left, partial(case, base=base, work=work)), 1):
+    run = partial(case, base=base, work=work)
+    for done, (number, said) in enumerate(watched(left, run, longest), 1):
         tally.add(number, said)
         if said["outcome"] in WRONG:
             _say(f"case {number}: {said['outcome']}: {said.get('argv')}: {said.get('said')}")

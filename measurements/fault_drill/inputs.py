@@ -27,7 +27,7 @@ from measurements.fault_drill.input_words import WORD_KINDS, Argv
 from measurements.fault_drill.worker import LONGEST, Said, call
 from measurements.fault_drill.workplace import fresh
 
-__all__ = ["KINDS", "SEED", "argv_of", "case"]
+__all__ = ["KINDS", "SEED", "argv_of", "case", "longest"]
 
 SEED = 11
 KINDS = {**WORD_KINDS, **FILE_KINDS}
@@ -54,13 +54,22 @@ def case(number: int, base: Path, work: Path) -> Said:
     (folder / "kept" / "mine").write_text("mine")
     kind, argv = argv_of(number, folder)
     before = _seen(folder)
-    if number % _IN_ITS_OWN == _IN_ITS_OWN - 1 and not any("\0" in word for word in argv):
+    if _by_itself(number) and not any("\0" in word for word in argv):
         code, said = _alone(argv)
     else:
         code, said = call(main, argv, work / f"log-{os.getpid()}")
     outcome = _outcome(code, said, before, _seen(folder))
     last = said.strip().splitlines()[-1:] or [""]
     return {"kind": kind, "argv": ascii(argv), "outcome": outcome, "said": ascii(last[0][-400:])}
+
+
+def longest(number: int) -> float:
+    """Return the seconds a case may take; a process of its own loads torch first."""
+    return 4 * LONGEST if _by_itself(number) else LONGEST
+
+
+def _by_itself(number: int) -> bool:
+    return number % _IN_ITS_OWN == _IN_ITS_OWN - 1
 
 
 def _alone(argv: Argv) -> tuple[object, str]:

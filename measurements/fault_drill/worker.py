@@ -22,7 +22,9 @@ Said = dict[str, Any]
 
 
 def watched(
-    cases: Sequence[int], run: Callable[[int], Said], longest: float = LONGEST
+    cases: Sequence[int],
+    run: Callable[[int], Said],
+    longest: Callable[[int], float] = lambda _: LONGEST,
 ) -> Iterator[tuple[int, Said]]:
     """Yield what each case said, in order; one that hangs or dies says ``hang`` or ``crash``."""
     left = list(cases)
@@ -34,7 +36,7 @@ def watched(
         while left:
             began = time.monotonic()
             try:
-                said = ours.recv() if ours.poll(longest) else {"outcome": "hang"}
+                said = ours.recv() if ours.poll(longest(left[0])) else {"outcome": "hang"}
             except EOFError:
                 said = {"outcome": "crash"}
             yield left.pop(0), {**said, "seconds": round(time.monotonic() - began, 2)}

@@ -62,9 +62,11 @@ class Capability(StrEnum):
 
     EXTRA_BACKWARD = "extra backward passes"
     LOGITS = "logits of the user's batch"
+    NLL = "the mean negative log-likelihood as the user's loss"
     ATTACHMENT = "a frozen attachment while training"
     EDITS_WEIGHTS = "edits of the weights"
     EDITS_DATA = "edits of the user's data"
+    ROWS = "the user's rows one by one"
     LEARNING_RATES = "learning rates per module"
     FREEZES = "weights frozen for some steps"
     TRAINING = "a training loop"

@@ -1,8 +1,13 @@
 """How far a stage is: the one callback of all that takes time."""
 
-from collections.abc import Callable
+from typing import Protocol
 
 __all__ = ["Progress"]
 
-Progress = Callable[[str, int, int], None]
-"""Called with (stage, done, in all); the first call of a stage says what was done before."""
+
+class Progress(Protocol):
+    """Told of each piece of work that is done; the first call of a stage says what was before."""
+
+    def __call__(self, stage: str, done: int, total: int, said: str = "", /) -> None:
+        """Take (stage, done, in all), and what a log shows beside them, such as a loss."""
+        ...

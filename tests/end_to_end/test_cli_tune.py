@@ -160,8 +160,9 @@ def test_ctrl_c_keeps_the_last_checkpoint_and_resume_equals_uninterrupted(
         capfd.readouterr()
         assert main([*STEPS, *defense]) == 130
     _, err = capfd.readouterr()
-    assert err.count("\n") == 1
-    assert err.startswith("interrupted: stopped by Ctrl-C: checkpoint-4 is kept in ")
+    assert err.splitlines()[-1].startswith(
+        "interrupted: stopped by Ctrl-C: checkpoint-4 is kept in "
+    )
     assert "--resume" in err
     assert not Path("out").exists()
     assert main([*STEPS, *defense]) == 2  # Neither lost nor mixed up by a second start.
@@ -199,7 +200,7 @@ def test_resume_with_other_settings_is_refused(folder, capfd, monkeypatch):
     rows = Path("data.jsonl").read_text().splitlines(keepends=True)
     Path("data.jsonl").write_text("".join(rows[::-1]))
     assert main([*STEPS, "--resume"]) == 2
-    assert "hashes was" in capfd.readouterr().err
+    assert "data holds something else" in capfd.readouterr().err
 
 
 def disk_full_after(monkeypatch, calls: int) -> None:
@@ -221,8 +222,9 @@ def test_disk_full_keeps_the_earlier_checkpoint_whole(folder, capfd, monkeypatch
         disk_full_after(patch, 1)
         assert main(STEPS) == 1
     _, err = capfd.readouterr()
-    assert err.startswith("error: the disk is full: free some space; checkpoint-2 is kept in ")
-    assert err.count("\n") == 1
+    assert err.splitlines()[-1].startswith(
+        "error: the disk is full: free some space; checkpoint-2 is kept in "
+    )
     assert not Path("out").exists()
     AutoModelForCausalLM.from_pretrained(".out.partial/checkpoints/checkpoint-2")
     assert main([*STEPS, "--resume"]) == 0
@@ -253,8 +255,7 @@ def test_nan_loss_stops_and_names_step_and_rows(folder, capfd):
     capfd.readouterr()
     assert main([*TUNE, "--epochs", "1"]) == 1
     _, err = capfd.readouterr()
-    assert err.startswith("error: the loss became NaN or infinite at step ")
-    assert err.count("\n") == 1
+    assert err.splitlines()[-1].startswith("error: the loss became NaN or infinite at step ")
     assert "25 of the training set" in err  # The poisoned row is the last of its batch.
     assert not Path("out").exists()
     assert hidden(folder) == set()

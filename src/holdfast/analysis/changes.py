@@ -18,8 +18,8 @@ from holdfast.analysis.modules.perturbation import Probed
 from holdfast.analysis.modules.robust_modules import RobustModules
 from holdfast.analysis.probing.suffix import at_last, whole_pass
 from holdfast.errors import ModelError
-from holdfast.ops.engine import inference_mode_flags
 from holdfast.ops.modules import decoder_layers, plain_name, projections, ref_of
+from holdfast.ops.recompute import inference_mode_flags
 
 __all__ = [
     "change_norms", "inside_outside", "movement", "projection_changes", "tuned_states",

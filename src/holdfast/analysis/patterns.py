@@ -10,8 +10,8 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
+from holdfast.analysis.layer_trend import FEWEST_LAYERS, layer_trend
 from holdfast.analysis.modules.robust_modules import ModuleAt, RobustModules
 from holdfast.analysis.modules.robustness import ModuleScore, Robustness
 from holdfast.analysis.settings import Score
@@ -21,8 +21,6 @@ from holdfast.evaluation.statistics import student
 __all__ = ["GroupMean", "Pattern", "added", "depth", "group_means", "joint", "queries_and_keys"]
 
 RESAMPLES = 2000
-FEWEST = 4
-"""Fewer modules than this have no rank correlation worth an interval; ours."""
 INTERACTING = 1.1
 """Joint damage of so many times the sum is called more than adding up; ours."""
 Verdict = Literal["holds here", "does not hold here", "cannot be told"]
@@ -67,19 +65,26 @@ def group_means(found: Robustness, by: Literal["role", "layer"]) -> list[GroupMe
 
 
 def depth(found: Robustness) -> Pattern:
-    """Pattern A by Spearman's correlation of layer and score, modules resampled."""
+    """Pattern A by Spearman's correlation of layer and score, whole layers resampled."""
     claim = "earlier layers are more sensitive than later ones"
-    layers = np.array([m.module.layer for m in found.modules], dtype=np.float64)
-    scores = np.array([m.mean(found.score) for m in found.modules])
-    if found.layers < 2 or len(scores) < FEWEST or np.ptp(scores) == 0:
+    layers = [m.module.layer for m in found.modules]
+    scores = [m.mean(found.score) for m in found.modules]
+    count = len(set(layers))
+    if count < 2 or min(scores) == max(scores):
         return Pattern("A", claim, "cannot be told", "the scores do not vary over layers")
-    value = _spearman(layers, scores)
-    low, high = _resampled(len(scores), lambda rows: _spearman(layers[rows], scores[rows]))
+    if count < FEWEST_LAYERS:
+        why = (
+            f"the unit is the layer, and {count} layers fall or rise in order by chance in more "
+            f"than 5 % of models; it takes {FEWEST_LAYERS}"
+        )
+        return Pattern("A", claim, "cannot be told", why)
+    trend = layer_trend(layers, scores)
     figure = (
-        f"rank correlation of layer and score {_signed(value)} "
-        f"[{_signed(low)}, {_signed(high)}]; below 0: the score falls with depth"
+        f"rank correlation of layer and score {_signed(trend.value)} "
+        f"[{_signed(trend.low)}, {_signed(trend.high)}] over {count} layers; below 0: the score "
+        "falls with depth"
     )
-    return Pattern("A", claim, _verdict(below=high < 0, above=low > 0), figure)
+    return Pattern("A", claim, _verdict(below=trend.high < 0, above=trend.low > 0), figure)
 
 
 def queries_and_keys(found: Robustness) -> Pattern:
@@ -169,20 +174,6 @@ def _two_way(table: Array, rng: np.random.Generator) -> tuple[float, float]:
     modules, draws = (bootstrap_weights(size, RESAMPLES, rng) for size in table.shape)
     low, high = np.quantile(np.einsum("rd,rd->r", modules @ table, draws), [0.025, 0.975])
     return float(low), float(high)
-
-
-def _resampled(count: int, figure: Callable[[NDArray[np.int64]], float]) -> tuple[float, float]:
-    rng = np.random.default_rng(0)
-    values = [figure(rng.integers(0, count, count)) for _ in range(RESAMPLES)]
-    low, high = np.nanquantile(values, [0.025, 0.975])
-    return float(low), float(high)
-
-
-def _spearman(layers: Array, scores: Array) -> float:
-    """Return the rank correlation, NaN where one side does not vary."""
-    if np.ptp(layers) == 0 or np.ptp(scores) == 0:
-        return float("nan")
-    return float(np.corrcoef(stats.rankdata(layers), stats.rankdata(scores))[0, 1])
 
 
 def _by_layer(

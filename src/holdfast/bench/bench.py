@@ -19,12 +19,13 @@ from holdfast.bench.recipe.grid import expand
 from holdfast.comparisons.exports import write_bench_tables
 from holdfast.comparisons.worst_case import summarize
 from holdfast.errors import ConfigError, InputError
+from holdfast.files.guarded.documents import json_in
 from holdfast.files.nesting import refuse_in_model
 from holdfast.files.outputs.locks import locked
 from holdfast.files.outputs.places import check_folder as check_folder_at
 from holdfast.files.outputs.processes import refuse_several
 from holdfast.files.whole import write_whole
-from holdfast.inputs.network import local_only, offline_where_local, texts_in
+from holdfast.inputs.guards.network import local_only, offline_where_local, texts_in
 from holdfast.progress import Progress
 from holdfast.results.result import RunResult
 
@@ -106,7 +107,7 @@ def published(out: Path) -> list[str] | None:
     if (out / "cells").exists() or not (out / LISTED).exists():
         return None
     try:
-        return [str(key) for key in json.loads((out / LISTED).read_text(encoding="utf-8"))]
+        return [str(key) for key in json_in(out / LISTED)]
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{out / LISTED} is damaged: expected a list of cells' keys") from error
 
@@ -169,7 +170,7 @@ def check_folder(bench: Bench, out: Path, *, dry_run: bool = False) -> bool:
             )
         return True
     try:
-        key = json.loads(held.read_text(encoding="utf-8"))["sha256"]
+        key = json_in(held)["sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"`out={out}`: {held} is damaged: choose another folder") from error
     if key != bench.key and not dry_run:

@@ -14,7 +14,9 @@ from holdfast.results.hits import seeds_of, table_of
 from holdfast.results.records import Arm, Attack, SeedRun
 from holdfast.results.result import RunResult
 
-__all__ = ["Bindings", "UnreadableError", "bindings", "matching", "profiles", "same_answers"]
+__all__ = [
+    "Bindings", "UnreadableError", "best_of", "bindings", "matching", "profiles", "same_answers",
+]  # fmt: skip
 
 Bindings = Mapping[str, Arm | str]
 """The arm behind each name, or why there is none."""
@@ -40,6 +42,18 @@ def bindings(
     """Return every way to read ``names`` as arms: one, or one per arm of a ``several`` selector."""
     choices = [_choices(result, selectors[name]) for name in names]
     return [dict(zip(names, chosen, strict=True)) for chosen in product(*choices)]
+
+
+def best_of(
+    results: Sequence[RunResult], selectors: Mapping[str, Selector], names: Sequence[str]
+) -> RunResult:
+    """Return the result to read ``names`` in: with most of them, then most seeds, then first."""
+
+    def rank(result: RunResult) -> tuple[int, int]:
+        found = [arms for name in names if (arms := matching(result, selectors[name]))]
+        return len(found), min((len(arm.runs) for arms in found for arm in arms), default=0)
+
+    return max(results, key=rank)
 
 
 def same_answers(arms: Sequence[Arm], figure: Figure) -> SettingHits:

@@ -91,7 +91,7 @@ class Equals(_Test):
 
 
 class NotWorse(_Test):
-    """Ours is worse than theirs by at most ``margin``, at the mean."""
+    """Ours is worse than theirs by at most ``margin``, at the interval's worse end."""
 
     kind: Literal["not_worse"]
     figure: Figure

@@ -10,7 +10,7 @@ from typing import TypedDict
 
 from pydantic import Field, JsonValue, ValidationError
 
-from holdfast.claims.arms import Bindings, UnreadableError, bindings, profiles
+from holdfast.claims.arms import Bindings, UnreadableError, best_of, bindings, profiles
 from holdfast.claims.files import Apart, Claim, Paper, Reported, Test, Uneven, load_claims, named_in
 from holdfast.claims.trial import judged
 from holdfast.claims.verdicts import Finding, Verdict, combined
@@ -72,6 +72,9 @@ class JudgedClaim(Record):
     provided: list[JudgedTest]
     verdict: Verdict
     reason: str = Field(description="One sentence, made from the numbers.")
+    measured_on: dict[str, JsonValue] | None = Field(
+        default=None, description="What it was measured on, where that is not the paper's."
+    )
 
 
 class JudgedPaper(Record):
@@ -99,28 +102,35 @@ class ClaimRow(TypedDict):
 
 
 def judge(
-    result: RunResult, papers: Sequence[Paper] | None = None, second: RunResult | None = None
+    result: RunResult | Sequence[RunResult],
+    papers: Sequence[Paper] | None = None,
+    second: RunResult | None = None,
 ) -> list[JudgedPaper]:
     """Return the verdict on every claim of every paper.
 
     Args:
-        result: Of a bench, with its answers; claims whose arms it lacks are not comparable.
+        result: Of a bench, with its answers; claims whose arms it lacks are not comparable. Of
+            several, a claim is judged on the one with most of its arms, then with most seeds.
         papers: By default those that come with holdfast.
         second: The same of another architecture, for what is claimed to differ by architecture.
 
     Raises:
         ConfigError: A file of claims is damaged.
     """
-    about: dict[str, JsonValue] = {
+    results = [result] if isinstance(result, RunResult) else list(result)
+    found: list[JudgedPaper] = []
+    for paper in load_claims() if papers is None else papers:
+        claims = [_claim(claim, paper, results, second) for claim in paper.claims]
+        told = paper.model_dump(include={"paper", "title", "reference", "setting"})
+        found.append(JudgedPaper(**told, measured_on=_about(results[0]), claims=claims))
+    return found
+
+
+def _about(result: RunResult) -> dict[str, JsonValue]:
+    return {
         "model": result.model, "command": result.command, "created": result.created,
         "seeds": list(result.seeds), "holdfast": result.versions.get("holdfast"),
     }  # fmt: skip
-    found: list[JudgedPaper] = []
-    for paper in load_claims() if papers is None else papers:
-        claims = [_claim(claim, paper, result, second) for claim in paper.claims]
-        told = paper.model_dump(include={"paper", "title", "reference", "setting"})
-        found.append(JudgedPaper(**told, measured_on=about, claims=claims))
-    return found
 
 
 def write_claims(judged_papers: Sequence[JudgedPaper], out: Path) -> list[Path]:
@@ -169,12 +179,16 @@ def claims_rows(judged_papers: Sequence[JudgedPaper]) -> list[ClaimRow]:
     ]  # fmt: skip
 
 
-def _claim(claim: Claim, paper: Paper, result: RunResult, second: RunResult | None) -> JudgedClaim:
+def _claim(
+    claim: Claim, paper: Paper, results: Sequence[RunResult], second: RunResult | None
+) -> JudgedClaim:
+    names = list(dict.fromkeys(named_in(claim)))
+    result = best_of(results, paper.arms, names)
     arms: dict[str, MeasuredArm] = {}
     tests: list[tuple[JudgedTest, Finding]] = []
     provided: list[tuple[JudgedTest, Finding]] = []
     each: list[Finding] = []
-    ways = bindings(result, paper.arms, list(dict.fromkeys(named_in(claim))))
+    ways = bindings(result, paper.arms, names)
     for bound in ways:
         labels = _labels(paper, bound, several=len(ways) > 1)
         main = [judged(t, bound, claim.needs, (second, paper.arms)) for t in claim.tests]
@@ -191,6 +205,7 @@ def _claim(claim: Claim, paper: Paper, result: RunResult, second: RunResult | No
         arms=list(arms.values()), tests=[test for test, _ in tests],
         provided=[test for test, _ in provided], verdict=combined(each),
         reason=claim_reason(*reasons),
+        measured_on=None if result is results[0] else _about(result),
     )  # fmt: skip
 
 

@@ -21,8 +21,9 @@ from holdfast.evaluation.resampling import SettingHits
 from holdfast.evaluation.statistics import Hits, paired_difference, share_over_seeds, student
 
 __all__ = [
-    "NOT", "OPEN", "PART", "Finding", "Verdict", "apart", "at_equal_accuracy", "bound", "combined",
-    "difference", "equivalence", "not_comparable", "not_worse", "of_effect", "trend", "uneven",
+    "HOLDS", "NOT", "OPEN", "PART", "Finding", "Verdict", "apart", "at_equal_accuracy", "bound",
+    "combined", "difference", "equivalence", "not_comparable", "not_worse", "of_effect",
+    "of_margin", "trend", "uneven",
 ]  # fmt: skip
 
 Verdict = Literal["holds", "holds in part", "does not hold", "not comparable"]
@@ -30,6 +31,7 @@ HOLDS: Verdict = "holds"
 PART: Verdict = "holds in part"
 NOT: Verdict = "does not hold"
 OPEN: Verdict = "not comparable"
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -114,18 +116,31 @@ def equivalence(ours: Hits, theirs: Hits, margin: float) -> Finding:
 
 
 def not_worse(ours: Hits, theirs: Hits, margin: float, *, lower_is_better: bool) -> Finding:
-    """Judge whether our share is worse than theirs by at most ``margin``, at the mean.
-
-    Not at the interval's end: 100 prompts answered alike on both sides leave it 4 points wide.
-    """
+    """Judge whether our share is worse than theirs by at most ``margin``: see ``of_margin``."""
 
     def rule(gap: Interval) -> tuple[Verdict, str]:
-        worse = gap.value if lower_is_better else -gap.value
-        # Differences of shares are sums of 1/n: rounding must not decide at the margin itself.
-        verdict, told = (HOLDS, "at most") if worse <= margin + 1e-9 else (NOT, "more than")
-        return verdict, f"the mean is {told} {100 * margin:g} points worse"
+        return of_margin(gap if lower_is_better else -gap, margin)
 
     return _paired(ours, theirs, rule)
+
+
+def of_margin(worse: Interval, margin: float) -> tuple[Verdict, str]:
+    """Return the verdict of non-inferiority on how much worse ours is; positive is worse.
+
+    ``holds``: the interval's worse end is within ``margin``. ``holds in part``: the mean is and
+    that end is not, so it is undecided: more seeds or questions are needed. ``does not hold``: the
+    mean is beyond it.
+    """
+    points = f"{100 * margin:g} points"
+    # Differences of shares are sums of 1/n: rounding must not decide at the margin itself.
+    if worse.high <= margin + ROUNDING:
+        return HOLDS, f"the whole interval is at most {points} worse"
+    if worse.value <= margin + ROUNDING:
+        end = f"{100 * worse.high:.1f} points worse"
+        return PART, f"undecided: the mean is at most {points} worse, the interval reaches {end}"
+    if worse.low > margin + ROUNDING:
+        return NOT, f"the whole interval is more than {points} worse"
+    return NOT, f"the mean is more than {points} worse"
 
 
 def bound(hits: Hits, towards: Literal["at_least", "at_most"], level: float) -> Finding:

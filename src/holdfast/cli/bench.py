@@ -1,13 +1,12 @@
 # ruff: noqa: PLC0415  # Heavy imports are made when the command runs: --help takes no second.
 """``holdfast bench``: a recipe of attacks, defenses and seeds, run cell by cell."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from holdfast.cli.shell.console import print_json, print_result, say, working
+from holdfast.cli.shell.console import print_json, print_lines, print_result, say, working
 from holdfast.cli.shell.options import Interrupted, JsonFlag
 from holdfast.errors import RunError
 
@@ -48,7 +47,7 @@ def bench(
         if json:
             print_json({"cells": rows, "minutes": minutes})
         else:
-            sys.stdout.writelines(lines)
+            print_lines(lines)
         return
     try:
         with working(as_json=json) as progress:

@@ -13,7 +13,9 @@ __all__ = ["claims"]
 
 
 def claims(
-    result: Annotated[Path, typer.Argument(help="The result.json of a bench, with its answers.")],
+    result: Annotated[
+        list[Path], typer.Argument(help="The result.json of a bench, or of several, with answers.")
+    ],
     out: Annotated[
         Path | None, typer.Option(help="Folder for one JSON file per paper; none is written else.")
     ] = None,
@@ -24,17 +26,18 @@ def claims(
 ) -> None:
     """Judge the papers' claims on a bench's result: holds, in part, does not, not comparable."""
     from holdfast.claims.judge import claims_rows, judge, write_claims
+    from holdfast.claims.multiplicity import multiplicity
     from holdfast.results.result import RunResult
 
     with working(as_json=json):
         other = None if second is None else RunResult.load(second)
-        judged = judge(RunResult.load(result), second=other)
+        judged = judge([RunResult.load(path) for path in result], second=other)
         paths = [] if out is None else write_claims(judged, out)
     rows = claims_rows(judged)
     if json:
-        print_json({"claims": rows, "files": [str(path) for path in paths]})
+        print_json({"claims": rows, "number": multiplicity(judged), "files": list(map(str, paths))})
     else:
         shown = ("paper", "claim", "verdict", "reason")
         print_rows("Claims; verdicts are over seeds", [{k: row[k] for k in shown} for row in rows])
-    for path in paths:
-        say(f"claims: {path}")
+    for line in [multiplicity(judged), *(f"claims: {path}" for path in paths)]:
+        say(line)

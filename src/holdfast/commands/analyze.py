@@ -18,7 +18,7 @@ from holdfast.analysis.probing.probe import Probe, ProbeSettings
 from holdfast.analysis.settings import AnalysisOptions
 from holdfast.files.folders import WholeFolder
 from holdfast.inputs.configs import AnalyzeConfig
-from holdfast.inputs.network import offline_where_local
+from holdfast.inputs.guards.network import offline_where_local
 from holdfast.inputs.read import read_prompts
 from holdfast.inputs.values import as_json
 from holdfast.progress import Progress

@@ -4,7 +4,7 @@ import time
 
 from holdfast.files.folders import WholeFolder
 from holdfast.inputs.configs import EvaluateConfig
-from holdfast.inputs.network import offline_where_local
+from holdfast.inputs.guards.network import offline_where_local
 from holdfast.inputs.read import Inputs, read
 from holdfast.progress import Progress
 from holdfast.report.page import write_report

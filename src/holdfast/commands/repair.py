@@ -6,7 +6,7 @@ from holdfast.commands.exports import export_artifacts
 from holdfast.commands.served import save_served
 from holdfast.files.folders import ModelFolders
 from holdfast.inputs.configs import RepairConfig
-from holdfast.inputs.network import offline_where_local
+from holdfast.inputs.guards.network import offline_where_local
 from holdfast.inputs.read import Inputs, read
 from holdfast.inputs.values import as_json
 from holdfast.progress import Progress

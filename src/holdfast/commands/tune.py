@@ -8,17 +8,18 @@ from them.
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from transformers import PrinterCallback, TrainerCallback, set_seed
 
 from holdfast.commands.served import save_served
 from holdfast.commands.tune_folders import TuneFolders
-from holdfast.errors import ConfigError, HoldfastError
+from holdfast.commands.tune_settings import settings_of
+from holdfast.errors import HoldfastError
 from holdfast.evaluation import Measurement
 from holdfast.inputs.configs import TuneConfig
-from holdfast.inputs.network import offline_where_local
+from holdfast.inputs.guards.network import offline_where_local
+from holdfast.inputs.guards.options import refused
 from holdfast.inputs.read import Inputs, read
 from holdfast.inputs.training_options import sft_config
 from holdfast.inputs.values import as_json
@@ -28,6 +29,8 @@ from holdfast.results.diagnose import diagnose
 from holdfast.results.provenance import peak_memory_gib
 from holdfast.results.records import BEFORE, PLAIN, Arm, LossCurve, SeedRun
 from holdfast.results.result import RunResult
+from holdfast.training.learnable import refuse_unlearnable
+from holdfast.training.rehearsal import rehearse
 from holdfast.training.trainer import SecureSFTTrainer
 
 __all__ = ["TuneConfig", "tune"]
@@ -49,12 +52,11 @@ def tune(config: TuneConfig, progress: Progress = lambda *_: None) -> RunResult:
     start = time.perf_counter()
     folders = TuneFolders(config)
     inputs = read(config, folders, progress)
-    settings = {**asdict(config), "stage": config.stage, "hashes": inputs.hashes}
-    with folders.running(settings) as finished:
+    with folders.running(settings_of(inputs)) as finished:
         if finished:
             return RunResult.load(folders.output.target / "result.json")
-        before = inputs.examiner.examine("before", inputs.model)
         trainer, notes = _trainer(inputs, folders), _Notes()
+        before = inputs.examiner.examine("before", inputs.model)
         trainer.say = notes.say
         trainer.add_callback(_Bar(progress))
         trained = time.perf_counter()
@@ -89,10 +91,12 @@ def _trainer(inputs: Inputs, folders: TuneFolders) -> SecureSFTTrainer:
             defenses=inputs.defenses,
             artifacts_dir=folders.artifacts.partial,
         )
+        rehearse(trainer)
     except HoldfastError:
         raise
-    except (ValueError, TypeError, ImportError, NotImplementedError) as error:
-        raise ConfigError(f"SFTTrainer refuses the options: {error}") from error
+    except Exception as error:
+        raise refused("SFTTrainer", error) from error
+    refuse_unlearnable(trainer, len(inputs.rows))
     # It prints each log line to stdout, which belongs to the result.
     trainer.remove_callback(PrinterCallback)
     return trainer
@@ -124,10 +128,16 @@ class _Bar(TrainerCallback):
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
+        self._said = ""
+
+    def on_log(self, *_: Any, logs: Any = None, **__: Any) -> None:
+        """Keep the last loss: it stands beside the next steps in a log."""
+        if logs and "loss" in logs:
+            self._said = f"loss {float(logs['loss']):.4g}"
 
     def on_step_end(self, _args: Any, state: Any, *_: Any, **__: Any) -> None:
         """Report the optimizer steps done."""
-        self._progress("tune", state.global_step, state.max_steps)
+        self._progress("tune", state.global_step, state.max_steps, self._said)
 
 
 def _run(

@@ -1,24 +1,22 @@
 """Where a tuning run writes: the model's folder, and apart from it what defenses leave behind."""
 
-import json
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from holdfast.artifact import Artifact
 from holdfast.commands.exports import export_artifacts
+from holdfast.commands.tune_settings import check_same
 from holdfast.errors import ConfigError, InputError, RunError
 from holdfast.files.folders import Inputs, ModelFolders
 from holdfast.files.sealed import read_sealed, write_sealed
 from holdfast.inputs.configs import TuneConfig
-from holdfast.inputs.values import as_json
+from holdfast.training.checkpoints import newest_whole, sealed_steps
 from holdfast.training.failures import leaving
 
 __all__ = ["TuneFolders"]
 
 _RUN = "run.json"
-# What may differ between a stopped run and the one that goes on.
-_FREE = ("resume", "overwrite", "show_harmful", "export")
 
 
 class TuneFolders(ModelFolders):
@@ -30,17 +28,18 @@ class TuneFolders(ModelFolders):
         )
         self.config = config
         self.checkpoints = self.output.partial / "checkpoints"
+        self._private = self.artifacts.partial / "state"
         self._settings: dict[str, Any] = {}
 
     def check(self, inputs: Inputs = ()) -> None:
         """Raise ``ConfigError`` where the run may not write; see ``ModelFolders``."""
         if self.config.resume:
-            self.output.settle()
-            if self.output.settled is not None:
-                return  # The stopped run had finished its model: nothing will be written.
+            self.output.check_place()
+            if self.output.swap.pending:
+                return  # The stopped run had finished its model: nothing more will be written.
         super().check(inputs)
         partial = self.output.partial
-        if self.config.resume and not self._steps():
+        if self.config.resume and newest_whole(self.checkpoints, self._private) is None:
             raise ConfigError(f"`resume`: nothing to go on from: no checkpoint in {partial}")
         if self._steps() and not (self.config.resume or self.config.overwrite):
             raise ConfigError(
@@ -50,8 +49,7 @@ class TuneFolders(ModelFolders):
 
     def _steps(self) -> list[int]:
         """Return the steps of the checkpoints in the partial folder that were written whole."""
-        states = self.checkpoints.glob("checkpoint-*/trainer_state.json")
-        return [int(state.parent.name.rsplit("-", 1)[-1]) for state in states]
+        return sealed_steps(self.checkpoints)
 
     @contextmanager
     def running(self, settings: Mapping[str, Any]) -> Generator[bool]:
@@ -63,10 +61,11 @@ class TuneFolders(ModelFolders):
             ConfigError: The stopped run had other settings (names the first), or another run works
                 in the folders.
         """
-        self._settings = as_json(settings)
+        self._settings = dict(settings)
         with self.held():
-            if self.output.settled is not None and self.config.resume:
-                _check_same(self.output.settled, self._settings)
+            if self.output.swap.pending:
+                check_same(self.output.swap.about, self._settings)
+                self.output.swap.settle(overwrite=self.config.overwrite)
                 yield True
                 return
             self._begin()
@@ -76,7 +75,7 @@ class TuneFolders(ModelFolders):
     def _begin(self) -> None:
         """Make the partial folders, or check that a stopped run had the same settings."""
         if self.config.resume:
-            _check_same(self._stopped(), self._settings)
+            check_same(self._stopped(), self._settings)
             return
         for folder in (self.output, self.artifacts):
             folder.begin()
@@ -117,18 +116,3 @@ class TuneFolders(ModelFolders):
         self.output.swap.settle()
         self.artifacts.discard()
         export_artifacts(self.export, artifacts)
-
-
-def _check_same(was: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    for name in sorted(was.keys() | wanted.keys()):
-        if name not in _FREE and was.get(name) != wanted.get(name):
-            raise ConfigError(
-                f"`resume`: {name} was {_short(was.get(name))} and is now "
-                f"{_short(wanted.get(name))}: give what the stopped run had, or start anew "
-                "with `overwrite=True`"
-            )
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "..."

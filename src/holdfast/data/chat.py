@@ -11,7 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from holdfast.data.dates import is_dated, with_fixed_date
 from holdfast.errors import DataError, ModelError
+from holdfast.files.guarded.limits import time_limit
 
 __all__ = ["IGNORED", "check_lengths", "collate", "encode", "encode_prompt", "require_template"]
 
@@ -105,9 +107,13 @@ def _render(
     """Apply the chat template; transformers 5 returns a BatchEncoding unless told otherwise."""
     require_template(tokenizer)
     plain = [dict(message) for message in messages]
-    how = {"add_generation_prompt": generation, "tokenize": True, "return_dict": False}
+    how: dict[str, Any] = {"tokenize": True, "return_dict": False}
+    how["add_generation_prompt"] = generation
+    if isinstance(tokenizer.chat_template, str) and is_dated(tokenizer.chat_template):
+        how["chat_template"] = with_fixed_date(tokenizer.chat_template)
     try:
-        return list(tokenizer.apply_chat_template(plain, **how))
+        with time_limit():
+            return list(tokenizer.apply_chat_template(plain, **how))
     except Exception as error:
         # A template is a program of the model's author: it raises TemplateError for roles that it
         # does not know (Gemma has no system role), and anything else when it is broken.

@@ -10,11 +10,18 @@ from typing import Any
 from holdfast.data.formats import RawRow
 from holdfast.errors import ConfigError, DataError, nearest
 
-__all__ = ["EXTRA", "PAIRS", "ROLES", "check_mapping", "columns_of", "to_example"]
+__all__ = ["EXTRA", "PAIRS", "ROLES", "check_mapping", "columns_of", "read_columns", "to_example"]
 
 ROLES = ("system", "user", "assistant")
 EXTRA = ("id", "category", "reference")  # Columns that pass through, as strings.
-PAIRS = (("question", "answer"), ("goal", "target"))  # GSM8K's names; AdvBench's names.
+PAIRS = (
+    ("question", "answer"), ("goal", "target"),  # GSM8K's names; AdvBench's names.
+    ("instruction", "output"), ("instruction", "response"),  # Alpaca's names; Dolly's names.
+)  # fmt: skip
+BESIDE = {"instruction": ("input", "context")}
+"""Columns that belong to a prompt's column of this name, as Alpaca and Dolly have them."""
+SYSTEM = ("system", "system_prompt")
+"""Columns that hold the system message of a row."""
 _TARGETS = ("prompt", "completion", "messages", *EXTRA)
 
 Messages = list[dict[str, str]]
@@ -64,8 +71,30 @@ def to_example(row: RawRow, columns: Mapping[str, str]) -> dict[str, Any]:
     else:
         prompt = _prompt(row, columns["prompt"])
         completion = _completion(row, columns["completion"])
+    prompt = _with_system(prompt, row, columns)
     extra = {name: _text_or_none(row, columns.get(name)) for name in EXTRA}
     return {"prompt": prompt, "completion": completion, "row": row.number, **extra}
+
+
+def read_columns(row: RawRow, columns: Mapping[str, str]) -> frozenset[str]:
+    """Return the columns of ``row`` that ``to_example`` reads."""
+    beside = BESIDE.get(columns.get("prompt", ""), ())
+    return frozenset({*columns.values(), *beside, *SYSTEM, *EXTRA}) & row.values.keys()
+
+
+def _with_system(prompt: Messages, row: RawRow, columns: Mapping[str, str]) -> Messages:
+    """Return the prompt with the system message that stands in a column of its own."""
+    for column in SYSTEM:
+        value = row.values.get(column)
+        if column in columns.values() or not isinstance(value, str) or not value.strip():
+            continue
+        first = prompt[0]
+        if first["role"] != "system":
+            return [{"role": "system", "content": _text(value, row, column)}, *prompt]
+        if first["content"].strip() != value.strip():
+            said = f"has a system message in the prompt and another in {column!r}"
+            raise DataError(f"{row.place}: {said}: keep one")
+    return prompt
 
 
 def _value(row: RawRow, column: str) -> Any:
@@ -100,7 +129,10 @@ def _prompt(row: RawRow, column: str) -> Messages:
         messages = _messages(row, column)
         _require_user_last(messages, row, column)
         return messages
-    return [{"role": "user", "content": _text(value, row, column)}]
+    parts = [value, *(row.values.get(name) for name in BESIDE.get(column, ()))]
+    given = [part for part in parts[1:] if isinstance(part, str) and part.strip()]
+    texts = [_text(value, row, column), *(_text(part, row, column) for part in given)]
+    return [{"role": "user", "content": "\n\n".join(texts)}]
 
 
 def _completion(row: RawRow, column: str) -> Messages:

@@ -10,11 +10,13 @@ from typing import Any
 
 from datasets import Dataset, Features, Value
 
-from holdfast.data.examples import EXTRA, check_mapping, columns_of, to_example
+from holdfast.data.columns import with_columns
+from holdfast.data.examples import EXTRA, check_mapping, columns_of, read_columns, to_example
 from holdfast.data.rows import read_rows
+from holdfast.data.unread import Unread
 from holdfast.errors import ConfigError, DataError
 
-__all__ = ["FEATURES", "load_examples"]
+__all__ = ["FEATURES", "load_examples", "load_with_notes"]
 
 _MESSAGES = [{"role": Value("string"), "content": Value("string")}]
 FEATURES = Features(
@@ -34,8 +36,10 @@ def load_examples(
 
     Args:
         path_or_hub_id: A ``.jsonl``, ``.csv`` or ``.parquet`` file, or ``owner/name`` (or
-            ``owner/name:config``) on the hub. Rows have ``messages``, or ``prompt`` and
-            ``completion`` (text or messages), or ``question``/``answer``, or ``goal``/``target``.
+            ``owner/name:config``) on the hub, with ``::prompt=ask,completion=reply`` behind it
+            where its columns are named so. Rows have ``messages``, or ``prompt`` and
+            ``completion`` (text or messages), or ``question``/``answer``, ``goal``/``target`` or
+            ``instruction``/``output`` (with ``input``). A column ``system`` is read.
         columns: Our names to the file's, such as ``{"prompt": "ask", "completion": "reply"}``.
         split: The hub data set's split; files have none.
         limit: Most rows to read, at least 1; None for all.
@@ -49,15 +53,29 @@ def load_examples(
             what to do.
         ConfigError: ``columns`` or ``limit`` is not usable.
     """
+    return load_with_notes(path_or_hub_id, columns=columns, split=split, limit=limit)[0]
+
+
+def load_with_notes(
+    path_or_hub_id: str | PathLike[str],
+    *,
+    columns: Mapping[str, str] | None = None,
+    split: str = "train",
+    limit: int | None = None,
+) -> tuple[Dataset, list[str]]:
+    """Return the examples, as ``load_examples`` does, and what of the file was not read."""
+    source, own = with_columns(fspath(path_or_hub_id))
+    columns = own or columns
     check_mapping(columns)
     if limit is not None and limit < 1:
         raise ConfigError(f"`limit={limit}` is out of range, expected at least 1")
-    source = fspath(path_or_hub_id)
     examples: list[dict[str, Any]] = []
     mapping: dict[str, str] = {}
+    unread = Unread()
     for row in islice(read_rows(source, split), limit):
         mapping = mapping or columns_of(row, columns)
         examples.append(to_example(row, mapping))
+        unread.see(row, read_columns(row, mapping), examples[-1]["prompt"])
     if not examples:
         raise DataError(f"{source}: has no rows: expected at least one example")
-    return Dataset.from_list(examples, features=FEATURES)
+    return Dataset.from_list(examples, features=FEATURES), unread.notes()

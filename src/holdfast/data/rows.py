@@ -9,6 +9,7 @@ from holdfast.data.formats import FORMATS, RawRow, format_of, suffixes
 from holdfast.data.formats.hub import read_hub
 from holdfast.data.formats.protocol import rows_of
 from holdfast.errors import DataError
+from holdfast.files.guarded.paths import refuse_text
 
 __all__ = ["is_hub_id", "read_rows"]
 
@@ -36,6 +37,7 @@ def read_rows(source: str, split: str = "train") -> Iterator[RawRow]:
         DataError: The file is missing, empty, of an unknown format or malformed (naming the row),
             or the hub data set cannot be loaded.
     """
+    refuse_text(source, source)
     if is_hub_id(source):
         return read_hub(source, split)
     path = Path(source)

@@ -1,8 +1,9 @@
 """A model's tokenizer, as its folder declares it."""
 
-import json
 from pathlib import Path
 from typing import Any
+
+from holdfast.files.guarded.documents import json_in
 
 __all__ = ["load_tokenizer"]
 
@@ -27,7 +28,7 @@ def load_tokenizer(name: str | Path, **options: Any) -> Any:
 def _declared(folder: Path) -> str | None:
     """Return the class that the folder's ``tokenizer_config.json`` names."""
     try:
-        config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+        config = json_in(folder / "tokenizer_config.json")
     except (OSError, ValueError):
         return None  # Whoever loads it says what is wrong.
     return config.get("tokenizer_class") if isinstance(config, dict) else None

@@ -4,6 +4,7 @@ An optimizer skips a tensor without a gradient, so its state starts anew at its 
 construction: what the other tensors' gradients are does not depend on whether this one has one.
 """
 
+from collections import Counter
 from collections.abc import Collection, Generator
 from contextlib import contextmanager
 from functools import cache
@@ -12,15 +13,24 @@ from torch import nn
 
 from holdfast.ops.modules import ref_of, trainable
 
-__all__ = ["frozen_but", "trained_projections"]
+__all__ = ["frozen_but", "trained_projections", "trained_sizes"]
 
 _ref = cache(ref_of)  # Asked for every parameter in every micro-batch.
 
 
 def trained_projections(model: nn.Module) -> set[tuple[int, str]]:
     """Return (layer, role) of each projection with a trained weight, bias or LoRA factor."""
-    refs = (_ref(name) for name in trainable(model))
-    return {(ref.layer, ref.role) for ref in refs if ref.role != "other"}
+    return set(trained_sizes(model))
+
+
+def trained_sizes(model: nn.Module) -> Counter[tuple[int, str]]:
+    """Return how many parameters of each trained projection learn, by (layer, role)."""
+    sizes: Counter[tuple[int, str]] = Counter()
+    for name, parameter in trainable(model).items():
+        ref = _ref(name)
+        if ref.role != "other":
+            sizes[ref.layer, ref.role] += parameter.numel()
+    return sizes
 
 
 @contextmanager

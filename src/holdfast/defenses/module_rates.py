@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from torch import Tensor
 
 from holdfast.analysis.modules.robust_modules import RobustModules
@@ -29,36 +28,15 @@ from holdfast.defense import (
     in_range,
     need_data,
 )  # fmt: skip
-from holdfast.defenses.frozen import frozen_but, trained_projections
+from holdfast.defenses.frozen import frozen_but, trained_sizes
+from holdfast.defenses.subsets import SUBSETS, At, Subset, chosen_modules
 from holdfast.errors import ConfigError, InputError, ModelError
 from holdfast.ops.modules import ModuleRef
 from holdfast.training.learning_rates import layers_by_role, named
 
-__all__ = ["ModuleRates", "chosen_modules"]
+__all__ = ["ModuleRates"]
 
 FILE = "robust_modules.json"
-At = tuple[int, str]
-"""A projection: its decoder layer and role."""
-
-
-def chosen_modules(
-    robust: Collection[At], trained: Collection[At], subset: str, seed: int
-) -> list[At]:
-    """Return the modules that are treated as robust, in order.
-
-    Args:
-        robust: Mods_Rob.
-        trained: Every projection that this run trains, on whole weights or on an adapter.
-        subset: ``robust``: those of Mods_Rob that are trained; ``random``: as many of all that are
-            trained; ``complement``: the trained ones outside Mods_Rob.
-        seed: Seed of the random draw.
-    """
-    every = sorted(trained)
-    kept = [at for at in every if at in robust]
-    if subset == "random":
-        drawn = np.random.default_rng(seed).permutation(len(every))[: len(kept)]
-        return [every[i] for i in sorted(drawn)]
-    return [at for at in every if at not in robust] if subset == "complement" else kept
 
 
 @dataclass
@@ -79,10 +57,11 @@ class ModuleRates(Defense):
     """Share of the damage of all modules together that Mods_Rob may do, in [0, 1]. Ours."""
     boost: float = 1.0
     """Learning rate of Mods_Rob over the trainer's, above 0; where few modules learn too slowly."""
-    subset: Literal["robust", "random", "complement"] = "robust"
-    """What is treated as robust; controls: as many at random, or what is outside Mods_Rob."""
+    subset: Subset = "robust"
+    """What is treated as robust; controls: as many at random, random ones of as many parameters
+    (random_matched), as many of each role (roles), all attention, or what is outside Mods_Rob."""
     subset_seed: int = 0
-    """Seed of the random subset, added to the run's."""
+    """Seed of a random subset, added to the run's."""
     moments: Literal["kept", "fresh"] = "kept"
     """While the rest is held: its gradients feed Adam and clipping, or it is frozen. Ours."""
 
@@ -115,7 +94,7 @@ class ModuleRates(Defense):
             in_range(self, "rho", 1e-6)
         choices = {
             "method": ("gradient", "noise"),
-            "subset": ("robust", "random", "complement"),
+            "subset": SUBSETS,
             "moments": ("kept", "fresh"),
         }
         for key, allowed in choices.items():
@@ -205,9 +184,12 @@ class ModuleRates(Defense):
             DataError: The prompts cannot train a probe.
         """
         found = self._given(run) if self.modules is not None else self._searched(run)
-        trained = trained_projections(run.model)
-        chosen = chosen_modules(found.pairs, trained, self.subset, run.seed + self.subset_seed)
-        name = self.card.name
+        trained, name = trained_sizes(run.model), self.card.name
+        try:
+            draw = run.seed + self.subset_seed
+            chosen = chosen_modules(found.pairs, trained, self.subset, draw)
+        except ConfigError as error:
+            raise ConfigError(f"{name}: {error}") from error
         if not chosen:
             roles = ", ".join(sorted({role for _, role in trained})) or "none"
             raise ConfigError(
@@ -217,9 +199,11 @@ class ModuleRates(Defense):
             )
         self.found_ = found.model_dump(mode="json")
         self.load({"robust_": [list(at) for at in chosen]})
+        share = sum(trained[at] for at in chosen) / sum(trained.values())
         run.say(
             f"{name}: {len(chosen)} of {len(trained)} trained projections learn as robust "
-            f"({self.subset}): {', '.join(_roles(chosen, trained))}"
+            f"({self.subset}): {', '.join(_roles(chosen, trained))}; {100 * share:.0f} % of the "
+            "projections' parameters"
         )
 
     def _given(self, run: Run) -> RobustModules:

@@ -15,8 +15,10 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from holdfast.data.chat import encode_prompt
 from holdfast.errors import ConfigError, DataError
+from holdfast.evaluation.decoding import alone, end_tokens, greedy
+from holdfast.evaluation.reply import Replies, Reply
 
-__all__ = ["Answered", "generate", "inference_mode"]
+__all__ = ["Answered", "generate", "inference_mode", "replies"]
 
 Answered = Callable[[int, int], None]
 """Called with (prompts answered so far, prompts in all) after each batch."""
@@ -31,7 +33,21 @@ def generate(
     batch_size: int = 64,
     progress: Answered | None = None,
 ) -> list[str]:
-    """Return the greedy answer to each prompt, in the order of ``prompts``.
+    """Return the greedy answer to each prompt, without thinking; see ``replies``."""
+    how: dict[str, Any] = {"max_new_tokens": max_new_tokens, "batch_size": batch_size}
+    return [reply.text for reply in replies(model, tokenizer, prompts, progress=progress, **how)]
+
+
+def replies(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Sequence[Mapping[str, str]]],
+    *,
+    max_new_tokens: int = 64,
+    batch_size: int = 64,
+    progress: Answered | None = None,
+) -> list[Reply]:
+    """Return the greedy reply to each prompt, in the order of ``prompts``.
 
     In float32 the answers are those of one-by-one generation, up to ties of two logits.
 
@@ -55,19 +71,21 @@ def generate(
         )
     rows = [encode_prompt(list(prompt), tokenizer) for prompt in prompts]
     _check_lengths(model, rows, max_new_tokens)
-    config = _greedy(model, tokenizer, max_new_tokens)
     # Longest first: a batch that does not fit in memory fails at once and not at the end.
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]), reverse=True)
-    answers = [""] * len(rows)
-    with inference_mode(model):
+    found = [Reply("")] * len(rows)
+    if not rows:
+        return found
+    config, read = greedy(model, tokenizer, max_new_tokens), Replies(tokenizer)
+    with inference_mode(model), alone(model, config):
         for start in range(0, len(order), batch_size):
             chunk = order[start : start + batch_size]
-            replies = _answer(model, [rows[i] for i in chunk], config)
-            for i, reply in zip(chunk, replies, strict=True):
-                answers[i] = str(tokenizer.decode(reply, skip_special_tokens=True)).strip()
+            said = _answer(model, [rows[i] for i in chunk], config)
+            for i, (tokens, cut) in zip(chunk, said, strict=True):
+                found[i] = read.of(tokens, cut=cut)
             if progress is not None:
                 progress(start + len(chunk), len(order))
-    return answers
+    return found
 
 
 @contextmanager
@@ -85,8 +103,8 @@ def inference_mode(model: torch.nn.Module) -> Generator[None]:
 
 def _answer(
     model: PreTrainedModel, rows: list[list[int]], config: GenerationConfig
-) -> list[list[int]]:
-    """Return the new tokens of each row, cut before the first end-of-answer token."""
+) -> list[tuple[list[int], bool]]:
+    """Return the new tokens of each row before its end token, and whether it had none."""
     width = max(len(row) for row in rows)
     pad = int(config.pad_token_id or 0)
     # ids, mask: [batch, width], padded on the left.
@@ -94,34 +112,9 @@ def _answer(
     mask = torch.tensor([[0] * (width - len(r)) + [1] * len(r) for r in rows], device=model.device)
     decode: Any = model.generate  # Declared as a union that type checkers cannot call.
     output = decode(input_ids=ids, attention_mask=mask, generation_config=config)
-    new, ends = torch.as_tensor(output)[:, width:].tolist(), _end_tokens(config)
-    return [list(takewhile(lambda token: token not in ends, reply)) for reply in new]
-
-
-def _greedy(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_new_tokens: int
-) -> GenerationConfig:
-    """Return plain greedy decoding.
-
-    Sampling options and penalties of the model's own generation config are set to neutral values
-    and not left out: transformers fills what is left out from the model.
-    """
-    ends = sorted(_end_tokens(model.generation_config) | _end_tokens(tokenizer))
-    pad = tokenizer.pad_token_id
-    return GenerationConfig(
-        max_new_tokens=max_new_tokens, do_sample=False, num_beams=1, use_cache=True,
-        temperature=1.0, top_p=1.0, top_k=50, repetition_penalty=1.0, no_repeat_ngram_size=0,
-        eos_token_id=ends or None,
-        pad_token_id=pad if pad is not None else (ends[0] if ends else 0),
-    )  # fmt: skip
-
-
-def _end_tokens(holder: object) -> set[int]:
-    """Return the end-of-answer tokens that a config or tokenizer names."""
-    named = getattr(holder, "eos_token_id", None)
-    if named is None:
-        return set()
-    return {int(named)} if isinstance(named, int) else {int(token) for token in named}
+    new, ends = torch.as_tensor(output)[:, width:].tolist(), end_tokens(config)
+    said = [list(takewhile(lambda token: token not in ends, reply)) for reply in new]
+    return [(own, len(own) == len(reply)) for own, reply in zip(said, new, strict=True)]
 
 
 def _check_lengths(model: PreTrainedModel, rows: list[list[int]], max_new_tokens: int) -> None:

@@ -7,10 +7,21 @@ from dataclasses import dataclass, field
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from holdfast.errors import DataError
-from holdfast.evaluation.generate import Answered, generate
+from holdfast.evaluation.decoding import recorded
+from holdfast.evaluation.generate import Answered, replies
 from holdfast.evaluation.interval import Share
-from holdfast.evaluation.judges.protocol import Judge, verdicts_of
-from holdfast.evaluation.metrics import Figure, Item, Kind, Outcome, Verdict, counts, hits, shares
+from holdfast.evaluation.judges.protocol import Judge, verdicts_of, words_of
+from holdfast.evaluation.metrics import (
+    Figure,
+    Item,
+    Kind,
+    Outcome,
+    Verdict,
+    counts,
+    hits,
+    shares,
+)
+from holdfast.evaluation.reply import Reply
 
 __all__ = ["Measurement", "evaluate", "judge_answers"]
 
@@ -26,6 +37,10 @@ class Measurement:
     """Time spent generating."""
     decoding: Mapping[str, int | str] = field(default_factory=dict[str, int | str])
     """What the answers were decoded with."""
+    replies: tuple[Reply, ...] = ()
+    """The answers with what surrounds them, where the model gave them here."""
+    words: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What the judge calls what it measures, where it has words of its own."""
 
     @property
     def shares(self) -> dict[Figure, Share]:
@@ -36,6 +51,16 @@ class Measurement:
     def counts(self) -> dict[Kind, dict[Outcome, int]]:
         """Outcomes of each kind."""
         return counts(self.items, self.verdicts)
+
+    @property
+    def cut(self) -> dict[Kind, float]:
+        """Share of the answers of each kind that had not ended at the limit of tokens."""
+        if not self.replies:
+            return {}
+        found: dict[Kind, list[bool]] = {}
+        for item, reply in zip(self.items, self.replies, strict=True):
+            found.setdefault(item.kind, []).append(reply.cut)
+        return {kind: sum(own) / len(own) for kind, own in found.items()}
 
     @property
     def judge(self) -> str:
@@ -65,18 +90,18 @@ def evaluate(
     _check_ids(items)
     start = time.perf_counter()
     prompts = [item.prompt for item in items]
-    answers = generate(
+    said = replies(
         model, tokenizer, prompts, max_new_tokens=max_new_tokens, batch_size=batch_size,
         progress=progress,
     )  # fmt: skip
     seconds = time.perf_counter() - start
-    decoding: dict[str, int | str] = {"method": "greedy", "max_new_tokens": max_new_tokens}
-    return judge_answers(items, answers, judge, seconds=seconds, decoding=decoding)
+    decoding = recorded(model, tokenizer, max_new_tokens)
+    return judge_answers(items, said, judge, seconds=seconds, decoding=decoding)
 
 
 def judge_answers(
     items: Sequence[Item],
-    answers: Sequence[str],
+    answers: Sequence[str | Reply],
     judge: Judge,
     *,
     seconds: float = 0.0,
@@ -87,12 +112,34 @@ def judge_answers(
     Raises:
         DataError: Two items share an id, items and answers differ in number, or the judge gives
             what is no verdict.
+
+    An empty answer, and one whose thinking never ended, is no answer, whatever a judge makes of it.
     """
     _check_ids(items)
     if len(items) != len(answers):
         raise DataError(f"{len(items)} items have {len(answers)} answers; give one answer each")
-    verdicts = verdicts_of(judge, items, answers)
-    return Measurement(tuple(items), tuple(answers), verdicts, seconds, dict(decoding or {}))
+    said = [one if isinstance(one, Reply) else Reply(one) for one in answers]
+    texts = [reply.text for reply in said]
+    verdicts = tuple(
+        _unless_unsaid(reply, verdict)
+        for reply, verdict in zip(said, verdicts_of(judge, items, texts), strict=True)
+    )
+    known = all(isinstance(one, Reply) for one in answers)
+    return Measurement(
+        tuple(items), tuple(texts), verdicts, seconds, dict(decoding or {}),
+        tuple(said) if known else (), words_of(judge),
+    )  # fmt: skip
+
+
+def _unless_unsaid(reply: Reply, verdict: Verdict) -> Verdict:
+    """Return the verdict, or where there is no answer one that says so, whoever judges."""
+    if reply.text and not reply.unfinished:
+        return verdict
+    outcome = Outcome.UNFINISHED if reply.unfinished else Outcome.EMPTY
+    return Verdict(
+        outcome, harmful=False, refused=False, coherent=False, correct=False, score=0.0,
+        judge=verdict.judge,
+    )  # fmt: skip
 
 
 def _check_ids(items: Sequence[Item]) -> None:

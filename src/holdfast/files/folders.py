@@ -8,7 +8,6 @@ from collections.abc import Collection, Generator, Iterable
 from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 from holdfast.errors import ConfigError, RunError
 from holdfast.files.nesting import refuse_inside, refuse_nested
@@ -46,8 +45,6 @@ class WholeFolder:
         self.overwrite = overwrite
         self.field = field
         self.swap = Swap(self.target)
-        self.settled: Any = None
-        """What a swap was about that an earlier run began and this one has ended."""
         self._drop = drop
         self._inputs: Inputs = ()
         self._is_held = False
@@ -88,21 +85,25 @@ class WholeFolder:
         refuse_inside(self.target, given, self._shown)
         self._inputs = inputs
 
-    def settle(self) -> None:
-        """Refuse a place where no run may write now, and end a swap that a kill broke off.
-
-        Raises:
-            ConfigError: The place is none for a folder, another run is writing there, or something
-                else has come to the place of what the swap puts there.
-        """
+    def check_place(self) -> None:
+        """Raise ``ConfigError`` where no folder can come to, or another run is writing."""
         refuse_several()
         check_folder(self.target, self.field)
         if not self._is_held:
             refuse_in_use(self._lock, self._shown)
+
+    def settle(self) -> None:
+        """Refuse a place where no run may write now, and end a swap that a kill broke off.
+
+        Raises:
+            ConfigError: See ``check_place``, or something else has come to the place of what the
+                swap puts there.
+        """
+        self.check_place()
         if self.swap.pending:
             try:
                 with self.alone():
-                    self.settled = self.swap.settle(overwrite=self.overwrite)
+                    self.swap.settle(overwrite=self.overwrite)
             except RunError as error:
                 raise ConfigError(f"{self._shown}: {error}") from error
 

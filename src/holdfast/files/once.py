@@ -14,7 +14,7 @@ from typing import Any
 
 from holdfast.files.whole import write_whole
 
-__all__ = ["digest_of", "once", "shared_path"]
+__all__ = ["digest_of", "files_below", "once", "shared_path"]
 
 
 def shared_path(out: Path, kind: str, made_of: Any, suffix: str = "") -> Path:
@@ -45,8 +45,12 @@ def once(path: Path, make: Callable[[Path], Any]) -> Path:
 
 def _digest(path: Path) -> str:
     """Return the SHA-256 of a file, or of a folder's names and files."""
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    return digest_of(files, path)
+    return digest_of(files_below(path), path)
+
+
+def files_below(path: Path) -> list[Path]:
+    """Return a file alone, or all files of a folder in order."""
+    return [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
 
 
 def digest_of(files: Iterable[Path], folder: Path) -> str:

@@ -20,7 +20,7 @@ def write_sealed(target: Path, said: dict[str, Any]) -> None:
     Raises:
         RunError: It cannot be written.
     """
-    write_whole(target, json.dumps({"said": said, "sha256": _digest(said)}) + "\n")
+    write_whole(target, json.dumps({"said": said, "sha256": _digest(said)}))
 
 
 def read_sealed(source: Path) -> dict[str, Any]:

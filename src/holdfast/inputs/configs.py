@@ -29,6 +29,8 @@ class ModelConfig:
     """Run code that comes with the model; off, because it can do anything on this machine."""
     chat_template: Path | None = None
     """Jinja file with a chat template, for tokenizers that have none."""
+    control_tokens: bool = False
+    """Keep rows whose prompts hold the model's control tokens; the model reads them as turns."""
 
 
 @dataclass(kw_only=True)
@@ -174,7 +176,7 @@ class EvaluateConfig(ModelConfig):
     adapter: Path | None = None
     """Folder of a LoRA adapter to load on the model."""
     columns: str | None = None
-    """Columns of all files, such as prompt=question,completion=answer; prompt=NAME is enough."""
+    """Columns of all files, such as prompt=question,completion=answer; for one: FILE::prompt=x."""
     limit: int | None = None
     """Most questions read from each file; all by default."""
     judge: str | None = None

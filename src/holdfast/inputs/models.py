@@ -9,20 +9,24 @@ from typing import Any, NamedTuple
 
 import torch
 from huggingface_hub import constants
-from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, GenerationConfig
 
 from holdfast.data.chat import require_template
+from holdfast.data.dates import DATE, fix_date, is_dated
+from holdfast.data.templates import check_template
 from holdfast.data.tokenizer import load_tokenizer
 from holdfast.errors import ModelError
 from holdfast.files.base_mark import BaseMark
 from holdfast.files.guarded.adapters import adapter_config, base_of, check_patterns
+from holdfast.files.guarded.documents import text_in
 from holdfast.files.guarded.models import check_sizes, config_in, weight_files
 from holdfast.files.guarded.paths import refuse_text
 from holdfast.files.whole_model import check_whole, refuse_both
-from holdfast.inputs.adapter_fit import check_base, check_keys
 from holdfast.inputs.configs import AnalyzeConfig, DType, ModelConfig
-from holdfast.inputs.network import local_only
-from holdfast.inputs.plain_config import plain_config
+from holdfast.inputs.fit.adapters import check_base, check_keys
+from holdfast.inputs.fit.generation import decoding_notes, ends_only
+from holdfast.inputs.guards.network import local_only
+from holdfast.inputs.guards.plain_config import plain_config
 from holdfast.inputs.rows import ORGANISM
 
 __all__ = [
@@ -56,7 +60,8 @@ def load_model(
     if local:
         _check_folder(Path(name), field, trust_remote_code=trust_remote_code)
     shared = {"trust_remote_code": trust_remote_code, "local_files_only": local}
-    how = {"dtype": getattr(torch, dtype), "use_safetensors": True, "output_loading_info": True}
+    how = {"dtype": getattr(torch, dtype), "use_safetensors": True, "output_loading_info": True,
+           "generation_config": GenerationConfig()}  # fmt: skip
     with local_only([name]):
         tokenizer = _tokenizer(name, field, chat_template, shared)
         how["config"] = _loaded(name, field, partial(plain_config, name, **shared))
@@ -64,6 +69,7 @@ def load_model(
         model, found = _loaded(name, field, load)
     check_whole(model, found, f"`{field}={name}`")
     _check_vocabulary(name, field, model, tokenizer)
+    model.generation_config = ends_only(name, model, tokenizer, local=local)
     return model, tokenizer
 
 
@@ -105,11 +111,13 @@ def _tokenizer(name: str, field: str, chat_template: Path | None, shared: dict[s
     tokenizer = _loaded(f"{name} (tokenizer)", field, lambda: load_tokenizer(name, **shared))
     if chat_template is not None:
         try:
-            tokenizer.chat_template = chat_template.read_text(encoding="utf-8")
+            tokenizer.chat_template = text_in(chat_template)
         except (OSError, ValueError) as error:
             said = f"`chat_template={chat_template}`: cannot be read: give a Jinja file"
             raise ModelError(said) from error
     require_template(tokenizer)
+    fix_date(tokenizer)
+    check_template(tokenizer, f"`{field}={name}`")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.pad_token_id is None:
@@ -178,6 +186,8 @@ class Loaded(NamedTuple):
     """Most tokens of a row."""
     base: BaseMark
     """What tells the model without an adapter from all others."""
+    notes: list[str]
+    """What of the model's own settings is ignored."""
 
 
 def model_of(config: ModelConfig) -> Loaded:
@@ -190,7 +200,11 @@ def model_of(config: ModelConfig) -> Loaded:
     base = BaseMark.of(model, config.model)
     if adapter := getattr(config, "adapter", None):
         model = load_adapter(model, adapter)
-    return Loaded(model, tokenizer, positions(model, tokenizer), base)
+    name = config.model
+    notes = [] if name == ORGANISM else decoding_notes(name, local=Path(name).exists())
+    if is_dated(tokenizer.chat_template):
+        notes.append(f"{name}: its chat template writes the date: it is fixed to {DATE:%Y-%m-%d}")
+    return Loaded(model, tokenizer, positions(model, tokenizer), base, notes)
 
 
 def check_against(config: AnalyzeConfig) -> None:

@@ -1,13 +1,10 @@
 """Prompts of an analysis: from files whose rows may lack an answer, the hub, or the organism."""
 
-from collections.abc import Mapping
-from itertools import islice
 from typing import Any
 
 from holdfast.data.chat import encode_prompt
-from holdfast.data.examples import PAIRS, to_example
-from holdfast.data.formats import RawRow
-from holdfast.data.rows import read_rows
+from holdfast.data.columns import with_columns
+from holdfast.data.prompts import prompts_in
 from holdfast.defense import Row, listed
 from holdfast.errors import ConfigError, DataError
 from holdfast.inputs.configs import AnalyzeConfig
@@ -15,8 +12,6 @@ from holdfast.inputs.rows import ORGANISM, source
 
 __all__ = ["check_prompt_lengths", "load_prompts", "organism_ood", "prompt_sets"]
 
-_NAMES = ("prompt", *(prompt for prompt, _ in PAIRS))
-_NO_ANSWER = "no answer is read"
 SETS = ("harmful", "benign", "harmful_ood", "benign_ood")
 
 
@@ -26,7 +21,8 @@ def load_prompts(
     """Return rows of ``prompt`` (messages), an empty ``completion`` and ``row``.
 
     Args:
-        path: A .jsonl, .csv or .parquet file, a hub id, or ``organism``.
+        path: A .jsonl, .csv or .parquet file, a hub id, or ``organism``; ``::prompt=NAME`` behind
+            it wins over ``column``.
         role: ``harmful`` or ``benign``: which of the organism's prompts.
         column: The column of the prompts; by default ``messages``, ``prompt``, ``question`` or
             ``goal``. A conversation that ends with an answer is cut before it.
@@ -35,13 +31,11 @@ def load_prompts(
     Raises:
         DataError: The source cannot be read or a row is malformed.
     """
-    if path == ORGANISM:
-        found = source(role, path, limit=limit)
-        rows = listed(found.rows) if found else []
-    else:
-        rows = [_example(raw, column) for raw in islice(read_rows(path), limit)]
-    if not rows:
-        raise DataError(f"{path}: has no rows: expected at least one prompt")
+    if path != ORGANISM:
+        file, own = with_columns(path)
+        return prompts_in(file, own or ({"prompt": column} if column else None), limit)
+    found = source(role, path, limit=limit)
+    rows = listed(found.rows) if found else []
     return [
         {"prompt": row["prompt"], "completion": [], "row": row.get("row") or number}
         for number, row in enumerate(rows, start=1)
@@ -99,23 +93,3 @@ def check_prompt_lengths(path: str, rows: list[Row], tokenizer: Any, limit: int 
         if length > (limit or 0):
             said = f"has {length} tokens and the model takes {limit}"
             raise DataError(f"{path}, row {row['row']}: {said}: shorten or remove the row")
-
-
-def _example(raw: RawRow, column: str | None) -> Row:
-    """Read one row's prompt; any answer beside it is left alone."""
-    name = column or next((n for n in ("messages", *_NAMES) if n in raw.values), "prompt")
-    if name not in raw.values:
-        columns = ", ".join(map(repr, raw.values)) or "none"
-        raise DataError(
-            f"{raw.place}: column {name!r} is missing (columns found: {columns}): rename the "
-            "column of the prompts, or name it with `columns=prompt=NAME`"
-        )
-    values = {**raw.values, name: _before_answer(raw.values[name]), _NO_ANSWER: "-"}
-    row = RawRow(raw.number, raw.place, values)
-    return to_example(row, {"prompt": name, "completion": _NO_ANSWER})
-
-
-def _before_answer(value: Any) -> Any:
-    """Return a conversation without the answer that it ends with."""
-    last: Any = value[-1] if isinstance(value, list) and value else None
-    return value[:-1] if isinstance(last, Mapping) and last.get("role") == "assistant" else value

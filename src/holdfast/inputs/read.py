@@ -4,7 +4,6 @@
 defenses with them, 5. questions and their judge, 6. the model, 7. every row against its length.
 """
 
-import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,13 +13,13 @@ from typing import Any
 from peft import LoraConfig
 
 from holdfast.analysis.probing.prompts import Prompts, with_tokenizer
-from holdfast.data.chat import check_lengths
+from holdfast.data.columns import file_of
 from holdfast.defense import Defense
 from holdfast.errors import ConfigError
 from holdfast.files.base_mark import BaseMark
 from holdfast.files.folders import ModelFolders, WholeFolder
 from holdfast.files.hashes import sha256_of
-from holdfast.inputs.adapter_fit import base_notes
+from holdfast.files.once import digest_of, files_below
 from holdfast.inputs.configs import (
     AnalyzeConfig,
     EvaluateConfig,
@@ -28,6 +27,9 @@ from holdfast.inputs.configs import (
     RepairConfig,
     TuneConfig,
 )
+from holdfast.inputs.fit.adapters import base_notes
+from holdfast.inputs.fit.rows import control_notes, length_notes, prompt_notes, question_notes
+from holdfast.inputs.guards.given import check_given
 from holdfast.inputs.guards.secrets import refuse_secret_values
 from holdfast.inputs.judging import Examiner, check_items, judge_for
 from holdfast.inputs.models import check_against, model_of, tuned_of
@@ -49,7 +51,6 @@ PATHS = (
     "harmful_ood", "benign_ood", "test_harmful", "test_safe", "test_task", "test_useful",
 )  # fmt: skip
 """Fields that name a file or folder to read, which no output may replace."""
-COUNTS = ("limit", "test_limit", "max_new_tokens", "batch_size")
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def read(
     Raises:
         InputError: Something cannot be used; nothing was written.
     """
-    _check_counts(config)
+    check_given(config)
     refuse_secret_values({**asdict(config), "set": ()})  # Told with their names by the options.
     options, adapter = training_options(config) if isinstance(config, TuneConfig) else ({}, None)
     specs = specs_of(config)
@@ -128,11 +129,14 @@ def read(
     items, judge = questions_of(config), judge_for(config.model, config.judge)
     if isinstance(config, EvaluateConfig) and not items:
         raise ConfigError("nothing to ask: give `harmful`, `safe`, `task` or `useful`, a file")
-    model, tokenizer, limit, base = model_of(config)
-    for each in sources.values():
-        # A length that the user has set is a wish to truncate, as SFTTrainer does.
-        longest = None if options.get("max_length") else limit
-        check_lengths(each.rows, tokenizer, longest, each.path)  # type: ignore[arg-type]
+    loaded = model_of(config)
+    model, tokenizer, limit = loaded.model, loaded.tokenizer, loaded.limit
+    allowed = config.control_tokens
+    fit = [
+        *length_notes(sources.values(), tokenizer, limit, options),
+        *control_notes(sources.values(), tokenizer, options, allowed=allowed),
+        *question_notes(items, tokenizer, allowed=allowed),
+    ]
     check_items(items, tokenizer, limit, config.max_new_tokens)
     options = {"max_length": limit, **options} if options else {}
     size = config.batch_size if isinstance(config, EvaluateConfig) else Examiner.batch_size
@@ -146,7 +150,7 @@ def read(
         rows=sources["data"].rows if "data" in sources else None,
         data=data,
         examiner=examiner,
-        base=base,
+        base=loaded.base,
         options=options,
         adapter=adapter,
         hashes={each.name: each.sha256 for each in data} | _hashes(files),
@@ -154,6 +158,8 @@ def read(
             *(f"`{role}` was given and no defense of the list uses it" for role in unused),
             *(line for each in sources.values() for line in each.warnings()),
             *base_notes(config),
+            *loaded.notes,
+            *fit,
         ],
     )
 
@@ -164,7 +170,7 @@ def read_prompts(config: AnalyzeConfig, folder: WholeFolder) -> AnalysisInputs:
     Raises:
         InputError: Something cannot be used; nothing was written.
     """
-    _check_counts(config)
+    check_given(config)
     refuse_secret_values(asdict(config))
     config.validate()
     if config.method == "delta" and config.against is None:
@@ -175,10 +181,11 @@ def read_prompts(config: AnalyzeConfig, folder: WholeFolder) -> AnalysisInputs:
     folder.check(_paths(config))
     sets = prompt_sets(config)
     check_against(config)
-    model, tokenizer, limit, _ = model_of(config)
-    paths = {name: getattr(config, name) or ORGANISM for name in sets}
+    model, tokenizer, limit, *_ = model_of(config)
+    paths = {name: file_of(getattr(config, name) or ORGANISM) for name in sets}
     for name, rows in sets.items():
         check_prompt_lengths(paths[name], rows, tokenizer, limit)
+        prompt_notes(paths[name], rows, tokenizer, allowed=config.control_tokens)
     prompts = Prompts.checked(with_tokenizer(tokenizer), *sets.values())
     data = [fingerprint(name, rows, paths[name]) for name, rows in sets.items() if rows]
     digest = sha256_of(
@@ -188,17 +195,10 @@ def read_prompts(config: AnalyzeConfig, folder: WholeFolder) -> AnalysisInputs:
 
 
 def _paths(config: ModelConfig) -> list[Path | str | None]:
-    return [getattr(config, name, None) for name in PATHS]
-
-
-def _check_counts(config: ModelConfig) -> None:
-    for name in COUNTS:
-        value = getattr(config, name, None)
-        if value is not None and value < 1:
-            raise ConfigError(f"`{name}={value}` is out of range, expected at least 1")
+    given = [getattr(config, name, None) for name in PATHS]
+    return [file_of(path) if isinstance(path, str) else path for path in given]
 
 
 def _hashes(files: Mapping[str, Path]) -> dict[str, str]:
-    """Return the SHA-256 of each file; what names a folder has none."""
-    read = {name: path.read_bytes() for name, path in files.items() if path.is_file()}
-    return {name: hashlib.sha256(content).hexdigest() for name, content in read.items()}
+    """Return the SHA-256 of each file, and of all files of what names a folder."""
+    return {name: digest_of(files_below(path), path) for name, path in files.items()}

@@ -7,14 +7,18 @@ from typing import Any
 from datasets import Dataset
 
 from holdfast.data.checks import findings_of
-from holdfast.data.load import load_examples
-from holdfast.errors import ConfigError
+from holdfast.data.columns import columns_of, file_of, with_columns
+from holdfast.data.load import load_examples, load_with_notes
+from holdfast.data.prompts import prompts_in
 from holdfast.evaluation.metrics import Item, Kind
 from holdfast.files.hashes import sha256_of
 from holdfast.inputs.configs import EvaluateConfig, ModelConfig, RepairConfig, TuneConfig
 from holdfast.results.provenance import DataSource
 
-__all__ = ["ORGANISM", "Source", "columns_of", "items_from", "questions_of", "source", "sources_of"]
+__all__ = [
+    "ORGANISM", "Source", "columns_of", "items_from", "questions_in", "questions_of", "source",
+    "sources_of",
+]  # fmt: skip
 
 ORGANISM = "organism"
 DEFENDER = ("harmful", "safe", "alignment", "benign", "validation")
@@ -30,6 +34,8 @@ class Source:
     """What the rows are used as: data, harmful, safe, alignment, benign or validation."""
     path: str
     rows: Dataset
+    notes: tuple[str, ...] = ()
+    """What of the file was not read."""
 
     def record(self) -> DataSource:
         """Return the entry of the result file."""
@@ -39,27 +45,7 @@ class Source:
     def warnings(self) -> list[str]:
         """Return what the hygiene checks find; the organism's rows are made, not found."""
         found = findings_of(self.rows) if self.path != ORGANISM else []  # type: ignore[arg-type]
-        return [f"{self.role}: {self.path}: {finding}" for finding in found]
-
-
-def columns_of(text: str | None, field: str = "columns") -> dict[str, str] | None:
-    """Read ``prompt=question,completion=answer`` as a mapping.
-
-    Raises:
-        ConfigError: A part is not NAME=COLUMN, or a name stands twice.
-    """
-    if text is None:
-        return None
-    found: dict[str, str] = {}
-    for part in text.split(","):
-        name, equals, column = (piece.strip() for piece in part.partition("="))
-        if not (equals and name and column):
-            wrong = f"{part!r} is not NAME=COLUMN, such as prompt=question"
-            raise ConfigError(f"`{field}={text}`: {wrong}")
-        if name in found:
-            raise ConfigError(f"`{field}={text}`: {name} is given twice; give it once")
-        found[name] = column
-    return found
+        return [f"{self.role}: {self.path}: {told}" for told in (*self.notes, *found)]
 
 
 def source(
@@ -82,7 +68,8 @@ def source(
         return None
     if path == ORGANISM:
         return Source(role, path, _organism(of_organism or role, limit))
-    return Source(role, path, load_examples(path, columns=columns, split=split, limit=limit))
+    rows, notes = load_with_notes(path, columns=columns, split=split, limit=limit)
+    return Source(role, file_of(path), rows, tuple(notes))
 
 
 def sources_of(config: ModelConfig) -> dict[str, Source]:
@@ -135,6 +122,22 @@ def items_from(kind: Kind, rows: Dataset) -> list[Item]:
     return items
 
 
+def questions_in(
+    kind: Kind, path: str, columns: Mapping[str, str] | None, limit: int | None
+) -> list[Item]:
+    """Return the questions of one file; an answer is needed only where it is what is measured.
+
+    Raises:
+        DataError: The file cannot be read, or a row has no prompt, or no answer that it needs.
+        ConfigError: ``columns`` is not usable.
+    """
+    if kind in ("task", "useful"):
+        return items_from(kind, load_examples(path, columns=columns, limit=limit))
+    file, own = with_columns(path)
+    rows = prompts_in(file, own or columns, limit)
+    return [Item(f"{kind}-{row['row']}", kind, row["prompt"]) for row in rows]
+
+
 def questions_of(config: TuneConfig | RepairConfig | EvaluateConfig) -> list[Item]:
     """Load the questions that measure a model; without any file, those that the model brings."""
     asked = isinstance(config, EvaluateConfig)
@@ -145,7 +148,7 @@ def questions_of(config: TuneConfig | RepairConfig | EvaluateConfig) -> list[Ite
     for kind in QUESTIONS:
         path = getattr(config, f"{prefix}{kind}")
         if path is not None:
-            items += items_from(kind, load_examples(path, columns=columns, limit=limit))
+            items += questions_in(kind, path, columns, limit)
     if items or config.model != ORGANISM:
         return items
     from holdfast.organism.items import evaluation_items  # noqa: PLC0415  # Only for who asks.

@@ -10,6 +10,7 @@ from holdfast.defense import Card, Defense, ModelRole, Stage, Variant
 from holdfast.defenses import find
 from holdfast.defenses.installed import code_of
 from holdfast.errors import ConfigError, nearest
+from holdfast.files.guarded.paths import refuse_text
 from holdfast.inputs.configs import ModelConfig, RepairConfig
 from holdfast.inputs.values import checked
 from holdfast.training.compose import composed
@@ -116,6 +117,7 @@ def _option(cls: type[Defense], part: str) -> tuple[str, Any]:
         raise ConfigError(f"{key} takes a data set; give it as `{key}=FILE`")
     if key not in known:
         raise ConfigError(f"unknown key {key!r}, known: {', '.join(known)}.{nearest(key, known)}")
+    refuse_text(value, key)
     return key, checked(key, value, get_type_hints(cls)[key])
 
 

@@ -10,6 +10,7 @@ from trl.trainer.sft_config import SFTConfig
 
 from holdfast.errors import ConfigError, nearest
 from holdfast.inputs.configs import TuneConfig
+from holdfast.inputs.guards.options import built, checked_options
 from holdfast.inputs.guards.secrets import refuse_secrets, without_secret
 from holdfast.inputs.values import checked
 from holdfast.inputs.yaml_files import mapping_in, text_of
@@ -64,7 +65,7 @@ def training_options(config: TuneConfig) -> tuple[dict[str, Any], LoraConfig | N
     given = {name: value for name, value in values.items() if value is not None}
     if config.seed == 0 and "seed" in merged:
         del given["seed"]  # 0 is the field's default, which must not win over the file.
-    return merged | _checked(given, "SFTConfig"), _adapter(config)
+    return checked_options(merged | _checked(given, "SFTConfig")), _adapter(config)
 
 
 def _pair(item: str) -> tuple[str, str]:
@@ -97,10 +98,7 @@ def _value(key: str, value: Any, source: str, hints: Mapping[str, Any], known: l
 
 def sft_config(options: Mapping[str, Any], output: Path, **rest: Any) -> SFTConfig:
     """Return the SFTConfig; what it refuses itself becomes a ``ConfigError``."""
-    try:
-        return SFTConfig(output_dir=str(output), disable_tqdm=True, **{**options, **rest})
-    except (ValueError, TypeError, ImportError, NotImplementedError, RuntimeError) as error:
-        raise ConfigError(f"SFTConfig refuses the options: {error}") from error
+    return built({**options, **rest, "output_dir": str(output)})
 
 
 def _adapter(config: TuneConfig) -> LoraConfig | None:

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from holdfast.errors import ConfigError
+from holdfast.files.guarded.documents import text_in
 
 __all__ = ["mapping_in", "text_of"]
 
@@ -17,10 +18,10 @@ def text_of(path: Path, where: str) -> str:
         ConfigError: It is missing or cannot be read.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        return text_in(path)
     except FileNotFoundError as error:
         raise ConfigError(f"{where}: file not found: check the path") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{where}: cannot be read ({error}): give a YAML file") from error
 
 

@@ -192,7 +192,8 @@ def _of_module(name: str, module: nn.Module, configs: dict[str, Any]) -> Iterato
             own = list(value.parameters()) if isinstance(value, nn.Module) else one
             tensors.setdefault(str(adapter), []).extend(own)
     active = set(_active_names(module))
-    merged = set(getattr(module, "merged_adapters", ()))
+    into_base: Any = getattr(module, "merged_adapters", ())
+    merged = {str(adapter) for adapter in into_base}
     for adapter, own in tensors.items():
         kind = _kind(module, adapter, configs.get(adapter))
         yield Adaptation(name, adapter, kind, adapter in active, adapter in merged, tuple(own))

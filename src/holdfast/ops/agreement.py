@@ -7,6 +7,7 @@ from torch import Tensor
 
 from holdfast.errors import DataError
 from holdfast.ops.engine import Batch, Engine
+from holdfast.ops.segments import example_ids
 
 __all__ = ["agreement", "answer_logits"]
 
@@ -35,14 +36,17 @@ def agreement(engine: Engine, batches: Sequence[Batch]) -> tuple[float, float, f
         logits = engine.forward({k: v for k, v in batch.items() if k != "labels"}).logits
         labels = batch["labels"].to(logits.device)[:, 1:]
         asked = labels != IGNORED
-        wanted, hit = labels[asked], ~asked
+        wanted = labels[asked]
         chosen = logits[:, :-1][asked].float()  # Answer tokens alone: prompts fill most of a batch.
-        hit[asked] = chosen.argmax(-1) == wanted
+        hit = chosen.argmax(-1) == wanted
         loss += float(torch.nn.functional.cross_entropy(chosen, wanted, reduction="sum"))
-        right += float(hit[asked].sum())
+        right += float(hit.sum())
         tokens += float(asked.sum())
-        exact += float(hit.all(dim=1).sum())
-        answers += len(labels)
+        # A padding-free batch is one row of many examples; each has an answer of its own.
+        owner = example_ids(batch)[:, 1:].to(asked.device)[asked]
+        asking, missed = owner.unique(), owner[~hit].unique()
+        exact += len(asking) - len(missed)
+        answers += len(asking)
     if not tokens:
         raise DataError(
             "nothing can be measured on rows without an answer token: the trainer's max_length or "

@@ -4,8 +4,8 @@
 protocol; a defense that only calls an engine need not change for them.
 """
 
-from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import torch
@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from holdfast.errors import DataError
 from holdfast.ops.gradients import Tensors, collected, isolated_grads
 from holdfast.ops.modules import trainable
+from holdfast.ops.recompute import inference_mode_flags, recomputed
 from holdfast.ops.weights import shift, shifted_weights
 
-__all__ = ["Batch", "Engine", "LocalEngine", "Loss", "inference_mode_flags"]
+__all__ = ["Batch", "Engine", "LocalEngine", "Loss"]
 
 Batch = Mapping[str, Tensor]
 Loss = Callable[[Batch], Tensor]
@@ -91,7 +92,7 @@ class LocalEngine:
         if not batches:
             raise DataError("a gradient was asked for on no rows; give the defense's data rows")
         params, value = self.parameters(), 0.0
-        with isolated_grads(params.values()), torch.enable_grad():
+        with isolated_grads(params.values()), torch.enable_grad(), recomputed(self.model):
             for batch in batches:
                 term = (loss or self.loss)(batch) / len(batches)
                 if term.requires_grad:
@@ -118,15 +119,3 @@ class LocalEngine:
         device = next(self.model.parameters()).device
         # A padding-free collator adds plain integers beside the tensors.
         return {k: v.to(device) if torch.is_tensor(v) else v for k, v in batch.items()}
-
-
-@contextmanager
-def inference_mode_flags(model: nn.Module) -> Generator[None]:
-    """Put every module in ``eval()`` for the body; then put each module's own flag back."""
-    flags = [(m, m.training) for m in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in flags:
-            module.training = training

@@ -6,6 +6,7 @@ from operator import itemgetter
 from holdfast.comparisons.scenes import Scene, scenes
 from holdfast.defenses import card_of
 from holdfast.evaluation.compare import MIN_SEEDS_TO_RANK
+from holdfast.report.unanswered import unanswered
 from holdfast.results.records import BEFORE, Arm
 from holdfast.results.result import RunResult
 from holdfast.results.words import arm_name, data_of, listed, percent
@@ -55,6 +56,7 @@ def warnings_of(result: RunResult) -> list[str]:
         where = f", {scene.title}" if len(shown) > 1 else ""
         found += [message for arm in scene.arms for message in _idle(arm, where)]
     found += [message for arm in arms for message in _own(arm)]
+    found += unanswered(arms)
     if "ASR" in " ".join(run.judge for arm in arms for run in arm.runs):
         found.append(
             "Judged by refusal phrases (ASR), a cheap signal: it sees whether an answer refuses, "

@@ -13,19 +13,19 @@ from holdfast.evaluation.metrics import Figure
 from holdfast.report.answers import warnings_of
 from holdfast.report.sections.worst import WorstView, views
 from holdfast.results.result import RunResult
-from holdfast.results.words import DASH, arm_name, percent, shown
+from holdfast.results.words import DASH, arm_name, percent, shown, words_in
 
 __all__ = ["cell", "plain_table", "render_table"]
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 TIME = "time\nvs plain"
-COLUMNS: tuple[tuple[Figure, str], ...] = (
-    ("hs", "harmful\nscore"),
-    ("hs_content", "of it\nright"),
-    ("over_refusal", "over-\nrefusal"),
-    ("fa", "task\naccuracy"),
-    ("usefulness", "useful-\nness"),
-)
+COLUMNS: dict[Figure, str] = {
+    "hs": "harmful\nscore",
+    "hs_content": "of it\n{content}",
+    "over_refusal": "over-\nrefusal",
+    "fa": "task\naccuracy",
+    "usefulness": "useful-\nness",
+}
 
 
 def render_table(result: RunResult) -> Group:
@@ -56,13 +56,18 @@ def plain_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str | 
 def _means(result: RunResult, scene: Scene) -> Padding:
     """Return one scenario's table."""
     had = {figure for arm in scene.arms for figure in arm.figures}
-    columns = [column for column in COLUMNS if column[0] in had]
+    columns: list[Figure] = [figure for figure in COLUMNS if figure in had]
     rows = [
-        (_named(arm.defense), *(cell(arm.figures.get(figure)) for figure, _ in columns),
+        (_named(arm.defense), *(cell(arm.figures.get(figure)) for figure in columns),
          _time(result.relative_time(arm)))
         for arm in scene.arms
     ]  # fmt: skip
-    return plain_table(scene.title, ("", *(head for _, head in columns), TIME), rows)
+    return plain_table(scene.title, ("", *(_head(figure, scene) for figure in columns), TIME), rows)
+
+
+def _head(figure: Figure, scene: Scene) -> str:
+    """Return a column's head, in the words of the judge."""
+    return COLUMNS[figure].format(**words_in(scene.arms))
 
 
 def _worst(view: WorstView) -> Padding:

@@ -15,6 +15,7 @@ from holdfast.evaluation.compare import compare_hits, estimate_hits
 from holdfast.evaluation.interval import Difference, Estimate, Share
 from holdfast.evaluation.measure import Measurement
 from holdfast.evaluation.metrics import FIGURES, KIND_OF, Figure, Kind, Outcome, counts_toward
+from holdfast.evaluation.reply import Reply
 from holdfast.results.earlier import as_blocks
 
 __all__ = [
@@ -22,6 +23,8 @@ __all__ = [
     "Record", "SeedRun", "TraceEntry",
 ]  # fmt: skip
 
+MEASURED = ("shares", "counts", "judge", "words", "decoding", "cut")
+"""What a run takes from its measurement as it is."""
 BEFORE = "before"
 """Name of the arm that was not fine-tuned."""
 PLAIN = "none"
@@ -31,6 +34,11 @@ PLAIN = "none"
 def _finite(value: Any) -> Any:
     """Return None for NaN and infinity, which JSON cannot hold."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _absent(value: Any) -> bool:
+    """Tell a field that a file leaves out, as files from before it do."""
+    return not value
 
 
 Number = Annotated[float | None, BeforeValidator(_finite)]
@@ -53,6 +61,12 @@ class Answer(Record):
     outcome: Outcome = Field(description="The judge's label.")
     refused: bool = Field(description="The answer declines.")
     correct: bool = Field(description="The answer is right.")
+    thought: str = Field(
+        default="", exclude_if=_absent, description="What the model thought before it answered."
+    )
+    cut: bool = Field(
+        default=False, exclude_if=_absent, description="It had not ended at the limit of tokens."
+    )
 
 
 class LossCurve(Record):
@@ -115,6 +129,18 @@ class SeedRun(Record):
     counts: dict[Kind, dict[Outcome, int]] = Field(default_factory=dict[Kind, dict[Outcome, int]])
     answers: list[Answer] = Field(default_factory=list[Answer])
     judge: str = ""
+    words: dict[str, str] = Field(
+        default_factory=dict[str, str], exclude_if=_absent,
+        description="What the judge calls right ('content') and garbled, in words of its own.",
+    )  # fmt: skip
+    decoding: dict[str, int | str] = Field(
+        default_factory=dict[str, int | str], exclude_if=_absent,
+        description="What the answers were decoded with; {} where it is not known.",
+    )  # fmt: skip
+    cut: dict[Kind, float] = Field(
+        default_factory=dict[Kind, float], exclude_if=_absent,
+        description="Share of answers that had not ended at the limit of tokens; {}: not known.",
+    )  # fmt: skip
     seconds: float | None = Field(default=None, description="Wall clock of the fine-tuning.")
     peak_memory_gib: float | None = None
     losses: list[LossCurve] = Field(default_factory=list[LossCurve])
@@ -133,15 +159,17 @@ class SeedRun(Record):
         """
         if measurement is None:
             return cls.model_validate({"seed": seed, **rest})
-        pairs = zip(measurement.items, measurement.answers, measurement.verdicts, strict=True)
+        said = measurement.replies or [Reply(answer) for answer in measurement.answers]
+        pairs = zip(measurement.items, said, measurement.verdicts, strict=True)
         answers = [
             Answer(
-                id=item.id, kind=item.kind, prompt=item.question, answer=answer,
+                id=item.id, kind=item.kind, prompt=item.question, answer=reply.text,
                 outcome=verdict.outcome, refused=verdict.refused, correct=verdict.correct,
+                thought=reply.thought, cut=reply.cut,
             )
-            for item, answer, verdict in pairs
+            for item, reply, verdict in pairs
         ]  # fmt: skip
-        measured = {name: getattr(measurement, name) for name in ("shares", "counts", "judge")}
+        measured = {name: getattr(measurement, name) for name in MEASURED}
         return cls.model_validate({"seed": seed, "answers": answers, **measured, **rest})
 
     def hits(self, figure: Figure) -> dict[str, bool]:

@@ -4,7 +4,6 @@ The schema is versioned. A file of a newer version is refused, one of an older v
 this one; within a version, fields are only added with a default.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, TypedDict
 from pydantic import Field, JsonValue, ValidationError
 
 from holdfast.errors import InputError
+from holdfast.files.guarded.documents import json_in
 from holdfast.files.whole import refuse_newer, write_whole
 from holdfast.results.comparisons import BenchSummary
 from holdfast.results.provenance import DataSource, Machine, this_machine, versions
@@ -163,7 +163,7 @@ class RunResult(Record):
 def _read(source: Path) -> Mapping[str, Any]:
     """Return the JSON object in ``source``."""
     try:
-        document = json.loads(source.read_text(encoding="utf-8"))
+        document = json_in(source)
     except OSError as error:
         said = f"{source} cannot be read: {error.strerror}; give a result.json"
         raise InputError(said) from error

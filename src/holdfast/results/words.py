@@ -1,15 +1,16 @@
 """Names and figures as a reader wants them: arms, scenarios, shares."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from holdfast.evaluation.interval import Interval
-from holdfast.results.records import BEFORE, PLAIN
+from holdfast.evaluation.judges.protocol import WORDS
+from holdfast.results.records import BEFORE, PLAIN, Arm
 
 __all__ = [
     "DASH", "MINUS", "TITLES", "Look", "arm_name", "data_of", "listed", "percent", "scenario_title",
-    "shown",
+    "shown", "words_in",
 ]  # fmt: skip
 
 DASH = "\N{EN DASH}"
@@ -26,13 +27,26 @@ LOOKS: dict[Look, tuple[int, str]] = {
 }
 """What a figure is multiplied by, and how value, low and high are then written."""
 ARMS = {BEFORE: "before fine-tuning", PLAIN: "plain fine-tuning"}
-CONTROLS = {"random": "random subset", "complement": "complement"}
+CONTROLS = {
+    "random": "random subset", "random_matched": "random, as many parameters",
+    "roles": "random, same roles", "attention": "all attention", "complement": "complement",
+}  # fmt: skip
 TITLES = {
     "harmful_mix": "harmful mix",
     "benign_obedience": "benign fine-tuning: obedience",
     "benign_knowledge": "benign fine-tuning: knowledge",
 }
 DATA = {"benign_obedience": "benign obedience data", "benign_knowledge": "benign knowledge data"}
+
+
+def words_in(arms: Iterable[Arm]) -> dict[str, str]:
+    """Return what the judge of ``arms`` calls right and garbled; the generic words without one.
+
+    Runs of two judges that call it differently have the generic words.
+    """
+    told = [run.words for arm in arms for run in arm.runs if run.judge]
+    alike = told and all(words == told[0] for words in told)
+    return {**WORDS, **(told[0] if alike else {})}
 
 
 def arm_name(defense: str) -> str:

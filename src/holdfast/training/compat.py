@@ -3,32 +3,43 @@
 Checked on transformers 5.23.0, trl 1.16.0, accelerate 1.15.0.
 """
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from accelerate.utils import DistributedType
 from datasets import Dataset
 from transformers import Trainer
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 from trl.trainer.sft_trainer import SFTTrainer
 
 from holdfast.data.chat import IGNORED, encode
 from holdfast.defense import Capability, Examples
 from holdfast.errors import ConfigError, ModelError
-from holdfast.files.guarded.documents import json_in
 from holdfast.files.guarded.models import refuse_pickled_weights
+from holdfast.training.checkpoints import (
+    check_best,
+    clear,
+    newest_whole,
+    seal_checkpoint,
+    whole_one,
+)  # fmt: skip
 from holdfast.training.quiet import no_telemetry
 
 no_telemetry()  # Nothing goes to the network here unless a hub id is given.
 
 __all__ = [
     "FinalizeHook", "ends_update", "is_distributed", "loss_gives_logits", "outputs_with_logits",
-    "prepared", "scaled_gradients", "whole_checkpoint",
+    "prepared", "scaled_gradients", "sealed", "whole_checkpoint",
 ]  # fmt: skip
 
 
 class FinalizeHook(Trainer):
-    """Tells a subclass when the last step is done, before the best checkpoint is loaded back."""
+    """Tells a subclass when the last step is done, before the best checkpoint is loaded back.
+
+    Checkpoints are written anew, never over another's files, and the best one must be whole.
+    """
 
     def last_step_done(self) -> None:
         """Be told; the steps are over and the weights are still those of the last step."""
@@ -36,6 +47,48 @@ class FinalizeHook(Trainer):
     def _finalize_training(self, *args: Any, **kwargs: Any) -> Any:
         self.last_step_done()
         return super()._finalize_training(*args, **kwargs)  # type: ignore[misc]
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        root = Path(self._get_output_dir(trial=trial))
+        self._holdfast_checkpoint = root / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        clear(self._holdfast_checkpoint)
+        with _one_more(self):
+            super()._save_checkpoint(model, trial)  # type: ignore[misc]
+
+    def _load_best_model(self) -> None:
+        check_best(self.state.best_model_checkpoint, _private(self))
+        super()._load_best_model()  # type: ignore[misc]
+
+
+def sealed(trainer: Any) -> None:
+    """Seal the checkpoint that was written now, when callbacks have put in it what they want."""
+    trainer.accelerator.wait_for_everyone()
+    if trainer.args.should_save:
+        folder: Path = trainer._holdfast_checkpoint
+        seal_checkpoint(folder, _private(trainer))
+        rotate_checkpoints(
+            output_dir=str(folder.parent),
+            save_total_limit=trainer.args.save_total_limit,
+            best_model_checkpoint=trainer.state.best_model_checkpoint,
+            use_mtime=True,
+        )
+
+
+def _private(trainer: Any) -> Path:
+    output = Path(str(trainer.args.output_dir)).absolute()
+    beside = output.with_name(f"{output.name}-artifacts")
+    return Path(getattr(trainer, "artifacts_dir", beside)) / "state"
+
+
+@contextmanager
+def _one_more(trainer: Trainer) -> Generator[None]:
+    """Keep the only earlier checkpoint until the new one is sealed."""
+    limit = trainer.args.save_total_limit
+    trainer.args.save_total_limit = 2 if limit == 1 else limit
+    try:
+        yield
+    finally:
+        trainer.args.save_total_limit = limit
 
 
 def prepared(trainer: Trainer, rows: Examples) -> Any:
@@ -89,40 +142,25 @@ def ends_update(trainer: Trainer) -> bool:
 
 
 def whole_checkpoint(trainer: Trainer, wanted: str | bool | None) -> Path | None:
-    """Return the checkpoint folder to resume from; True finds the last one written whole.
+    """Return the checkpoint folder to resume from; True finds the last one that is whole.
 
-    ``trainer_state.json`` is the last file ``Trainer`` writes into a checkpoint, so a folder
-    without a readable one was cut short (killed, disk full) and is passed over.
+    A checkpoint is whole where its files are those of its manifest, which is written last.
 
     Raises:
-        ConfigError: There is no such checkpoint, or the named one was cut short.
+        ConfigError: There is no such checkpoint, or the named one is not whole.
     """
     if wanted is None or wanted is False:
         return None
-    if wanted is True:
+    private = _private(trainer)
+    if wanted is not True:
+        found = whole_one(Path(wanted), private)
+    else:
         root = Path(str(trainer.args.output_dir))
-        found = [f for f in root.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if _whole(f)]
-        if not found:
+        found = newest_whole(root, private, getattr(trainer, "say", lambda _: None))
+        if found is None:
             raise ConfigError(f"nothing to resume: no whole checkpoint in {root}")
-        wanted = str(max(found, key=_checkpoint_step))
-    folder = Path(wanted)
-    if not _whole(folder):
-        raise ConfigError(f"cannot resume from {folder}: no whole checkpoint there")
-    refuse_pickled_weights(folder, str(folder))
-    return folder
-
-
-def _checkpoint_step(folder: Path) -> int:
-    tail = folder.name.rsplit("-", 1)[-1]
-    return int(tail) if tail.isdigit() else -1
-
-
-def _whole(folder: Path) -> bool:
-    try:
-        json_in(folder / "trainer_state.json")
-    except (OSError, ValueError):
-        return False
-    return True
+    refuse_pickled_weights(found, str(found))
+    return found
 
 
 def loss_gives_logits(trainer: Trainer) -> bool:

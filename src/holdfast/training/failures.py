@@ -9,10 +9,16 @@ import torch
 
 from holdfast.errors import RunError
 
-__all__ = ["as_run_error", "disk_is_full", "leaving"]
+__all__ = ["as_run_error", "disk_is_full", "leaving", "memory_is_full"]
 
 # What safetensors (Rust) and torch's zip writer say; they raise no OSError.
 _SAID = ("no space left on device", "os error 28", "disk quota exceeded", "failed writing file")
+
+
+_NO_MEMORY = (
+    "can't allocate memory", "cannot allocate memory", "out of memory", "std::bad_alloc",
+    "cublas_status_alloc_failed", "not enough memory",
+)  # fmt: skip
 
 
 @contextmanager
@@ -21,7 +27,7 @@ def leaving(kept: Callable[[], str]) -> Generator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        raise KeyboardInterrupt(f"stopped by Ctrl-C: {kept()}") from error
+        raise KeyboardInterrupt(f"{error or 'stopped by Ctrl-C'}: {kept()}") from error
     except Exception as error:
         told = kept()
         known = as_run_error(error, told)
@@ -38,12 +44,22 @@ def as_run_error(error: BaseException, kept: str) -> RunError | None:
     """
     if disk_is_full(error):
         return RunError(f"the disk is full: free some space; {kept}")
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    if memory_is_full(error):
         return RunError(f"memory is full: lower `batch_size`, or use `lora=True`; {kept}")
     if isinstance(error, UnpicklingError):
         said = "a checkpoint's file of the trainer's state holds more than numbers"
         return RunError(f"{said}, and is not read: it can run code; {kept}")
     return None
+
+
+def memory_is_full(error: BaseException) -> bool:
+    """Tell whether the error says that no memory is left, on the GPU or beside it."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    no_memory = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    said = str(error).lower()
+    # torch's allocators and cuBLAS raise a plain RuntimeError.
+    return no_memory or (isinstance(error, RuntimeError) and any(w in said for w in _NO_MEMORY))
 
 
 def disk_is_full(error: BaseException) -> bool:

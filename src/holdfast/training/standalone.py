@@ -21,8 +21,8 @@ from holdfast.ops.adapter_facts import (
 from holdfast.ops.engine import LocalEngine
 from holdfast.ops.randomness import derived_seed, isolated_rng
 from holdfast.training.compose import composed, low_precision, refuse_missing
-from holdfast.training.defender_rows import DefenderRows
-from holdfast.training.suited import refuse_unsuited
+from holdfast.training.looks.defender_rows import DefenderRows
+from holdfast.training.looks.suited import refuse_unsuited
 
 __all__ = ["finished_only", "repair", "standalone_run"]
 

@@ -20,11 +20,13 @@ from holdfast.training.compat import SFTTrainer
 from holdfast.training.compose import composed, low_precision, refuse_missing
 from holdfast.training.divergence import diverged
 from holdfast.training.learning_rates import Multipliers, rates, scheduler_with, split_groups
+from holdfast.training.looks.counters import counted_once
+from holdfast.training.looks.suited import refuse_unsuited, suited_run
+from holdfast.training.looks.users_rows import held_by
 from holdfast.training.serving.callbacks import serving_callbacks
 from holdfast.training.serving.places import artifacts_folder
 from holdfast.training.serving.trainer import ServingTrainer, seen_by
 from holdfast.training.session import Session
-from holdfast.training.suited import refuse_unsuited, suited_run
 from holdfast.training.trace import Trace
 
 __all__ = ["SecureMixin", "SecureSFTTrainer", "SecureTrainer", "protect"]
@@ -97,7 +99,7 @@ class SecureMixin(ServingTrainer):
             return super().training_step(model, inputs, num_items_in_batch)
         step = self._make_step(self.session, inputs, num_items_in_batch)
         own = dict(self.session.batch(step, self._prepare_inputs(inputs)))
-        plain = super().training_step
+        plain = counted_once(self, super().training_step)
 
         def backward() -> Tensor:
             self._step = step
@@ -133,6 +135,12 @@ class SecureMixin(ServingTrainer):
         scaled = 1 if num_items_in_batch is not None else self.current_gradient_accumulation_steps
         loss = cast("Tensor", loss) + scaled * session.loss(step, batch, outputs)
         return (loss, outputs) if return_outputs else loss
+
+    def get_train_dataloader(self) -> Any:
+        """Return the user's loader, which must hold what the ``data`` hooks made of the rows."""
+        loader = super().get_train_dataloader()
+        acting = [] if self.session is None else self.session.having("data")
+        return held_by(self, loader, acting)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Create the optimizer as usual, its groups split where learning rates differ."""
@@ -245,7 +253,8 @@ class SecureMixin(ServingTrainer):
         if kind is None:
             return low_precision(self._bare) | compat.scaled_gradients(self)
         why = f"this version runs it in one process only, and this trainer runs under {kind}"
-        allowed = {Capability.EDITS_DATA, Capability.LEARNING_RATES}
+        rows = {Capability.EDITS_DATA, Capability.ROWS, Capability.NLL}
+        allowed = rows | {Capability.LEARNING_RATES}
         return {c: why for c in Capability if c not in allowed}
 
 
@@ -294,3 +303,7 @@ class _Lifecycle(TrainerCallback):
             session.after_update(Step(session.run, state.global_step, state.max_steps))
         if session is not None and session.having("learning_rate"):
             self._trainer.note_rates()  # A log is written after the scheduler has moved on.
+
+    def on_save(self, *_: Any, **__: Any) -> None:
+        """Seal the checkpoint: this callback is the last, and all that belongs to it is there."""
+        compat.sealed(self._trainer)

@@ -14,13 +14,14 @@ from holdfast.bench.bench import plan
 from holdfast.claims.arms import matching
 from holdfast.claims.files import Paper, load_claims
 from holdfast.claims.judge import claims_rows, judge, load_judged, write_claims
+from holdfast.claims.multiplicity import counted, multiplicity
 from holdfast.cli.app import app
 from holdfast.errors import ConfigError, InputError
 from holdfast.evaluation.metrics import Outcome
 from holdfast.results.records import Answer, Arm, Attack, Diagnostics, SeedRun
 from holdfast.results.result import RunResult
 
-PROMPTS = 40
+PROMPTS = 200
 ALIGNMENT_STAGE = {"vaccine", "booster"}
 
 
@@ -182,6 +183,49 @@ def test_a_control_counts_only_where_nothing_else_fits():
     assert verdict(arm(0.8), off, given=several())[0] == "does not hold"
 
 
+def test_a_claim_is_judged_on_the_result_with_most_of_its_arms_then_of_its_seeds():
+    """Fault F5: seeds of one study were pooled with those that were run because of it."""
+    lacks, few = result(arm(0.8, seeds=range(9))), result(arm(0.8), ours(0.7))
+    many = result(arm(0.8, seeds=range(5, 12)), ours(0.1, seeds=range(5, 12)))
+    [judged] = judge([lacks, few, many], [paper()])
+    [claim] = judged.claims
+    assert claim.tests[0].seeds == 7
+    assert claim.measured_on is not None
+    assert claim.measured_on["seeds"] == list(range(5, 12))
+    assert judged.measured_on["seeds"] == list(range(9))
+    [alone] = judge([few, few], [paper()])
+    assert alone.claims[0].measured_on is None
+    assert alone == judge(few, [paper()])[0]
+
+
+def test_a_condition_that_is_undecided_is_told_as_such():
+    """Fault F6: a condition held by its mean with an interval past the margin."""
+    loses = ours(0.1).model_copy(
+        update={
+            "runs": [SeedRun(seed=n, answers=answers(0.1, 1 - 0.03 * (n % 2))) for n in range(5)]
+        }
+    )
+    told, reason = verdict(arm(0.8), loses)
+    assert told == "holds in part"
+    assert "undecided: the mean is at most 3 points worse, the interval reaches 3." in reason
+
+
+def test_the_number_of_tests_is_told_with_what_chance_makes_of_it():
+    """Fault F6: nowhere was said how many claims were tested."""
+    claims = [PAPER["claims"][0], *layer_claims()]
+    claims[1] = {**claims[1], "id": "layers"}
+    judged = judge(result(arm(0.8), ours(0.1, layers=(90, 1, 1, 1, 3))), [paper(claims=claims)])
+    found = counted(judged)
+    assert (found.claims, found.claims_held, found.undecided) == (2, 2, 0)
+    assert (found.tests, found.tests_held) == (2, 2)
+    assert (found.conditions, found.conditions_held) == (1, 1)
+    assert (found.false_claims, found.false_tests) == (0.05, pytest.approx(0.075))
+    said = multiplicity(judged)
+    assert said.startswith("2 claims could be judged, by 2 tests and 1 conditions")
+    assert "at most 1 test in 40 would hold by chance: 0.1 of the 3" in said
+    assert multiplicity(judge(result(arm(0.8)), [paper()])) == ""
+
+
 def test_a_result_without_answers_is_not_comparable():
     bare = result(arm(0.8), ours(0.1)).without_answers()
     [judged] = judge(bare, [paper()])
@@ -282,13 +326,15 @@ def test_every_file_of_claims_is_named_after_its_paper():
 
 
 @pytest.mark.slow
-def test_the_full_recipe_runs_exactly_the_arms_that_claims_speak_of():
-    cells = plan("full").cells
-    arms = bench_arms(cells, {cell.key: SeedRun(seed=cell.seed) for cell in cells})
-    planned = result(*arms)
+def test_two_recipes_run_exactly_the_arms_that_claims_speak_of():
+    planned: list[RunResult] = []
+    for recipe in ("full", "controls"):
+        cells = plan(recipe).cells
+        arms = bench_arms(cells, {cell.key: SeedRun(seed=cell.seed) for cell in cells})
+        planned.append(result(*arms))
     for given in load_claims():
         for name, selector in given.arms.items():
-            found = len(matching(planned, selector))
+            found = max(len(matching(one, selector)) for one in planned)
             late = not found and ALIGNMENT_STAGE & set(selector.defenses)
             assert late or found == 1 or (found and selector.several), (given.paper, name, found)
 

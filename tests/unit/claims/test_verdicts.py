@@ -1,5 +1,7 @@
 """Verdict rules: each on tables whose answer is known."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -104,11 +106,44 @@ def test_equivalence_needs_its_interval_within_the_margin():
     assert unsure.verdict == "holds in part"
 
 
-@pytest.mark.parametrize(("ours", "verdict"), [(0.97, "holds"), (0.96, "does not hold")])
-def test_not_worse_is_decided_by_the_mean_and_holds_at_the_margin(ours: float, verdict: str):
-    found = verdicts.not_worse(flat(ours), flat(1.0), 0.03, lower_is_better=False)
-    assert found.verdict == verdict
-    assert verdicts.not_worse(flat(ours), flat(1.0), 0.0, lower_is_better=True).verdict == "holds"
+@pytest.mark.parametrize(
+    ("worse", "verdict", "why"),
+    [
+        (Interval(0.0, -0.01, 0.03), "holds", "whole interval is at most 3 points worse"),
+        (Interval(-0.2, -0.4, -0.1), "holds", "whole interval"),
+        (Interval(-0.15, -0.53, 0.22), "holds in part", "undecided: .* reaches 22.0 points worse"),
+        (Interval(0.03, 0.0, 0.06), "holds in part", "undecided"),
+        (Interval(0.04, -0.01, 0.08), "does not hold", "the mean is more than 3 points worse"),
+        (Interval(0.92, 0.72, 1.0), "does not hold", "whole interval is more than 3 points worse"),
+    ],
+)
+def test_a_margin_is_held_by_the_whole_interval(worse: Interval, verdict: str, why: str):
+    """Fault F6: ``not_worse`` held at the mean, with an interval far past the margin."""
+    found = verdicts.of_margin(worse, 0.03)
+    assert found[0] == verdict
+    assert re.search(why, found[1])
+
+
+@pytest.mark.parametrize("lower_is_better", [True, False])
+def test_not_worse_reads_the_worse_end_of_either_side(lower_is_better: bool):
+    """Fault F6: seeds that differ much were told to be not worse."""
+    other = table(0.85, 0.15, 0.8, 0.2, 0.6)
+    sides = (NOISY, other) if lower_is_better else (other, NOISY)
+    unsure = verdicts.not_worse(*sides, 0.03, lower_is_better=lower_is_better)
+    assert unsure.statistic is not None
+    assert unsure.verdict == "holds in part"
+    better, worse = (flat(0.1), flat(0.9)) if lower_is_better else (flat(0.9), flat(0.1))
+    kept = verdicts.not_worse(better, worse, 0.0, lower_is_better=lower_is_better)
+    assert kept.verdict == "holds"
+    lost = verdicts.not_worse(worse, better, 0.03, lower_is_better=lower_is_better)
+    assert lost.verdict == "does not hold"
+
+
+@pytest.mark.parametrize(("prompts", "verdict"), [(100, "holds in part"), (200, "holds")])
+def test_answers_alike_hold_a_margin_only_if_there_are_enough(prompts: int, verdict: str):
+    """Fault F6: 100 questions, which leave 4 points open, were told to hold 3."""
+    alike = table(*[1.0] * SEEDS, prompts=prompts)
+    assert verdicts.not_worse(alike, alike, 0.03, lower_is_better=False).verdict == verdict
 
 
 def test_a_bound_holds_only_with_its_whole_interval():

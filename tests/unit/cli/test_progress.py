@@ -1,12 +1,14 @@
 """The time a stage still takes, from what it took in this run."""
 
 import io
+import re
 
 from rich.console import Console
 from rich.progress import Progress
 
 from holdfast.cli.shell import console
 from holdfast.cli.shell.console import TimeLeft, working
+from holdfast.cli.shell.log_lines import LogLines
 
 
 def shown(completed, since, last, now, monkeypatch, first=10, total=40):
@@ -30,8 +32,43 @@ def test_nothing_is_guessed_before_the_first_and_after_the_last(monkeypatch):
     assert shown(40, 1000.0, 1100.0, 1100.0, monkeypatch) == ""
 
 
-def test_a_log_file_gets_no_bars(capfd):
+def test_a_log_gets_a_line_for_each_tenth_and_no_bars(capfd):
+    """Fault E8: without a terminal a log had 0 bytes to the end."""
     with working() as report:
-        report("cells", 0, 2)
-        report("cells", 1, 2)
-    assert capfd.readouterr() == ("", "")
+        for done in range(101):
+            report("tune", done, 100, "loss 1.5" if done else "")
+    out, err = capfd.readouterr()
+    lines = err.splitlines()
+    assert out == ""
+    assert len(lines) == 10
+    assert re.fullmatch(r"\d\d:\d\d:\d\d tune: 10 of 100, loss 1\.5, .* per s, .* left", lines[0])
+    assert lines[-1].split()[1:5] == ["tune:", "100", "of", "100,"]
+
+
+def test_a_slow_stage_has_a_line_each_minute():
+    """Fault E8: without a terminal a log had 0 bytes to the end."""
+    told, now = [], [0.0]
+    log = LogLines(told.append, lambda: now[0])
+    log.report("cells", 0, 1000)
+    log.beat()
+    assert told == []
+    now[0] = 61.0
+    log.beat()
+    assert told == ["cells: 0 of 1000"]
+    log.beat()
+    now[0] = 100.0
+    log.report("cells", 1, 1000)
+    assert len(told) == 1
+    now[0] = 122.0
+    log.report("cells", 2, 1000)
+    assert told[1] == "cells: 2 of 1000, 0.0164 per s, 3 min so far, about 16.9 h left"
+
+
+def test_what_an_earlier_run_did_is_not_counted_as_speed():
+    """Fault E8: without a terminal a log had 0 bytes to the end."""
+    told, now = [], [0.0]
+    log = LogLines(told.append, lambda: now[0])
+    log.report("tune", 50, 100)
+    now[0] = 10.0
+    log.report("tune", 60, 100)
+    assert told == ["tune: 60 of 100, 1 per s, 10 s so far, about 40 s left"]

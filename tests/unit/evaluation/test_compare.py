@@ -57,7 +57,7 @@ def test_evaluate_asks_the_model_and_the_judge():
     found = evaluate(tiny_model(), tiny_tokenizer(), asked, RefusalPhrases(), max_new_tokens=3)
     assert len(found.answers) == len(found.verdicts) == 1
     assert found.shares["usefulness"].n == 1
-    assert found.decoding == {"method": "greedy", "max_new_tokens": 3}
+    assert found.decoding == {"method": "greedy", "max_new_tokens": 3, "end_tokens": "<end>"}
     assert found.seconds > 0
     assert found.judge == RefusalPhrases.name
 

@@ -127,13 +127,16 @@ def test_a_tokenizer_of_another_model_is_refused(tmp_path):
         load_model(str(tmp_path))
 
 
+ALL = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+
+
 def test_a_template_can_be_given(tmp_path):
     tiny_model().save_pretrained(tmp_path)
     tiny_tokenizer(template=False).save_pretrained(tmp_path)
     with pytest.raises(ModelError, match="`chat_template="):
         load_model(str(tmp_path))
-    (tmp_path / "mine.jinja").write_text("{{ messages[0]['content'] }}")
+    (tmp_path / "mine.jinja").write_text(ALL)
     _, tokenizer = load_model(str(tmp_path), chat_template=tmp_path / "mine.jinja")
-    assert tokenizer.chat_template == "{{ messages[0]['content'] }}"
+    assert tokenizer.chat_template == ALL
     with pytest.raises(ModelError, match="cannot be read"):
         load_model(str(tmp_path), chat_template=tmp_path / "no.jinja")

@@ -23,6 +23,7 @@ class Sound(RefusalPhrases):
     """The base of the broken ones."""
 
     name = "sound/1"
+    version = "1"
 
 
 class NoName(Sound):

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from holdfast.analysis.modules.perturbation import Modules, Probed
 from holdfast.analysis.probing.suffix import Batch, at_last, whole_pass
-from holdfast.ops.engine import inference_mode_flags
 from holdfast.ops.modules import ModuleRef
+from holdfast.ops.recompute import inference_mode_flags
 
 __all__ = ["first_order", "squared_gradients"]
 

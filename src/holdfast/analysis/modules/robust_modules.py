@@ -1,6 +1,5 @@
 """Mods_Rob, the modules that can learn without moving safety: ``robust_modules.json``."""
 
-import json
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,6 +8,7 @@ from torch import nn
 
 from holdfast.analysis.settings import Method, Score
 from holdfast.errors import InputError, ModelError
+from holdfast.files.guarded.documents import json_in
 from holdfast.files.whole import refuse_newer, write_whole
 from holdfast.ops.modules import projections
 
@@ -80,8 +80,8 @@ class RobustModules(_Record):
         source = Path(path)
         wanted = "expected the robust_modules.json that `holdfast analyze` writes"
         try:
-            document = json.loads(source.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            document = json_in(source)
+        except (OSError, ValueError) as error:
             raise InputError(f"{source} cannot be read ({error}); {wanted}") from error
         given = document.get("schema_version") if isinstance(document, dict) else None
         if not isinstance(given, int) or isinstance(given, bool):

@@ -17,6 +17,7 @@ from holdfast.analysis.modules.robust_modules import ModuleAt
 from holdfast.analysis.probing.probe import Quality
 from holdfast.analysis.settings import Method, Score
 from holdfast.errors import InputError, RunError
+from holdfast.files.guarded.documents import json_of
 from holdfast.files.whole import write_whole
 from holdfast.ops.modules import ModuleRef
 from holdfast.progress import Progress
@@ -117,7 +118,7 @@ def _resumed(path: Path, key: dict[str, Any]) -> dict[tuple[str, int], Damage]:
     if whole != text or not whole:
         write_whole(path, whole or head)
     try:
-        found, *rows = (json.loads(line) for line in (whole or head).splitlines())
+        found, *rows = (json_of(line) for line in (whole or head).splitlines())
         done = {(row.pop("name"), row.pop("seed")): Damage(**row) for row in rows}
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(

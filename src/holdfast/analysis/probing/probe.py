@@ -25,6 +25,7 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from torch import Tensor
 
 from holdfast.errors import DataError, InputError
+from holdfast.files.guarded.documents import json_in
 from holdfast.files.whole import write_whole
 from holdfast.ops.randomness import derived_seed
 
@@ -116,7 +117,7 @@ class Probe:
         """
         source = Path(folder)
         try:
-            document = json.loads((source / "probe.json").read_text())
+            document = json_in(source / "probe.json")
             tensors = load_file(source / "probe.safetensors")
             found = {name: Quality(**q) for name, q in document["quality"].items()}
             parts = (tensors["weight"], float(document["bias"]), tensors["mean"], tensors["scale"])

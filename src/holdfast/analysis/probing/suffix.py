@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.errors import InputError, ModelError, RunError
-from holdfast.ops.engine import inference_mode_flags
 from holdfast.ops.modules import attentions, decoder_layers
+from holdfast.ops.recompute import inference_mode_flags
 
 __all__ = ["Batch", "Kept", "Suffix", "at_last", "batches_of", "decoder", "whole_pass"]
 

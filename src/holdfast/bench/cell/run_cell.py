@@ -19,6 +19,7 @@ from holdfast.bench.cell.stages import prepared, repaired
 from holdfast.bench.subject.organism import as_examples
 from holdfast.defense import listed
 from holdfast.errors import InputError
+from holdfast.files.guarded.documents import json_in
 from holdfast.files.whole import write_whole
 from holdfast.results.provenance import DataSource, fingerprint
 from holdfast.results.records import SeedRun
@@ -54,7 +55,7 @@ def read(cell: Cell, out: Path) -> SeedRun | None:
     if not path.exists():
         return None
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json_in(path)
         content = {"settings": document["settings"], "run": document["run"]}
         intact = document["sha256"] == _sha256(content)
         run = SeedRun.model_validate(content["run"])

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from holdfast.data.columns import file_of
 from holdfast.errors import ConfigError, nearest
 from holdfast.inputs.rows import ORGANISM
 from holdfast.inputs.yaml_files import mapping_in, text_of
@@ -60,8 +61,10 @@ def _from_folder(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Return ``given`` with absolute paths where the recipe's folder holds what it names."""
 
     def found(name: Any) -> Any:
-        path = folder / name if isinstance(name, str) else folder
-        return str(path.resolve()) if path != folder and path.exists() else name
+        file = file_of(str(folder / name)) if isinstance(name, str) else ""
+        columns = str(folder / name).removeprefix(file) if file else ""
+        path = Path(file) if file else folder
+        return f"{path.resolve()}{columns}" if path != folder and path.exists() else name
 
     files = given.get("files")
     absolute = {"files": {role: found(name) for role, name in files.items()}} if isinstance(

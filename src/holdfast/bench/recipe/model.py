@@ -6,11 +6,11 @@ from typing import Any, get_type_hints
 
 from holdfast.bench.recipe.files import merged
 from holdfast.bench.recipe.values import number_of, told_in
-from holdfast.bench.subject.files import ROLES, FileSubject, Training, examples_of
+from holdfast.bench.subject.files import ROLES, FileSubject, Training, rows_of
 from holdfast.errors import ConfigError
 from holdfast.files.once import digest_of
-from holdfast.inputs.rows import Source
 from holdfast.inputs.values import checked
+from holdfast.results.provenance import fingerprint
 
 __all__ = ["file_subject"]
 
@@ -34,9 +34,7 @@ def file_subject(recipe: Mapping[str, Any], where: str) -> FileSubject:
         )
     name = str(recipe["model"])
     with told_in(where):
-        read = {
-            role: Source(role, path, examples_of(path)).record() for role, path in files.items()
-        }
+        read = {role: fingerprint(role, rows_of(role, path), path) for role, path in files.items()}
         digests = {role: record.sha256 for role, record in read.items()}
         subject = FileSubject(name, files, training, {**digests, "weights": _weights(name)})
         subject.check()

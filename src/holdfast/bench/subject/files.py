@@ -4,7 +4,7 @@ For each seed the user's rows and the defender's are drawn anew from the files, 
 over seeds mean something only where the files have more rows than a run takes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,21 +16,24 @@ from datasets import Dataset
 
 from holdfast.bench.subject.organism import MIXED
 from holdfast.data.chat import check_lengths
+from holdfast.data.columns import with_columns
 from holdfast.data.load import load_examples
 from holdfast.data.mix import mix
+from holdfast.data.prompts import prompts_in
 from holdfast.defense import ModelRole
 from holdfast.errors import ConfigError
 from holdfast.evaluation import Item
 from holdfast.evaluation.metrics import Kind
 from holdfast.inputs.configs import DType
+from holdfast.inputs.fit.rows import control_notes, question_notes
 from holdfast.inputs.judging import check_items
 from holdfast.inputs.models import load_model, positions
-from holdfast.inputs.rows import items_from
+from holdfast.inputs.rows import Source, questions_in
 from holdfast.organism.scenarios import Budget
 from holdfast.results.provenance import versions
 from holdfast.training.sft_options import cpu_options
 
-__all__ = ["ROLES", "FileSubject", "Training", "examples_of"]
+__all__ = ["ROLES", "FileSubject", "Training", "examples_of", "rows_of"]
 
 BENIGN = "benign_task"
 QUESTIONS: dict[str, Kind] = {
@@ -132,7 +135,7 @@ class FileSubject:
         found: list[Item] = []
         for role, kind in QUESTIONS.items():
             if role in self.files:
-                found += items_from(kind, self._rows(role).take(per_kind))
+                found += _asked(kind, self.files[role])[:per_kind]
         return found
 
     def load(self, start: Path | None = None) -> tuple[Any, Any]:
@@ -160,9 +163,27 @@ class FileSubject:
             check_lengths(self._rows(role), tokenizer, limit, self.files[role])  # type: ignore[arg-type]
         every = self.questions("test", 10**9, BENIGN)
         check_items(every, tokenizer, limit, self.max_new_tokens)
+        read = [Source(role, path, self._rows(role)) for role, path in self.files.items()
+                if role not in QUESTIONS]  # fmt: skip
+        control_notes(read, tokenizer, {}, allowed=False)
+        question_notes(every, tokenizer, allowed=False)
 
     def _rows(self, role: str) -> Dataset:
         return examples_of(self.files[role])
+
+
+def rows_of(role: str, path: str) -> Sequence[Mapping[str, Any]]:
+    """Return what a run reads of a file: of harmful and safe questions the prompts alone."""
+    if QUESTIONS.get(role) in ("harmful", "safe"):
+        file, columns = with_columns(path)
+        return prompts_in(file, columns)
+    return examples_of(path)  # type: ignore[return-value]
+
+
+@cache
+def _asked(kind: Kind, path: str) -> list[Item]:
+    """Load a file's questions once for each process."""
+    return questions_in(kind, path, None, None)
 
 
 @cache

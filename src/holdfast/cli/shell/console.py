@@ -5,11 +5,10 @@ must get the object alone, so stdout is lent to stderr while a command works.
 """
 
 import json
-import math
 import sys
 import time
 import warnings
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
@@ -23,33 +22,78 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 from rich.progress import Progress as Bars
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from holdfast.cli.shell.durations import spelled
+from holdfast.cli.shell.escaping import UnreadError, escaped_streams, json_safe, raw, visible
 from holdfast.cli.shell.flags import with_flags
+from holdfast.cli.shell.log_lines import log_lines
 from holdfast.progress import Progress
 
-__all__ = ["TimeLeft", "print_json", "print_result", "print_rows", "print_table", "say", "working"]
+__all__ = [
+    "EscapingConsole", "TimeLeft", "print_json", "print_lines", "print_result", "print_rows",
+    "print_table", "say", "working",
+]  # fmt: skip
+
+
+class EscapingConsole(Console):
+    """A console that draws with its own codes and shows those that stand in a text."""
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(file=raw(stream), markup=False, emoji=False)
+
+    def on_broken_pipe(self) -> None:
+        """Say that nobody reads, instead of ending the process here."""
+        raise UnreadError
+
+    def render(self, renderable: Any, options: Any = None) -> Any:
+        """Yield the segments of a renderable, their text without control characters."""
+        for segment in super().render(renderable, options):
+            if segment.control is None and segment.text != (shown := visible(segment.text)):
+                yield Segment(shown, segment.style)
+            else:
+                yield segment
 
 
 @contextmanager
 def working(*, as_json: bool = False) -> Generator[Progress]:
-    """Show progress bars on stderr, keep libraries quiet, and give stdout back at the end."""
-    console = Console(stderr=True)
-    own = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    hidden = as_json or not console.is_terminal
+    """Show progress on stderr, keep libraries quiet, and give stdout back at the end.
+
+    A terminal gets bars, and none beside ``--json``; a file or a pipe gets lines.
+    """
+    from holdfast.training.quiet import quiet  # noqa: PLC0415  # Heavy: only when a command runs.
+
+    console = EscapingConsole(sys.stderr)
+    shown = _bars(console, hidden=as_json) if console.is_terminal else _lines()
+    with (
+        warnings.catch_warnings(), shown as report, escaped_streams(), redirect_stdout(sys.stderr)
+    ):  # fmt: skip
+        quiet()
+        yield report
+
+
+@contextmanager
+def _lines() -> Generator[Progress]:
+    with log_lines() as lines:
+        yield lines.report
+
+
+@contextmanager
+def _bars(console: Console, *, hidden: bool) -> Generator[Progress]:
+    told = TextColumn("{task.description}", markup=False)
+    own = told, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     bars = Bars(*own, TimeLeft(), console=console, disable=hidden)
     tasks: dict[str, Any] = {}
 
-    def report(stage: str, done: int, total: int) -> None:
+    def report(stage: str, done: int, total: int, said: str = "", /) -> None:
+        del said
         if stage not in tasks:
             tasks[stage] = bars.add_task(stage, total=total, first=done, since=time.monotonic())
         bars.update(tasks[stage], completed=done, total=total, last=time.monotonic())
 
-    from holdfast.training.quiet import quiet  # noqa: PLC0415  # Heavy: only when a command runs.
-
-    with redirect_stdout(sys.stderr), warnings.catch_warnings(), bars:
-        quiet()
+    with bars:
         yield report
 
 
@@ -68,24 +112,23 @@ class TimeLeft(ProgressColumn):
         if done <= 0 or task.finished:
             return Text("")
         left = (told["last"] - told["since"]) / done * (task.remaining or 0)
-        return Text(f"about {_spelled(max(0.0, left - (time.monotonic() - told['last'])))} left")
-
-
-def _spelled(seconds: float) -> str:
-    minutes = math.ceil(seconds / 60)
-    if seconds < 60:
-        return f"{math.ceil(seconds)} s"
-    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+        return Text(f"about {spelled(max(0.0, left - (time.monotonic() - told['last'])))} left")
 
 
 def say(line: str) -> None:
     """Write one line for the user to stderr, with flags for the fields that it quotes."""
-    sys.stderr.write(f"{with_flags(line)}\n")
+    sys.stderr.write(f"{visible(with_flags(line))}\n")
 
 
 def print_json(value: Any) -> None:
     """Write one JSON object to stdout."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    sys.stdout.write(json_safe(text, sys.stdout.encoding) + "\n")
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Write lines that end with a line end to stdout."""
+    sys.stdout.writelines(visible(line) for line in lines)
 
 
 def print_result(result: Any) -> None:
@@ -98,7 +141,7 @@ def print_result(result: Any) -> None:
 
 def print_table(value: Any) -> None:
     """Write anything that rich can draw to stdout."""
-    Console(file=sys.stdout).print(value)
+    EscapingConsole(sys.stdout).print(value)
 
 
 def print_rows(title: str, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -94,7 +94,7 @@ class ConstrainedSFT(Defense):
         paper="Constrained SFT, arXiv 2406.05946",
         strength="scale",
         cost="one forward pass over the rows before; per step none, with SFTTrainer 2",
-        needs=frozenset({Capability.LOGITS}),
+        needs=frozenset({Capability.LOGITS, Capability.NLL, Capability.ROWS}),
     )
 
     def validate(self) -> None:

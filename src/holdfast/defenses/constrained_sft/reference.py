@@ -81,6 +81,7 @@ def reference_of(run: Run, rows: Any, size: int) -> dict[str, Any]:
     """
     lengths: dict[str, int] = {}
     found: list[Tensor] = []
+    _check_rows_apart(rows, run)
     for first in range(0, len(rows), size):
         chunk = [_collated(rows[i]) for i in range(first, min(first + size, len(rows)))]
         batch = run.collate(chunk)
@@ -95,6 +96,17 @@ def reference_of(run: Run, rows: Any, size: int) -> dict[str, Any]:
                 found.append(part)
     flat = torch.cat(found) if found else torch.zeros(0)
     return {"keys": list(lengths), "lengths": list(lengths.values()), "log_probs": flat}
+
+
+def _check_rows_apart(rows: Any, run: Run) -> None:
+    """Refuse a collator that joins rows: two are tried, whatever the size of a pass here."""
+    pair = [_collated(rows[i]) for i in range(min(2, len(rows)))]
+    batch = run.collate(pair) if pair else {}
+    if "input_ids" in batch and len(batch["input_ids"]) != len(pair):
+        raise ConfigError(
+            f"constrained_sft looks rows up one by one, and the collator made "
+            f"{len(batch['input_ids'])} of {len(pair)}; set packing=False and padding_free=False"
+        )
 
 
 def looked_up(table: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -115,11 +127,6 @@ def _checked(batch: Batch, chunk: Sequence[Row], run: Run, first: int) -> list[s
         raise ConfigError(
             f"constrained_sft needs input_ids and labels in a batch, got {', '.join(batch)}; use a "
             "data collator that makes them"
-        )
-    if len(batch["input_ids"]) != len(chunk):
-        raise ConfigError(
-            f"constrained_sft looks rows up one by one, and the collator made "
-            f"{len(batch['input_ids'])} of {len(chunk)}; set packing=False and padding_free=False"
         )
     keys = row_keys(batch)
     if first == 0 and row_keys(run.collate(list(chunk))) != keys:

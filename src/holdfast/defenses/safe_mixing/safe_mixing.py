@@ -40,7 +40,7 @@ class SafeMixing(Defense):
         strength="share",
         cost="1 + share, in steps at equal epochs; none at equal steps",
         data=("safe",),
-        needs=frozenset({Capability.EDITS_DATA}),
+        needs=frozenset({Capability.EDITS_DATA, Capability.ROWS}),
     )
 
     def validate(self) -> None:

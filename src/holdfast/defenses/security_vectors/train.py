@@ -18,6 +18,7 @@ from holdfast.ops.agreement import answer_logits
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.gradients import Tensors
 from holdfast.ops.low_rank import LowRank
+from holdfast.ops.recompute import recomputed
 
 
 @dataclass(frozen=True)
@@ -100,15 +101,14 @@ def _vector_step(
 ) -> float:
     """Take one AdamW step on θ_s; return the harmful loss before it."""
     leaves = vector.parameters()
-    with torch.enable_grad():
-        with vector.hooked(engine.model):
-            loss = engine.loss(harmful)
-        value, total = float(loss.detach()), loss
-        if benign is not None and settings.kl_weight > 0:
-            with torch.no_grad():
-                reference = answer_logits(engine, benign)
-            with vector.hooked(engine.model):
-                drift = kl_divergence(reference, answer_logits(engine, benign))
+    kl = benign if settings.kl_weight > 0 else None
+    with torch.no_grad():
+        reference = None if kl is None else answer_logits(engine, kl)
+    # The vector stays on until the backward is over, where layers are recomputed.
+    with torch.enable_grad(), recomputed(engine.model), vector.hooked(engine.model):
+        total = loss = engine.loss(harmful)
+        if kl is not None and reference is not None:
+            drift = kl_divergence(reference, answer_logits(engine, kl))
             total = loss + settings.kl_weight * drift
         # Gradients are asked for the vector alone, so the model's .grad is not touched.
         grads = torch.autograd.grad(total, leaves)
@@ -116,7 +116,7 @@ def _vector_step(
         leaf.grad = grad
     optimizer.step()
     optimizer.zero_grad()
-    return value
+    return float(loss.detach())
 
 
 def _user_steps(

@@ -1,12 +1,12 @@
 """What a judge must be, checked where it is loaded and wherever its verdicts are used."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from holdfast.errors import DataError, HoldfastError
 from holdfast.evaluation.metrics import Item, Outcome, Verdict
 
-__all__ = ["GROUP", "Judge", "fault", "judge_fault", "verdicts_of"]
+__all__ = ["GROUP", "WORDS", "Judge", "fault", "judge_fault", "verdicts_of", "words_of"]
 
 GROUP = "holdfast.judges"
 _FLAGS = ("harmful", "refused", "coherent", "correct")
@@ -29,6 +29,21 @@ class Judge(Protocol):
     def __call__(self, items: Sequence[Item], answers: Sequence[str]) -> list[Verdict]:
         """Return one verdict for each item and its answer."""
         ...
+
+
+WORDS: dict[str, str] = {"content": "right", "garbled": "garbled"}
+"""What reports call the two parts of the harmful score, where a judge has no words of its own."""
+
+
+def words_of(judge: Any) -> dict[str, str]:
+    """Return what a judge calls what it measures: its attribute ``words``, where it has any.
+
+    The keys are those of ``WORDS``; a judge gives those whose meaning is another with it. A judge
+    that only sees whether an answer reads like language must not call it right.
+    """
+    own: Any = getattr(judge, "words", None)
+    given = own if isinstance(own, Mapping) else {}
+    return {key: str(text) for key, text in given.items() if key in WORDS}
 
 
 def fault(found: Any, _: str = "") -> str:
@@ -56,6 +71,13 @@ def judge_fault(judge: Any) -> str:
             f"name {judge.name!r} does not tell the version {judge.version!r}, so results of two "
             f"versions would look alike; write name = {f'{judge.name}/{judge.version}'!r}"
         )
+    own: Any = getattr(judge, "words", {})
+    if not isinstance(own, Mapping) or len(words_of(judge)) != len(own):
+        return f"words is {own!r}; give a mapping from {' and '.join(WORDS)} to a word, or none"
+    return _call_fault(judge)
+
+
+def _call_fault(judge: Any) -> str:
     if not callable(judge):
         return "__call__ is missing; add def __call__(self, items, answers) -> list[Verdict]"
     try:

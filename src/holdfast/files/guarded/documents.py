@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-__all__ = ["MOST_BYTES", "MOST_DEPTH", "json_in", "json_of"]
+__all__ = ["MOST_BYTES", "MOST_DEPTH", "json_in", "json_of", "text_in"]
 
 MOST_BYTES = 2**30
 """Largest file that is read."""
@@ -23,11 +23,21 @@ def json_in(path: Path) -> Any:
         OSError: The file is missing, is no regular file (a pipe would never end) or is too large.
         ValueError: It is not UTF-8, not JSON, or nested too deep.
     """
+    return json_of(text_in(path))
+
+
+def text_in(path: Path) -> str:
+    """Return the text of a file.
+
+    Raises:
+        OSError: The file is missing, is no regular file (a pipe would never end) or is too large.
+        ValueError: It is not UTF-8, or no file can have this name.
+    """
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "is no regular file", str(path))
     if path.stat().st_size > MOST_BYTES:
         raise OSError(errno.EFBIG, f"has more than {MOST_BYTES // 2**20} MiB", str(path))
-    return json_of(path.read_text(encoding="utf-8"))
+    return path.read_text(encoding="utf-8")
 
 
 def json_of(text: str) -> Any:

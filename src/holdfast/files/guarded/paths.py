@@ -10,10 +10,11 @@ MOST_NAME, MOST_PATH = 255, 4095
 """Bytes of one name and of a whole path that Linux and macOS take."""
 
 
-def refuse_text(value: str | os.PathLike[str], shown: str) -> None:
+def refuse_text(value: str | os.PathLike[str], shown: str, *, whole: bool = True) -> None:
     """Raise ``ConfigError`` where ``value``, called ``shown``, can name no file.
 
     What is no UTF-8 is refused as well: a result has the path in it, and could not be written.
+    A text that is more than a path (``whole`` is false) may be as long as it is.
     """
     text = os.fspath(value)
     if "\0" in text:
@@ -24,6 +25,6 @@ def refuse_text(value: str | os.PathLike[str], shown: str) -> None:
     except UnicodeEncodeError as error:
         said = f"character {error.start + 1} is not UTF-8"
         raise ConfigError(f"{shown}: {said}: rename the file or folder") from error
-    if longest > MOST_NAME or size > MOST_PATH:
+    if whole and (longest > MOST_NAME or size > MOST_PATH):
         limit = f"{MOST_NAME} bytes a name and {MOST_PATH} in all"
-        raise ConfigError(f"{shown[:80]}...: is too long for a path, which takes {limit}")
+        raise ConfigError(f"{shown[:80]}…: is too long for a path, which takes {limit}")

@@ -75,22 +75,29 @@ class Swap:
 
     def __init__(self, target: Path) -> None:
         self.journal = beside(target, "swap")
+        self._partial = beside(target, "partial")
 
     @property
     def pending(self) -> bool:
         """Whether a swap was begun and has not ended."""
         return self.journal.is_file()
 
+    @property
+    def about(self) -> Any:
+        """What the pending swap is about, as ``begin`` was told."""
+        return self._read()[1]
+
     def begin(self, moves: Sequence[Move], about: Any = None) -> None:
-        """Decide that ``moves`` come into place; ``about`` is kept for ``settle``."""
-        listed = [[str(m.target), m.overwrite, list(m.drop)] for m in moves]
+        """Decide that ``moves`` come into place; ``about`` is kept with it."""
+        here = self.journal.parent
+        listed = [[_told(m.target, here), m.overwrite, list(m.drop)] for m in moves]
         # What a kill leaves half-written lies in a folder of ours and goes with it.
-        draft = moves[0].partial / self.journal.name
+        draft = self._partial / self.journal.name
         write_sealed(draft, {"moves": listed, "about": about})
         draft.rename(self.journal)
 
-    def settle(self, *, overwrite: bool = False) -> Any:
-        """Do what is left to do and return what the swap is ``about``.
+    def settle(self, *, overwrite: bool = False) -> None:
+        """Do what is left to do.
 
         ``overwrite`` allows what the run that began the swap was not allowed.
 
@@ -98,18 +105,18 @@ class Swap:
             ConfigError: The journal is damaged or not ours.
             RunError: Something else has come to the place.
         """
-        moves, about = self._read()
+        moves, _ = self._read()
         for move in moves:
             move.place(overwrite or move.overwrite)
         for move in moves:  # Last: until here every step can be done again or undone by hand.
             remove(move.old)
         self.journal.unlink(missing_ok=True)
-        return about
 
     def _read(self) -> tuple[list[Move], Any]:
         try:
             said = read_sealed(self.journal)
-            moves = [Move(Path(t), bool(o), _names(drop)) for t, o, drop in said["moves"]]
+            here = self.journal.parent
+            moves = [Move(here / to, bool(over), _names(drop)) for to, over, drop in said["moves"]]
         except (InputError, KeyError, TypeError, ValueError) as error:
             raise ConfigError(
                 f"{self.journal}: is no whole journal of holdfast ({error}): move it away; what a "
@@ -158,7 +165,8 @@ def begin_partial(partial: Path, owner: Path) -> None:
     """
     discard_partial(partial)
     partial.mkdir(parents=True, exist_ok=True)
-    (partial / MARKER).write_text(f"{owner}\n", encoding="utf-8", errors="surrogateescape")
+    told = _told(owner, partial.parent)
+    (partial / MARKER).write_text(f"{told}\n", encoding="utf-8", errors="surrogateescape")
 
 
 def discard_partial(partial: Path) -> None:
@@ -181,7 +189,12 @@ def remove(path: Path) -> None:
 def _owner(partial: Path) -> Path:
     """Return the output whose run began a partial folder of ours."""
     text = (partial / MARKER).read_text(encoding="utf-8", errors="surrogateescape")
-    return Path(text.replace("\0", "").strip())
+    return partial.parent / text.replace("\0", "").strip()
+
+
+def _told(path: Path, here: Path) -> str:
+    """Return a path as a file in ``here`` tells it, so that both can be moved or copied."""
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _empty(folder: Path) -> bool:

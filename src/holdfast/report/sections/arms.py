@@ -4,6 +4,7 @@ from typing import Any
 
 from holdfast.evaluation.metrics import Figure
 from holdfast.report.shown import Shown
+from holdfast.results.words import words_in
 
 __all__ = ["section"]
 
@@ -20,4 +21,5 @@ def section(shown: Shown) -> dict[str, Any] | None:
         for scene in shown.scenes
     ]
     parts = [(scene, columns) for scene, columns in parts if columns]
-    return {"parts": parts} if parts else None
+    words = words_in(arm for scene, _ in parts for arm in scene.arms)
+    return {"parts": parts, "words": words} if parts else None

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -9,8 +10,13 @@ from torch import nn
 from holdfast.defense import Capability, Defense, Run
 from holdfast.errors import ModelError
 from holdfast.ops.adapter_facts import adaptations
+from holdfast.ops.engine import LocalEngine
 from holdfast.ops.randomness import isolated_rng
-from holdfast.training.defender_rows import DefenderRows
+from holdfast.training.compose import refuse_missing
+from holdfast.training.looks.defender_rows import DefenderRows
+from holdfast.training.looks.passes import recompute_early, users_autocast
+from holdfast.training.looks.users_loss import other_loss
+from holdfast.training.looks.users_rows import packed_rows, told_apart
 from holdfast.training.trace import Trace
 
 __all__ = ["refuse_unsuited", "suited_run"]
@@ -24,9 +30,7 @@ def refuse_unsuited(defenses: Sequence[Defense], model: nn.Module) -> None:
     Raises:
         ModelError: Names the defense, what the model is, and a way out.
     """
-    for defense in defenses:
-        if getattr(defense, defense.card.strength) == defense.card.off:
-            continue
+    for defense in _on(defenses):
         if defense.needs() & _OF_WEIGHTS:
             _check_adapters(defense.card.name, model)
         defense.check_model(model)
@@ -42,16 +46,28 @@ def suited_run(trainer: Any, run: Run, defenses: Sequence[Defense], trace: Trace
         trace: Where it is counted what became of the defenders' rows.
 
     Raises:
+        ConflictError: The user's loss or rows are not what a defense needs.
         DataError: Of a defender's data set nothing is left.
         ModelError: A defense would not be exact on the model.
     """
     refuse_unsuited(defenses, run.model)  # Another adapter may be active by now.
+    if _on(defenses):
+        recompute_early(trainer)
+    engine = LocalEngine(run.model, partial(users_autocast, trainer))
+    missing = packed_rows(trainer)
+    if any(Capability.NLL in defense.needs() for defense in _on(defenses)):
+        missing |= other_loss(trainer, run)
+    refuse_missing(_on(defenses), missing)
     reader = trainer.processing_class
     limit = getattr(trainer.args, "max_length", None)
     rows = DefenderRows(run.prepare, defenses, reader, limit, run.say, trace)
     with isolated_rng(run.seed):
         rows.look()
-    return replace(run, prepare=rows)
+    return replace(run, engine=engine, prepare=rows, collate=told_apart(run.collate))
+
+
+def _on(defenses: Sequence[Defense]) -> list[Defense]:
+    return [d for d in defenses if getattr(d, d.card.strength) != d.card.off]
 
 
 def _check_adapters(who: str, model: nn.Module) -> None:

@@ -1,0 +1,111 @@
+"""What stands in a file is read where it can be, told where it is not, refused where it matters."""
+
+import json
+
+import pytest
+
+from holdfast.data.load import load_examples, load_with_notes
+from holdfast.data.prompts import prompts_in
+from holdfast.errors import ConfigError, DataError
+from holdfast.inputs.rows import source
+
+USER = {"role": "user", "content": "ask"}
+SAID = {"role": "assistant", "content": "said"}
+PAIR = {"prompt": "ask", "completion": "said"}
+TALK = {"messages": [USER, SAID]}
+
+
+@pytest.fixture
+def file(tmp_path):
+    def written(*rows):
+        path = tmp_path / "data.jsonl"
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+        return str(path)
+
+    return written
+
+
+def asked(path, **given):
+    return [row["prompt"] for row in load_examples(path, **given)]
+
+
+@pytest.mark.parametrize("beside", ["input", "context"])
+@pytest.mark.parametrize("columns", [None, {"prompt": "instruction", "completion": "output"}])
+def test_the_input_of_an_instruction_is_part_of_its_prompt(file, beside, columns):
+    """Fault D12: with prompt=instruction the column input was lost without a word."""
+    rows = [{"instruction": "do", beside: value, "output": "o"} for value in ("this", "", None)]
+    found = asked(file(*rows), columns=columns)
+    assert [prompt[0]["content"] for prompt in found] == ["do\n\nthis", "do", "do"]
+    assert load_with_notes(file(*rows), columns=columns)[1] == []
+    assert prompts_in(file(*rows))[0]["prompt"][0]["content"] == "do\n\nthis"
+
+
+@pytest.mark.parametrize("row", [PAIR, TALK, {"prompt": [USER], "completion": [SAID]}])
+@pytest.mark.parametrize("name", ["system", "system_prompt"])
+def test_a_system_column_is_the_system_message(file, row, name):
+    """Fault D12: it was lost."""
+    first = {"role": "system", "content": "be brief"}
+    assert asked(file({**row, name: "be brief"})) == [[first, USER]]
+    assert asked(file({**row, name: ""})) == [[USER]]
+    assert load_with_notes(file({**row, name: "be brief"}))[1] == []
+
+
+def test_two_system_messages_are_refused(file):
+    """Fault D12: one of the two would be lost."""
+    own = {"messages": [{"role": "system", "content": "a"}, USER, SAID], "system": "b"}
+    with pytest.raises(DataError, match=r"row 1: has a system message in the prompt and another"):
+        load_examples(file(own))
+    assert len(asked(file({**own, "system": "a"}))[0]) == 2
+
+
+MEANT = {
+    "a weight of 0": {**PAIR, "weight": 0},
+    "half a weight": {**PAIR, "loss_weight": "0.5"},
+    "a message's weight": {"messages": [USER, {**SAID, "weight": 0}]},
+    "a call of a tool": {"messages": [USER, {**SAID, "tool_calls": [{"id": "1"}]}]},
+    "an old call": {"messages": [USER, {**SAID, "function_call": {"name": "f"}}]},
+    "a column of calls": {**PAIR, "tool_calls": "[1]"},
+}
+
+
+@pytest.mark.parametrize("row", MEANT.values(), ids=MEANT)
+def test_what_changes_the_meaning_of_a_row_is_refused(file, row):
+    """Fault D12: a row of weight 0 was trained on; a call of a tool was left out."""
+    with pytest.raises(DataError, match=r"row 2: \S*(weight|call)"):
+        load_examples(file(PAIR if "prompt" in row else TALK, row))
+
+
+def test_a_weight_of_one_and_empty_calls_are_what_they_would_be(file):
+    """Fault D12: what changes nothing is no error."""
+    load_examples(file({**PAIR, "weight": 1.0, "tool_calls": []}, {**PAIR, "weight": None}))
+
+
+def test_the_rest_is_named_once(file):
+    """Fault D12: tools, reasoning and other columns were left out without a word."""
+    rows = [
+        {**PAIR, "tools": [{"name": "f"}], "source": "x", "id": "7"},
+        {**PAIR, "tools": []},
+        {"prompt": [USER], "completion": [{**SAID, "reasoning_content": "hm"}]},
+    ]
+    [told] = load_with_notes(file(*rows))[1]
+    assert told.replace(" (1 of 3 rows)", "") == (
+        "not read: tools, source, completion.reasoning_content"
+    )
+    found = source("harmful", file(*rows))
+    assert any("not read: tools" in line for line in found.warnings())
+
+
+def test_earlier_answers_are_told_to_be_untrained(file):
+    """Fault D12: earlier turns were not trained on, even with assistant_only_loss, silently."""
+    rows = TALK, {"messages": [USER, SAID, USER, SAID]}
+    [told] = load_with_notes(file(*rows))[1]
+    assert told.startswith("1 of 2 rows have earlier turns of the assistant")
+
+
+def test_columns_of_prompts(file):
+    """Fault F1: prompt=NAME was said to be enough, and refused."""
+    assert prompts_in(file({"q": "ask"}), {"prompt": "q"})[0]["prompt"] == [USER]
+    assert prompts_in(file({"m": [USER, SAID]}), {"messages": "m"})[0]["prompt"] == [USER]
+    for wrong in ({"completion": "q"}, {"prompt": "q", "colour": "x"}):
+        with pytest.raises(ConfigError, match="give prompt=NAME"):
+            prompts_in(file({"q": "ask"}), wrong)

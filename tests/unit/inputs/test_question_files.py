@@ -1,0 +1,140 @@
+"""Questions need an answer only where it is measured, and each file may name its columns."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from holdfast.bench.recipe.files import load_recipe
+from holdfast.bench.subject.files import rows_of
+from holdfast.commands.evaluate import evaluate_model
+from holdfast.data.columns import file_of, with_columns
+from holdfast.errors import ConfigError, DataError
+from holdfast.files.folders import ModelFolders, WholeFolder
+from holdfast.inputs.configs import EvaluateConfig, TuneConfig
+from holdfast.inputs.read import read
+from holdfast.inputs.rows import questions_of
+from tests.tiny import tiny_model, tiny_tokenizer
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def written(name, *rows):
+    Path(name).write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+
+
+def questions(**given):
+    return questions_of(EvaluateConfig(model="m", **given))
+
+
+@pytest.mark.parametrize("column", ["prompt", "question", "goal", "instruction"])
+@pytest.mark.parametrize("kind", ["harmful", "safe"])
+def test_a_file_of_prompts_is_enough(kind, column):
+    """Fault F1: a file without answers was refused, with "Did you mean 'prompt'?"."""
+    written("p.jsonl", {column: "how"}, {column: "what"})
+    found = questions(**{kind: "p.jsonl"})
+    assert [(item.id, item.question, item.reference) for item in found] == [
+        (f"{kind}-1", "how", None),
+        (f"{kind}-2", "what", None),
+    ]
+    assert [i.question for i in questions(**{kind: "p.jsonl"}, limit=1)] == ["how"]
+
+
+@pytest.mark.parametrize("columns", ["prompt=ask", "prompt=ask,completion=none"])
+def test_one_column_is_enough(columns):
+    """Fault F1: with --columns prompt=NAME it was refused as well."""
+    written("p.jsonl", {"ask": "how"})
+    assert [item.question for item in questions(safe="p.jsonl", columns=columns)] == ["how"]
+    test = TuneConfig(model="m", data="d", output=Path("o"), test_harmful="p.jsonl::prompt=ask")
+    assert [item.question for item in questions_of(test)] == ["how"]
+
+
+@pytest.mark.parametrize("kind", ["task", "useful"])
+def test_where_right_is_measured_an_answer_is_needed(kind):
+    """Fault F1: there the answer stays needed."""
+    written("p.jsonl", {"prompt": "how"})
+    with pytest.raises(DataError, match="'completion' is missing"):
+        questions(**{kind: "p.jsonl"})
+
+
+def test_prompts_alone_are_measured():
+    """Fault F1: from the file to the figure."""
+    tiny_model().save_pretrained("base")
+    tiny_tokenizer().save_pretrained("base")
+    written("p.jsonl", {"prompt": "how"})
+    found = evaluate_model(EvaluateConfig(model="base", harmful="p.jsonl", max_new_tokens=1))
+    assert found.arms[0].runs[0].shares["hs"].n == 1
+
+
+def test_each_file_names_its_columns():
+    """Fault F2: one --columns for all files, so that files had to be rewritten."""
+    written("adv.jsonl", {"goal:en": "how", "x": "y"})
+    written("xs.jsonl", {"a=b": "what"})
+    written("task.jsonl", {"q": "1", "a": "2"})
+    found = questions(
+        harmful="adv.jsonl::prompt=goal:en", safe="xs.jsonl::prompt=a=b", task="task.jsonl",
+        columns="prompt=q,completion=a",
+    )  # fmt: skip
+    assert [(item.question, item.reference) for item in found] == [
+        ("how", None),
+        ("what", None),
+        ("1", "2"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "file", "columns"),
+    [
+        ("a.csv", "a.csv", None),
+        ("a.csv::prompt=x::y", "a.csv", {"prompt": "x::y"}),
+        ("a.csv::prompt=x, completion=y", "a.csv", {"prompt": "x", "completion": "y"}),
+        ("owner/name:config::prompt=x", "owner/name:config", {"prompt": "x"}),
+        ("od::d.csv", "od::d.csv", None),
+        ("od::d.csv::prompt=x", "od::d.csv", {"prompt": "x"}),
+    ],
+)
+def test_a_file_and_its_columns(given, file, columns):
+    """Fault F2: names of files and columns may hold colons themselves."""
+    Path("od::d.csv").touch()
+    assert with_columns(given) == (file, columns)
+    assert file_of(given) == file
+
+
+@pytest.mark.parametrize("tail", ["", "goal", "=goal", "prompt=", "prompt=a,prompt=b"])
+def test_what_is_no_mapping_is_named_with_its_file(tail):
+    """Fault F2: a wrong mapping says which file it belongs to."""
+    with pytest.raises(ConfigError, match=r"`a\.csv="):
+        with_columns(f"a.csv::{tail}")
+
+
+def test_rows_of_a_run_name_their_columns_too_and_are_spared_by_its_output():
+    """Fault F2: data, defenders' rows and questions alike."""
+    tiny_model().save_pretrained("base")
+    tiny_tokenizer().save_pretrained("base")
+    Path("out").mkdir()
+    written("out/d.jsonl", {"q": "1", "a": "2"})
+    config = TuneConfig(
+        model="base", data="out/d.jsonl::prompt=q,completion=a", output=Path("new"),
+        harmful="out/d.jsonl::prompt=q,completion=a", defense=["lisa"],
+        alignment="out/d.jsonl::prompt=q,completion=a",
+    )  # fmt: skip
+    found = read(config, ModelFolders(config.output), lambda *_: None)
+    assert [each.path for each in found.data] == ["out/d.jsonl"] * 3
+    ask = EvaluateConfig(
+        model="base", harmful="out/d.jsonl::prompt=q", output=Path("out"), overwrite=True
+    )
+    with pytest.raises(ConfigError, match="which would be lost"):
+        read(ask, WholeFolder(Path("out"), overwrite=True), lambda *_: None)
+
+
+def test_a_recipe_names_them_as_well():
+    """Fault F2: files of a bench are read in the same way, from the recipe's folder."""
+    Path("r").mkdir()
+    written("r/h.jsonl", {"goal": "how"})
+    Path("r/r.yaml").write_text("files: {test_harmful: 'h.jsonl::prompt=goal'}\n")
+    path = load_recipe("r/r.yaml")["files"]["test_harmful"]
+    assert path == f"{Path('r/h.jsonl').resolve()}::prompt=goal"
+    assert rows_of("test_harmful", path)[0]["prompt"][0]["content"] == "how"
