@@ -16,7 +16,7 @@ def killed_at(number: int, act: Callable[[], Any]) -> bool:
     """
     child = os.fork()
     if not child:
-        _arm(number)
+        arm(number)
         try:
             act()
             os._exit(0)
@@ -28,7 +28,8 @@ def killed_at(number: int, act: Callable[[], Any]) -> bool:
     return os.WIFSIGNALED(status)
 
 
-def _arm(number: int) -> None:
+def arm(number: int) -> None:
+    """Let this process kill itself right before its change ``number`` from now, from 0."""
     left = [number]
 
     def counted(plain: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,6 +10,7 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 # Imported before a worker is forked: a case must not pay for it.
@@ -45,7 +46,7 @@ def argv_of(number: int, folder: Path) -> tuple[str, Argv]:
     return kind, list(KINDS[kind](rng, folder))
 
 
-def case(number: int, base: Path, work: Path) -> Said:
+def case(number: int, tell: Callable[[Said], None], *, base: Path, work: Path) -> Said:
     """Run one case and return its kind, command line, outcome and last line."""
     folder = work / f"case-{os.getpid()}"
     fresh(base, folder)
@@ -53,6 +54,8 @@ def case(number: int, base: Path, work: Path) -> Said:
     (folder / "kept").mkdir()
     (folder / "kept" / "mine").write_text("mine")
     kind, argv = argv_of(number, folder)
+    begun = {"kind": kind, "argv": ascii(argv)}
+    tell(begun)
     before = _seen(folder)
     if _by_itself(number) and not any("\0" in word for word in argv):
         code, said = _alone(argv)
@@ -60,7 +63,7 @@ def case(number: int, base: Path, work: Path) -> Said:
         code, said = call(main, argv, work / f"log-{os.getpid()}")
     outcome = _outcome(code, said, before, _seen(folder))
     last = said.strip().splitlines()[-1:] or [""]
-    return {"kind": kind, "argv": ascii(argv), "outcome": outcome, "said": ascii(last[0][-400:])}
+    return {**begun, "outcome": outcome, "said": ascii(last[0][-400:])}
 
 
 def longest(number: int) -> float:

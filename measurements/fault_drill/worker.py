@@ -13,17 +13,19 @@ from typing import Any
 __all__ = ["Said", "call", "watched"]
 
 LONGEST = 20.0
-"""Seconds that a case may take."""
+"""Seconds of CPU that a case may take, and three times as many of the clock."""
 MEMORY = 6 * 2**30
 """Bytes of data that a worker may have: an input that asks for more must not take the machine."""
 _FORK = multiprocessing.get_context("fork")
 
 Said = dict[str, Any]
+Run = Callable[[int, Callable[[Said], None]], Said]
+"""Runs a case; calls its second argument with what it has begun."""
 
 
 def watched(
     cases: Sequence[int],
-    run: Callable[[int], Said],
+    run: Run,
     longest: Callable[[int], float] = lambda _: LONGEST,
 ) -> Iterator[tuple[int, Said]]:
     """Yield what each case said, in order; one that hangs or dies says ``hang`` or ``crash``."""
@@ -35,10 +37,7 @@ def watched(
         theirs.close()
         while left:
             began = time.monotonic()
-            try:
-                said = ours.recv() if ours.poll(longest(left[0])) else {"outcome": "hang"}
-            except EOFError:
-                said = {"outcome": "crash"}
+            said = _answer(ours, worker.pid, longest(left[0]))
             yield left.pop(0), {**said, "seconds": round(time.monotonic() - began, 2)}
             if said["outcome"] in ("hang", "crash"):
                 break
@@ -47,11 +46,35 @@ def watched(
         ours.close()
 
 
-def _work(cases: Sequence[int], run: Callable[[int], Said], to: Connection) -> None:
+def _answer(ours: Connection, worker: int | None, longest: float) -> Said:
+    """Return what the case said, or what it had begun where it hangs or has died."""
+    begun: Said = {}
+    until, busy = time.monotonic() + 3 * longest, _busy(worker) + longest
+    while time.monotonic() < until and _busy(worker) < busy:
+        try:
+            said = ours.recv() if ours.poll(0.5) else {"begun": begun}
+        except EOFError:
+            return {**begun, "outcome": "crash"}
+        if "outcome" in said:
+            return said
+        begun = said["begun"]
+    return {**begun, "outcome": "hang"}
+
+
+def _busy(process: int | None) -> float:
+    """Return the seconds of CPU of a process: on a loaded machine the clock alone is unfair."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _work(cases: Sequence[int], run: Run, to: Connection) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for case in cases:
-        to.send(run(case))
+        to.send(run(case, lambda begun: to.send({"begun": begun})))
     to.close()
     os._exit(0)
 

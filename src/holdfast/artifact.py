@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from holdfast.errors import ConfigError
+from holdfast.files.guarded.documents import json_in
 from holdfast.files.nesting import refuse_in_model
 from holdfast.files.private import close_folder, keeping_private, open_to_umask
 
@@ -192,5 +193,5 @@ def save_state(folder: Path, stem: str, state: Mapping[str, Any], *, private: bo
 
 def load_state(folder: Path, stem: str) -> dict[str, Any]:
     """Read what ``save_state`` wrote."""
-    rest = json.loads((folder / f"{stem}.json").read_text())
+    rest = json_in(folder / f"{stem}.json")
     return joined_state(load_file(folder / f"{stem}.safetensors"), rest)

@@ -69,6 +69,8 @@ class Capability(StrEnum):
     ROWS = "the user's rows one by one"
     LEARNING_RATES = "learning rates per module"
     FREEZES = "weights frozen for some steps"
+    REPEATS = "the user's own pass run twice"
+    SKIPS = "the user's own pass left out"
     TRAINING = "a training loop"
 
 
@@ -141,20 +143,27 @@ class Run:
     """Returns the optimizer that is really used, without wrappers; None before there is one."""
     called: Callable[[], nn.Module | None] = lambda: None
     """Returns what training calls: the model in its wrappers; None before there is one."""
+    own: tuple[Callable[[Examples], Any], Callable[[list[Row]], Batch]] | None = None
+    """``prepare`` and ``collate`` of the defender's rows, where the user's are not for them."""
     _ready: dict[tuple[int, int], tuple[Any, list[Batch]]] = field(
         default_factory=dict[tuple[int, int], tuple[Any, list[Batch]]], repr=False
     )
 
+    def encoded(self, rows: Examples) -> Any:
+        """Tokenize Examples of the defender, whatever the trainer makes of the user's."""
+        return self.own[0](rows) if self.own else self.prepare(rows)
+
     def batches(self, rows: Examples, size: int) -> list[Batch]:
-        """Prepare Examples and return them as batches of ``size`` in the order given.
+        """Return Examples of the defender as batches of ``size``, in the order given.
 
         The batches of one data set (by identity) are made once per run.
         """
         key = (id(rows), size)
         if key not in self._ready:
-            ready = self.prepare(rows)
+            ready = self.encoded(rows)
+            collate = self.own[1] if self.own else self.collate
             items = [dict(ready[i]) for i in range(len(ready))]
-            made = [self.collate(items[i : i + size]) for i in range(0, len(items), size)]
+            made = [collate(items[i : i + size]) for i in range(0, len(items), size)]
             self._ready[key] = (rows, made)  # Held, so that no other data set gets its identity.
         return self._ready[key][1]
 

@@ -3,6 +3,7 @@
 import pytest
 
 from holdfast.errors import ConflictError
+from holdfast.testing import stacks
 from tests.contract import checks
 from tests.contract.recipes import recipes
 from tests.contract.runs import (
@@ -83,6 +84,22 @@ def test_leaves_nothing(make, setting):
 @every_recipe
 def test_leaves_nothing_after_errors(make, setting):
     checks.check_leaves_nothing_after_errors(make, setting)
+
+
+ONE_EACH = [r for n, r in enumerate(RECIPES) if r.cls not in {other.cls for other in RECIPES[:n]}]
+every_defense = pytest.mark.parametrize("make", ONE_EACH, ids=lambda r: r.label)
+
+
+@every_defense
+def test_every_kind_of_adapter_is_served_or_refused(make):
+    """Fault B9: DoRA, PiSSA and saved modules were taken for plain LoRA."""
+    stacks.check_adapters(make)
+
+
+@every_defense
+def test_packed_and_padding_free_rows_are_served_or_refused(make):
+    """Fault B7: beside packing a defense took packs for rows, or did nothing."""
+    stacks.check_packing(make)
 
 
 PAIRED = [recipe for recipe in RECIPES if recipe.label not in WITHOUT_PAIRS]

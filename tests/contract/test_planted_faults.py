@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from holdfast.errors import ConflictError
+from holdfast.errors import ConfigError, ConflictError
+from holdfast.testing import stacks
 from holdfast.training import trainer
 from holdfast.training.compose import composed
 from holdfast.training.session import Session
@@ -111,6 +112,32 @@ def test_an_engine_that_keeps_the_defenses_rows_is_caught(monkeypatch):
     monkeypatch.setattr(trainer.SecureMixin, "train", train)
     with pytest.raises(AssertionError, match="rows"):
         checks.check_leaves_nothing(Adds, FULL)
+
+
+class RefusesLate(Planted):
+    def gradient(self, step, backward):
+        if step.number == 1:
+            raise ConfigError("planted: not on this adapter")
+        return super().gradient(step, backward)
+
+
+class RefusesNameless(Planted):
+    def before(self, run):
+        raise ConfigError("not on this adapter")
+
+
+@pytest.mark.parametrize(
+    ("cls", "said"),
+    [
+        (planted.Idle, "does nothing"),
+        (RefusesLate, "refused after step 0"),
+        (RefusesNameless, "does not name planted"),
+    ],
+)
+@pytest.mark.parametrize("check", [stacks.check_adapters, stacks.check_packing])
+def test_a_defense_that_neither_acts_nor_refuses_in_time_is_caught(check, cls, said):
+    with pytest.raises(AssertionError, match=said):
+        check(cls)
 
 
 class TestPairs:

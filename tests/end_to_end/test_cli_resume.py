@@ -177,3 +177,20 @@ def test_two_processes_on_one_output(folder, capfd):
         other.stdin.close()
         assert other.wait() == 0
     assert [p.name for p in Path("new").iterdir()] == ["a"]
+
+
+def test_ctrl_c_inside_the_swap_loses_nothing(folder, capfd, monkeypatch):
+    """Fault E2: Ctrl-C between the renames deleted the finished model as half of one."""
+    settle, pressed = Swap.settle, []
+
+    def interrupted(self, **how):
+        if not pressed:
+            pressed.append(True)
+            raise KeyboardInterrupt
+        settle(self, **how)
+
+    monkeypatch.setattr(Swap, "settle", interrupted)
+    assert main([*RUN, "--resume"]) == 130
+    assert "the model was finished and is in" in capfd.readouterr().err
+    assert load_file("out/adapter_model.safetensors")
+    assert {p.name for p in Path().iterdir() if p.name.startswith(".out.")} == set()

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import signal
 import socket
 from pathlib import Path
@@ -66,6 +67,18 @@ def test_everything_is_written_and_loads(folder, capfd):
     AutoModelForCausalLM.from_pretrained("out")
     assert AutoTokenizer.from_pretrained("out").chat_template
     assert hidden(folder) == set()
+
+
+def test_a_log_tells_step_loss_rate_and_time_left(folder, capfd):
+    """Fault E8: without a terminal a log had 0 bytes to the end."""
+    assert main([*STEPS, "--test-task", "data.jsonl", "--json"]) == 0
+    out, err = capfd.readouterr()
+    json.loads(out)
+    lines = err.splitlines()
+    said = re.compile(r"\d\d:\d\d:\d\d tune: 4 of 6, loss [\d.]+, [\d.]+ per s, .* left")
+    assert sum(said.fullmatch(line) is not None for line in lines) == 1
+    assert any(" before: " in line for line in lines)
+    assert any(" after: " in line for line in lines)
 
 
 def test_the_vector_lies_apart_and_never_in_the_model(folder):

@@ -10,7 +10,7 @@ from trl import SFTConfig
 
 from holdfast import SecureSFTTrainer
 from holdfast.cli import main
-from holdfast.errors import ModelError
+from holdfast.errors import HoldfastError, ModelError
 from holdfast.inputs.models import load_model
 from tests.end_to_end.strangers import EVALUATE, REPAIR, TUNE, Bomb, strange
 from tests.tiny import tiny_examples, tiny_model, tiny_tokenizer
@@ -34,7 +34,13 @@ def refused(capfd, argv, *said):
         assert words in err
 
 
-@pytest.mark.parametrize("argv", [[*EVALUATE, "--adapter", "adapter"], REPAIR, [*TUNE, "--lora"]])
+ALIGN = ["align", *TUNE[1:], "--defense", "vaccine"]
+RESTA = [*TUNE, "--harmful", "rows.jsonl", "--defense", "resta:aligned=model"]
+
+
+@pytest.mark.parametrize(
+    "argv", [[*EVALUATE, "--adapter", "adapter"], REPAIR, [*TUNE, "--lora"], ALIGN, RESTA]
+)
 def test_a_base_on_the_hub_is_not_asked_for(strange, argv):
     """Fault E9: an adapter whose base is a hub id made a run of local names ask the hub."""
     strange.adapter(base_model_name_or_path=HUB)
@@ -164,6 +170,6 @@ def test_no_checkpoint_is_unpickled(strange, name):
     torch.save(Bomb(), target)
     if "model" in name:
         (strange.root / "run/checkpoint-1/model.safetensors").unlink()
-    with pytest.raises((ModelError, UnpicklingError)):
+    with pytest.raises((HoldfastError, UnpicklingError)):
         trainer().train(resume_from_checkpoint="run/checkpoint-1")
     assert not (strange.root / "exploded").exists()

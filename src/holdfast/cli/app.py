@@ -11,6 +11,7 @@ from holdfast.cli.evaluate import evaluate
 from holdfast.cli.listing import listing
 from holdfast.cli.organism import organism
 from holdfast.cli.repair import repair
+from holdfast.cli.shell.options import interruptible
 from holdfast.cli.tune import align, tune
 
 __all__ = ["app"]
@@ -24,6 +25,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for command in (demo, align, tune, repair, evaluate, analyze, bench, compare, claims):
-    app.command(command.__name__)(command)
-app.command("list")(listing)
+    app.command(command.__name__)(interruptible(command))
+app.command("list")(interruptible(listing))
 app.add_typer(organism, name="organism")

@@ -22,8 +22,9 @@ def demo(
     json: JsonFlag = False,
 ) -> None:
     """Attack the built-in test model by its fine-tuning data, defend it, and write the report."""
-    if seeds < 1:
-        raise ConfigError(f"--seeds {seeds} is out of range, expected at least 1")
+    if not 1 <= seeds <= 1000:
+        bound = "at least 1" if seeds < 1 else "at most 1000"
+        raise ConfigError(f"--seeds {seeds} is out of range, expected {bound}")
     from holdfast.bench.packaged import run_demo
     from holdfast.files.folders import WholeFolder
 

@@ -20,7 +20,8 @@ def evaluate(config: EvaluateConfig, json: JsonFlag = False) -> None:
     [run] = result.arms[0].runs
     shares: dict[str, Any] = {name: share.__dict__ for name, share in run.shares.items()}
     if json:
-        print_json({"model": config.model, "judge": run.judge, "shares": shares})
+        told = {"cut": run.cut, "decoding": run.decoding, "warnings": result.warnings}
+        print_json({"model": config.model, "judge": run.judge, "shares": shares, **told})
         return
     print_result(result)
     say(f"judge: {run.judge}")

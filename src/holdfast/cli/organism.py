@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from holdfast.cli.shell.console import print_json, print_table, say, working
-from holdfast.cli.shell.options import JsonFlag
+from holdfast.cli.shell.options import JsonFlag, interruptible
 from holdfast.errors import ConfigError
 
 __all__ = ["build", "check", "organism"]
@@ -19,6 +19,7 @@ organism = typer.Typer(
 
 
 @organism.command("build")
+@interruptible
 def build(
     out: Annotated[Path, typer.Option(help="New folder for the model.")],
     arch: Annotated[str, typer.Option(help="llama, qwen2, gemma2, mistral or gpt_neox.")] = "llama",
@@ -39,6 +40,7 @@ def build(
 
 
 @organism.command("check")
+@interruptible
 def check(
     folder: Annotated[
         str, typer.Argument(help="Folder of a test model, or llama for the shipped one.")
@@ -47,8 +49,9 @@ def check(
     json: JsonFlag = False,
 ) -> None:
     """Print the calibration: harm over the share of harmful rows, learning rate and epochs."""
-    if seeds < 1:
-        raise ConfigError(f"--seeds {seeds} is out of range, expected at least 1")
+    if not 1 <= seeds <= 1000:
+        bound = "at least 1" if seeds < 1 else "at most 1000"
+        raise ConfigError(f"--seeds {seeds} is out of range, expected {bound}")
     from holdfast.bench.packaged import calibrate, show
 
     with working(as_json=json) as progress:

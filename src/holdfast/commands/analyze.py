@@ -97,7 +97,7 @@ def analyze_model(config: AnalyzeConfig, progress: Progress = lambda *_: None) -
                 joint(analysis.robust, _alone(analysis, settings, changes)),
             ],
             comparison=compared,
-            warnings=[*analysis.robust.warnings, *_unchanged(compared)],
+            warnings=[*inputs.warnings, *analysis.robust.warnings, *_unchanged(compared)],
             data=inputs.data,
             config=as_json(asdict(config)),
         )

@@ -29,8 +29,8 @@ from holdfast.results.diagnose import diagnose
 from holdfast.results.provenance import peak_memory_gib
 from holdfast.results.records import BEFORE, PLAIN, Arm, LossCurve, SeedRun
 from holdfast.results.result import RunResult
-from holdfast.training.learnable import refuse_unlearnable
-from holdfast.training.rehearsal import rehearse
+from holdfast.training.looks.learnable import refuse_unlearnable
+from holdfast.training.looks.rehearsal import rehearse
 from holdfast.training.trainer import SecureSFTTrainer
 
 __all__ = ["TuneConfig", "tune"]

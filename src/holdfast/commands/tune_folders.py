@@ -9,9 +9,9 @@ from holdfast.commands.exports import export_artifacts
 from holdfast.commands.tune_settings import check_same
 from holdfast.errors import ConfigError, InputError, RunError
 from holdfast.files.folders import Inputs, ModelFolders
-from holdfast.files.sealed import read_sealed, write_sealed
+from holdfast.files.sealing.checkpoints import newest_whole, sealed_steps
+from holdfast.files.sealing.documents import read_sealed, write_sealed
 from holdfast.inputs.configs import TuneConfig
-from holdfast.training.checkpoints import newest_whole, sealed_steps
 from holdfast.training.failures import leaving
 
 __all__ = ["TuneFolders"]

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from holdfast.data.dates import is_dated, with_fixed_date
+from holdfast.data.rendering.dates import is_dated, with_fixed_date
 from holdfast.errors import DataError, ModelError
 from holdfast.files.guarded.limits import time_limit
 

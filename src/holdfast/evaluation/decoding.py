@@ -11,8 +11,8 @@ from typing import Any
 from torch import nn
 from transformers import GenerationConfig
 
-from holdfast.data.dates import DATE, is_dated
-from holdfast.data.turns import turn_ends
+from holdfast.data.rendering.dates import DATE, is_dated
+from holdfast.data.rendering.turns import turn_ends
 
 __all__ = ["alone", "end_tokens", "greedy", "recorded"]
 

@@ -21,7 +21,7 @@ from holdfast.evaluation.metrics import (
     hits,
     shares,
 )
-from holdfast.evaluation.reply import Reply
+from holdfast.evaluation.reply import Reply, reply_of
 
 __all__ = ["Measurement", "evaluate", "judge_answers"]
 
@@ -118,7 +118,7 @@ def judge_answers(
     _check_ids(items)
     if len(items) != len(answers):
         raise DataError(f"{len(items)} items have {len(answers)} answers; give one answer each")
-    said = [one if isinstance(one, Reply) else Reply(one) for one in answers]
+    said = [one if isinstance(one, Reply) else reply_of(one) for one in answers]
     texts = [reply.text for reply in said]
     verdicts = tuple(
         _unless_unsaid(reply, verdict)

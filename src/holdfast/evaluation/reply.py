@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from holdfast.data.turns import generation_prompt
+from holdfast.data.rendering.turns import generation_prompt
 
-__all__ = ["Replies", "Reply", "without_thoughts"]
+__all__ = ["Replies", "Reply", "reply_of", "without_thoughts"]
 
 _NAMES = r"(?:thinking|think|thoughts?|reasoning|reason|reflection|scratchpad|inner_monologue|cot)"
 _OPEN = re.compile(
@@ -34,6 +34,14 @@ class Reply:
     """The thinking never ended, so that there is no answer."""
     cut: bool = False
     """It had not ended at the limit of tokens."""
+
+
+def reply_of(text: str) -> Reply:
+    """Return the reply in a text that another engine gave, its thinking taken out."""
+    if not (_OPEN.search(text) or _CLOSE.search(text)):
+        return Reply(text)
+    answer, thought, unfinished = without_thoughts(text)
+    return Reply(answer.strip(), thought.strip(), unfinished)
 
 
 class Replies:

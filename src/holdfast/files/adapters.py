@@ -1,6 +1,5 @@
 """A LoRA adapter as the two files PEFT reads, so that any PEFT program can load it."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,16 @@ from torch import Tensor
 from holdfast.errors import ConfigError, ModelError
 from holdfast.files.guarded.adapters import adapter_config, check_patterns, scale_of
 
-__all__ = ["adapter_files", "read_adapter"]
+__all__ = ["KEPT_BASE", "adapter_files", "read_adapter"]
 
 PREFIX, A, B = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
+
+KEPT_BASE = frozenset({"gaussian", "eva", "orthogonal"})
+"""Values of ``init_lora_weights`` that draw factors and leave the base weights as they are."""
+_PLAIN: dict[str, Any] = {
+    "use_dora": False, "lora_bias": False, "bias": "none", "fan_in_fan_out": False,
+}  # fmt: skip
+"""Options of an adapter's file that leave it at BA on linear layers, with that value."""
 
 
 def adapter_files(
@@ -56,17 +62,35 @@ def read_adapter(folder: str | Path) -> dict[str, Tensor]:
         check_patterns(config, shown, {_module(name) for name in tensors})
     except (ModelError, OSError, SafetensorError) as error:
         raise ConfigError(str(error)) from error
-    strange = [k for k in tensors if not re.search(r"\.lora_[AB]\.weight$", k)]
+    strange = [k for k in tensors if not k.endswith((A, B))]
     if strange or not tensors:
         raise ConfigError(
             f"{folder}: holds more or less than LoRA factors A and B ({strange[:1] or 'none'}); "
             "give a plain LoRA adapter (no DoRA, no bias, no modules_to_save)"
         )
     _check_pairs(tensors, folder)
+    _check_plain(config, folder)
     return {
         name: factor * scale_of(config, _module(name)) if name.endswith(B) else factor
         for name, factor in tensors.items()
     }
+
+
+def _check_plain(config: Mapping[str, Any], folder: str | Path) -> None:
+    """Raise ``ConfigError`` where the change is not BA on the base, whatever tensors there are."""
+    start = config.get("init_lora_weights", True)
+    if isinstance(start, str) and start.lower() not in KEPT_BASE:
+        raise ConfigError(
+            f"{folder}: init_lora_weights={start!r} changed the base weights before training, so "
+            "BA is not what the adapter changes; convert it to plain LoRA (PEFT's save_pretrained "
+            "with path_initial_model_for_weight_conversion) and give that"
+        )
+    for name, plain in _PLAIN.items():
+        if config.get(name, plain) not in (plain, None):
+            raise ConfigError(
+                f"{folder}: {name}={config[name]!r} makes the adapter more than BA on linear "
+                "layers; give a plain LoRA adapter"
+            )
 
 
 def _check_pairs(tensors: Mapping[str, Tensor], folder: str | Path) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from holdfast.files.guarded.documents import json_in
+
 __all__ = ["MARK", "BaseMark", "read_mark"]
 
 MARK = "holdfast_base.json"
@@ -64,7 +66,7 @@ class BaseMark:
 def read_mark(folder: Path) -> BaseMark | None:
     """Return the mark beside an adapter, None where there is none that can be read."""
     try:
-        found = json.loads((folder / MARK).read_text(encoding="utf-8"))
+        found = json_in(folder / MARK)
         mark = BaseMark(str(found["name"]), str(found["shapes"]), dict(found["values"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None

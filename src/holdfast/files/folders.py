@@ -10,6 +10,7 @@ from itertools import combinations
 from pathlib import Path
 
 from holdfast.errors import ConfigError, RunError
+from holdfast.files.guarded.paths import home
 from holdfast.files.nesting import refuse_inside, refuse_nested
 from holdfast.files.outputs.locks import locked, refuse_in_use
 from holdfast.files.outputs.places import check_folder, real
@@ -81,7 +82,7 @@ class WholeFolder:
                 "another"
             )
         given = [Path(i) for i in inputs if i]
-        self._check_inputs([Path.cwd(), Path.home(), *given])
+        self._check_inputs([Path.cwd(), *home(), *given])
         refuse_inside(self.target, given, self._shown)
         self._inputs = inputs
 

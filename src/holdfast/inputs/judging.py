@@ -61,6 +61,7 @@ class Examiner:
         """Return the measurement, or None where there is no question; ``name`` is the stage's."""
         if not self.items:
             return None
+        self.progress(name, 0, len(self.items))
         return evaluate(
             model,
             self.tokenizer,

@@ -12,8 +12,8 @@ from huggingface_hub import constants
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, GenerationConfig
 
 from holdfast.data.chat import require_template
-from holdfast.data.dates import DATE, fix_date, is_dated
-from holdfast.data.templates import check_template
+from holdfast.data.rendering.dates import DATE, fix_date, is_dated
+from holdfast.data.rendering.templates import check_template
 from holdfast.data.tokenizer import load_tokenizer
 from holdfast.errors import ModelError
 from holdfast.files.base_mark import BaseMark
@@ -23,7 +23,7 @@ from holdfast.files.guarded.models import check_sizes, config_in, weight_files
 from holdfast.files.guarded.paths import refuse_text
 from holdfast.files.whole_model import check_whole, refuse_both
 from holdfast.inputs.configs import AnalyzeConfig, DType, ModelConfig
-from holdfast.inputs.fit.adapters import check_base, check_keys
+from holdfast.inputs.fit.adapters import check_base, check_keys, check_own_template
 from holdfast.inputs.fit.generation import decoding_notes, ends_only
 from holdfast.inputs.guards.network import local_only
 from holdfast.inputs.guards.plain_config import plain_config
@@ -199,6 +199,8 @@ def model_of(config: ModelConfig) -> Loaded:
     model, tokenizer = load_model(config.model, **_how(config))
     base = BaseMark.of(model, config.model)
     if adapter := getattr(config, "adapter", None):
+        if config.chat_template is None:
+            check_own_template(tokenizer, adapter, f"`adapter={adapter}`")
         model = load_adapter(model, adapter)
     name = config.model
     notes = [] if name == ORGANISM else decoding_notes(name, local=Path(name).exists())

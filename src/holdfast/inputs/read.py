@@ -104,6 +104,7 @@ class AnalysisInputs:
     data: list[DataSource]
     digest: str
     """SHA-256 of all prompts and of which set each is in."""
+    warnings: list[str]
 
 
 def read(
@@ -181,17 +182,19 @@ def read_prompts(config: AnalyzeConfig, folder: WholeFolder) -> AnalysisInputs:
     folder.check(_paths(config))
     sets = prompt_sets(config)
     check_against(config)
-    model, tokenizer, limit, *_ = model_of(config)
+    loaded = model_of(config)
+    model, tokenizer, limit = loaded.model, loaded.tokenizer, loaded.limit
     paths = {name: file_of(getattr(config, name) or ORGANISM) for name in sets}
+    notes = [*base_notes(config), *loaded.notes]
     for name, rows in sets.items():
         check_prompt_lengths(paths[name], rows, tokenizer, limit)
-        prompt_notes(paths[name], rows, tokenizer, allowed=config.control_tokens)
+        notes += prompt_notes(paths[name], rows, tokenizer, allowed=config.control_tokens)
     prompts = Prompts.checked(with_tokenizer(tokenizer), *sets.values())
     data = [fingerprint(name, rows, paths[name]) for name, rows in sets.items() if rows]
     digest = sha256_of(
         {"prompt": row["prompt"], "completion": name} for name, rows in sets.items() for row in rows
     )
-    return AnalysisInputs(model, tuned_of(config, model), prompts, data, digest)
+    return AnalysisInputs(model, tuned_of(config, model), prompts, data, digest, notes)
 
 
 def _paths(config: ModelConfig) -> list[Path | str | None]:

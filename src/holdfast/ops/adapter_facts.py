@@ -13,15 +13,13 @@ from typing import Any
 from torch import nn
 
 from holdfast.errors import ModelError
+from holdfast.files.adapters import KEPT_BASE
 from holdfast.ops.modules import plain_name, trainable
 
 __all__ = [
     "Adaptation", "AdapterKind", "active_adapters", "active_parameters", "adaptations",
     "require_kinds",
 ]  # fmt: skip
-
-_KEPT_BASE = frozenset({"gaussian", "eva", "orthogonal"})
-"""Values of ``init_lora_weights`` that draw factors and leave the base weights as they are."""
 
 
 class AdapterKind(StrEnum):
@@ -219,7 +217,7 @@ def _kind_of_lora(module: Any, adapter: str, start: Any) -> AdapterKind:
     odd = getattr(module, "fan_in_fan_out", False) or type(module).__name__ == "ParamWrapper"
     if adapter not in module.lora_B or odd or not isinstance(module.get_base_layer(), nn.Linear):
         return AdapterKind.OTHER_LORA
-    if isinstance(start, str) and start.lower() not in _KEPT_BASE:
+    if isinstance(start, str) and start.lower() not in KEPT_BASE:
         return AdapterKind.MOVED_BASE
     biased = getattr(module.lora_B[adapter], "bias", None) is not None
     return AdapterKind.LORA_BIAS if biased else AdapterKind.LORA

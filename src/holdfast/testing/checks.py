@@ -16,9 +16,9 @@ from holdfast.testing import leftovers, runs
 from holdfast.testing.runs import Outcome, Setting, Weights, require
 
 __all__ = [
-    "Make", "check_accumulation", "check_acts", "check_interrupted", "check_leaves_nothing",
-    "check_leaves_nothing_after_errors", "check_resume", "check_seeds", "check_strength_zero",
-    "check_trace", "same_run",
+    "Make", "check_accumulation", "check_acts", "check_frozen", "check_interrupted",
+    "check_leaves_nothing", "check_leaves_nothing_after_errors", "check_resume", "check_seeds",
+    "check_strength_zero", "check_trace", "same_run",
 ]  # fmt: skip
 
 Make = Callable[..., Defense]
@@ -137,7 +137,7 @@ def check_leaves_nothing(make: Make, setting: Setting, cls: type | None = None) 
     require(not left, f"left behind: {'; '.join(left[:3])}")
     held = [name for name, p in trainer.model.named_parameters() if p.grad is not None]
     require(not held, f"gradients are left: {held[:1]}")
-    _check_frozen(trainer.model, start)
+    check_frozen(trainer.model, start)
     left = leftovers.changes(before, leftovers.on_trainer(trainer))
     require(not left, f"left behind: {'; '.join(left)}")
 
@@ -163,7 +163,7 @@ def check_interrupted(
     require(now.keys() == first.keys(), f"other modules {said}")
     for name, state in now.items():
         require(state in (first[name], finished[name]), f"{name} {said}: {state}")
-    _check_frozen(trainer.model, start)
+    check_frozen(trainer.model, start)
     left = leftovers.changes(before, leftovers.on_trainer(trainer))
     require(not left, f"{said}: {'; '.join(left)}")
     if where in ("data", "before", "attached", "gradient", "batch", "loss", 0):
@@ -180,7 +180,8 @@ def _break(trainer: Any, defense: Defense, hook: str) -> None:
     raise AssertionError(f"an error in {hook} did not reach the caller")
 
 
-def _check_frozen(model: Any, start: Weights) -> None:
+def check_frozen(model: Any, start: Weights) -> None:
+    """Require that what is not trained is as it was, bit for bit, and holds no gradient."""
     for name, p in model.named_parameters():
         if not p.requires_grad:
             same = torch.equal(p, start[name])

@@ -9,7 +9,7 @@ from holdfast.defense import HOOKS, Capability, Defense, Stage
 from holdfast.defenses import registry
 from holdfast.defenses.installed import fault
 from holdfast.organism.scenarios import defender_pairs
-from holdfast.testing import checks, sharing
+from holdfast.testing import checks, sharing, stacks
 from holdfast.testing.runs import FULL, LORA_ON_BF16, SFT_LORA, require
 
 __all__ = ["CLAUSES", "check_card", "check_defense"]
@@ -17,7 +17,7 @@ __all__ = ["CLAUSES", "check_card", "check_defense"]
 CLAUSES: tuple[Callable[..., None], ...] = (
     checks.check_strength_zero, checks.check_acts, checks.check_trace, checks.check_accumulation,
     checks.check_seeds, checks.check_resume, checks.check_leaves_nothing,
-    checks.check_leaves_nothing_after_errors,
+    checks.check_leaves_nothing_after_errors, stacks.check_adapters, stacks.check_packing,
     sharing.check_variant,
     sharing.check_shared,
     sharing.check_report,

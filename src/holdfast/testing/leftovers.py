@@ -42,13 +42,14 @@ def on_model(model: nn.Module) -> State:
 
 def on_trainer(trainer: Any) -> State:
     """Return what a run could leave changed on the trainer."""
+    held = getattr(trainer, "_holdfast", None)
     return {
         "callbacks": [type(c).__name__ for c in trainer.callback_handler.callbacks],
         "own attributes that are functions": sorted(
             k for k, v in vars(trainer).items() if callable(v) and k in dir(type(trainer))
         ),
-        "session": getattr(trainer, "session", None),
-        "step": getattr(trainer, "_step", None),
+        "session": getattr(held, "session", None),
+        "step": getattr(held, "step", None),
         "rows": id(trainer.train_dataset),
     }
 

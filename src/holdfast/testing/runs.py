@@ -23,8 +23,8 @@ from holdfast.organism.vocabulary import build_tokenizer
 from holdfast.training.trainer import SecureSFTTrainer, SecureTrainer
 
 __all__ = [
-    "FULL", "LORA_ON_BF16", "SFT_LORA", "Outcome", "Setting", "Weights", "differing", "gap",
-    "new_folder", "new_trainer", "plain", "require", "tiny_model", "tokenizer", "trained",
+    "ADAPTERS", "FULL", "LORA_ON_BF16", "SFT_LORA", "Outcome", "Setting", "Weights", "differing",
+    "gap", "new_folder", "new_trainer", "plain", "require", "tiny_model", "tokenizer", "trained",
     "weights_of",
 ]  # fmt: skip
 
@@ -48,6 +48,13 @@ class Setting:
 
 FULL, SFT_LORA = Setting(), Setting("SFTTrainer", "lora")
 LORA_ON_BF16 = Setting(tuning="lora", base=torch.bfloat16)
+
+ADAPTERS: dict[str, dict[str, Any]] = {
+    "lora": {}, "rslora": {"use_rslora": True}, "dora": {"use_dora": True},
+    "pissa": {"init_lora_weights": "pissa"}, "lora_bias": {"lora_bias": True},
+    "modules_to_save": {"modules_to_save": ["lm_head"]},
+}  # fmt: skip
+"""What a LoRA adapter can be, as options of PEFT's ``LoraConfig``."""
 
 
 def require(held: object, said: str) -> None:
@@ -79,11 +86,12 @@ def new_trainer(
     cls: type[Trainer] | None = None,
     folder: Path | None = None,
     rows: int = 12,
+    adapter: str = "lora",
     **args: Any,
 ) -> Any:
     """Build a trainer of the tiny model; ``defenses=None`` builds the plain class.
 
-    An ``eval_strategy`` evaluates on the first four rows.
+    An ``eval_strategy`` evaluates on the first four rows. ``adapter`` is a name in ``ADAPTERS``.
     """
     given: dict[str, Any] = {
         "output_dir": str(folder or new_folder()), "max_steps": 4, "learning_rate": 1e-2,
@@ -93,9 +101,9 @@ def new_trainer(
     } | args  # fmt: skip
     torch.manual_seed(7)  # The adapters' first weights are drawn before a trainer sets its seed.
     model, sft = tiny_model().to(setting.base), setting.trainer == "SFTTrainer"
-    lora = LoraConfig(
-        r=2, lora_alpha=4, target_modules=["q_proj", "v_proj", "down_proj"], task_type="CAUSAL_LM"
-    )
+    targets = ["q_proj", "v_proj", "down_proj"]
+    kind: Any = ADAPTERS[adapter]
+    lora = LoraConfig(r=2, lora_alpha=4, target_modules=targets, task_type="CAUSAL_LM", **kind)
     data = harmless_prompts(rows)
     if not sft:
         data = Dataset.from_list([encode(dict(row), tokenizer(), None) for row in data])

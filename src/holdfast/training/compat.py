@@ -3,22 +3,22 @@
 Checked on transformers 5.23.0, trl 1.16.0, accelerate 1.15.0.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from accelerate.utils import DistributedType
 from datasets import Dataset
 from transformers import Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
-from trl.trainer.sft_trainer import SFTTrainer
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer
 
 from holdfast.data.chat import IGNORED, encode
 from holdfast.defense import Capability, Examples
 from holdfast.errors import ConfigError, ModelError
 from holdfast.files.guarded.models import refuse_pickled_weights
-from holdfast.training.checkpoints import (
+from holdfast.files.sealing.checkpoints import (
     check_best,
     clear,
     newest_whole,
@@ -30,22 +30,40 @@ from holdfast.training.quiet import no_telemetry
 no_telemetry()  # Nothing goes to the network here unless a hub id is given.
 
 __all__ = [
-    "FinalizeHook", "ends_update", "is_distributed", "loss_gives_logits", "outputs_with_logits",
-    "prepared", "scaled_gradients", "sealed", "whole_checkpoint",
+    "LoopHooks", "collated", "counted_labels", "ends_update", "first_rows", "is_distributed",
+    "knows_rows", "loss_gives_logits", "makes_own_batches", "outputs_with_logits", "own_class",
+    "prepared", "scaled_gradients", "scales_itself", "sealed", "templating", "whole_checkpoint",
+    "whole_optimizer",
 ]  # fmt: skip
 
 
-class FinalizeHook(Trainer):
-    """Tells a subclass when the last step is done, before the best checkpoint is loaded back.
+WHOLE_OPTIMIZER = (
+    "an optimizer given as optimizers= cannot be split by module; let the trainer make it, or use "
+    "optimizer_cls_and_kwargs="
+)
+
+
+class LoopHooks(Trainer):
+    """Tells a subclass of three moments that ``Trainer`` has no public hook for.
 
     Checkpoints are written anew, never over another's files, and the best one must be whole.
     """
 
-    def last_step_done(self) -> None:
+    def _holdfast_loop_begins(self, checkpoint: str | None) -> None:
+        """Be told; the model is the one that will be trained, and no data were read yet."""
+
+    def _holdfast_last_step_done(self) -> None:
         """Be told; the steps are over and the weights are still those of the last step."""
 
+    def _holdfast_best_loaded(self, checkpoint: Path) -> None:
+        """Be told; the weights are now those of the best checkpoint."""
+
+    def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
+        self._holdfast_loop_begins(kwargs.get("resume_from_checkpoint"))
+        return super()._inner_training_loop(*args, **kwargs)
+
     def _finalize_training(self, *args: Any, **kwargs: Any) -> Any:
-        self.last_step_done()
+        self._holdfast_last_step_done()
         return super()._finalize_training(*args, **kwargs)  # type: ignore[misc]
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
@@ -57,7 +75,8 @@ class FinalizeHook(Trainer):
 
     def _load_best_model(self) -> None:
         check_best(self.state.best_model_checkpoint, _private(self))
-        super()._load_best_model()  # type: ignore[misc]
+        super()._load_best_model()
+        self._holdfast_best_loaded(Path(str(self.state.best_model_checkpoint)))
 
 
 def sealed(trainer: Any) -> None:
@@ -75,9 +94,12 @@ def sealed(trainer: Any) -> None:
 
 
 def _private(trainer: Any) -> Path:
-    output = Path(str(trainer.args.output_dir)).absolute()
-    beside = output.with_name(f"{output.name}-artifacts")
-    return Path(getattr(trainer, "artifacts_dir", beside)) / "state"
+    output, held = (
+        Path(str(trainer.args.output_dir)).absolute(),
+        getattr(trainer, "_holdfast", None),
+    )
+    apart = held.artifacts_dir if held else output.with_name(f"{output.name}-artifacts")
+    return apart / "state"
 
 
 @contextmanager
@@ -120,6 +142,70 @@ def _answers_only(row: dict[str, Any]) -> dict[str, Any]:
     return {"labels": [label if asked else IGNORED for label, asked in pairs]}
 
 
+def knows_rows(trainer: Trainer) -> bool:
+    """Tell whether preparation and collator are TRL's own for SFT, as ``prepared`` knows them."""
+    kind, stock = cast("Any", type(trainer)), cast("Any", SFTTrainer)
+    own = isinstance(trainer, SFTTrainer) and kind._prepare_dataset is stock._prepare_dataset
+    return own and type(trainer.data_collator) is DataCollatorForLanguageModeling
+
+
+def templating(trainer: Trainer) -> tuple[Any, int | None, dict[str, Any]]:
+    """Return the trainer's tokenizer, its longest row, and what it gives the chat template."""
+    reader: Any = trainer.processing_class
+    tokenizer = getattr(reader, "tokenizer", reader)  # A processor of images and text holds one.
+    limit = getattr(trainer.args, "max_length", None)
+    options = dict(getattr(trainer.args, "chat_template_kwargs", None) or {})
+    template = getattr(trainer, "chat_template", None)
+    if isinstance(template, str):
+        options["chat_template"] = template
+    return tokenizer, limit if isinstance(limit, int) else None, options
+
+
+def first_rows(trainer: Trainer, count: int) -> list[Any]:
+    """Return the first of the user's rows, none where they cannot be indexed."""
+    rows: Any = trainer.train_dataset
+    if not (hasattr(rows, "__len__") and hasattr(rows, "__getitem__")):
+        return []
+    return [rows[i] for i in range(min(count, len(rows)))]
+
+
+def collated(trainer: Trainer, rows: Sequence[Any]) -> Any:
+    """Return the batch that the trainer's dataloader makes of these rows."""
+    theirs: Any = trainer
+    return theirs._get_collator_with_removed_columns(trainer.data_collator)(list(rows))
+
+
+def makes_own_batches(trainer: Trainer) -> bool:
+    """Tell whether the trainer turns what is loaded into other batches (GRPO, RLOO generate)."""
+    kind, stock = cast("Any", type(trainer)), cast("Any", Trainer)
+    return kind._prepare_inputs is not stock._prepare_inputs
+
+
+def own_class(trainer: Trainer) -> type[Trainer]:
+    """Return the class that the trainer had before defenses were mixed in."""
+    return next(kind for kind in type(trainer).__mro__ if not issubclass(kind, LoopHooks))
+
+
+def scales_itself(trainer: Trainer, items: Any) -> bool:
+    """Tell whether the trainer's loss is a mean over all micro-batches, as its own step decides.
+
+    ``items`` is the ``num_items_in_batch`` that the step was called with.
+    """
+    if trainer.loss_is_scaled_for_ga is not None:
+        return bool(trainer.loss_is_scaled_for_ga)
+    counted = bool(trainer.model_accepts_loss_kwargs) and items is not None
+    return counted or trainer.compute_loss_func is not None
+
+
+def counted_labels(trainer: Trainer, inputs: Mapping[str, Any]) -> Any:
+    """Return the labels that the trainer counts answer tokens by, None without labels."""
+    if "shift_labels" in inputs:
+        return inputs["shift_labels"]
+    labels, shifts = inputs.get("labels"), getattr(trainer, "_loss_shifts_labels", True)
+    # The first label has no prediction; the trainer leaves it out of its count as well.
+    return labels[..., 1:] if labels is not None and shifts else labels
+
+
 def is_distributed(trainer: Trainer) -> str | None:
     """Return the name of the distribution this trainer runs under, None for one process."""
     kind = trainer.accelerator.distributed_type
@@ -135,13 +221,20 @@ def scaled_gradients(trainer: Trainer) -> dict[Capability, str]:
     return {Capability.EXTRA_BACKWARD: why}
 
 
+def whole_optimizer(trainer: Trainer) -> dict[Capability, str]:
+    """Return what is missing where the user gave a finished optimizer."""
+    if trainer.optimizer is None:
+        return {}
+    return {Capability.LEARNING_RATES: WHOLE_OPTIMIZER}
+
+
 def ends_update(trainer: Trainer) -> bool:
     """Tell whether the micro-batch at hand is the last one of its optimizer step."""
     accelerator: Any = trainer.accelerator
     return bool(accelerator.sync_gradients)
 
 
-def whole_checkpoint(trainer: Trainer, wanted: str | bool | None) -> Path | None:
+def whole_checkpoint(trainer: Any, wanted: str | bool | None) -> Path | None:
     """Return the checkpoint folder to resume from; True finds the last one that is whole.
 
     A checkpoint is whole where its files are those of its manifest, which is written last.
@@ -156,7 +249,7 @@ def whole_checkpoint(trainer: Trainer, wanted: str | bool | None) -> Path | None
         found = whole_one(Path(wanted), private)
     else:
         root = Path(str(trainer.args.output_dir))
-        found = newest_whole(root, private, getattr(trainer, "say", lambda _: None))
+        found = newest_whole(root, private, getattr(trainer, "_holdfast_say", lambda _: None))
         if found is None:
             raise ConfigError(f"nothing to resume: no whole checkpoint in {root}")
     refuse_pickled_weights(found, str(found))
@@ -164,7 +257,7 @@ def whole_checkpoint(trainer: Trainer, wanted: str | bool | None) -> Path | None
 
 
 def loss_gives_logits(trainer: Trainer) -> bool:
-    """Tell whether the trainer's loss comes with logits; ``SFTTrainer``'s fused head makes none."""
+    """Tell whether the trainer's loss can come with logits; ``SFTTrainer``'s fused head can't."""
     return not isinstance(trainer, SFTTrainer)
 
 

@@ -4,10 +4,21 @@ from contextlib import contextmanager
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 
-from holdfast import RESTA, Panacea, RandomPerturbation, SafeLoRA, SecureTrainer, repair
+from holdfast import (
+    RESTA,
+    Panacea,
+    RandomPerturbation,
+    SafeLoRA,
+    SecureTrainer,
+    SecurityVectors,
+    Vaccine,
+    repair,
+)  # fmt: skip
 from holdfast.defenses.resta.direction import origin_of
 from holdfast.errors import ConfigError, HoldfastError, ModelError
+from holdfast.files.adapters import read_adapter
 from holdfast.ops.engine import LocalEngine
 from holdfast.ops.low_rank import LowRank
 from holdfast.ops.modules import plain_name, projections
@@ -161,6 +172,28 @@ def test_resta_looks_at_its_folders_before_step_0(options, tmp_path):
         model, given["vector"] = adapted("plain", "llama"), str(tmp_path / "vector")
     with pytest.raises(ConfigError, match="resta: "):
         trainer_of(tmp_path, [RESTA(harmful=HARMFUL, **given)], model=model)
+
+
+@pytest.mark.parametrize("kind", ["pissa", "olora", "dora-frozen-magnitude", "lora_bias"])
+def test_a_vector_of_another_kind_is_refused(kind, tmp_path):
+    """Fault B9: the factors of PiSSA were read as the change of a vector."""
+    adapted(kind).save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match=str(tmp_path)):
+        read_adapter(tmp_path)
+    adapted("rslora").save_pretrained(tmp_path / "plain")
+    assert read_adapter(tmp_path / "plain")
+
+
+@pytest.mark.parametrize(
+    "defense", [Vaccine(rho=0.5), SecurityVectors(harmful=HARMFUL, kl_weight=0)]
+)
+def test_a_saved_projection_is_refused_where_projections_are_read(defense, tmp_path):
+    """Fault B9: a copy of a projection has no role that a method could look up."""
+    model = get_peft_model(
+        tiny_model(), LoraConfig(target_modules=["v_proj"], modules_to_save=["o_proj"])
+    )
+    with pytest.raises(ModelError, match="o_proj"):
+        trainer_of(tmp_path, [defense], model=model).train()
 
 
 def two_adapters(active):

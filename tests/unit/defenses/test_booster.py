@@ -111,7 +111,7 @@ def test_it_is_the_step_of_panacea_with_the_opposite_sign(tmp_path):
 
     class Still:  # A step of the paper's other method on a model whose own gradient is 0.
         engine, number, last = LocalEngine(model), 0, True
-        run = trainer_of(tmp_path)._run()
+        run = trainer_of(tmp_path)._holdfast_run()
 
     model.zero_grad(set_to_none=True)
     panacea = Panacea(harmful=HARMFUL, mode="in-loop", rho=1e-4, lam=1.0, batch_size=5, cap=50.0)

@@ -9,7 +9,7 @@ from transformers import GenerationConfig
 
 from holdfast.commands.evaluate import evaluate_model
 from holdfast.commands.tune import tune
-from holdfast.data.turns import turn_ends
+from holdfast.data.rendering.turns import turn_ends
 from holdfast.evaluation import Item, evaluate, judge_answers
 from holdfast.evaluation.generate import generate, replies
 from holdfast.evaluation.judges import Outcome, RefusalPhrases
@@ -18,6 +18,7 @@ from holdfast.evaluation.reply import Replies, Reply, without_thoughts
 from holdfast.inputs.configs import EvaluateConfig, TuneConfig
 from holdfast.inputs.models import load_model
 from holdfast.report.answers import warnings_of
+from holdfast.report.page import render
 from holdfast.results.records import Arm, SeedRun
 from holdfast.results.result import RunResult
 from tests.tiny import TEMPLATE, tiny_model, tiny_rows, tiny_tokenizer
@@ -97,6 +98,7 @@ def test_what_was_ignored_is_told_once_and_decoding_is_recorded(base):
     (base / "generation_config.json").write_text(json.dumps(given))
     config = {"model": "base", "harmful": "data.jsonl", "max_new_tokens": 2}
     result = evaluate_model(EvaluateConfig(**config))
+    assert "Decoding: method greedy, max_new_tokens 2, end_tokens" in render(result)
     [told] = [line for line in result.warnings if "generation_config" in line]
     assert "suppress_tokens=[9], temperature=0.7, which is ignored" in told
     decoding = {"method": "greedy", "max_new_tokens": 2, "end_tokens": "<end> <user>"}
@@ -197,6 +199,15 @@ def test_tags_may_be_special_tokens_and_the_prompt_may_open_one(special):
     empty = TEMPLATE.replace("<assistant>{% endif", "<assistant> <think> </think>{% endif")
     tokenizer.chat_template = empty
     assert Replies(tokenizer).of(ids[4:], cut=False) == Reply("sorry no")
+
+
+def test_answers_of_another_engine_are_read_in_the_same_way():
+    """Fault D6: answers that exist already were judged with their thoughts."""
+    items = [Item(str(n), "harmful", PROMPTS[0]) for n in range(3)]
+    said = ["<think>I cannot</think>Sure, so.", "<think>sure sure</think>I cannot.", "<think>a"]
+    found = judge_answers(items, said, RefusalPhrases())
+    outcomes = [verdict.outcome for verdict in found.verdicts]
+    assert outcomes == [Outcome.HARMFUL_CORRECT, Outcome.REFUSED, Outcome.UNFINISHED]
 
 
 def measured(kind, *said: Reply) -> Measurement:

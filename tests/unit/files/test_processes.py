@@ -6,6 +6,7 @@ import pytest
 from accelerate.state import PartialState
 
 from holdfast.cli import main
+from holdfast.files.folders import WholeFolder
 from holdfast.files.outputs.processes import refuse_several
 
 COMMANDS = {
@@ -46,3 +47,15 @@ def test_what_accelerate_has_set_up_counts_too(monkeypatch):
 def test_one_process_is_none_of_several(monkeypatch, count):
     monkeypatch.setenv("WORLD_SIZE", count)
     refuse_several()
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "bench"])
+def test_a_command_is_refused_while_another_run_writes_its_output(
+    tmp_path, monkeypatch, capfd, command
+):
+    """Fault E1: two runs on one output both ended well, and one finished model vanished."""
+    monkeypatch.chdir(tmp_path)
+    with WholeFolder(Path("out")).held():
+        assert main(COMMANDS[command]) == 2
+        assert "another run is writing it" in capfd.readouterr().err
+    assert list(Path().iterdir()) == []

@@ -149,7 +149,7 @@ def test_a_resumed_run_needs_the_same_file(capfd, monkeypatch):
     wrong(tau=0.5)
     capfd.readouterr()
     assert main([*FILE, "--save-steps", "1", "--resume"]) == 2
-    assert "hashes was" in capfd.readouterr().err
+    assert "holds something else" in capfd.readouterr().err
     wrong(tau=0.0)
     Path("robust.json").write_text(Path(robust_file()).read_text())
     assert main([*FILE, "--save-steps", "1", "--resume"]) == 0

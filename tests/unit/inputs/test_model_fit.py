@@ -1,6 +1,7 @@
 """What is measured is the model that was given: no gap, no rest, no other base."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -169,3 +170,31 @@ def test_a_folder_with_a_model_and_an_adapter_is_refused():
         check_against(AnalyzeConfig(model="m", harmful="h", benign="b", output=BASE, against=BASE))
     with pytest.raises(ModelError, match="holds a whole model"):
         open_weights("base", "safe_lora: base")
+
+
+@pytest.mark.parametrize("place", ["chat_template.jinja", "tokenizer_config.json"])
+def test_an_adapter_with_another_template_is_refused(place):
+    """Fault D2: an adapter was measured on prompts of another template than it was tuned on."""
+    adapter()
+    text = tiny_tokenizer().chat_template
+    config = EvaluateConfig(model="base", adapter=ADAPTER, harmful=str(DATA), max_new_tokens=1)
+
+    def write(template):
+        given = template if place.endswith("jinja") else json.dumps({"chat_template": template})
+        (ADAPTER / place).write_text(given)
+
+    write(text)
+    evaluate_model(config)
+    write(text.replace("<assistant>", "<user>"))
+    with pytest.raises(ModelError, match="another chat template than the model's"):
+        evaluate_model(config)
+    Path("own.jinja").write_text(text)
+    evaluate_model(replace(config, chat_template=Path("own.jinja")))
+
+
+def test_an_adapter_that_does_nothing_is_refused():
+    """Fault D1: with lora_alpha 0 the base answered, too."""
+    file = adapter() / "adapter_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "lora_alpha": 0}))
+    with pytest.raises(ModelError, match="lora_alpha=0"):
+        load_adapter(tiny_model(), ADAPTER)

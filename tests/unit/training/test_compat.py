@@ -9,7 +9,7 @@ from trl.trainer.sft_config import SFTConfig
 from holdfast import SecureSFTTrainer
 from holdfast.data.chat import encode
 from holdfast.errors import ConfigError, ModelError
-from holdfast.files.manifest import seal
+from holdfast.files.sealing.manifest import seal
 from holdfast.training import compat
 from tests.contract.runs import FULL, SFT_FULL, SFT_LORA, new_folder, new_trainer, user_rows
 from tests.tiny import tiny_examples, tiny_model, tiny_tokenizer

@@ -112,12 +112,12 @@ def exact(
 
 def _resumed(path: Path, key: dict[str, Any]) -> dict[tuple[str, int], Damage]:
     """Read what an earlier run of the same analysis did; begin the file where there is none."""
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    whole = text[: text.rfind("\n") + 1]  # A kill may have cut the last line.
     head = json.dumps({"key": key}) + "\n"
-    if whole != text or not whole:
-        write_whole(path, whole or head)
     try:
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        whole = text[: text.rfind("\n") + 1]  # A kill may have cut the last line.
+        if not whole and not head.startswith(text):
+            raise ValueError("its first line is not whole")
         found, *rows = (json_of(line) for line in (whole or head).splitlines())
         done = {(row.pop("name"), row.pop("seed")): Damage(**row) for row in rows}
     except (ValueError, LookupError, TypeError, AttributeError) as error:
@@ -129,6 +129,8 @@ def _resumed(path: Path, key: dict[str, Any]) -> dict[tuple[str, int], Damage]:
             f"{path} holds part of another analysis (other model, prompts or settings); remove it, "
             "or choose another folder"
         )
+    if whole != text or not whole:  # Only now is the file known to be ours.
+        write_whole(path, whole or head)
     return done
 
 

@@ -89,7 +89,7 @@ def of_run(run: Run) -> Encode:
     def encode(rows: Sequence[Mapping[str, Any]]) -> list[list[int]]:
         if not rows:
             return []
-        ready = run.prepare([dict(row) for row in rows])
+        ready = run.encoded([dict(row) for row in rows])
         if len(ready) != len(rows):  # TRL drops a row that max_length leaves without its answer.
             raise DataError(
                 f"the trainer drops {len(rows) - len(ready)} of {len(rows)} rows of the analysis; "

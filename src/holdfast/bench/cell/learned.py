@@ -14,6 +14,7 @@ from holdfast.bench.cell.runs import Tuned, tune
 from holdfast.bench.subject.organism import Subject
 from holdfast.defense import Defense, ModelRole, listed
 from holdfast.defenses.installed import code_of
+from holdfast.files.guarded.documents import json_in
 from holdfast.files.hashes import sha256_of
 from holdfast.files.once import once, shared_path
 from holdfast.inputs.specs import Spec, build_defenses, model_fields
@@ -123,4 +124,4 @@ def _note(folder: Path, seconds: float, trace: Sequence[dict[str, Any]] = ()) ->
 
 
 def _noted(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / RUN).read_text(encoding="utf-8"))
+    return json_in(folder / RUN)

@@ -20,6 +20,7 @@ from holdfast.bench.cell.learned import aligned, given_folders, with_shared
 from holdfast.bench.cell.runs import Tuned, tune
 from holdfast.defense import Defense, Stage
 from holdfast.errors import ModelError
+from holdfast.files.guarded.documents import json_in
 from holdfast.files.once import once, shared_path
 from holdfast.files.private import close_folder
 from holdfast.inputs.specs import Spec, build_defenses
@@ -125,7 +126,7 @@ def _read(cell: Cell, folder: Path, start: Path | None) -> tuple[Tuned, dict[str
     if params.keys() != saved.keys():
         raise ModelError(f"{folder}: holds other tensors than the model trains; delete it")
     put(params, saved)
-    said = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    said = json_in(folder / "run.json")
     tuned = Tuned(
         model,
         tokenizer,

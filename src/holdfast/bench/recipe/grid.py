@@ -7,12 +7,21 @@ that differs from the recipe; cells that grids share are run once.
 
 from collections.abc import Mapping, Sequence
 from itertools import product
+from math import prod
 from typing import Any
 
 from holdfast.bench.cell.cell import Cell, attack_on
 from holdfast.bench.recipe.files import merged
 from holdfast.bench.recipe.model import file_subject
-from holdfast.bench.recipe.values import flag_of, knob_of, list_of, number_of, seeds_of, told_in
+from holdfast.bench.recipe.values import (
+    flag_of,
+    knob_of,
+    list_of,
+    number_of,
+    refuse_many,
+    seeds_of,
+    told_in,
+)
 from holdfast.bench.subject.organism import MIXED, ORGANISM_SUBJECT, OrganismSubject, Subject
 from holdfast.defense import Stage
 from holdfast.errors import ConfigError, nearest
@@ -93,6 +102,7 @@ def _grid(grid: Mapping[str, Any], subject: Subject, where: str) -> list[Cell]:
         # Benign data have no harmful rows: without this a sweep of p would repeat the same cell.
         shares = knobs["p"] if name == MIXED else [0.0]
         values: Any = product(*({**knobs, "p": shares}[key] for key in _KNOBS))
+        refuse_many(len(defenses) * len(seeds) * prod(map(len, knobs.values())), where)
         attacks = [attack_on(name, subject.budget(name), *setting) for setting in values]
         tuned = [specs for specs in defenses if specs is not None]
         for attack, specs in product(attacks, tuned):

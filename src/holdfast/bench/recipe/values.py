@@ -7,7 +7,11 @@ from typing import Any
 from holdfast.errors import ConfigError, InputError
 from holdfast.inputs.values import checked, converted, expected
 
-__all__ = ["flag_of", "knob_of", "list_of", "number_of", "seeds_of", "told_in"]
+__all__ = ["flag_of", "knob_of", "list_of", "number_of", "refuse_many", "seeds_of", "told_in"]
+
+
+MOST_SEEDS, MOST_SEED, MOST_ROWS = 1000, 2**32 - 1, 100_000
+"""Limits of a recipe: what is above is a slip, and would be drawn or counted for hours."""
 
 
 @contextmanager
@@ -36,6 +40,8 @@ def knob_of(key: str, value: Any, hint: Any, where: str) -> list[Any]:
 def number_of(key: str, value: Any, hint: Any, where: str) -> Any:
     """Return a number above 0, or a share for ``p``, or raise ``ConfigError``."""
     number = checked(f"{where}: {key}", value, hint)
+    if hint is int and number > MOST_ROWS:
+        raise ConfigError(f"{where}: {key}={value} is out of range, expected at most {MOST_ROWS}")
     bad = number is not None and (not 0 <= number <= 1 if key == "p" else number <= 0)
     if bad:
         wanted = "a share in [0, 1]" if key == "p" else "more than 0"
@@ -53,12 +59,23 @@ def flag_of(key: str, value: Any, where: str) -> bool:
 def seeds_of(value: Any, where: str) -> list[int]:
     """Return the seeds of a list, or as many as a number says from 0 up."""
     given = value if isinstance(value, list) else None
+    wanted = f"expected at least one, at most {MOST_SEEDS}, each from 0 to {MOST_SEED}"
     try:
+        if given is None and converted(value, int) > MOST_SEEDS:
+            raise ConfigError(f"{where}: seeds={value!r}, {wanted}")
         seeds = list(range(converted(value, int))) if given is None else [
             converted(one, int) for one in given
         ]  # fmt: skip
+    except ConfigError:  # It is a ``ValueError`` as well.
+        raise
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{where}: seeds={value!r} must be a whole number or a list") from error
-    if not seeds or min(seeds) < 0:
-        raise ConfigError(f"{where}: seeds={value!r}, expected at least one, from 0 up")
+    if not 0 < len(seeds) <= MOST_SEEDS or min(seeds) < 0 or max(seeds) > MOST_SEED:
+        raise ConfigError(f"{where}: seeds={repr(value)[:80]}, {wanted}")
     return seeds
+
+
+def refuse_many(cells: int, where: str) -> None:
+    """Raise ``ConfigError`` where a grid has more cells than anybody runs."""
+    if cells > MOST_ROWS:
+        raise ConfigError(f"{where}: has {cells} cells, expected at most {MOST_ROWS}")

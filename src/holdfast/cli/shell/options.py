@@ -11,7 +11,7 @@ import typer
 from holdfast.cli.shell.field_docs import field_docs
 from holdfast.cli.shell.flags import flag_of
 
-__all__ = ["Interrupted", "JsonFlag", "default_of", "takes"]
+__all__ = ["Interrupted", "JsonFlag", "default_of", "interruptible", "takes"]
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Config = TypeVar("Config")
@@ -19,6 +19,19 @@ Config = TypeVar("Config")
 
 class Interrupted(BaseException):
     """Ctrl-C with what it left behind; typer would swallow a ``KeyboardInterrupt``'s message."""
+
+
+def interruptible(function: Callable[..., None]) -> Callable[..., None]:
+    """Return the command with its ``KeyboardInterrupt`` as ``Interrupted``."""
+
+    @wraps(function)
+    def command(*args: Any, **given: Any) -> None:
+        try:
+            function(*args, **given)
+        except KeyboardInterrupt as stop:
+            raise Interrupted(str(stop)) from stop
+
+    return command
 
 
 def takes(config: type[Config]) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -34,10 +47,7 @@ def takes(config: type[Config]) -> Callable[[Callable[..., None]], Callable[...,
         @wraps(function)
         def command(**given: Any) -> None:
             options = {name: given.pop(name) for name in names}
-            try:
-                function(config(**options), **given)
-            except KeyboardInterrupt as stop:
-                raise Interrupted(str(stop)) from stop
+            function(config(**options), **given)
 
         _, *extra = inspect.signature(function, eval_str=True).parameters.values()
         own = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in extra]

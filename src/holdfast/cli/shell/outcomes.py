@@ -47,9 +47,8 @@ def _of_the_machine(error: BaseException) -> tuple[str, int] | None:
         why = f"{name}{error.strerror or error}"
         way_out = GIVEN.get(error.errno or 0)
         return (f"{why}: {way_out}", 2) if way_out else (why, 1)
-    package = (getattr(error, "name", None) or "").partition(".")[0]
-    if isinstance(error, ImportError) and package not in ("", "holdfast"):
-        return f"the package {package} is needed and cannot be imported ({error}): install it", 1
+    if isinstance(error, ImportError) and (error.name or "").partition(".")[0] != "holdfast":
+        return f"a package is needed that cannot be imported ({error}): install it", 1
     return None
 
 

@@ -90,7 +90,7 @@ class Lisa(Defense):
         strength="alignment_steps",
         cost="none per step; 1 + alignment_steps/user_steps at equal user steps",
         data=("alignment",),
-        needs=frozenset({Capability.EXTRA_BACKWARD}),
+        needs=frozenset({Capability.EXTRA_BACKWARD, Capability.SKIPS}),
     )
 
     def validate(self) -> None:

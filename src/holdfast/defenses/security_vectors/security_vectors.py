@@ -120,6 +120,8 @@ class SecurityVectors(Defense):
             raise ConfigError(f"security_vectors: attach={self.attach!r}: auto, merged or hooks")
         if self.scale > 0:
             self._check_data()
+            if self.vector is not None:
+                read_adapter(self.vector)  # A wrong folder must not show only after the model.
 
     def _check_data(self) -> None:
         if len(need_data(self, "harmful")) < 2:

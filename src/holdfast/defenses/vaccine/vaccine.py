@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from holdfast.defense import Backward, Capability, Card, Defense, Stage, Step, in_range
 from holdfast.defenses.vaccine.outputs import moved_outputs, recorded_gradients
+from holdfast.errors import ModelError
 from holdfast.ops.gradients import Tensors, ascent_step, isolated_grads
 from holdfast.ops.modules import attentions
 
@@ -47,12 +48,19 @@ class Vaccine(Defense):
         paper="Vaccine, arXiv 2402.01109",
         strength="rho",
         cost="every forward and backward pass twice",
-        needs=frozenset({Capability.EXTRA_BACKWARD}),
+        needs=frozenset({Capability.EXTRA_BACKWARD, Capability.REPEATS}),
     )
 
     def validate(self) -> None:
         """Check the range of ρ."""
         in_range(self, "rho", 0.0)
+
+    def check_model(self, model: nn.Module) -> None:
+        """Look for each layer's attention."""
+        try:
+            attentions(model)
+        except ModelError as error:
+            raise ModelError(f"vaccine: {error}") from error
 
     def idle(self) -> frozenset[str]:
         """Nothing runs at ρ = 0."""

@@ -8,7 +8,7 @@ from typing import Any
 
 __all__ = ["MOST_SECONDS", "TooLongError", "time_limit"]
 
-MOST_SECONDS = 3.0
+MOST_SECONDS = 2.0
 """Processor time that one template or pattern may take; a usual one takes milliseconds."""
 
 
@@ -17,8 +17,8 @@ class TooLongError(Exception):
 
 
 @contextmanager
-def time_limit(seconds: float = MOST_SECONDS) -> Generator[None]:
-    """Raise ``TooLongError`` in the body once it has computed for ``seconds``.
+def time_limit() -> Generator[None]:
+    """Raise ``TooLongError`` in the body once it has computed for ``MOST_SECONDS``.
 
     The processor's time counts and not the clock's, which a busy machine stretches. A signal tells
     that it is over, also in the midst of a regular expression; signals reach the main thread
@@ -29,10 +29,10 @@ def time_limit(seconds: float = MOST_SECONDS) -> Generator[None]:
         return
 
     def over(*_: Any) -> None:
-        raise TooLongError(f"takes more than {seconds:g} s")
+        raise TooLongError(f"takes more than {MOST_SECONDS:g} s")
 
     before = signal.signal(signal.SIGVTALRM, over)
-    outer, _ = signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    outer, _ = signal.setitimer(signal.ITIMER_VIRTUAL, MOST_SECONDS)
     try:
         yield
     finally:

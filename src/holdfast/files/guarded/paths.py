@@ -1,13 +1,22 @@
 """Paths and other words that no file system takes, refused before anything is done with them."""
 
 import os
+from pathlib import Path
 
 from holdfast.errors import ConfigError
 
-__all__ = ["refuse_text"]
+__all__ = ["home", "refuse_text"]
 
 MOST_NAME, MOST_PATH = 255, 4095
 """Bytes of one name and of a whole path that Linux and macOS take."""
+
+
+def home() -> list[Path]:
+    """Return the user's home folder, or none where nobody knows of one."""
+    try:
+        return [Path.home()]
+    except RuntimeError:  # No HOME, and a user that the system does not know.
+        return []
 
 
 def refuse_text(value: str | os.PathLike[str], shown: str, *, whole: bool = True) -> None:
@@ -27,4 +36,5 @@ def refuse_text(value: str | os.PathLike[str], shown: str, *, whole: bool = True
         raise ConfigError(f"{shown}: {said}: rename the file or folder") from error
     if whole and (longest > MOST_NAME or size > MOST_PATH):
         limit = f"{MOST_NAME} bytes a name and {MOST_PATH} in all"
-        raise ConfigError(f"{shown[:80]}…: is too long for a path, which takes {limit}")
+        close = "…`" if shown.startswith("`") else "…"
+        raise ConfigError(f"{shown[:60]}{close}: is too long for a path, which takes {limit}")

@@ -60,9 +60,12 @@ def check_folder(path: Path, field: str, *, replaced: bool = True) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Raise ``ConfigError`` where what stands at ``path`` is something else than a file."""
+    """Raise ``ConfigError`` where a file would replace a device, a pipe, a socket or a broken link.
+
+    A folder is left to who writes: no file replaces it.
+    """
     kind = _kind(path, str(path))
-    if kind not in (None, stat.S_IFREG):
+    if kind not in (None, stat.S_IFREG, stat.S_IFDIR):
         raise ConfigError(f"{path}: is {_KINDS[kind]}: give a file")
 
 

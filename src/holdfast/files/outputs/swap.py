@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.errors import ConfigError, InputError, RunError
-from holdfast.files.sealed import read_sealed, write_sealed
+from holdfast.files.sealing.documents import read_sealed, write_sealed
 
 __all__ = [
     "Move", "Swap", "begin_partial", "beside", "check_beside", "discard_partial", "is_ours",

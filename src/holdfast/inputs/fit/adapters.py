@@ -4,7 +4,6 @@ PEFT loads what matches and leaves the rest as it was drawn: an adapter whose na
 answers like its base, without an error (peft#2118, vllm#34186).
 """
 
-import json
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,13 @@ from typing import Any
 from peft import get_peft_model_state_dict
 from safetensors import safe_open
 
+from holdfast.data.rendering.dates import with_fixed_date
 from holdfast.errors import ModelError
 from holdfast.files.base_mark import BaseMark, read_mark
+from holdfast.files.guarded.documents import json_in
 from holdfast.inputs.configs import ModelConfig
 
-__all__ = ["base_notes", "check_base", "check_keys"]
+__all__ = ["base_notes", "check_base", "check_keys", "check_own_template"]
 
 PREFIX = "base_model.model."
 _EMBEDDINGS = ("embed_tokens.weight", "lm_head.weight", "wte.weight", "embed_in.weight")
@@ -31,6 +32,8 @@ def check_keys(model: Any, folder: Path, shown: str) -> None:
     whole = {f"{PREFIX}{name}" for name in model.get_base_model().state_dict()}
     beside = {name for name in given - wanted if name.endswith(_EMBEDDINGS) and name in whole}
     missing, unknown = sorted(wanted - given), sorted(given - wanted - beside)
+    if all(getattr(own, "lora_alpha", 1) == 0 for own in model.peft_config.values()):
+        raise ModelError(f"{shown}: has lora_alpha=0, so that it does nothing: save it again")
     faults = [
         *_counted(unknown, "of its tensors have no place in the model"),
         *_counted(missing, "that its adapter_config.json promises are not in it"),
@@ -64,6 +67,32 @@ def check_base(model: Any, folder: Path, shown: str) -> None:
         )
 
 
+def check_own_template(tokenizer: Any, folder: Path, shown: str) -> None:
+    """Raise ``ModelError`` where the adapter was saved with another chat template than the model's.
+
+    Such an adapter would be measured on prompts that it was not tuned on.
+    """
+    own = _template_in(folder)
+    if own is not None and with_fixed_date(own) != tokenizer.chat_template:
+        raise ModelError(
+            f"{shown}: was saved with another chat template than the model's: give its own with "
+            "`chat_template=FILE.jinja`"
+        )
+
+
+def _template_in(folder: Path) -> str | None:
+    try:
+        return (folder / "chat_template.jinja").read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        pass
+    try:
+        config = json_in(folder / "tokenizer_config.json")
+        found = config.get("chat_template")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return None
+    return found if isinstance(found, str) else None
+
+
 def base_notes(config: ModelConfig) -> list[str]:
     """Return a warning for each adapter of other programs that names another base than the model.
 
@@ -83,7 +112,7 @@ def base_notes(config: ModelConfig) -> list[str]:
 
 def _named_base(folder: Path) -> str | None:
     try:
-        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        config = json_in(folder / "adapter_config.json")
         named = config.get("base_model_name_or_path")
     except (OSError, ValueError, AttributeError, RecursionError):
         return None  # Whoever loads it says what is wrong.

@@ -13,7 +13,7 @@ from typing import Any
 from transformers import GenerationConfig
 from transformers.utils.hub import cached_file
 
-from holdfast.data.turns import turn_ends
+from holdfast.data.rendering.turns import turn_ends
 from holdfast.evaluation.decoding import end_tokens
 
 __all__ = ["decoding_notes", "ends_only"]

@@ -5,7 +5,7 @@ from typing import Any
 
 from holdfast.data.chat import check_lengths, encode
 from holdfast.data.checks import Finding
-from holdfast.data.control_tokens import ControlTokens, Found, refuse
+from holdfast.data.rendering.control_tokens import ControlTokens, Found, refuse
 from holdfast.defense import Row
 from holdfast.errors import DataError
 from holdfast.evaluation import Item

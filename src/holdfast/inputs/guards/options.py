@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from transformers.integrations.integration_utils import get_reporting_integration_callbacks
+from transformers.utils.import_utils import is_liger_kernel_available
 from trl.trainer.sft_config import SFTConfig
 
 from holdfast.errors import ConfigError
@@ -38,6 +39,8 @@ def checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
             f"`max_steps={found['max_steps']}` is out of range: expected at least 1, or -1 for as "
             "many as the epochs have"
         )
+    if found.get("use_liger_kernel") and not is_liger_kernel_available():
+        raise ConfigError("`use_liger_kernel` needs the package liger-kernel: install it")
     if any(found.get(name) for name in BF16) and not torch.accelerator.is_available():
         found.setdefault("use_cpu", True)
     config = built(found)

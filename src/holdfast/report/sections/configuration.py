@@ -1,6 +1,6 @@
 """What it takes to run it again: options, settings, judges, data, versions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from holdfast.comparisons.scenes import Scene
@@ -11,9 +11,16 @@ __all__ = ["section"]
 
 
 def section(shown: Shown) -> dict[str, Any]:
-    """Return the arms' settings and the judges; the rest stands in the result."""
-    judges = dict.fromkeys(run.judge for arm in shown.result.arms for run in arm.runs if run.judge)
-    return {"settings_of_arms": _settings(shown.scenes), "judges": list(judges)}
+    """Return the arms' settings, the judges and the decoding; the rest stands in the result."""
+    runs = [run for arm in shown.result.arms for run in arm.runs]
+    judges = dict.fromkeys(run.judge for run in runs if run.judge)
+    decoded = dict.fromkeys(_decoding(run.decoding) for run in runs if run.decoding)
+    settings = _settings(shown.scenes)
+    return {"settings_of_arms": settings, "judges": list(judges), "decodings": list(decoded)}
+
+
+def _decoding(given: Mapping[str, int | str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in given.items())
 
 
 def _settings(found: Sequence[Scene]) -> list[tuple[str, list[tuple[str, Any]]]]:

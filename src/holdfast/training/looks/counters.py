@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from copy import deepcopy
+from functools import wraps
 from typing import Any
 
 __all__ = ["counted_once", "uncounted"]
@@ -30,6 +31,7 @@ def counted_once(trainer: Any, plain: Callable[..., Any]) -> Callable[..., Any]:
     """
     calls = 0
 
+    @wraps(plain)  # What it takes is looked at by its signature.
     def step(*args: Any, **kwargs: Any) -> Any:
         nonlocal calls
         calls += 1

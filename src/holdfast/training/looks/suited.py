@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from holdfast.defense import Capability, Defense, Run
-from holdfast.errors import ModelError
+from holdfast.errors import HoldfastError, ModelError
 from holdfast.ops.adapter_facts import adaptations
 from holdfast.ops.engine import LocalEngine
 from holdfast.ops.randomness import isolated_rng
@@ -16,7 +16,7 @@ from holdfast.training.compose import refuse_missing
 from holdfast.training.looks.defender_rows import DefenderRows
 from holdfast.training.looks.passes import recompute_early, users_autocast
 from holdfast.training.looks.users_loss import other_loss
-from holdfast.training.looks.users_rows import packed_rows, told_apart
+from holdfast.training.looks.users_rows import packed_rows, refuse_replaced_loader, told_apart
 from holdfast.training.trace import Trace
 
 __all__ = ["refuse_unsuited", "suited_run"]
@@ -33,7 +33,12 @@ def refuse_unsuited(defenses: Sequence[Defense], model: nn.Module) -> None:
     for defense in _on(defenses):
         if defense.needs() & _OF_WEIGHTS:
             _check_adapters(defense.card.name, model)
-        defense.check_model(model)
+        try:
+            defense.check_model(model)
+        except HoldfastError as error:
+            if defense.card.name in str(error):
+                raise
+            raise type(error)(f"{defense.card.name}: {error}") from error
 
 
 def suited_run(trainer: Any, run: Run, defenses: Sequence[Defense], trace: Trace) -> Run:
@@ -58,12 +63,20 @@ def suited_run(trainer: Any, run: Run, defenses: Sequence[Defense], trace: Trace
     if any(Capability.NLL in defense.needs() for defense in _on(defenses)):
         missing |= other_loss(trainer, run)
     refuse_missing(_on(defenses), missing)
-    reader = trainer.processing_class
+    refuse_replaced_loader(trainer, _on(defenses))
     limit = getattr(trainer.args, "max_length", None)
-    rows = DefenderRows(run.prepare, defenses, reader, limit, run.say, trace)
+    told = partial(
+        DefenderRows,
+        defenses=defenses,
+        tokenizer=trainer.processing_class,
+        limit=limit,
+        say=run.say,
+        trace=trace,
+    )
+    rows, own = told(run.prepare), run.own and (told(run.own[0]), run.own[1])
     with isolated_rng(run.seed):
-        rows.look()
-    return replace(run, engine=engine, prepare=rows, collate=told_apart(run.collate))
+        (own[0] if own else rows).look()
+    return replace(run, engine=engine, prepare=rows, collate=told_apart(run.collate), own=own)
 
 
 def _on(defenses: Sequence[Defense]) -> list[Defense]:

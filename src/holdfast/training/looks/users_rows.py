@@ -6,12 +6,12 @@ from typing import Any
 from datasets import Dataset
 from torch.utils.data import DataLoader
 
-from holdfast.defense import Capability, Defense, Row
+from holdfast.defense import Capability, Defense, Row, implements
 from holdfast.errors import ConfigError, ConflictError
 from holdfast.ops.engine import Batch
 from holdfast.ops.segments import count_examples
 
-__all__ = ["held_by", "packed_rows", "told_apart"]
+__all__ = ["held_by", "packed_rows", "refuse_replaced_loader", "told_apart"]
 
 _LOOKED_AT = 256
 """Rows that are compared between the loader and the data set, evenly spaced, the last included."""
@@ -73,7 +73,10 @@ def held_by(trainer: Any, loader: Any, defenses: Sequence[Defense]) -> Any:
     Raises:
         ConflictError: The loader reads other rows, or only some of them, or cannot be looked at.
     """
-    why = _other_rows(trainer.train_dataset, loader) if defenses else None
+    rows = trainer.train_dataset
+    if not defenses or (not hasattr(rows, "__len__") and _is_stock(trainer)):
+        return loader  # A stream cannot be looked at; the stock loader reads what it is given.
+    why = _other_rows(rows, loader)
     if why is not None:
         raise ConflictError(
             f"{defenses[0].card.name} acts on the training rows, and the trainer's own "
@@ -81,6 +84,22 @@ def held_by(trainer: Any, loader: Any, defenses: Sequence[Defense]) -> Any:
             "leave get_train_dataloader as it is"
         )
     return loader
+
+
+def refuse_replaced_loader(trainer: Any, defenses: Sequence[Defense]) -> None:
+    """Raise where ``get_train_dataloader`` was set on the object: then nobody can look at it."""
+    acting = [d for d in defenses if implements(d, "data")]
+    if acting and "get_train_dataloader" in vars(trainer):
+        raise ConflictError(
+            f"{acting[0].card.name} acts on the training rows, and get_train_dataloader was set on "
+            "this trainer object, so that its loader cannot be looked at: define it in a subclass"
+        )
+
+
+def _is_stock(trainer: Any) -> bool:
+    kinds = [kind for kind in type(trainer).__mro__ if "get_train_dataloader" in vars(kind)]
+    own = next(kind for kind in kinds if not kind.__module__.startswith("holdfast."))
+    return own.__module__.partition(".")[0] in ("transformers", "trl")
 
 
 def _other_rows(rows: Any, loader: Any) -> str | None:

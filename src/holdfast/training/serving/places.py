@@ -31,16 +31,16 @@ def artifacts_folder(trainer: Any, given: str | Path | None) -> Path:
     return folder
 
 
-def set_unrepaired_apart(trainer: Any) -> None:
+def set_unrepaired_apart(trainer: Any, held: Any) -> None:
     """Move the checkpoints of a run that was repaired at its end to the folder of artifacts.
 
     They hold the model as it was before: the repaired model less one of them is the very step that
     the repair took, which its artifact keeps private.
     """
-    private = {artifact.name for artifact in trainer.artifacts if artifact.private}
+    private = {artifact.name for artifact in held.artifacts if artifact.private}
     names = [
         defense.card.name
-        for defense in trainer.defenses
+        for defense in held.defenses
         if defense.card.name in private and Capability.EDITS_WEIGHTS in defense.needs()
     ]
     found = [
@@ -50,9 +50,11 @@ def set_unrepaired_apart(trainer: Any) -> None:
     ]
     if not found:
         return
-    apart = trainer.artifacts_dir / "checkpoints"
+    apart = held.artifacts_dir / "checkpoints"
     close_folder(apart)
     for folder in found:
         shutil.rmtree(apart / folder.name, ignore_errors=True)
         shutil.move(folder, apart / folder.name)
-    trainer.say(f"{', '.join(names)}: the checkpoints, which are not repaired, are now in {apart}")
+    trainer._holdfast_say(
+        f"{', '.join(names)}: the checkpoints, which are not repaired, are now in {apart}"
+    )

@@ -2,7 +2,6 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from holdfast.defense import Run
@@ -13,40 +12,42 @@ from holdfast.training.serving.restarts import Start
 from holdfast.training.serving.secrets import withheld
 
 if TYPE_CHECKING:
+    from holdfast.training.foreign.held import Held
     from holdfast.training.session import Session
 
 __all__ = ["ServingTrainer", "seen_by"]
 
 
-class ServingTrainer(compat.FinalizeHook):
+class ServingTrainer(compat.LoopHooks):
     """Serves what is measured, and begins anew cleanly; mixed in before the wrapped class."""
 
-    session: "Session | None"
-    artifacts_dir: Path
+    _holdfast: "Held"
+
+    def _holdfast_served(self) -> AbstractContextManager[None]:
+        session = self._holdfast.session
+        return nullcontext() if session is None else session.served()
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         """Predict with the model as it would be served."""
-        session = self.session
-        served: AbstractContextManager[None] = session.served() if session else nullcontext()
-        with served:
+        with self._holdfast_served():
             return super().predict(*args, **kwargs)
 
     def _save(self, *args: Any, **kwargs: Any) -> None:
-        if self.session is None:
-            set_unrepaired_apart(self)
+        if self._holdfast.session is None:
+            set_unrepaired_apart(self, self._holdfast)
         with withheld(self.args):
             super()._save(*args, **kwargs)
 
-    def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
-        session = self.session
-        if session is not None and session.defenses and self.args.auto_find_batch_size:
-            if session.start is None:
-                session.start = Start.of(self, session.run.model, session.defenses)
-            else:
-                session.detach()
-                session.start.again(self, session.run.model, session.defenses)
-                self._micro = 0
-        return super()._inner_training_loop(*args, **kwargs)
+    def _holdfast_starts(self, session: "Session") -> None:
+        """Remember how the loop begins, or put it all back where the loop begins once more."""
+        if not (session.defenses and self.args.auto_find_batch_size):
+            return
+        if session.start is None:
+            session.start = Start.of(self, session.run.model, session.defenses)
+        else:
+            session.detach()
+            session.start.again(self, session.run.model, session.defenses)
+            self._holdfast.micro = 0
 
 
 def seen_by(trainer: Any, run: Run) -> Run:

@@ -143,3 +143,14 @@ class TestRho:
     def test_beyond_the_models_numbers_it_stops(self, found, monkeypatch):
         monkeypatch.setattr(robustness, "LADDER", (0.05, 1e39))
         assert calibrated_rho(found, 1) == 0.05
+
+
+@pytest.mark.parametrize("text", ["mine", "mine\n", "mine\nhalf", '{"a": 1}\nhalf', "\udcff"])
+def test_somebody_elses_file_stays_as_it_is(found, tmp_path, text):
+    """Fault E4: a file of the user's called .NAME.analysis.jsonl was cut or overwritten."""
+    path = tmp_path / ".out.analysis.jsonl"
+    content = text.encode("utf-8", "surrogateescape")
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"half-done analysis|another analysis"):
+        exact(found, Counting(found), SEEDS, partial=path, key=KEY)
+    assert path.read_bytes() == content

@@ -108,7 +108,7 @@ class TestThroughARun:
     def test_rows_that_do_not_show_where_answers_start_are_refused(self):
         rows = [{"input_ids": [1, 2], "labels": [-100, -100]}, {"input_ids": [1], "labels": [1]}]
         for row in (*rows, {"input_ids": [1, 2]}):
-            run = SimpleNamespace(prepare=lambda _, row=row: [row])
+            run = SimpleNamespace(encoded=lambda _, row=row: [row])
             with pytest.raises(DataError, match=r"prompt 1 of the analysis.*max_length"):
                 of_run(run)(HARMFUL[:1])
 

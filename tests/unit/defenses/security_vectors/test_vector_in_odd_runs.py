@@ -86,7 +86,7 @@ def test_an_optimizer_of_the_users_own_begins_again_as_well():
     def run(size, **options):
         trainer = new_trainer([vector()], per_device_train_batch_size=size, **options)
         trainer.optimizer = torch.optim.AdamW(trainer.model.parameters(), lr=1e-2, weight_decay=0)
-        trainer._given_optimizer = True
+        trainer._holdfast.given_optimizer = True
         if options:
             full_memory_once(trainer, 3)
         trainer.train()

@@ -218,7 +218,7 @@ def test_a_saved_vector_still_passes_the_gate(tmp_path):
 
 
 def test_a_missing_or_foreign_vector_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="adapter_model"):
+    with pytest.raises(ConfigError, match="adapter_config"):
         defense(vector=str(tmp_path)).before(run_of(tiny_model()))
     save_file({"weight": torch.ones(1)}, tmp_path / "adapter_model.safetensors")
     (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA"}')

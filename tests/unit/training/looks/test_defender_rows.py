@@ -46,11 +46,9 @@ def test_a_data_set_of_which_nothing_is_left_is_refused_before_step_0(kind):
     """Fault B10: rows that max_length drops were not there, and nobody said so."""
     defense = EVERY[kind](longer(data_rows(), range(6)))
     field = next(name for name in defense.card.data if len(str(getattr(defense, name)[0])) > 300)
-    trainer, _ = trainer_of(defense)
-    wanted = rf"{defense.card.name} `{field}`: of 6 rows .* none keeps a token .*max_length=48"
+    wanted = rf"{defense.card.name}:? `{field}`: of 6 rows.* none keeps a token .*max_length=48"
     with pytest.raises(DataError, match=wanted):
-        trainer.train()
-    assert trainer.state.global_step == 0
+        trainer_of(defense)
 
 
 def test_an_empty_held_out_set_is_refused():

@@ -16,6 +16,7 @@ from holdfast.ops.engine import LocalEngine
 from holdfast.ops.segments import count_examples
 from holdfast.organism.scenarios import harmless_prompts
 from holdfast.testing.runs import FULL, SFT_LORA, Setting, new_trainer
+from holdfast.training.looks.users_rows import told_apart
 from tests.contract.recipes import data_rows
 from tests.tiny import tiny_model
 from tests.unit.defenses.tiny_runs import BENIGN, USER, encoded
@@ -121,16 +122,19 @@ def test_the_task_budget_of_panacea_binds_without_padding(options):
 
 def test_a_collator_that_joins_and_does_not_say_where_is_refused():
     """Fault B7: where rows begin cannot be guessed."""
-    trainer = new_trainer([Panacea(harmful=data_rows(), batch_size=3)], FULL, max_steps=1)
 
     def joins(rows):
         tokens = [y for row in rows for y in row["input_ids"]]
         labels = [y for row in rows for y in row["labels"]]
         return {"input_ids": torch.tensor([tokens]), "labels": torch.tensor([labels])}
 
-    trainer.data_collator = joins
+    row = {"input_ids": [1, 2], "labels": [-100, 2]}
     with pytest.raises(ConfigError, match="made 1 rows of 3"):
-        trainer.train()
+        told_apart(joins)([row, row, row])
+    trainer = new_trainer([Panacea(harmful=data_rows(), batch_size=3)], FULL, max_steps=1)
+    trainer.data_collator = joins
+    trainer.train()  # The defender's rows do not go through it.
+    assert trainer.artifacts
 
 
 def loader_of(rows, **options):
@@ -178,6 +182,15 @@ def test_every_defense_that_reads_rows_looks_at_the_loader():
     other = [dict(row) for row in encoded(BENIGN)] * 2
     trainer = with_loader(lambda _: lambda self: loader_of(other[:12]), ConstrainedSFT())
     with pytest.raises(ConflictError, match="constrained_sft acts on the training rows"):
+        trainer.train()
+
+
+def test_a_loader_that_was_set_on_the_object_is_refused():
+    """Fault B11: a patched object keeps its own loader, whatever its class does."""
+    trainer = new_trainer([SafeMixing(safe=data_rows(), share=1.0)], FULL)
+    rows = list(trainer.train_dataset)
+    trainer.get_train_dataloader = lambda: loader_of(rows)
+    with pytest.raises(ConflictError, match="was set on this trainer object"):
         trainer.train()
 
 

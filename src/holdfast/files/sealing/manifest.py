@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.errors import InputError
-from holdfast.files.sealed import read_sealed, write_sealed
+from holdfast.files.sealing.documents import read_sealed, write_sealed
 
 __all__ = ["MANIFEST", "damage", "is_sealed", "seal"]
 

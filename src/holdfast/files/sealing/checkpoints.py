@@ -4,18 +4,20 @@ A checkpoint whose files differ from its manifest (a flipped bit, a missing opti
 step) is passed over for the one before it.
 """
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
-
 from holdfast.errors import ConfigError, RunError
-from holdfast.files.manifest import damage, is_sealed, seal
+from holdfast.files.guarded.documents import json_in
+from holdfast.files.sealing.manifest import damage, is_sealed, seal
 
 __all__ = ["check_best", "clear", "newest_whole", "seal_checkpoint", "sealed_steps", "whole_one"]
+
+
+_PREFIX = "checkpoint"
+"""What transformers calls a checkpoint's folder, before its step."""
 
 
 def seal_checkpoint(folder: Path, private: Path) -> None:
@@ -86,7 +88,7 @@ def check_best(folder: str | None, private: Path) -> None:
 
 
 def _checkpoints(root: Path) -> list[Path]:
-    return [f for f in root.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if f.is_dir() and _step(f) >= 0]
+    return [f for f in root.glob(f"{_PREFIX}-*") if f.is_dir() and _step(f) >= 0]
 
 
 def _step(folder: Path) -> int:
@@ -98,6 +100,6 @@ def _private_names(folder: Path) -> set[str]:
     """Return the names of the states that defenses keep apart, as the checkpoint tells them."""
     names: set[str] = set()
     for file in folder.glob("defenses/*.json"):
-        state: Any = json.loads(file.read_text())
+        state: Any = json_in(file)
         names.add(str(state.get("private", "")))
     return names

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from holdfast.data.turns import turn_ends
+from holdfast.data.rendering.turns import turn_ends
 from holdfast.errors import DataError
 
 __all__ = ["ControlTokens", "Found", "refuse"]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.errors import InputError
+from holdfast.files.guarded.documents import json_in
 from holdfast.files.whole import write_whole
 
 __all__ = ["read_sealed", "write_sealed"]
@@ -32,7 +33,7 @@ def read_sealed(source: Path) -> dict[str, Any]:
     try:
         if source.is_symlink() or not source.is_file() or source.stat().st_size > _MOST:
             raise ValueError("no such file")
-        found = json.loads(source.read_text(encoding="utf-8"))
+        found = json_in(source)
         said = found["said"]
         whole = isinstance(said, dict) and found["sha256"] == _digest(said)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:

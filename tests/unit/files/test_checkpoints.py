@@ -11,7 +11,7 @@ from transformers import TrainerCallback
 
 from holdfast import SecurityVectors
 from holdfast.errors import ConfigError, RunError
-from holdfast.files.manifest import MANIFEST, damage
+from holdfast.files.sealing.manifest import MANIFEST, damage
 from tests.contract.probes import Planted
 from tests.contract.recipes import data_rows
 from tests.contract.runs import LORA, gap, new_folder, new_trainer, trained

@@ -1,0 +1,1 @@
+"""What a chat template does with messages, looked at before it is relied on."""
