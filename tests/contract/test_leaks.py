@@ -152,6 +152,6 @@ def test_unrepaired_checkpoints_lie_apart_from_the_repaired_model(label, monkeyp
     apart = trainer.artifacts_dir / "checkpoints"
     assert len(list(apart.glob("checkpoint-*"))) == 3
     assert stat.S_IMODE(apart.stat().st_mode) == 0o700
-    monkeypatch.setattr(serving, "set_unrepaired_apart", lambda _: None)
+    monkeypatch.setattr(serving, "set_unrepaired_apart", lambda *_: None)
     with pytest.raises(AssertionError, match=r"model - |cosine 1\.000"):
         walk([RECIPES[label]()])

@@ -13,8 +13,8 @@ from holdfast.defense import Backward, Defense, Run, Step, implements
 from holdfast.ops.engine import Batch
 from holdfast.ops.modules import ModuleRef
 from holdfast.ops.randomness import derived_seed, isolated_rng
-from holdfast.training.learned_state import read_states, write_states
 from holdfast.training.serving.copies import refuse_attached_copies
+from holdfast.training.serving.learned_state import read_states, write_states
 from holdfast.training.serving.optimizer import in_evaluation
 from holdfast.training.serving.restarts import Start
 from holdfast.training.trace import Trace

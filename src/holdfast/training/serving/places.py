@@ -9,7 +9,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from holdfast.defense import Capability
 from holdfast.files.nesting import refuse_inside, refuse_nested
 from holdfast.files.private import close_folder
-from holdfast.training.learned_state import STATE_FOLDER
+from holdfast.training.serving.learned_state import STATE_FOLDER
 
 __all__ = ["artifacts_folder", "set_unrepaired_apart"]
 
