@@ -2,13 +2,16 @@
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from holdfast.claims.files import NotWorse
 from holdfast.claims.judge import load_judged
 from holdfast.claims.multiplicity import multiplicity
+from holdfast.claims.trial import LOWER_IS_BETTER
 from holdfast.results.result import RunResult
 from tests.synthetic_result import synthetic_result, synthetic_scenarios
 
@@ -49,12 +52,17 @@ def test_a_result_without_controls_stays_but_for_its_answers():
     assert published(given) == given.without_answers()
 
 
+def compared(result: RunResult) -> list[dict[str, Any]]:
+    rows: Any = result.config["comparisons"]
+    return rows
+
+
 def test_seeds_that_were_run_because_others_did_not_tell_stand_alone():
     """Fault F5: five seeds that did not tell were published pooled with the ten run after them."""
     fresh = RunResult.load(RESULTS / "benign_obedience_fresh_10_seeds.json")
     tuned = [arm for arm in fresh.arms if arm.defenses]
     assert {tuple(arm.seeds) for arm in tuned} == {tuple(range(5, 15))}
-    rows = {(row["arm"], row["minus"]): row["hs"] for row in fresh.config["comparisons"]}
+    rows = {(row["arm"], row["minus"]): row["hs"] for row in compared(fresh)}
     for name, ends in (("ml_lr", (-0.52, -0.79, -0.25)), ("swat", (-0.47, -0.73, -0.21))):
         assert rows[name, f"{name}(random)"] == pytest.approx(ends, abs=0.005)
     assert not list(RESULTS.glob("*15_seeds*"))
@@ -63,7 +71,7 @@ def test_seeds_that_were_run_because_others_did_not_tell_stand_alone():
 def test_matched_controls_are_published_beside_the_random_subset():
     """Fault F4: the published control held MLPs and a third more parameters than Mods_Rob."""
     fresh = RunResult.load(RESULTS / "benign_obedience_fresh_10_seeds.json")
-    rows = {row["minus"]: row["hs"][0] for row in fresh.config["comparisons"]}
+    rows = {row["minus"]: row["hs"][0] for row in compared(fresh)}
     weak = rows["ml_lr(random)"]
     matched = [rows[f"ml_lr({name})"] for name in ("random_matched", "roles", "attention")]
     assert all(weak < value < 0 for value in matched)
@@ -89,9 +97,11 @@ def test_the_number_of_claims_and_what_chance_makes_of_it_stand_on_their_page():
     assert multiplicity(judged) in (RESULTS.parent / "docs" / "claims.md").read_text()
     margins = [
         test for paper in judged for claim in paper.claims for test in claim.tests + claim.provided
-        if test.test.kind == "not_worse" and test.verdict == "holds"
+        if isinstance(test.test, NotWorse) and test.verdict == "holds"
     ]  # fmt: skip
-    lower = ("hs", "hs_content", "hs_garbled", "over_refusal")
     for test in margins:
-        worse = test.high if test.test.figure in lower else -test.low
+        assert isinstance(test.test, NotWorse)
+        assert test.high is not None
+        assert test.low is not None
+        worse = test.high if test.test.figure in LOWER_IS_BETTER else -test.low
         assert worse <= test.test.margin + 1e-9
