@@ -12,9 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from faults import faults_table
-from tables import claims_table, counted, worst_case_tables
+from tables import (
+    claims_table,
+    counted,
+    held_back_table,
+    settings_line,
+    settings_table,
+    worst_case_tables,
+)
 
 from holdfast.claims.judge import claims_rows, load_judged
+from holdfast.claims.multiplicity import multiplicity
 from holdfast.comparisons.scenes import Scene, scenes
 from holdfast.defenses import built_in
 from holdfast.evaluation.interval import Interval
@@ -27,7 +35,7 @@ DEMO = ROOT / "results" / "demo.json"
 BENIGN = ROOT / "results" / "benign_defenses.json"
 BENCH = ROOT / "results" / "bench" / "result.json"
 CLAIMS = ROOT / "results" / "claims"
-CONTROLS = ROOT / "results" / "benign_obedience_15_seeds.json"
+CONTROLS = ROOT / "results" / "benign_obedience_fresh_10_seeds.json"
 FAULTS = "0010-faults-mended-as-kinds.md"
 SOURCES = {
     "demo": ("`holdfast demo`", DEMO.name),
@@ -166,18 +174,54 @@ def bench_tables(bench: RunResult, name: str | None = None) -> str:
         "95 % intervals; from `results/bench/result.json`. FA there: accuracy on the user's task "
         "under that attack; time: relative to plain fine-tuning."
     )
-    return f"{found}\n\n{note}" if found else ""
+    parts = [found, note, settings(bench, name), budget_table(bench, name)]
+    return "\n\n".join(filter(None, parts)) if found else ""
+
+
+def settings(bench: RunResult, name: str | None) -> str:
+    """Return at which settings other than its defaults the bench ran a method, or all."""
+    if name is not None:
+        return settings_line(bench, name)
+    note = (
+        "**Settings that are not a method's defaults**, chosen on validation questions. Defaults "
+        "are the paper's where the card names it as the source."
+    )
+    return f"{note}\n\n{settings_table(bench)}"
+
+
+def budget_table(bench: RunResult, name: str | None = None) -> str:
+    """Return where the task budget decided, not the method; '' where it nowhere did."""
+    found = held_back_table(bench.arms, name)
+    note = (
+        "**Where the task budget decided.** What was chosen within the budget of one point of task "
+        "score, and what the same frontier would choose without it (least harmful score): "
+        "strength: harmful score, task score, on the defender's rows, as means over seeds. On test "
+        "questions: HS and FA as run, and at the whole ρ without a budget, where that was run."
+    )
+    return f"{note}\n\n{found}" if found else ""
 
 
 def claims_page() -> str:
     """Return the page of the papers' claims and their verdicts."""
-    rows = claims_rows(load_judged(CLAIMS))
+    judged = load_judged(CLAIMS)
+    rows = claims_rows(judged)
     return (
         "# What papers claim, and what the organism shows\n\n"
-        f"{len(rows)} claims, each with tests that were written down before its results were seen "
-        "(`src/holdfast/claims/papers/`) and judged by intervals over seeds (`results/claims/`): "
-        f"{counted(rows)}. The organism shows how a method behaves, not what it scores on a "
-        "language model; a paper's own figures are beside it, and most are of one seed.\n\n"
+        f"{len(rows)} claims, each with tests that stand in `src/holdfast/claims/papers/` and are "
+        f"judged by intervals over seeds (`results/claims/`): {counted(rows)}. The tests were "
+        "written down before their results were seen, but for those against matched controls of "
+        "Mods_Rob, which came after a review had measured these on seeds 0 to 4; they are judged "
+        "on other seeds. The organism shows how a method behaves, not what it scores on a language "
+        "model; a paper's own figures are beside it, and most are of one seed.\n\n"
+        f"**How many tests were made.** {multiplicity(judged)}\n\n"
+        "**Margins.** A task score is *not worse* if the interval's worse end is within the "
+        "margin; where only the mean is, it is undecided and the claim holds in part. 100 "
+        "questions that both sides answer alike still leave 4 points open, so a margin of 3 is "
+        "undecided with them however equal the answers are.\n\n"
+        "**Mods_Rob against other modules.** Seeds 0 to 4 did not tell Mods_Rob from as many "
+        "modules at random, and ten more were run because of that. Pooled, the fifteen would call "
+        "a difference where there is none in 9 % of cases and not in 5, so the ten stand alone "
+        "(`results/benign_obedience_fresh_10_seeds.json`; recipe `controls`).\n\n"
         f"{claims_table(rows)}\n"
     )
 

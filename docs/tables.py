@@ -1,15 +1,27 @@
 """A bench's worst cases and the judged claims as Markdown tables, for README, cards and docs."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from holdfast.claims.judge import ClaimRow
+from holdfast.comparisons.held_back import Choice, held_back
+from holdfast.defenses import built_in
 from holdfast.report.sections.worst import WorstLine, WorstView, views
+from holdfast.results.attacks import attack_text
 from holdfast.results.comparisons import BenchSummary, WorstCaseRow
-from holdfast.results.records import BEFORE, PLAIN
+from holdfast.results.records import BEFORE, PLAIN, Arm
+from holdfast.results.result import RunResult
 from holdfast.results.words import DASH, arm_name, shown
 
-__all__ = ["claims_table", "counted", "worst_case_tables"]
+__all__ = [
+    "claims_table",
+    "counted",
+    "held_back_table",
+    "settings_line",
+    "settings_table",
+    "worst_case_tables",
+]
 
 HEAD = ("model", "worst HS", "under", "over-refusal", "FA there", "least FA", "time")
 
@@ -53,6 +65,41 @@ def _name(row: WorstCaseRow) -> str:
     return names.get(row.defense, arm_name(row.defense)) + (" *(control)*" if row.control else "")
 
 
+def held_back_table(arms: Sequence[Arm], name: str | None = None) -> str:
+    """Return where a task budget held a repair back, with what it would be without; or ''.
+
+    With ``name`` only arms with that defense.
+    """
+    head = ("model", "under", "HS", "FA", "chosen", "without the budget", "at that, HS", "FA")
+    rows = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for arm in arms:
+        for found in held_back(arm) if name is None or name in arm.defenses else ():
+            free = _without_budget(arm, found.defense, arms)
+            measured = [shown(free.figures.get(f), "share") if free else DASH for f in ("hs", "fa")]  # type: ignore[call-overload]
+            own = [shown(arm.figures.get(f), "share") for f in ("hs", "fa")]  # type: ignore[call-overload]
+            where = attack_text(arm.attack, named=True) if arm.attack else ""
+            chosen, would = (_choice(found.symbol, at) for at in (found.chosen, found.free))
+            rows.append(
+                f"| {arm_name(arm.defense)} | {where} | {own[0]} | {own[1]} | {chosen} | {would} | "
+                f"{measured[0]} | {measured[1]} |"
+            )
+    return "\n".join(rows) if len(rows) > 2 else ""
+
+
+def _choice(symbol: str, at: Choice) -> str:
+    return f"{symbol} {at.strength:.2g}: {at.harm:.2f}, {at.task:.2f}"
+
+
+def _without_budget(arm: Arm, defense: str, arms: Sequence[Arm]) -> Arm | None:
+    """Return the arm in which the defense acts at its whole strength, its budget being all."""
+    given = arm.settings.get(defense)
+    if not isinstance(given, dict) or len(arm.defenses) > 1:
+        return None
+    wanted = {**given, "max_task_drop": 1.0, "scales": [0.0, 1.0]}
+    same = [one for one in arms if one.attack == arm.attack and one.defenses == arm.defenses]
+    return next((one for one in same if one.settings.get(defense) == wanted), None)
+
+
 def claims_table(rows: Sequence[ClaimRow]) -> str:
     """Return one row for each claim: what is said, what is reported, the verdict and why."""
     lines = ["| paper | claim | reported | on the organism | why |", "|---|---|---|---|---|"]
@@ -67,3 +114,46 @@ def counted(rows: Sequence[ClaimRow]) -> str:
     """Return how many claims have which verdict, in words."""
     found = Counter(str(row["verdict"]) for row in rows)
     return ", ".join(f"{count} {verdict}" for verdict, count in found.most_common())
+
+
+def settings_table(bench: RunResult) -> str:
+    """Return every setting of the headline's arms that is not its method's default."""
+    rows = ["| defense | ran at | default |", "|---|---|---|"]
+    for name, kind in built_in().items():
+        for told, defaults in _settings(bench, name, kind().config()):
+            rows.append(f"| `{name}` | {told} | {defaults} |")
+    return "\n".join(rows)
+
+
+def settings_line(bench: RunResult, name: str) -> str:
+    """Return one defense's settings that are not its defaults in a sentence, or ''."""
+    found = _settings(bench, name, built_in()[name]().config())
+    told = "; ".join(f"{given} (default {defaults})" for given, defaults in found)
+    return f"The bench ran it at {told}." if told else ""
+
+
+def _settings(bench: RunResult, name: str, defaults: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what differs and its defaults, once for each way in which the headline ran it."""
+    tables = bench.bench.worst if bench.bench else []
+    rows = {row.defense for table in tables for row in table.rows}
+    found: dict[tuple[str, str], list[str]] = {}
+    # Another subset than the method's own is a control, and stands as one: name(subset).
+    for arm in (one for one in bench.arms if one.defense in rows and one.defenses == [name]):
+        given = None if "(" in arm.defense else arm.settings.get(name)
+        if isinstance(given, dict) and arm.attack:
+            differs = [k for k, v in given.items() if k in defaults and v != _plain(defaults[k])]
+            told, own = (
+                ", ".join(f"`{k}={side[k]}`" for k in differs) for side in (given, defaults)
+            )
+            where = found.setdefault((told, own), [])
+            where += [one for one in (arm.attack.scenario,) if one not in where]
+    several = len(found) > 1
+    return [
+        (f"{told} ({', '.join(where)})" if several else told, own)
+        for (told, own), where in found.items()
+        if told
+    ]
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from operator import itemgetter
 
+from holdfast.comparisons.held_back import held_back
 from holdfast.comparisons.scenes import Scene, scenes
 from holdfast.defenses import card_of
 from holdfast.evaluation.compare import MIN_SEEDS_TO_RANK
@@ -55,6 +56,8 @@ def warnings_of(result: RunResult) -> list[str]:
     for scene in shown:
         where = f", {scene.title}" if len(shown) > 1 else ""
         found += [message for arm in scene.arms for message in _idle(arm, where)]
+        found += [f"{arm_name(arm.defense)}{where}: {one.told}." for arm in scene.arms
+                  for one in held_back(arm)]  # fmt: skip
     found += [message for arm in arms for message in _own(arm)]
     found += unanswered(arms)
     if "ASR" in " ".join(run.judge for arm in arms for run in arm.runs):
