@@ -30,7 +30,7 @@ from tests.killed import arm
 __all__ = ["WRONG", "kill_case", "references", "swap_case"]
 
 SEED = 12
-WRONG = ("lost", "other weights", "stuck", "fault", "hang")
+WRONG = ("lost", "other weights", "stuck", "fault", "hang", "leftover")
 _OLD = "old model"
 
 
@@ -126,5 +126,6 @@ def _after(folder: Path, argv: list[str], right: str, overwrite: bool) -> dict[s
     if second != 0:
         return {**said, "outcome": "stuck"}
     left = sorted(p.name for p in folder.iterdir() if p.name.startswith(".out"))
-    same = model_in(folder / "out") == right and not left
-    return {**said, "outcome": "same" if same else "other weights", "left": left}
+    if model_in(folder / "out") != right:
+        return {**said, "outcome": "other weights"}
+    return {**said, "outcome": "leftover" if left else "same", "left": left}
