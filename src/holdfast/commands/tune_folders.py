@@ -67,6 +67,7 @@ class TuneFolders(ModelFolders):
             if self.output.swap.pending:
                 check_same(self.output.swap.about, self._settings)
                 self.output.swap.settle(overwrite=self.config.overwrite)
+                self.artifacts.discard()
                 yield True
                 return
             self._begin()
@@ -115,6 +116,7 @@ class TuneFolders(ModelFolders):
         """
         moves = [self.artifacts.move] if artifacts else []
         self.output.swap.begin([*moves, self.output.move], about=self._settings)
+        if not artifacts:
+            self.artifacts.discard()
         self.output.swap.settle()
-        self.artifacts.discard()
         export_artifacts(self.export, artifacts)
