@@ -148,7 +148,7 @@ CASES: dict[str, tuple[Setup, list[str], list[str]]] = {
     ),
     "output is here": (nothing, [*TUNE, "--output", ".", "--overwrite"], ["lost"]),
     "artifacts in the model's folder": (
-        nothing, [*TUNE, "--artifacts", "out/kept"], ["--artifacts", "model's folder"],
+        nothing, [*TUNE, "--artifacts", "out/kept"], ["--artifacts", "lies in", "apart"],
     ),
     "nothing to resume": (nothing, [*TUNE, "--resume"], ["--resume", "no checkpoint"]),
     "unknown option of SFTConfig": (
