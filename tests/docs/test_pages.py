@@ -47,6 +47,8 @@ def test_a_stale_part_is_found(tmp_path, monkeypatch):
     shutil.copytree(ROOT / "src" / "holdfast" / "defenses", copy / "src/holdfast/defenses")
     (copy / "docs").mkdir()
     shutil.copy(ROOT / "docs" / "map.md", copy / "docs")
+    shutil.copytree(ROOT / "docs" / "decisions", copy / "docs" / "decisions")
+    shutil.copytree(ROOT / "tests" / "docs", copy / "tests" / "docs")
     (copy / "README.md").write_text(README.replace("| `", "| `x"))
     if "<!-- defenses:start -->" not in README:
         pytest.fail("the README has no place for the table of defenses")
