@@ -74,6 +74,9 @@ class LoopHooks(Trainer):
             super()._save_checkpoint(model, trial)  # type: ignore[misc]
 
     def _load_best_model(self) -> None:
+        if self.state.best_model_checkpoint is not None:
+            found = _where_it_is(self, self.state.best_model_checkpoint)
+            self.state.best_model_checkpoint = str(found)
         check_best(self.state.best_model_checkpoint, _private(self))
         super()._load_best_model()
         self._holdfast_best_loaded(Path(str(self.state.best_model_checkpoint)))
@@ -100,6 +103,17 @@ def _private(trainer: Any) -> Path:
     )
     apart = held.artifacts_dir if held else output.with_name(f"{output.name}-artifacts")
     return apart / "state"
+
+
+def _apart(trainer: Any) -> Path:
+    """Return where a repaired run's own checkpoints are moved to."""
+    return _private(trainer).with_name("checkpoints")
+
+
+def _where_it_is(trainer: Any, checkpoint: str) -> Path:
+    """Return the checkpoint's folder, also where it was moved."""
+    moved = _apart(trainer) / Path(checkpoint).name
+    return moved if moved.is_dir() and not Path(checkpoint).exists() else Path(checkpoint)
 
 
 @contextmanager
@@ -246,10 +260,10 @@ def whole_checkpoint(trainer: Any, wanted: str | bool | None) -> Path | None:
         return None
     private = _private(trainer)
     if wanted is not True:
-        found = whole_one(Path(wanted), private)
+        found = whole_one(_where_it_is(trainer, wanted), private)
     else:
-        root = Path(str(trainer.args.output_dir))
-        found = newest_whole(root, private, getattr(trainer, "_holdfast_say", lambda _: None))
+        root, say = Path(str(trainer.args.output_dir)), getattr(trainer, "_holdfast_say", str)
+        found = newest_whole(root, private, say) or newest_whole(_apart(trainer), private, say)
         if found is None:
             raise ConfigError(f"nothing to resume: no whole checkpoint in {root}")
     refuse_pickled_weights(found, str(found))

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from holdfast.defense import Run
 from holdfast.training import compat
 from holdfast.training.serving.optimizer import unwrapped
-from holdfast.training.serving.places import set_unrepaired_apart
 from holdfast.training.serving.restarts import Start
 from holdfast.training.serving.secrets import withheld
 
@@ -32,10 +31,13 @@ class ServingTrainer(compat.LoopHooks):
         with self._holdfast_served():
             return super().predict(*args, **kwargs)
 
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate with the model as it would be served, whoever asks for it."""
+        with self._holdfast_served():
+            return super().evaluation_loop(*args, **kwargs)
+
     def _save(self, *args: Any, **kwargs: Any) -> None:
-        if self._holdfast.session is None:
-            set_unrepaired_apart(self, self._holdfast)
-        with withheld(self.args):
+        with self._holdfast_served(), withheld(self.args):
             super()._save(*args, **kwargs)
 
     def _holdfast_starts(self, session: "Session") -> None:
