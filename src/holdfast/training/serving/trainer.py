@@ -2,10 +2,12 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from holdfast.defense import Run
 from holdfast.training import compat
+from holdfast.training.looks.users_loss import own_loss
 from holdfast.training.serving.optimizer import unwrapped
 from holdfast.training.serving.restarts import Start
 from holdfast.training.serving.secrets import withheld
@@ -58,4 +60,5 @@ def seen_by(trainer: Any, run: Run) -> Run:
         run,
         optimizer=lambda: unwrapped(trainer.optimizer),
         called=lambda: trainer.model_wrapped,
+        users_loss=partial(own_loss, trainer, run),
     )
