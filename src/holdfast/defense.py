@@ -143,6 +143,8 @@ class Run:
     """Returns the optimizer that is really used, without wrappers; None before there is one."""
     called: Callable[[], nn.Module | None] = lambda: None
     """Returns what training calls: the model in its wrappers; None before there is one."""
+    users_loss: Callable[[], float | None] = lambda: None
+    """Returns the loss of two of the user's rows, None where it is a stock loss of outputs."""
     own: tuple[Callable[[Examples], Any], Callable[[list[Row]], Batch]] | None = None
     """``prepare`` and ``collate`` of the defender's rows, where the user's are not for them."""
     _ready: dict[tuple[int, int], tuple[Any, list[Batch]]] = field(

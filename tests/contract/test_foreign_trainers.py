@@ -1,6 +1,7 @@
 """Defenses beside TRL's other trainers: each works, or is refused before anything runs."""
 
 import pytest
+import torch
 from datasets import Dataset
 from transformers import DataCollatorForLanguageModeling, DataCollatorForSeq2Seq, Trainer
 from transformers.trainer_utils import set_seed
@@ -8,6 +9,7 @@ from transformers.trainer_utils import set_seed
 from holdfast import Panacea, SafeMixing, SecurityVectors, protect
 from holdfast.errors import ConflictError, DataError, HoldfastError, ModelError
 from holdfast.testing.runs import tokenizer
+from holdfast.training.foreign.generating import generates
 from tests.contract.foreign_trainers import FOREIGN
 from tests.contract.recipes import data_rows, recipes
 from tests.contract.runs import (
@@ -213,3 +215,38 @@ def test_a_dataset_of_text_has_no_place_for_token_rows():
     protect(trainer, [SecurityVectors(harmful=data_rows(), benign=data_rows(), **open_gate)])
     assert isinstance(trainer, Trainer)
     trainer.train()
+
+
+class Asks(Trainer):
+    """Writes the rows of a step with the model, by a detour."""
+
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        return super().training_step(model, self.written(model, inputs), num_items_in_batch)
+
+    @staticmethod
+    def written(model, inputs):
+        with torch.no_grad():
+            longer = [model.generate(**inputs, max_new_tokens=1) for _ in range(1)]
+        return {"input_ids": longer[0], "labels": longer[0]}
+
+
+class Moves(Trainer):
+    """Prepares inputs in a way of its own, and writes nothing."""
+
+    def _prepare_inputs(self, inputs):
+        return super()._prepare_inputs({k: v for k, v in inputs.items() if k != "unused"})
+
+
+@pytest.mark.parametrize("name", ["security_vectors", "lisa", "vaccine", "constrained_sft"])
+def test_who_writes_rows_with_the_model_is_found_by_what_a_step_calls(name):
+    """Fault C2: GKD and Online DPO wrote their rows with the vector on, and Lisa crashed beside."""
+    own = FIRST[name]()
+    with pytest.raises(ConflictError, match=f"{name}.*Asks writes its own training rows"):
+        protect(new_trainer(None, FULL, cls=Asks), [own])
+    protect(new_trainer(None, FULL, cls=Moves), [FIRST[name]()]).train()
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_generating_trainers_are_told_from_others(kind):
+    """Fault C2: what a trainer does with its rows was guessed from one method alone."""
+    assert generates(type(FOREIGN[kind]())) is (kind in ("grpo", "rloo"))

@@ -15,12 +15,12 @@ from holdfast.errors import ConflictError, RunError
 from holdfast.ops.weights import copied
 from holdfast.organism.scenarios import defender_pairs
 from holdfast.testing.leaks import check_no_leak
-from holdfast.training import session
+from holdfast.training import lifecycle, session
 from holdfast.training.compose import composed
-from holdfast.training.serving import trainer as serving
+from holdfast.training.trainer import SecureTrainer
 from tests.contract.probes import card
 from tests.contract.recipes import recipes
-from tests.contract.runs import FULL, TWO_SETTINGS, new_folder, trained
+from tests.contract.runs import FULL, TWO_SETTINGS, differing, new_folder, trained
 
 RECIPES = {recipe.label: recipe for recipe in recipes()}
 OTHERS = ("panacea-in-loop", "security_vectors-merged", "security_vectors-hooks")
@@ -36,6 +36,7 @@ def walk(defenses, setting=FULL):
     folder = new_folder()
     trainer = trained(defenses, setting, folder=folder, **EVERY_STEP).trainer
     check_no_leak(trainer, [folder])
+    trainer.model.save_pretrained(folder / "at-the-end")
     trainer.save_model(str(folder))
     check_no_leak(trainer, [folder])
     return trainer
@@ -141,6 +142,7 @@ def test_the_walk_catches_a_direction_in_a_checkpoint(setting, monkeypatch):
     walk([RECIPES["panacea-in-loop"]()], setting)
     open_one = type("Open", (holdfast.Panacea,), {"state": lambda self: {"copy_": self.direction_}})
     recipe = replace(RECIPES["panacea-in-loop"], cls=open_one)
+    monkeypatch.setattr(lifecycle, "set_unrepaired_apart", lambda *_: None)
     with pytest.raises(AssertionError, match=r"panacea.* lies in .*checkpoint"):
         walk([recipe()], setting)
 
@@ -152,6 +154,35 @@ def test_unrepaired_checkpoints_lie_apart_from_the_repaired_model(label, monkeyp
     apart = trainer.artifacts_dir / "checkpoints"
     assert len(list(apart.glob("checkpoint-*"))) == 3
     assert stat.S_IMODE(apart.stat().st_mode) == 0o700
-    monkeypatch.setattr(serving, "set_unrepaired_apart", lambda *_: None)
+    monkeypatch.setattr(lifecycle, "set_unrepaired_apart", lambda *_: None)
     with pytest.raises(AssertionError, match=r"model - |cosine 1\.000"):
         walk([RECIPES[label]()])
+
+
+def test_a_repaired_run_goes_on_from_checkpoints_that_were_set_apart():
+    """Fault A4: without save_model, unrepaired checkpoints stayed beside the repaired model."""
+    folder, options = new_folder(), {"save_strategy": "steps", "save_steps": 1}
+    make = RECIPES["panacea-post-hoc"]
+    whole = trained([make()], FULL, folder=folder, **options)
+    assert not list(folder.glob("checkpoint-*"))
+    for wanted in (True, str(folder / "checkpoint-2")):
+        again = trained([make()], FULL, folder=folder, resume=wanted, **options)
+        assert not differing(whole.weights, again.weights)
+
+
+def test_whoever_writes_or_measures_in_a_step_gets_the_served_model():
+    """Fault A3: a step that saved or evaluated by the loop's own methods had the vector on."""
+    folder, seen = new_folder(), []
+
+    class Looks(SecureTrainer):
+        def training_step(self, *args, **kwargs):
+            self._save(str(folder / f"now-{self.state.global_step}"))
+            rows = self.train_dataset.select(range(4))
+            loop = self.evaluation_loop(self.get_eval_dataloader(rows), "now", True)
+            seen.append((loop.metrics["eval_loss"], self.evaluate(rows)["eval_loss"]))
+            return super().training_step(*args, **kwargs)
+
+    vector = RECIPES["security_vectors-merged"]()
+    trainer = trained([vector], FULL, folder=folder, cls=Looks, max_steps=2).trainer
+    check_no_leak(trainer, [folder])
+    assert all(one == other for one, other in seen)

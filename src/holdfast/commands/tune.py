@@ -61,6 +61,7 @@ def tune(config: TuneConfig, progress: Progress = lambda *_: None) -> RunResult:
         trainer.say = notes.say
         trainer.add_callback(_Bar(progress))
         trained = time.perf_counter()
+        trainer._holdfast.sets_apart = False  # type: ignore[reportPrivateUsage]
         trainer.train(resume_from_checkpoint=config.resume or None)
         seconds = time.perf_counter() - trained
         model = trainer.accelerator.unwrap_model(trainer.model)

@@ -31,8 +31,8 @@ no_telemetry()  # Nothing goes to the network here unless a hub id is given.
 
 __all__ = [
     "LoopHooks", "collated", "counted_labels", "ends_update", "first_rows", "is_distributed",
-    "knows_rows", "loss_gives_logits", "makes_own_batches", "outputs_with_logits", "own_class",
-    "prepared", "scaled_gradients", "scales_itself", "sealed", "templating", "whole_checkpoint",
+    "is_stock", "knows_rows", "loss_gives_logits", "outputs_with_logits", "own_class", "prepared",
+    "scaled_gradients", "scales_itself", "sealed", "templating", "whole_checkpoint",
     "whole_optimizer",
 ]  # fmt: skip
 
@@ -74,6 +74,9 @@ class LoopHooks(Trainer):
             super()._save_checkpoint(model, trial)  # type: ignore[misc]
 
     def _load_best_model(self) -> None:
+        if self.state.best_model_checkpoint is not None:
+            found = _where_it_is(self, self.state.best_model_checkpoint)
+            self.state.best_model_checkpoint = str(found)
         check_best(self.state.best_model_checkpoint, _private(self))
         super()._load_best_model()
         self._holdfast_best_loaded(Path(str(self.state.best_model_checkpoint)))
@@ -100,6 +103,17 @@ def _private(trainer: Any) -> Path:
     )
     apart = held.artifacts_dir if held else output.with_name(f"{output.name}-artifacts")
     return apart / "state"
+
+
+def _apart(trainer: Any) -> Path:
+    """Return where a repaired run's own checkpoints are moved to."""
+    return _private(trainer).with_name("checkpoints")
+
+
+def _where_it_is(trainer: Any, checkpoint: str) -> Path:
+    """Return the checkpoint's folder, also where it was moved."""
+    moved = _apart(trainer) / Path(checkpoint).name
+    return moved if moved.is_dir() and not Path(checkpoint).exists() else Path(checkpoint)
 
 
 @contextmanager
@@ -175,10 +189,12 @@ def collated(trainer: Trainer, rows: Sequence[Any]) -> Any:
     return theirs._get_collator_with_removed_columns(trainer.data_collator)(list(rows))
 
 
-def makes_own_batches(trainer: Trainer) -> bool:
-    """Tell whether the trainer turns what is loaded into other batches (GRPO, RLOO generate)."""
-    kind, stock = cast("Any", type(trainer)), cast("Any", Trainer)
-    return kind._prepare_inputs is not stock._prepare_inputs
+def is_stock(trainer: Trainer, method: str) -> bool:
+    """Tell whether a method of the trainer is that of transformers or TRL."""
+    if method in vars(trainer):
+        return False
+    kinds = [kind for kind in own_class(trainer).__mro__ if method in vars(kind)]
+    return kinds[0].__module__.partition(".")[0] in ("transformers", "trl")
 
 
 def own_class(trainer: Trainer) -> type[Trainer]:
@@ -246,10 +262,11 @@ def whole_checkpoint(trainer: Any, wanted: str | bool | None) -> Path | None:
         return None
     private = _private(trainer)
     if wanted is not True:
-        found = whole_one(Path(wanted), private)
+        found = whole_one(_where_it_is(trainer, wanted), private)
     else:
         root = Path(str(trainer.args.output_dir))
-        found = newest_whole(root, private, getattr(trainer, "_holdfast_say", lambda _: None))
+        say: Any = getattr(trainer, "_holdfast_say", lambda _: None)
+        found = newest_whole(root, private, say) or newest_whole(_apart(trainer), private, say)
         if found is None:
             raise ConfigError(f"nothing to resume: no whole checkpoint in {root}")
     refuse_pickled_weights(found, str(found))

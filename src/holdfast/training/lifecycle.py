@@ -23,7 +23,7 @@ from holdfast.training.foreign.trial import foreign_limits, missing, own_rows, t
 from holdfast.training.learning_rates import rates
 from holdfast.training.looks.suited import refuse_unsuited, suited_run
 from holdfast.training.serving.callbacks import serving_callbacks
-from holdfast.training.serving.places import artifacts_folder
+from holdfast.training.serving.places import artifacts_folder, set_unrepaired_apart
 from holdfast.training.serving.trainer import ServingTrainer, seen_by
 from holdfast.training.session import Session
 from holdfast.training.trace import Trace
@@ -117,6 +117,7 @@ class Lifecycle(ServingTrainer):
         try:
             with serving_callbacks(self.callback_handler, self._holdfast_served):
                 yield
+            set_unrepaired_apart(self, held)
         finally:
             try:
                 if held.session is not None:

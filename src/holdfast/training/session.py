@@ -115,6 +115,7 @@ class Session:
 
     def gradient(self, step: Step, backward: Backward) -> Tensor:
         """Nest the defenses' gradients, the first outermost, around the user's own."""
+        backward = self.trace.called_in(backward, self.having("loss"), "loss")
         for defense in reversed(self.having("gradient")):
             backward = self._around(defense, step, backward)
         return backward()

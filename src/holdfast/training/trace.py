@@ -4,9 +4,10 @@ What became of the defenders' rows is counted beside the hooks.
 """
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from holdfast.defense import HOOKS, Defense, implements
 from holdfast.errors import NotRunError
@@ -44,6 +45,23 @@ class Trace:
     def note(self, defense: str, what: str, count: int) -> None:
         """Count something that is no hook, such as rows that were cut; it takes no time."""
         self.counts.setdefault((defense, what), Count()).calls += count
+
+    def called_in(
+        self, step: Callable[[], Any], defenses: Sequence[Defense], hook: str
+    ) -> Callable[[], Any]:
+        """Return the step, which raises ``NotRunError`` where it passes by a hook inside it."""
+
+        def watched() -> Any:
+            result = step()
+            for defense in defenses:
+                if (defense.card.name, hook) not in self.counts:
+                    raise NotRunError(
+                        f"{defense.card.name}.{hook} is passed by: the trainer's own training_step "
+                        "does not call self.compute_loss; let it, or do without the defense"
+                    )
+            return result
+
+        return watched if defenses else step
 
     def check(self, defenses: Sequence[Defense]) -> None:
         """Raise ``NotRunError`` if a hook that a defense overrides never ran."""

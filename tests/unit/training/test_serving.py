@@ -77,6 +77,19 @@ def test_an_access_token_is_used_and_not_written(defended):
     assert not any(b"sesame" in file.read_bytes() for file in files)
 
 
+def test_a_secret_deep_in_the_arguments_is_not_written():
+    """Fault A7: training_args.bin held the token for loading the model, inside a mapping."""
+    folder = new_folder()
+    deep = {"token": "sesame", "more": [{"api_key": "sesame"}], "pad_token_id": 1}
+    trainer = new_trainer([], folder=folder, **SAVING)
+    trainer.args.model_init_kwargs = deep
+    trainer.train()
+    assert trainer.args.model_init_kwargs is deep
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    assert not any(b"sesame" in file.read_bytes() for file in files)
+    assert any(b"pad_token_id" in file.read_bytes() for file in files)
+
+
 @pytest.mark.parametrize("label", ["security_vectors-merged", "security_vectors-hooks"])
 def test_serving_inside_serving_takes_off_once(label):
     """Fault A2: evaluating inside a save attached the vector twice."""

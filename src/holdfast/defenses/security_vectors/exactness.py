@@ -5,6 +5,7 @@ product reads them: no renormalizing adapter, no decay, no optimizer that keeps 
 """
 
 from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
@@ -17,6 +18,8 @@ from holdfast.ops.low_rank import LowRank
 
 Mode = Literal["auto", "merged", "hooks"]
 
+_EQUAL, _ROUNDED = 1e-5, 3e-2
+"""Relative difference that one loss may have by two ways, in float32 and below."""
 _EXACT = (
     torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.NAdam, torch.optim.RAdam,
     torch.optim.Adamax,
@@ -32,7 +35,7 @@ def use_merged(run: Run, vector: LowRank, mode: Mode) -> bool:
             model is compiled.
     """
     linears = vector.linears(run.model)
-    why = next(_reasons(run.model, linears, run.optimizer()), None)
+    why = next(_reasons(run, vector, linears), None)
     if mode == "merged" and why is not None:
         raise ConfigError(
             f"security_vectors: attach='merged' is not exact here: {why}; use attach='auto', which "
@@ -41,15 +44,40 @@ def use_merged(run: Run, vector: LowRank, mode: Mode) -> bool:
     low = any(linear.weight.dtype != torch.float32 for linear in linears.values())
     merged = mode == "merged" or (mode == "auto" and why is None and not low)
     if not merged:
-        refuse_compiled([*run.model.modules(), *_wrappers(run.called(), run.model)], why)
+        refuse_compiled(_all_of(run), why)
     return merged
 
 
-def _reasons(model: nn.Module, linears: dict[str, nn.Linear], optimizer: Any) -> Generator[str]:
+@contextmanager
+def undecayed(run: Run, vector: LowRank) -> Generator[None]:
+    """Raise in the body's first step that decays weights with the vector in them.
+
+    A callback or a schedule may set a decay long after the vector was merged.
+    """
+    trained = [m.weight for m in vector.linears(run.model).values() if m.weight.requires_grad]
+
+    def look(optimizer: Any, *_: Any) -> None:
+        why = next(_of_optimizer(trained, optimizer), None)
+        if why is not None:
+            raise ConfigError(
+                f"security_vectors: {why}, and it came after the vector was merged; set it before "
+                "training begins, or use attach='hooks'"
+            )
+
+    watch = getattr(run.optimizer() if trained else None, "register_step_pre_hook", None)
+    handle = watch(look) if watch is not None else None
+    try:
+        yield
+    finally:
+        if handle is not None:
+            handle.remove()
+
+
+def _reasons(run: Run, vector: LowRank, linears: dict[str, nn.Linear]) -> Generator[str]:
     """Yield why merging into these layers would not be exact."""
     wrapping = {
         id(inner): module
-        for module in model.modules()
+        for module in run.model.modules()
         if (inner := getattr(module, "base_layer", None)) is not None
     }
     for name, linear in linears.items():
@@ -57,7 +85,10 @@ def _reasons(model: nn.Module, linears: dict[str, nn.Linear], optimizer: Any) ->
     weights = [linear.weight for linear in linears.values()]
     if len({id(w) for w in weights}) < len(weights):
         yield "two layers share one weight"
-    yield from _of_optimizer([w for w in weights if w.requires_grad], optimizer)
+    trained = [w for w in weights if w.requires_grad]
+    yield from _of_optimizer(trained, run.optimizer())
+    if trained and not any(map(_is_compiled, _all_of(run))):
+        yield from _of_loss(run, vector)
 
 
 def _of_layer(name: str, linear: nn.Linear, around: nn.Module | None) -> Generator[str]:
@@ -88,6 +119,35 @@ def _of_optimizer(trained: list[Tensor], optimizer: Any) -> Generator[str]:
             yield f"a weight decay of {group['weight_decay']:g} would shrink the vector as well"
 
 
+@torch.no_grad()
+def _of_loss(run: Run, vector: LowRank) -> Generator[str]:
+    """Yield that the user's loss reads the weights themselves, as a penalty on them does."""
+    if run.users_loss() is None:
+        return
+    with vector.hooked(run.model):
+        beside = run.users_loss() or 0.0
+    linears = vector.linears(run.model)
+    kept = {name: linear.weight.detach().clone() for name, linear in linears.items()}
+    try:
+        for name, linear in linears.items():
+            linear.weight.add_(vector.change(name, linear))
+        inside = run.users_loss() or 0.0
+    finally:
+        for name, linear in linears.items():
+            linear.weight.copy_(kept[name])
+    allowed = _ROUNDED if _is_rounded(run) else _EQUAL
+    if abs(inside - beside) > allowed * max(abs(beside), 1e-6):
+        yield (
+            f"the trainer's own loss is {inside:.6g} with the vector in the weights and "
+            f"{beside:.6g} with it beside them, so it reads the weights (a penalty on them?)"
+        )
+
+
+def _is_rounded(run: Run) -> bool:
+    low = any(p.dtype != torch.float32 for p in run.model.parameters())
+    return low or torch.is_autocast_enabled() or hasattr(run.called(), "_original_forward")
+
+
 def refuse_compiled(modules: Iterable[nn.Module], why: str | None = None) -> None:
     """Raise where a module is compiled: compiled code does not look at hooks added later.
 
@@ -101,6 +161,11 @@ def refuse_compiled(modules: Iterable[nn.Module], why: str | None = None) -> Non
             "compiled, so that hooks may be passed over; train without torch_compile, and without "
             "torch.compile"
         )
+
+
+def _all_of(run: Run) -> list[nn.Module]:
+    """Return every module of the model and what training calls around it."""
+    return [*run.model.modules(), *_wrappers(run.called(), run.model)]
 
 
 def _wrappers(called: nn.Module | None, model: nn.Module) -> Iterable[nn.Module]:

@@ -5,7 +5,7 @@ with Î¸_s frozen and active, so that harm is already explained; stage 3 serves Î
 """
 
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,7 +27,12 @@ from holdfast.defense import (
     need_data,
 )  # fmt: skip
 from holdfast.defenses.security_vectors.attachment import Attachment
-from holdfast.defenses.security_vectors.exactness import Mode, refuse_compiled, use_merged
+from holdfast.defenses.security_vectors.exactness import (
+    Mode,
+    refuse_compiled,
+    undecayed,
+    use_merged,
+)
 from holdfast.defenses.security_vectors.gate import Gate, measure_gate
 from holdfast.defenses.security_vectors.train import Settings, train_vector
 from holdfast.errors import ConfigError
@@ -205,7 +210,8 @@ class SecurityVectors(Defense):
             live.on(self.rounding_)
             self._live, self.rounding_ = live, {}
             self.report_["attached"] = "merged" if merged else "hooks"
-            yield
+            with undecayed(run, low_rank) if merged else nullcontext():
+                yield
         finally:
             self._live = None
             live.off()

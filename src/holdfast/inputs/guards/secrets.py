@@ -8,19 +8,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from holdfast.errors import ConfigError
+from holdfast.files.secret_names import is_secret
 
 __all__ = ["refuse_secret_values", "refuse_secrets", "without_secret"]
 
-_NAMES = re.compile(
-    r"(?:^|_)(?:tokens?|api_?keys?|(?:access|private|secret|signing)_?keys?|secrets?|passw(?:or)?d"
-    r"|passphrase|pwd|credentials?|auth|authorization|bearer|cookie|netrc)(?:_|$)",
-    re.IGNORECASE,
-)
-_HARMLESS = re.compile(
-    r"(?:^|_)(?:(?:eos|bos|pad|unk|sep|cls|mask|stop|special|image|num|new|input|per|average|max|min)"
-    r"_(?:\w+_)?tokens?|tokens?_(?:id|ids|across|per|seen|type))(?:_|$)",
-    re.IGNORECASE,
-)
 _VALUES = re.compile(
     r"(?:\b(?:hf|api_org)_[A-Za-z0-9]{16,}|\b(?:sk|pk)-[A-Za-z0-9_-]{16,}|\bgh[opsu]_[A-Za-z0-9]{16,}"
     r"|\bgithub_pat_\w{16,}|\bglpat-[\w-]{16,}|\bAKIA[0-9A-Z]{16}\b|\bxox[abpr]-[\w-]{10,}"
@@ -45,7 +36,7 @@ def refuse_secrets(options: Mapping[str, Any], source: str) -> None:
         # A mapping may be given as text: JSON, or key=value.
         inside = _KEYS.findall(value) if isinstance(value, str) else []
         holds = isinstance(value, str) and _VALUES.search(value)
-        if holds or any(map(_named, (*path, *inside))):
+        if holds or any(map(is_secret, (*path, *inside))):
             shown = ".".join(map(without_secret, path))
             raise ConfigError(
                 f"{source}: {shown} is, or looks like, a secret, and options are written into "
@@ -70,18 +61,14 @@ def refuse_secret_values(fields: Mapping[str, Any]) -> None:
 def without_secret(text: str) -> str:
     """Return the text with what looks like a secret, or stands behind a secret's name, struck."""
     key, sign, _ = text.partition("=")
-    if sign and _named(key.strip()):
+    if sign and is_secret(key.strip()):
         return f"{key}=…"
     return _VALUES.sub("…", text)
 
 
-def _named(key: str) -> bool:
-    return bool(_NAMES.search(key)) and not _HARMLESS.search(key)
-
-
 def _variable(path: tuple[str, ...]) -> str:
     last = path[-1]
-    if last.isupper() and _named(last):
+    if last.isupper() and is_secret(last):
         return last
     text = "_".join(path).lower()
     return next((name for word, name in _VARIABLES if word in text), "HF_TOKEN (of the hub)")

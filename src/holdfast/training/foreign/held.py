@@ -25,6 +25,8 @@ class Held:
     """The user gave a finished optimizer."""
     takes_say: bool = True
     """``trainer.say = function`` is ours to read: the trainer's class has no ``say`` of its own."""
+    sets_apart: bool = True
+    """Unrepaired checkpoints are moved away after a repair; a command drops them by itself."""
     artifacts: list[Artifact] = field(default_factory=list[Artifact])
     trace: Trace = field(default_factory=Trace)
     session: Session | None = None

@@ -18,6 +18,7 @@ from holdfast.ops.engine import Batch
 from holdfast.ops.randomness import isolated_rng
 from holdfast.training import compat
 from holdfast.training.compose import low_precision
+from holdfast.training.foreign.generating import generates
 from holdfast.training.foreign.rows import OwnRows
 
 __all__ = ["foreign_limits", "missing", "own_rows", "try_rows"]
@@ -48,7 +49,7 @@ def foreign_limits(trainer: Trainer, defenses: Sequence[Defense]) -> dict[Capabi
     """
     kind = compat.own_class(trainer).__name__
     missing: dict[Capability, str] = {}
-    if compat.makes_own_batches(trainer):
+    if generates(compat.own_class(trainer)):
         why = f"{kind} writes its own training rows with the model while it trains"
         missing = {
             Capability.ATTACHMENT: f"{why}, and would write them with what is attached",

@@ -17,10 +17,11 @@ from holdfast.ops.engine import Batch
 from holdfast.ops.modules import trainable
 from holdfast.ops.randomness import isolated_rng
 from holdfast.ops.recompute import inference_mode_flags
+from holdfast.training.compat import is_stock
 from holdfast.training.looks.counters import uncounted
 from holdfast.training.looks.passes import users_autocast
 
-__all__ = ["other_loss"]
+__all__ = ["other_loss", "own_loss"]
 
 _EXACT, _ROUNDED = 1e-3, 3e-2
 """Relative difference that two ways to the same loss may have, in float32 and below."""
@@ -38,6 +39,21 @@ def other_loss(trainer: Any, run: Run) -> dict[Capability, str]:
             if why is not None:
                 return {Capability.NLL: f"{why}; {_way_out(trainer)}"}
     return {}
+
+
+def own_loss(trainer: Any, run: Run) -> float | None:
+    """Return the loss of two of the user's rows by code of the user's; None where it is stock.
+
+    Nothing is counted and no random number drawn.
+    """
+    if trainer.compute_loss_func is None and is_stock(trainer, "compute_loss"):
+        return None
+    with uncounted(trainer), isolated_rng(run.seed), inference_mode_flags(run.model):
+        for batch in _pairs(trainer, run):
+            count = (batch["labels"][:, 1:] != IGNORED).sum()
+            with torch.no_grad(), users_autocast(trainer):
+                return float(trainer.compute_loss(run.model, batch, num_items_in_batch=count))
+    return None
 
 
 def _pairs(trainer: Any, run: Run) -> Iterator[Batch]:

@@ -10,6 +10,7 @@ from holdfast.defense import Capability, Defense, Row, implements
 from holdfast.errors import ConfigError, ConflictError
 from holdfast.ops.engine import Batch
 from holdfast.ops.segments import count_examples
+from holdfast.training.compat import is_stock
 
 __all__ = ["held_by", "packed_rows", "refuse_replaced_loader", "told_apart"]
 
@@ -74,7 +75,7 @@ def held_by(trainer: Any, loader: Any, defenses: Sequence[Defense]) -> Any:
         ConflictError: The loader reads other rows, or only some of them, or cannot be looked at.
     """
     rows = trainer.train_dataset
-    if not defenses or (not hasattr(rows, "__len__") and _is_stock(trainer)):
+    if not defenses or (not hasattr(rows, "__len__") and is_stock(trainer, "get_train_dataloader")):
         return loader  # A stream cannot be looked at; the stock loader reads what it is given.
     why = _other_rows(rows, loader)
     if why is not None:
@@ -94,12 +95,6 @@ def refuse_replaced_loader(trainer: Any, defenses: Sequence[Defense]) -> None:
             f"{acting[0].card.name} acts on the training rows, and get_train_dataloader was set on "
             "this trainer object, so that its loader cannot be looked at: define it in a subclass"
         )
-
-
-def _is_stock(trainer: Any) -> bool:
-    kinds = [kind for kind in type(trainer).__mro__ if "get_train_dataloader" in vars(kind)]
-    own = next(kind for kind in kinds if not kind.__module__.startswith("holdfast."))
-    return own.__module__.partition(".")[0] in ("transformers", "trl")
 
 
 def _other_rows(rows: Any, loader: Any) -> str | None:

@@ -13,6 +13,8 @@ from holdfast.training.serving.learned_state import STATE_FOLDER
 
 __all__ = ["artifacts_folder", "set_unrepaired_apart"]
 
+_APART = "checkpoints"
+
 
 def artifacts_folder(trainer: Any, given: str | Path | None) -> Path:
     """Return the folder of private state: ``given``, or the output folder's name with -artifacts.
@@ -35,8 +37,11 @@ def set_unrepaired_apart(trainer: Any, held: Any) -> None:
     """Move the checkpoints of a run that was repaired at its end to the folder of artifacts.
 
     They hold the model as it was before: the repaired model less one of them is the very step that
-    the repair took, which its artifact keeps private.
+    the repair took, which its artifact keeps private. Nobody has to save the model by the trainer,
+    so they move as soon as it is repaired; ``checkpoint_named`` finds them there.
     """
+    if not held.sets_apart:
+        return
     private = {artifact.name for artifact in held.artifacts if artifact.private}
     names = [
         defense.card.name
@@ -50,11 +55,14 @@ def set_unrepaired_apart(trainer: Any, held: Any) -> None:
     ]
     if not found:
         return
-    apart = held.artifacts_dir / "checkpoints"
+    apart = held.artifacts_dir / _APART
     close_folder(apart)
     for folder in found:
         shutil.rmtree(apart / folder.name, ignore_errors=True)
         shutil.move(folder, apart / folder.name)
+    best = trainer.state.best_model_checkpoint
+    if best is not None and not Path(best).exists():
+        trainer.state.best_model_checkpoint = str(apart / Path(best).name)
     trainer._holdfast_say(
         f"{', '.join(names)}: the checkpoints, which are not repaired, are now in {apart}"
     )

@@ -1,20 +1,40 @@
 """Access tokens in a trainer's arguments: they are used and never written."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
 from typing import Any
+
+from holdfast.files.secret_names import is_secret
 
 __all__ = ["withheld"]
 
 
 @contextmanager
 def withheld(args: Any) -> Generator[None]:
-    """Take every ``…_token`` out of ``args`` for the body, which writes them to the disk."""
-    named = [f.name for f in fields(args) if f.name.endswith("_token")]
-    held = {name: value for name in named if isinstance(value := getattr(args, name, None), str)}
-    vars(args).update(dict.fromkeys(held))
+    """Take every token and key out of ``args``, at any depth, for the body, which writes them."""
+    held = {
+        name: value
+        for name, value in vars(args).items()
+        if (isinstance(value, str) and is_secret(name)) or isinstance(value, Mapping)
+    }
+    vars(args).update({name: _without(value) for name, value in held.items()})
     try:
         yield
     finally:
         vars(args).update(held)
+
+
+def _without(value: Any) -> Any:
+    """Return a mapping or list with nothing under a secret's name; a secret itself is None."""
+    if isinstance(value, Mapping):
+        return {
+            key: None if is_secret(str(key)) and isinstance(below, str) else _within(below)
+            for key, below in value.items()
+        }
+    return None
+
+
+def _within(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return type(value)(map(_within, value))
+    return _without(value) if isinstance(value, Mapping) else value

@@ -2,12 +2,13 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from holdfast.defense import Run
 from holdfast.training import compat
+from holdfast.training.looks.users_loss import own_loss
 from holdfast.training.serving.optimizer import unwrapped
-from holdfast.training.serving.places import set_unrepaired_apart
 from holdfast.training.serving.restarts import Start
 from holdfast.training.serving.secrets import withheld
 
@@ -32,10 +33,13 @@ class ServingTrainer(compat.LoopHooks):
         with self._holdfast_served():
             return super().predict(*args, **kwargs)
 
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate with the model as it would be served, whoever asks for it."""
+        with self._holdfast_served():
+            return super().evaluation_loop(*args, **kwargs)
+
     def _save(self, *args: Any, **kwargs: Any) -> None:
-        if self._holdfast.session is None:
-            set_unrepaired_apart(self, self._holdfast)
-        with withheld(self.args):
+        with self._holdfast_served(), withheld(self.args):
             super()._save(*args, **kwargs)
 
     def _holdfast_starts(self, session: "Session") -> None:
@@ -56,4 +60,5 @@ def seen_by(trainer: Any, run: Run) -> Run:
         run,
         optimizer=lambda: unwrapped(trainer.optimizer),
         called=lambda: trainer.model_wrapped,
+        users_loss=partial(own_loss, trainer, run),
     )

@@ -6,9 +6,9 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
-from transformers import TrainerCallback
+from transformers import Trainer, TrainerCallback
 
-from holdfast import Lisa, SecurityVectors
+from holdfast import Lisa, SecurityVectors, protect
 from holdfast.defenses.security_vectors.exactness import use_merged
 from holdfast.errors import ConfigError
 from holdfast.ops.modules import projections
@@ -273,6 +273,59 @@ def test_decay_on_other_weights_than_the_vectors_is_no_reason_for_hooks():
     assert use_merged(run_of(model, torch.optim.AdamW(groups)), vector_of(model), "auto")
     groups[0]["weight_decay"] = 1e-3
     assert not use_merged(run_of(model, torch.optim.AdamW(groups)), vector_of(model), "auto")
+
+
+class Penalized(Trainer):
+    """Adds a small penalty on the weights to the stock loss."""
+
+    share = 1e-3
+
+    def compute_loss(self, model, inputs, return_outputs=False, **more):
+        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **more)
+        loss = loss + self.share * sum(p.pow(2).sum() for p in model.parameters())
+        return (loss, outputs) if return_outputs else loss
+
+
+class Unpenalized(Penalized):
+    share = 0.0
+
+
+@pytest.mark.parametrize(("kind", "how"), [(Penalized, "hooks"), (Unpenalized, "merged")])
+def test_a_loss_that_reads_the_weights_gets_hooks(kind, how):
+    """Fault B3: a penalty on the weights in a loss of the user's own shrank the merged vector."""
+    found = {}
+    for attach in ("auto", "hooks"):
+        own = vector(attach=attach)
+        trainer = protect(new_trainer(None, cls=kind), [own])
+        trainer.train()
+        found[attach] = weights_of(trainer.model)
+        assert own.report_["attached"] == (how if attach == "auto" else "hooks")
+    assert gap(found["auto"], found["hooks"]) < 1e-4
+    if how == "hooks":
+        with pytest.raises(ConfigError, match=r"not exact here: the trainer's own loss .*reads"):
+            protect(new_trainer(None, cls=kind), [vector(attach="merged")]).train()
+
+
+class DecaysLater(TrainerCallback):
+    """Sets a decay at the second step."""
+
+    def on_step_begin(self, _args, state, *_, optimizer=None, **__):
+        if state.global_step == 1:
+            optimizer.param_groups[0]["weight_decay"] = 0.1
+
+
+@pytest.mark.parametrize(("attach", "setting"), [("auto", FULL), ("hooks", FULL), ("auto", LORA)])
+def test_a_decay_that_comes_later_is_no_silent_one(attach, setting):
+    """Fault B3: decay that a callback set while training shrank the merged vector."""
+    trainer = new_trainer([vector(attach=attach)], setting)
+    trainer.add_callback(DecaysLater())
+    if attach == "hooks" or setting is LORA:
+        trainer.train()
+        return
+    with pytest.raises(ConfigError, match=r"weight decay of 0\.1 .*attach='hooks'"):
+        trainer.train()
+    assert trainer.state.global_step == 1
+    assert not trainer.optimizer.optimizer._optimizer_step_pre_hooks
 
 
 # B12: optimizers with modes

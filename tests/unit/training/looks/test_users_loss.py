@@ -9,7 +9,7 @@ from transformers import Trainer
 from trl import SFTTrainer
 
 from holdfast import ConstrainedSFT, protect
-from holdfast.errors import ConflictError
+from holdfast.errors import ConflictError, NotRunError
 from holdfast.testing.runs import FULL, SFT_LORA, Setting, differing, new_trainer, weights_of
 
 SFT_FULL = Setting("SFTTrainer")
@@ -135,3 +135,21 @@ def test_the_probe_draws_no_random_number():
         trainer.train()
         runs.append(torch.get_rng_state())
     assert torch.equal(runs[0], runs[2])
+
+
+class OwnStep(Trainer):
+    """Takes its step without compute_loss."""
+
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        loss = model(**self._prepare_inputs(inputs)).loss
+        self.accelerator.backward(loss)
+        return loss.detach()
+
+
+def test_a_step_that_passes_a_term_by_is_refused_before_the_weights_move():
+    """Fault B6: that a term was never added came out after the whole run."""
+    trainer = protect(new_trainer(None, cls=OwnStep), [ConstrainedSFT()])
+    start = weights_of(trainer.model)
+    with pytest.raises(NotRunError, match=r"constrained_sft\.loss is passed by.*compute_loss"):
+        trainer.train()
+    assert not differing(start, weights_of(trainer.model))
