@@ -86,11 +86,12 @@ def _with_system(prompt: Messages, row: RawRow, columns: Mapping[str, str]) -> M
     """Return the prompt with the system message that stands in a column of its own."""
     for column in SYSTEM:
         value = row.values.get(column)
-        if column in columns.values() or not isinstance(value, str) or not value.strip():
+        if column in columns.values() or _blank(value):
             continue
+        value = _text(value, row, column)
         first = prompt[0]
         if first["role"] != "system":
-            return [{"role": "system", "content": _text(value, row, column)}, *prompt]
+            return [{"role": "system", "content": value}, *prompt]
         if first["content"].strip() != value.strip():
             said = f"has a system message in the prompt and another in {column!r}"
             raise DataError(f"{row.place}: {said}: keep one")
@@ -129,10 +130,18 @@ def _prompt(row: RawRow, column: str) -> Messages:
         messages = _messages(row, column)
         _require_user_last(messages, row, column)
         return messages
-    parts = [value, *(row.values.get(name) for name in BESIDE.get(column, ()))]
-    given = [part for part in parts[1:] if isinstance(part, str) and part.strip()]
-    texts = [_text(value, row, column), *(_text(part, row, column) for part in given)]
+    texts = [_text(value, row, column), *_beside(row, column)]
     return [{"role": "user", "content": "\n\n".join(texts)}]
+
+
+def _beside(row: RawRow, column: str) -> list[str]:
+    """Return the texts that belong to a prompt; a number there is an error, and not left out."""
+    given = {name: row.values.get(name) for name in BESIDE.get(column, ())}
+    return [_text(value, row, name) for name, value in given.items() if not _blank(value)]
+
+
+def _blank(value: Any) -> bool:
+    return value is None or value in ([], {}) or (isinstance(value, str) and not value.strip())
 
 
 def _completion(row: RawRow, column: str) -> Messages:
