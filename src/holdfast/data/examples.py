@@ -27,16 +27,18 @@ _TARGETS = ("prompt", "completion", "messages", *EXTRA)
 Messages = list[dict[str, str]]
 
 
-def check_mapping(columns: Mapping[str, str] | None) -> None:
+def check_mapping(columns: Mapping[str, str] | None, source: str) -> None:
     """Raise ``ConfigError`` unless ``columns`` maps names of ours to names of the file."""
     for name in columns or {}:
         if name not in _TARGETS:
             raise ConfigError(
-                f"`columns`: unknown target {name!r}, expected {', '.join(_TARGETS)}."
+                f"`columns` of {source}: unknown target {name!r}, expected {', '.join(_TARGETS)}."
                 f"{nearest(name, _TARGETS)} Write prompt=NAME,completion=NAME"
             )
     if columns and "messages" not in columns and not {"prompt", "completion"} <= set(columns):
-        raise ConfigError("`columns`: give messages=NAME, or both prompt=NAME and completion=NAME")
+        raise ConfigError(
+            f"`columns` of {source}: give messages=NAME, or both prompt=NAME and completion=NAME"
+        )
 
 
 def columns_of(row: RawRow, columns: Mapping[str, str] | None) -> dict[str, str]:
