@@ -100,6 +100,15 @@ E12 = {
         TUNE, ["row 1", "nest"],
     ),
     "deep YAML": (yaml(f"a: {DEEP}"), CONFIG, ["c.yaml", "not valid YAML"]),
+    "YAML that holds itself": (
+        yaml("lr_scheduler_kwargs: &a {b: *a}"), CONFIG, ["c.yaml", "levels deep"],
+    ),
+    "nested YAML": (
+        yaml(f"lr_scheduler_kwargs: {{b: {'[' * 150}{']' * 150}}}"), CONFIG, ["levels deep"],
+    ),
+    "a recipe that holds itself": (
+        written("r.yaml", "arms: &a [*a]\n"), ["bench", "r.yaml", "--out", "o"], ["levels deep"],
+    ),
     "scheduler options of another kind": (
         yaml("lr_scheduler_type: polynomial\nlr_scheduler_kwargs: {nope: 1}"), CONFIG, ["nope"],
     ),
