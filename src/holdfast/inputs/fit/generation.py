@@ -23,6 +23,8 @@ _KEPT = ("eos_token_id", "pad_token_id", "bos_token_id", "decoder_start_token_id
 _NEUTRAL: dict[str, Any] = {
     "do_sample": False, "temperature": 1.0, "top_p": 1.0, "top_k": 50, "repetition_penalty": 1.0,
     "num_beams": 1, "no_repeat_ngram_size": 0, "use_cache": True, "max_length": 20,
+    "min_length": 0, "num_return_sequences": 1, "length_penalty": 1.0, "typical_p": 1.0,
+    "diversity_penalty": 0.0, "num_beam_groups": 1, "encoder_no_repeat_ngram_size": 0,
 }  # fmt: skip
 """What says nothing but greedy decoding."""
 
@@ -53,7 +55,7 @@ def decoding_notes(name: str, *, local: bool) -> list[str]:
         f"{key}={json.dumps(value, default=str)[:40]}"
         for key, value in found.items()
         if key not in _KEPT and not key.startswith(("_", "transformers_version"))
-        if value is not None and _NEUTRAL.get(key) != value
+        if value not in (None, False, [], {}) and _NEUTRAL.get(key) != value
     ]
     if not told:
         return []
