@@ -8,6 +8,7 @@ config and of the tokenizer.
 import json
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from transformers import GenerationConfig
@@ -15,6 +16,7 @@ from transformers.utils.hub import cached_file
 
 from holdfast.data.rendering.turns import turn_ends
 from holdfast.evaluation.decoding import end_tokens
+from holdfast.files.guarded.documents import json_in
 
 __all__ = ["decoding_notes", "ends_only"]
 
@@ -71,9 +73,8 @@ def _read(name: str, *, local: bool) -> tuple[Mapping[str, Any], str]:
         where = os.path.join(name, FILE) if local else _cached(name)  # noqa: PTH118
         if where is None or not os.path.isfile(where):  # noqa: PTH113
             return {}, ""
-        with open(where, encoding="utf-8") as file:  # noqa: PTH123
-            found = json.load(file)
-    except (OSError, ValueError, RecursionError):
+        found = json_in(Path(where))
+    except (OSError, ValueError):
         return {}, "cannot be read"
     return (found, "") if isinstance(found, dict) else ({}, "is no JSON object")
 
