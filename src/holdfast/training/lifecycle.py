@@ -23,7 +23,11 @@ from holdfast.training.foreign.trial import foreign_limits, missing, own_rows, t
 from holdfast.training.learning_rates import rates
 from holdfast.training.looks.suited import refuse_unsuited, suited_run
 from holdfast.training.serving.callbacks import serving_callbacks
-from holdfast.training.serving.places import artifacts_folder, set_unrepaired_apart
+from holdfast.training.serving.places import (
+    artifacts_folder,
+    refuse_early_uploads,
+    set_unrepaired_apart,
+)
 from holdfast.training.serving.trainer import ServingTrainer, seen_by
 from holdfast.training.session import Session
 from holdfast.training.trace import Trace
@@ -165,6 +169,7 @@ class Lifecycle(ServingTrainer):
     def _holdfast_check(self) -> None:
         """Refuse what this trainer cannot run, by what it is: its class, model, rows, collator."""
         defenses = self._holdfast.defenses
+        refuse_early_uploads(self, defenses)
         refuse_missing(defenses, missing(self))
         refuse_missing(defenses, foreign_limits(self, defenses))
         try_rows(self, defenses, self._holdfast_run())

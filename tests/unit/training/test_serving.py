@@ -1,6 +1,8 @@
 """Around a protected trainer: where private state lies, what a checkpoint's arguments hold."""
 
 import stat
+from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,6 +77,42 @@ def test_an_access_token_is_used_and_not_written(defended):
     files = [file for file in folder.rglob("*") if file.is_file()]
     assert any(file.name == "training_args.bin" for file in files)
     assert not any(b"sesame" in file.read_bytes() for file in files)
+
+
+def test_a_token_is_used_for_an_upload_and_not_written_by_it(monkeypatch):
+    """Fault A7: a push in training wrote training_args.bin with the token, and uploaded it."""
+    folder, seen = new_folder(), []
+
+    class Hub:
+        def upload_folder(self, token, folder_path, **_):
+            seen.append((token, (Path(folder_path) / "training_args.bin").read_bytes()))
+            return Future()
+
+    monkeypatch.setattr("transformers.trainer.hf_api", Hub)
+    trainer = new_trainer([], folder=folder, **SAVING, hub_token="sesame")  # noqa: S106
+    trainer.train()
+    trainer.hub_model_id, trainer.push_in_progress = "me/x", None
+    trainer._push_from_checkpoint(str(folder / "checkpoint-1"))
+    [(token, written)] = seen
+    assert token == "sesame"  # noqa: S105
+    assert b"sesame" not in written
+    args = torch.load(folder / "training_args.bin", weights_only=False)
+    assert type(args) is type(trainer.args)
+    assert args.hub_token is None
+    assert args.learning_rate == trainer.args.learning_rate
+
+
+@pytest.mark.parametrize("strategy", ["every_save", "checkpoint", "end"])
+def test_no_checkpoint_is_uploaded_before_its_repair(strategy):
+    """Fault A4: a push at every save published the model that the private step starts from."""
+    trainer = new_trainer(None, **SAVING, hub_strategy=strategy)
+    trainer.args.push_to_hub = True
+    if strategy == "end":
+        protect(trainer, [RECIPES["panacea-post-hoc"]()])
+        return
+    with pytest.raises(ConfigError, match=r"panacea repairs .*hub_strategy='end'"):
+        protect(trainer, [RECIPES["panacea-post-hoc"]()])
+    protect(trainer, [RECIPES["security_vectors-auto"]()])
 
 
 def test_a_secret_deep_in_the_arguments_is_not_written():

@@ -54,11 +54,14 @@ class Attachment:
         self._hooks.close()
         linears = self._vector.linears(self._model) if self._inside else {}
         for name, copy in self._inside.items():
-            linear = linears[name]
-            if copy is None:
-                linear.weight.sub_(self._vector.change(name, linear, self._scale))
+            weight = linears[name].weight
+            change = self._vector.change(name, linears[name], self._scale)
+            # Somebody may thaw a frozen weight while the vector is on, and train it.
+            here = None if copy is None else copy.to(weight.device)
+            if here is not None and (weight.equal(here) or weight.equal(here + change)):
+                weight.copy_(here)
             else:
-                linear.weight.copy_(copy)
+                weight.sub_(change)
         self._inside.clear()
         self._is_on = False
 
@@ -82,7 +85,9 @@ class Attachment:
     @torch.no_grad()
     def _undo_rounding(self, kept: Tensors) -> None:
         """Put back ``kept``, the weights before a pause, wherever the pause left them alone."""
-        for name, linear in self._trained().items():
+        linears = self._vector.linears(self._model) if kept else {}
+        for name in kept:
+            linear = linears[name]
             change = self._vector.change(name, linear, self._scale)
             untouched = linear.weight == (kept[name] - change) + change
             linear.weight.copy_(torch.where(untouched, kept[name], linear.weight))
@@ -102,6 +107,10 @@ class Attachment:
         return out
 
     def _trained(self) -> dict[str, nn.Linear]:
-        names = [name for name, copy in self._inside.items() if copy is None]
-        linears = self._vector.linears(self._model) if names else {}
-        return {name: linears[name] for name in names}
+        linears = self._vector.linears(self._model) if self._inside else {}
+        inside = {name: linears[name] for name in self._inside}
+        return {
+            name: linear
+            for name, linear in inside.items()
+            if self._inside[name] is None or linear.weight.requires_grad
+        }

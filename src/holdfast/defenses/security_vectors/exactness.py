@@ -54,9 +54,10 @@ def undecayed(run: Run, vector: LowRank) -> Generator[None]:
 
     A callback or a schedule may set a decay long after the vector was merged.
     """
-    trained = [m.weight for m in vector.linears(run.model).values() if m.weight.requires_grad]
+    weights = [m.weight for m in vector.linears(run.model).values()]
 
     def look(optimizer: Any, *_: Any) -> None:
+        trained = [w for w in weights if w.requires_grad]
         why = next(_of_optimizer(trained, optimizer), None)
         if why is not None:
             raise ConfigError(
@@ -64,7 +65,7 @@ def undecayed(run: Run, vector: LowRank) -> Generator[None]:
                 "training begins, or use attach='hooks'"
             )
 
-    watch = getattr(run.optimizer() if trained else None, "register_step_pre_hook", None)
+    watch = getattr(run.optimizer(), "register_step_pre_hook", None)
     handle = watch(look) if watch is not None else None
     try:
         yield

@@ -35,6 +35,9 @@ def other_loss(trainer: Any, run: Run) -> dict[Capability, str]:
     """
     with uncounted(trainer), isolated_rng(run.seed), inference_mode_flags(run.model):
         for batch in _pairs(trainer, run):
+            if (more := _added(run, batch)) != 0:
+                why = f"the model reads {more} positions more than a row has (a prompt is learned)"
+                return {Capability.NLL: f"{why}; tune the model or LoRA instead"}
             why = _difference(trainer, run, batch)
             if why is not None:
                 return {Capability.NLL: f"{why}; {_way_out(trainer)}"}
@@ -94,6 +97,13 @@ def _difference(trainer: Any, run: Run, batch: Batch) -> str | None:
             "log-likelihood"
         )
     return None
+
+
+@torch.no_grad()
+def _added(run: Run, batch: Batch) -> int:
+    """Return how many positions the model puts before the batch's own: those of prompt tuning."""
+    inputs = {k: v for k, v in batch.items() if k != "labels"}
+    return run.model(**inputs, use_cache=False).logits.shape[1] - batch["labels"].shape[1]
 
 
 def _plain(run: Run, batch: Batch) -> Tensor:

@@ -1,17 +1,19 @@
 """Where a trainer keeps what is a jailbreak, and what of its output must lie there as well."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, HubStrategy
 
-from holdfast.defense import Capability
+from holdfast.defense import Capability, Defense, implements
+from holdfast.errors import ConfigError
 from holdfast.files.nesting import refuse_inside, refuse_nested
 from holdfast.files.private import close_folder
 from holdfast.training.serving.learned_state import STATE_FOLDER
 
-__all__ = ["artifacts_folder", "set_unrepaired_apart"]
+__all__ = ["artifacts_folder", "refuse_early_uploads", "set_unrepaired_apart"]
 
 _APART = "checkpoints"
 
@@ -31,6 +33,20 @@ def artifacts_folder(trainer: Any, given: str | Path | None) -> Path:
         name = getattr(getattr(trainer.model, "config", None), "_name_or_path", "")
         refuse_inside(folder, [Path(name)] if name else [], said)
     return folder
+
+
+def refuse_early_uploads(trainer: Any, defenses: Sequence[Defense]) -> None:
+    """Raise ``ConfigError`` where checkpoints are uploaded before a defense repairs the model."""
+    args = trainer.args
+    if not args.push_to_hub or args.hub_strategy == HubStrategy.END or args.save_strategy == "no":
+        return
+    for defense in defenses:
+        if implements(defense, "after") and Capability.EDITS_WEIGHTS in defense.needs():
+            raise ConfigError(
+                f"`hub_strategy={args.hub_strategy.value}` uploads checkpoints while training, and "
+                f"{defense.card.name} repairs the model at the end: what was uploaded is not "
+                "repaired; set hub_strategy='end' and call trainer.push_to_hub() after train()"
+            )
 
 
 def set_unrepaired_apart(trainer: Any, held: Any) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from typing import Any
 
 from holdfast.files.secret_names import is_secret
@@ -11,17 +12,23 @@ __all__ = ["withheld"]
 
 @contextmanager
 def withheld(args: Any) -> Generator[None]:
-    """Take every token and key out of ``args``, at any depth, for the body, which writes them."""
-    held = {
-        name: value
-        for name, value in vars(args).items()
-        if (isinstance(value, str) and is_secret(name)) or isinstance(value, Mapping)
-    }
-    vars(args).update({name: _without(value) for name, value in held.items()})
+    """Let the body write ``args`` without any token or key, at any depth, and still use them.
+
+    An object is asked itself how it is written; for the body, these answer as their copy would.
+    """
+    open_ones = copy(args)
+    vars(open_ones).update(
+        {
+            name: _without(value)
+            for name, value in vars(args).items()
+            if (isinstance(value, str) and is_secret(name)) or isinstance(value, Mapping)
+        }
+    )
+    vars(args)["__reduce_ex__"] = open_ones.__reduce_ex__
     try:
         yield
     finally:
-        vars(args).update(held)
+        vars(args).pop("__reduce_ex__", None)
 
 
 def _without(value: Any) -> Any:

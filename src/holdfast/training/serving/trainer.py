@@ -38,6 +38,10 @@ class ServingTrainer(compat.LoopHooks):
         with self._holdfast_served():
             return super().evaluation_loop(*args, **kwargs)
 
+    def _push_from_checkpoint(self, *args: Any, **kwargs: Any) -> Any:
+        with withheld(self.args):
+            return super()._push_from_checkpoint(*args, **kwargs)  # type: ignore[misc]
+
     def _save(self, *args: Any, **kwargs: Any) -> None:
         with self._holdfast_served(), withheld(self.args):
             super()._save(*args, **kwargs)

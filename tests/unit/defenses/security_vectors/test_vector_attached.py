@@ -199,7 +199,7 @@ def test_a_failure_half_way_through_attaching_is_undone(monkeypatch):
     run = run_of(model)
     with pytest.raises(MemoryError), defense.attached(run):
         pass
-    assert len(calls) == 5
+    assert len(calls) >= 5
     assert farthest(before, everything(model)) == 0
 
 

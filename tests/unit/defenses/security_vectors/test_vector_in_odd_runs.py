@@ -328,6 +328,32 @@ def test_a_decay_that_comes_later_is_no_silent_one(attach, setting):
     assert not trainer.optimizer.optimizer._optimizer_step_pre_hooks
 
 
+class Thaws(TrainerCallback):
+    """Freezes the projections while the first steps run, and again after the third."""
+
+    def on_train_begin(self, *_, model=None, **__):
+        for linear in projections(model).values():
+            linear.weight.requires_grad_(False)
+
+    def on_step_begin(self, _args, state, *_, model=None, **__):
+        for linear in projections(model).values():
+            linear.weight.requires_grad_(state.global_step in (1, 2))
+
+
+def test_what_is_trained_only_for_a_while_is_not_lost():
+    """Fault B3: weights that a callback thawed after the vector was merged went back at the end."""
+    found = {}
+    for attach in ("auto", "hooks"):
+        trainer = new_trainer([vector(attach=attach)])
+        trainer.add_callback(Thaws())
+        start = weights_of(trainer.model)
+        trainer.train()
+        found[attach] = weights_of(trainer.model)
+        name = next(iter(projections(trainer.model))).name
+        assert not found[attach][f"{name}.weight"].equal(start[f"{name}.weight"])
+    assert gap(found["auto"], found["hooks"]) < 1e-4
+
+
 # B12: optimizers with modes
 
 

@@ -19,7 +19,8 @@ from tests.contract.runs import FULL, differing, new_trainer, plain, trained, we
 OVERRIDDEN = {
     "__init__", "train", "training_step", "compute_loss", "create_optimizer", "create_scheduler",
     "log", "evaluate", "predict", "save_model", "_inner_training_loop", "_finalize_training",
-    "_load_best_model", "_save", "evaluation_loop", "_save_checkpoint", "get_train_dataloader",
+    "_load_best_model", "_save", "evaluation_loop",
+    "_push_from_checkpoint", "_save_checkpoint", "get_train_dataloader",
 }  # fmt: skip
 """What the mixin takes on purpose, and calls."""
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 (the name PyTorch gives it)
+from peft import PromptTuningConfig, get_peft_model
 from transformers import Trainer
 from trl import SFTTrainer
 
@@ -153,3 +154,12 @@ def test_a_step_that_passes_a_term_by_is_refused_before_the_weights_move():
     with pytest.raises(NotRunError, match=r"constrained_sft\.loss is passed by.*compute_loss"):
         trainer.train()
     assert not differing(start, weights_of(trainer.model))
+
+
+def test_a_learned_prompt_is_refused_by_name():
+    """Fault B6: beside prompt tuning the reference ended as an IndexError."""
+    trainer = new_trainer(None)
+    prompted = PromptTuningConfig(num_virtual_tokens=2, task_type="CAUSAL_LM")
+    trainer.model = trainer.model_wrapped = get_peft_model(trainer.model, prompted)
+    with pytest.raises(ConflictError, match="2 positions more than a row has"):
+        protect(trainer, [ConstrainedSFT()]).train()
