@@ -146,6 +146,14 @@ def test_a_closed_pipe_is_silent(arguments, monkeypatch, capsys):
         assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+@pytest.mark.parametrize(("arguments", "code"), [(["list", "panacea"], 0), (["list", "nope"], 2)])
+def test_a_closed_stream_is_none_to_write_to(arguments, code, closed, monkeypatch):
+    """Fault E13: a stream closed by the shell (`>&-`) was a fault of holdfast."""
+    monkeypatch.setattr(sys, closed, None)
+    assert main(arguments) == code
+
+
 def test_ascii_is_enough(monkeypatch):
     """Fault E13: a terminal of ASCII made every table a fault of holdfast."""
     shown = io.BytesIO()
