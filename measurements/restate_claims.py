@@ -46,7 +46,7 @@ def restated(old: JudgedPaper, paper: Paper, results: Sequence[RunResult]) -> Ju
 
 
 def better(theirs: JudgedClaim, mine: JudgedClaim, claim: Claim) -> bool:
-    """Tell whether a claim was judged on all its arms, where it was not before, or on more seeds."""
+    """Tell whether all arms of a claim were there, where one was missing, or more seeds."""
     wanted = set(named_in(claim))
     were, are = ({arm.name for arm in judged.arms} >= wanted for judged in (mine, theirs))
     return are and (not were or fewest(theirs) > fewest(mine))
