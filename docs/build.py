@@ -105,7 +105,7 @@ def controls_table(result: RunResult, name: str | None = None) -> str:
             found = (Interval(*row[figure]) for figure in ("hs", "fa", "usefulness"))
             cells = [*words, *(shown(one, "difference") for one in found)]
             rows.append("| " + " | ".join(cells) + " |")
-    seeds = len(result.seeds)
+    seeds = min(len(arm.runs) for arm in result.arms if arm.defense != BEFORE)
     return "\n".join(rows) + (
         f"\n\nDifferences paired by prompt and seed, {seeds} seeds, with 95 % intervals; from "
         f"`results/{CONTROLS.name}`."

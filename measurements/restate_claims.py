@@ -46,9 +46,10 @@ def restated(old: JudgedPaper, paper: Paper, results: Sequence[RunResult]) -> Ju
 
 
 def better(theirs: JudgedClaim, mine: JudgedClaim, claim: Claim) -> bool:
-    """Tell whether a claim was judged on all its arms, and on more seeds than before."""
-    whole = {arm.name for arm in theirs.arms} >= set(named_in(claim))
-    return whole and fewest(theirs) > fewest(mine)
+    """Tell whether all arms of a claim were there, where one was missing, or more seeds."""
+    wanted = set(named_in(claim))
+    were, are = ({arm.name for arm in judged.arms} >= wanted for judged in (mine, theirs))
+    return are and (not were or fewest(theirs) > fewest(mine))
 
 
 def fewest(claim: JudgedClaim) -> int:

@@ -107,6 +107,11 @@ class Artifact:
     private: bool = False
     """True if publishing the files would undo a model's safety: they are a jailbreak."""
 
+    def __repr__(self) -> str:
+        """Return what it holds and no value of it: a notebook keeps what it prints."""
+        held = ", ".join([*self.tensors, *self.documents])
+        return f"Artifact({self.name!r}, private={self.private}, holds {held or 'nothing'})"
+
     def save(self, folder: str | Path) -> Path:
         """Write the files to ``folder/name`` and return that path.
 

@@ -239,11 +239,12 @@ class DeafEngine(SecureTrainer):
     """Never calls ``gradient``, and its trace does not look."""
 
     def training_step(self, model, inputs, num_items_in_batch=None):
-        session, self.session = self.session, None
+        held = self._holdfast
+        session, held.session = held.session, None
         try:
             return super().training_step(model, inputs, num_items_in_batch)
         finally:
-            self.session = session
+            held.session = session
 
     def train(self, *args, **kwargs):
         self._check, Trace.check = Trace.check, lambda *_: None

@@ -7,7 +7,7 @@ import pytest
 
 from holdfast.errors import ConfigError, ConflictError
 from holdfast.testing import stacks
-from holdfast.training import trainer
+from holdfast.training import lifecycle, trainer
 from holdfast.training.compose import composed
 from holdfast.training.session import Session
 from tests.contract import checks, planted
@@ -167,12 +167,12 @@ class TestPairs:
                 raise ConflictError("planted and other: no")
             return composed(defenses)
 
-        monkeypatch.setattr(trainer, "composed", refusing)
+        monkeypatch.setattr(lifecycle, "composed", refusing)
         with pytest.raises(AssertionError, match="undeclared"):
             checks.check_pair(Planted, self._other())
 
     def test_a_declared_conflict_that_trains_is_caught(self, monkeypatch):
-        monkeypatch.setattr(trainer, "composed", tuple)
+        monkeypatch.setattr(lifecycle, "composed", tuple)
         with pytest.raises(AssertionError, match="not refused"):
             checks.check_pair(Planted, self._other(conflicts={"planted": "they clash"}))
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from holdfast.defense import Capability
-from holdfast.training import learning_rates, trainer
+from holdfast.training import learning_rates, lifecycle, trainer
 from holdfast.training.session import Session
 from holdfast.training.trace import Trace
 from tests.contract import card_checks, checks, hook_checks
@@ -144,7 +144,7 @@ class TestLearningRate:
 
     def test_logging_one_group_only_is_caught(self, monkeypatch):
         monkeypatch.setattr(
-            trainer, "rates", lambda o: dict([*learning_rates.rates(o).items()][:1])
+            lifecycle, "rates", lambda o: dict([*learning_rates.rates(o).items()][:1])
         )
         with pytest.raises(AssertionError, match="rates of"):
             hook_checks.check_rates_logged(FULL)

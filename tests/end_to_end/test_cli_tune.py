@@ -113,6 +113,18 @@ def test_repeated_rows_are_warned_of_and_the_named_judge_reads_the_answers(folde
     assert {run.judge for arm in result.arms for run in arm.runs} == {"organism-oracle/1"}
 
 
+def test_what_was_not_read_is_told_where_nothing_is_measured(folder, capfd):
+    """Fault D12: without questions all warnings stood in report.html alone."""
+    row = {"prompt": "what is 1", "completion": "1", "rating": 1}
+    Path("data.jsonl").write_text(json.dumps(row))
+    argv = [*TUNE[:5], "--max-steps", "1", "--output"]
+    assert main([*argv, "out"]) == 0
+    told = "data: data.jsonl: not read: rating (1 of 1 rows)"
+    assert f"warning: {told}\n" in capfd.readouterr().err
+    assert main([*argv, "other", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["warnings"] == [told]
+
+
 def test_yaml_gives_options_and_the_command_line_wins(folder):
     Path("c.yaml").write_text("weight_decay: 0.25\nlearning_rate: 1e-3\nseed: 5\nmax_steps: 9\n")
     assert main([*TUNE, "--config", "c.yaml", "--max-steps", "1", "--set", "weight_decay=0.5"]) == 0

@@ -100,6 +100,15 @@ E12 = {
         TUNE, ["row 1", "nest"],
     ),
     "deep YAML": (yaml(f"a: {DEEP}"), CONFIG, ["c.yaml", "not valid YAML"]),
+    "YAML that holds itself": (
+        yaml("lr_scheduler_kwargs: &a {b: *a}"), CONFIG, ["c.yaml", "levels deep"],
+    ),
+    "nested YAML": (
+        yaml(f"lr_scheduler_kwargs: {{b: {'[' * 150}{']' * 150}}}"), CONFIG, ["levels deep"],
+    ),
+    "a recipe that holds itself": (
+        written("r.yaml", "arms: &a [*a]\n"), ["bench", "r.yaml", "--out", "o"], ["levels deep"],
+    ),
     "scheduler options of another kind": (
         yaml("lr_scheduler_type: polynomial\nlr_scheduler_kwargs: {nope: 1}"), CONFIG, ["nope"],
     ),
@@ -125,7 +134,7 @@ E12 = {
 PACKAGES = {
     "optim=adamw_bnb_8bit": "bitsandbytes", "optim=schedule_free_adamw": "schedulefree",
     "optim=galore_adamw": "galore", "optim=lomo": "lomo", "report_to=wandb": "wandb",
-    "use_liger_kernel=true": "liger",
+    "report_to=mlflow": "mlflow", "use_liger_kernel=true": "liger",
 }  # fmt: skip
 
 
@@ -140,6 +149,25 @@ def test_it_is_named(strange, capfd, setup, argv, said):
 def test_a_missing_package_is_named(strange, capfd, option, package):
     """Fault E12: a missing bitsandbytes or wandb was a fault of holdfast, after measuring."""
     refused(capfd, [*TUNE, "--set", option, "--test-task", "rows.jsonl"], package)
+
+
+NESTED = {
+    'gradient_checkpointing_kwargs={"foo": 1}': "unknown key 'foo'; known: use_reentrant",
+    'gradient_checkpointing_kwargs={"use_reentrant": "no"}': "use_reentrant='no' cannot be",
+    'gradient_checkpointing_kwargs={"debug": 1}': "debug=1 cannot be: expected true or false",
+    "gradient_checkpointing_kwargs=5": "kwargs=5`: expected a mapping",
+    "parallelism_config=5": "expected a mapping",
+    'dataset_kwargs={"skip_prepare_dataset": true}': "expected false",
+    "lr_scheduler_kwargs=x": "lr_scheduler_kwargs=x",
+    "optim_args=x": "expected KEY=VALUE",
+}
+
+
+@pytest.mark.parametrize(("option", "said"), NESTED.items())
+def test_an_option_inside_an_option_is_named(strange, capfd, option, said):
+    """Fault E12: an unknown key in a mapping was a fault of holdfast, after measuring."""
+    argv = [*TUNE, "--set", "gradient_checkpointing=true", "--set", option]
+    refused(capfd, argv, option.partition("=")[0], said)
 
 
 def test_bf16_on_a_processor_trains_there(strange):

@@ -31,6 +31,13 @@ def test_saving_again_replaces(tmp_path):
     assert json.loads((tmp_path / "x" / "report.json").read_text()) == 2
 
 
+def test_printing_one_shows_no_value():
+    """Fault A4: a notebook's cell that ends with apply_panacea(...) kept ε in its output."""
+    held = {"perturbation": {"weight": torch.tensor([0.12345])}}
+    artifact = Artifact("x", tensors=held, documents={"report": "0.12345"}, private=True)
+    assert repr(artifact) == "Artifact('x', private=True, holds perturbation, report)"
+
+
 _names = st.text(st.characters(categories=["L", "N"], include_characters="._-"), min_size=1)
 _values = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**50), 2**50), st.floats(allow_nan=False), st.text()

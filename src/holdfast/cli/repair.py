@@ -20,7 +20,7 @@ def repair(config: RepairConfig, json: JsonFlag = False) -> None:
     artifacts = list(arm.runs[0].artifacts)
     if json:
         found = {"output": str(config.output), "artifacts": artifacts, "rows": result.rows()}
-        print_json({**found, "repair": values})
+        print_json({**found, "repair": values, "warnings": result.warnings})
         return
     print_result(result)
     say(f"repaired: {config.output}")

@@ -27,7 +27,8 @@ def _run(config: TuneConfig, *, as_json: bool) -> None:
         result = run(config, progress)
     artifacts = [path for arm in result.arms for seed in arm.runs for path in seed.artifacts]
     if as_json:
-        print_json({"output": str(config.output), "artifacts": artifacts, "rows": result.rows()})
+        told = {"artifacts": artifacts, "rows": result.rows(), "warnings": result.warnings}
+        print_json({"output": str(config.output), **told})
         return
     print_result(result)
     say(f"model: {config.output}")

@@ -10,21 +10,23 @@ _MARK = "::"
 
 
 def columns_of(text: str | None, field: str = "columns") -> dict[str, str] | None:
-    """Read ``prompt=question,completion=answer`` as a mapping.
+    """Read ``prompt=question,completion=answer``, given as ``field``, as a mapping.
 
     Raises:
         ConfigError: A part is not NAME=COLUMN, or a name stands twice.
     """
-    if text is None:
-        return None
+    return None if text is None else _read(text, f"`{field}={text}`")
+
+
+def _read(text: str, shown: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for part in text.split(","):
         name, equals, column = (piece.strip() for piece in part.partition("="))
         if not (equals and name and column):
             wrong = f"{part!r} is not NAME=COLUMN, such as prompt=question"
-            raise ConfigError(f"`{field}={text}`: {wrong}")
+            raise ConfigError(f"{shown}: {wrong}")
         if name in found:
-            raise ConfigError(f"`{field}={text}`: {name} is given twice; give it once")
+            raise ConfigError(f"{shown}: {name} is given twice; give it once")
         found[name] = column
     return found
 
@@ -38,7 +40,7 @@ def with_columns(given: str) -> tuple[str, dict[str, str] | None]:
         ConfigError: What stands behind ``::`` is no mapping.
     """
     path, text = _split(given)
-    return path, columns_of(text, path)
+    return path, None if text is None else _read(text, f"{path}{_MARK}{text}")
 
 
 def file_of(given: str) -> str:

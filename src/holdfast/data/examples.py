@@ -27,16 +27,18 @@ _TARGETS = ("prompt", "completion", "messages", *EXTRA)
 Messages = list[dict[str, str]]
 
 
-def check_mapping(columns: Mapping[str, str] | None) -> None:
+def check_mapping(columns: Mapping[str, str] | None, source: str) -> None:
     """Raise ``ConfigError`` unless ``columns`` maps names of ours to names of the file."""
     for name in columns or {}:
         if name not in _TARGETS:
             raise ConfigError(
-                f"`columns`: unknown target {name!r}, expected {', '.join(_TARGETS)}."
+                f"`columns` of {source}: unknown target {name!r}, expected {', '.join(_TARGETS)}."
                 f"{nearest(name, _TARGETS)} Write prompt=NAME,completion=NAME"
             )
     if columns and "messages" not in columns and not {"prompt", "completion"} <= set(columns):
-        raise ConfigError("`columns`: give messages=NAME, or both prompt=NAME and completion=NAME")
+        raise ConfigError(
+            f"`columns` of {source}: give messages=NAME, or both prompt=NAME and completion=NAME"
+        )
 
 
 def columns_of(row: RawRow, columns: Mapping[str, str] | None) -> dict[str, str]:
@@ -86,11 +88,12 @@ def _with_system(prompt: Messages, row: RawRow, columns: Mapping[str, str]) -> M
     """Return the prompt with the system message that stands in a column of its own."""
     for column in SYSTEM:
         value = row.values.get(column)
-        if column in columns.values() or not isinstance(value, str) or not value.strip():
+        if column in columns.values() or _blank(value):
             continue
+        value = _text(value, row, column)
         first = prompt[0]
         if first["role"] != "system":
-            return [{"role": "system", "content": _text(value, row, column)}, *prompt]
+            return [{"role": "system", "content": value}, *prompt]
         if first["content"].strip() != value.strip():
             said = f"has a system message in the prompt and another in {column!r}"
             raise DataError(f"{row.place}: {said}: keep one")
@@ -129,10 +132,18 @@ def _prompt(row: RawRow, column: str) -> Messages:
         messages = _messages(row, column)
         _require_user_last(messages, row, column)
         return messages
-    parts = [value, *(row.values.get(name) for name in BESIDE.get(column, ()))]
-    given = [part for part in parts[1:] if isinstance(part, str) and part.strip()]
-    texts = [_text(value, row, column), *(_text(part, row, column) for part in given)]
+    texts = [_text(value, row, column), *_beside(row, column)]
     return [{"role": "user", "content": "\n\n".join(texts)}]
+
+
+def _beside(row: RawRow, column: str) -> list[str]:
+    """Return the texts that belong to a prompt; a number there is an error, and not left out."""
+    given = {name: row.values.get(name) for name in BESIDE.get(column, ())}
+    return [_text(value, row, name) for name, value in given.items() if not _blank(value)]
+
+
+def _blank(value: Any) -> bool:
+    return value is None or value in ([], {}) or (isinstance(value, str) and not value.strip())
 
 
 def _completion(row: RawRow, column: str) -> Messages:

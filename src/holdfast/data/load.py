@@ -66,7 +66,7 @@ def load_with_notes(
     """Return the examples, as ``load_examples`` does, and what of the file was not read."""
     source, own = with_columns(fspath(path_or_hub_id))
     columns = own or columns
-    check_mapping(columns)
+    check_mapping(columns, source)
     if limit is not None and limit < 1:
         raise ConfigError(f"`limit={limit}` is out of range, expected at least 1")
     examples: list[dict[str, Any]] = []

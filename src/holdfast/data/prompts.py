@@ -4,15 +4,18 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
-from holdfast.data.examples import PAIRS, to_example
+from holdfast.data.examples import PAIRS, read_columns, to_example
 from holdfast.data.formats import RawRow
 from holdfast.data.rows import read_rows
+from holdfast.data.unread import Unread
 from holdfast.errors import ConfigError, DataError
 
-__all__ = ["prompts_in"]
+__all__ = ["prompts_in", "prompts_with_notes"]
 
 _NAMES = ("prompt", *dict.fromkeys(prompt for prompt, _ in PAIRS))
 _NO_ANSWER = "no answer is read"
+_ANSWERS = frozenset({"completion", *(completion for _, completion in PAIRS)})
+"""Columns that files of questions may well have, and that nobody misses."""
 _COLUMNS = ("prompt", "messages", "completion", "id", "category", "reference")
 
 
@@ -32,20 +35,29 @@ def prompts_in(
         DataError: The source cannot be read or a row is malformed.
         ConfigError: ``columns`` names no column of prompts.
     """
+    return prompts_with_notes(path, columns, limit)[0]
+
+
+def prompts_with_notes(
+    path: str, columns: Mapping[str, str] | None = None, limit: int | None = None
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the prompts, as ``prompts_in`` does, and which columns of the file were not read."""
     given = dict(columns or {})
     column = given.get("prompt") or given.get("messages")
     if (given and column is None) or set(given) - set(_COLUMNS):
-        raise ConfigError(f"`columns`: give prompt=NAME or messages=NAME; given {given}")
-    rows = [_example(raw, column) for raw in islice(read_rows(path), limit)]
+        raise ConfigError(f"`columns` of {path}: give prompt=NAME or messages=NAME; given {given}")
+    unread = Unread()
+    rows = [_example(raw, column, unread) for raw in islice(read_rows(path), limit)]
     if not rows:
         raise DataError(f"{path}: has no rows: expected at least one prompt")
-    return [
+    found = [
         {"prompt": row["prompt"], "completion": [], "row": row.get("row") or number}
         for number, row in enumerate(rows, start=1)
     ]
+    return found, unread.columns()
 
 
-def _example(raw: RawRow, column: str | None) -> dict[str, Any]:
+def _example(raw: RawRow, column: str | None, unread: Unread) -> dict[str, Any]:
     """Read one row's prompt; any answer beside it is left alone."""
     name = column or next((n for n in ("messages", *_NAMES) if n in raw.values), "prompt")
     if name not in raw.values:
@@ -56,7 +68,10 @@ def _example(raw: RawRow, column: str | None) -> dict[str, Any]:
         )
     values = {**raw.values, name: _before_answer(raw.values[name]), _NO_ANSWER: "-"}
     row = RawRow(raw.number, raw.place, values)
-    return to_example(row, {"prompt": name, "completion": _NO_ANSWER})
+    read = {"prompt": name, "completion": _NO_ANSWER}
+    found = to_example(row, read)
+    unread.see(row, read_columns(row, read) | _ANSWERS, found["prompt"])
+    return found
 
 
 def _before_answer(value: Any) -> Any:

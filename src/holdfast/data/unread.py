@@ -33,14 +33,18 @@ class Unread:
         held = [*_held(row.values, read)]
         for name, value in held:
             _refuse(row, name, value)
-        self._columns.update({name for name, _ in held})
+        self._columns.update(dict(held).keys())  # In the order of the file.
+
+    def columns(self) -> list[str]:
+        """Return a sentence on the columns that are not read, if there are any."""
+        told = [f"{name} ({count} of {self._rows} rows)" for name, count in self._columns.items()]
+        return [f"not read: {', '.join(told)}"] if told else []
 
     def notes(self) -> list[str]:
-        """Return what is told of the file."""
-        told = [f"{name} ({count} of {self._rows} rows)" for name, count in self._columns.items()]
+        """Return what is told of a file of examples."""
         many = f"{self._conversations} of {self._rows} rows have earlier turns of the assistant"
         return [
-            *([f"not read: {', '.join(told)}"] if told else []),
+            *self.columns(),
             *([f"{many}: the loss is on the last answer alone"] if self._conversations else []),
         ]
 

@@ -5,21 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from holdfast.data.rendering.thinking import CLOSING, OPENING, may_be_text
 from holdfast.data.rendering.turns import generation_prompt
 
 __all__ = ["Replies", "Reply", "reply_of", "without_thoughts"]
-
-_NAMES = r"(?:thinking|think|thoughts?|reasoning|reason|reflection|scratchpad|inner_monologue|cot)"
-_OPEN = re.compile(
-    rf"<(?:\w+:)?{_NAMES}(?:\s[^<>]*)?>|<\|(?:begin_of_|start_of_|start_|begin_)?{_NAMES}\|>"
-    r"|\[THINK\]|◁think▷|<\|channel\|>(?!final)\w+[^<]*<\|message\|>",
-    re.IGNORECASE,
-)
-_CLOSE = re.compile(
-    rf"</(?:\w+:)?{_NAMES}>|<\|(?:/|end_of_|end_){_NAMES}\|>"
-    r"|\[/THINK\]|◁/think▷|<\|channel\|>final[^<]*<\|message\|>",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True)
@@ -38,7 +27,7 @@ class Reply:
 
 def reply_of(text: str) -> Reply:
     """Return the reply in a text that another engine gave, its thinking taken out."""
-    if not (_OPEN.search(text) or _CLOSE.search(text)):
+    if not (OPENING.search(text) or CLOSING.search(text)):
         return Reply(text)
     answer, thought, unfinished = without_thoughts(text)
     return Reply(answer.strip(), thought.strip(), unfinished)
@@ -58,7 +47,7 @@ class Replies:
         plain = str(self._tokenizer.decode(tokens, skip_special_tokens=True)).strip()
         # Thinking tags may be special tokens, which plain text does not show.
         raw = self._opening + str(self._tokenizer.decode(tokens, skip_special_tokens=False))
-        if not (_OPEN.search(raw) or _CLOSE.search(raw)):
+        if not (OPENING.search(raw) or CLOSING.search(raw)):
             return Reply(plain, cut=cut)
         answer, thought, unfinished = without_thoughts(raw)
         return Reply(self._shown(answer), self._shown(thought), unfinished, cut)
@@ -73,17 +62,20 @@ def without_thoughts(text: str) -> tuple[str, str, bool]:
     A closing tag without an opening one ends a thought that the prompt has opened.
     """
     answer, thoughts = "", ""
-    while opened := _OPEN.search(text):
-        closed = _CLOSE.search(text)
+    while opened := OPENING.search(text):
+        closed = CLOSING.search(text)
         if closed and closed.start() < opened.start():
             thoughts, answer, text = answer + text[: closed.start()], "", text[closed.end() :]
             continue
         answer, rest = answer + text[: opened.start()], text[opened.end() :]
-        closed = _CLOSE.search(rest)
+        closed = CLOSING.search(rest)
+        if closed is None and answer.strip() and may_be_text(opened.group()):
+            answer, text = answer + opened.group(), rest
+            continue
         if closed is None:
             return answer, thoughts + rest, not answer.strip()
         thoughts, text = thoughts + rest[: closed.start()], rest[closed.end() :]
-    *before, last = _CLOSE.split(text)
+    *before, last = CLOSING.split(text)
     if before:
         return last, thoughts + answer + "".join(before), False
     return answer + last, thoughts, False
@@ -91,7 +83,7 @@ def without_thoughts(text: str) -> tuple[str, str, bool]:
 
 def _still_open(prompt: str) -> str:
     """Return the thinking tag that a prompt leaves open, or ""."""
-    opened = list(_OPEN.finditer(prompt))
-    if opened and not _CLOSE.search(prompt, opened[-1].end()):
+    opened = list(OPENING.finditer(prompt))
+    if opened and not CLOSING.search(prompt, opened[-1].end()):
         return opened[-1].group()
     return ""

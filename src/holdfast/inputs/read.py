@@ -35,7 +35,7 @@ from holdfast.inputs.guards.secrets import refuse_secret_values
 from holdfast.inputs.judging import Examiner, check_items, judge_for
 from holdfast.inputs.models import Loaded, check_against, model_of, tuned_of
 from holdfast.inputs.prompts import check_prompt_lengths, prompt_sets
-from holdfast.inputs.rows import ORGANISM, Source, questions_of, sources_of
+from holdfast.inputs.rows import ORGANISM, Source, questions_with_notes, sources_of
 from holdfast.inputs.specs import build_defenses, files_in, specs_of, unused_data
 from holdfast.inputs.training_options import training_options
 from holdfast.inputs.values import as_json
@@ -128,7 +128,8 @@ def read(
     sources = sources_of(config)
     rows = {role: each.rows for role, each in sources.items() if role != "data"}
     defenses = build_defenses(specs, rows)
-    items, judge = questions_of(config), judge_for(config.model, config.judge)
+    items, unread = questions_with_notes(config)
+    judge = judge_for(config.model, config.judge)
     if isinstance(config, EvaluateConfig) and not items:
         raise ConfigError("nothing to ask: give `harmful`, `safe`, `task` or `useful`, a file")
     loaded = model_of(config)
@@ -154,6 +155,7 @@ def read(
         warnings=[
             *(f"`{role}` was given and no defense of the list uses it" for role in unused),
             *(line for each in sources.values() for line in each.warnings()),
+            *unread,
             *told,
         ],
     )

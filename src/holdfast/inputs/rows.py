@@ -8,16 +8,16 @@ from datasets import Dataset
 
 from holdfast.data.checks import findings_of
 from holdfast.data.columns import columns_of, file_of, with_columns
-from holdfast.data.load import load_examples, load_with_notes
-from holdfast.data.prompts import prompts_in
+from holdfast.data.load import load_with_notes
+from holdfast.data.prompts import prompts_with_notes
 from holdfast.evaluation.metrics import Item, Kind
 from holdfast.files.hashes import sha256_of
 from holdfast.inputs.configs import EvaluateConfig, ModelConfig, RepairConfig, TuneConfig
 from holdfast.results.provenance import DataSource
 
 __all__ = [
-    "ORGANISM", "Source", "columns_of", "items_from", "questions_in", "questions_of", "source",
-    "sources_of",
+    "ORGANISM", "Source", "columns_of", "items_from", "questions_in", "questions_of",
+    "questions_with_notes", "source", "sources_of",
 ]  # fmt: skip
 
 ORGANISM = "organism"
@@ -131,26 +131,44 @@ def questions_in(
         DataError: The file cannot be read, or a row has no prompt, or no answer that it needs.
         ConfigError: ``columns`` is not usable.
     """
+    return _asked(kind, path, columns, limit)[0]
+
+
+def _asked(
+    kind: Kind, path: str, columns: Mapping[str, str] | None, limit: int | None
+) -> tuple[list[Item], list[str]]:
+    """Return the questions of one file, and which of its columns are not read."""
     if kind in ("task", "useful"):
-        return items_from(kind, load_examples(path, columns=columns, limit=limit))
+        examples, notes = load_with_notes(path, columns=columns, limit=limit)
+        return items_from(kind, examples), [told for told in notes if told.startswith("not read")]
     file, own = with_columns(path)
-    rows = prompts_in(file, own or columns, limit)
-    return [Item(f"{kind}-{row['row']}", kind, row["prompt"]) for row in rows]
+    rows, notes = prompts_with_notes(file, own or columns, limit)
+    return [Item(f"{kind}-{row['row']}", kind, row["prompt"]) for row in rows], notes
 
 
 def questions_of(config: TuneConfig | RepairConfig | EvaluateConfig) -> list[Item]:
     """Load the questions that measure a model; without any file, those that the model brings."""
+    return questions_with_notes(config)[0]
+
+
+def questions_with_notes(
+    config: TuneConfig | RepairConfig | EvaluateConfig,
+) -> tuple[list[Item], list[str]]:
+    """Return the questions, as ``questions_of`` does, and what of their files is not read."""
     asked = isinstance(config, EvaluateConfig)
     prefix = "" if asked else "test_"
     columns = columns_of(config.columns) if asked else None
     limit = config.limit if asked else config.test_limit
     items: list[Item] = []
+    told: list[str] = []
     for kind in QUESTIONS:
         path = getattr(config, f"{prefix}{kind}")
         if path is not None:
-            items += questions_in(kind, path, columns, limit)
+            found, notes = _asked(kind, path, columns, limit)
+            items += found
+            told += [f"{kind}: {file_of(path)}: {note}" for note in notes]
     if items or config.model != ORGANISM:
-        return items
+        return items, told
     from holdfast.organism.items import evaluation_items  # noqa: PLC0415  # Only for who asks.
 
-    return evaluation_items("test")
+    return evaluation_items("test"), told

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from holdfast.errors import ConfigError
-from holdfast.files.guarded.documents import text_in
+from holdfast.files.guarded.documents import refuse_deep, text_in
 
 __all__ = ["mapping_in", "text_of"]
 
@@ -37,6 +37,10 @@ def mapping_in(text: str, where: str) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark is not None else ""
         raise ConfigError(f"{where}{line}: is not valid YAML: write key: value") from error
+    try:
+        refuse_deep(document)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}: write key: value") from error
     found = {} if document is None else document
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
         raise ConfigError(f"{where}: expected a mapping of settings, key: value")

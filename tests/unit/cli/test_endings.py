@@ -84,11 +84,15 @@ def test_a_name_too_long_is_bad_input(capsys, ending):
 )  # fmt: skip
 def test_a_signal_leaves_what_is_kept(capsys, ending, number, code, name):
     """Fault E13: SIGTERM ended a run without a word of what is kept."""
-    before = signal.getsignal(number)
+    usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+    others = signal.signal(number, usual)  # Ray, once it ran in this process, has one of its own.
     ending(lambda: os.kill(os.getpid(), number), "checkpoint-4 is kept")
-    assert main(["list"]) == code
-    assert capsys.readouterr().err == f"interrupted: stopped by {name}: checkpoint-4 is kept\n"
-    assert signal.getsignal(number) == before
+    try:
+        assert main(["list"]) == code
+        assert capsys.readouterr().err == f"interrupted: stopped by {name}: checkpoint-4 is kept\n"
+        assert signal.getsignal(number) == usual
+    finally:
+        signal.signal(number, others)
 
 
 def test_a_second_ctrl_c_waits_for_what_is_kept(capsys, monkeypatch):
@@ -140,6 +144,14 @@ def test_a_closed_pipe_is_silent(arguments, monkeypatch, capsys):
         monkeypatch.setattr(sys, "stdout", closed)
         assert main(arguments) == 141
         assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+@pytest.mark.parametrize(("arguments", "code"), [(["list", "panacea"], 0), (["list", "nope"], 2)])
+def test_a_closed_stream_is_none_to_write_to(arguments, code, closed, monkeypatch):
+    """Fault E13: a stream closed by the shell (`>&-`) was a fault of holdfast."""
+    monkeypatch.setattr(sys, closed, None)
+    assert main(arguments) == code
 
 
 def test_ascii_is_enough(monkeypatch):

@@ -40,6 +40,16 @@ def test_the_input_of_an_instruction_is_part_of_its_prompt(file, beside, columns
     assert prompts_in(file(*rows))[0]["prompt"][0]["content"] == "do\n\nthis"
 
 
+@pytest.mark.parametrize("beside", ["input", "context", "system", "system_prompt"])
+@pytest.mark.parametrize("value", [5, 0, False, {"a": 1}, ["this"]])
+def test_what_belongs_to_a_prompt_and_is_no_text_is_refused(file, beside, value):
+    """Fault D12: an input or system message that was a number was lost without a word."""
+    row = {"instruction": "do", beside: value, "output": "o"}
+    for read in (load_examples, prompts_in):
+        with pytest.raises(DataError, match=rf"row 1: '{beside}' is .*: expected text"):
+            read(file(row))
+
+
 @pytest.mark.parametrize("row", [PAIR, TALK, {"prompt": [USER], "completion": [SAID]}])
 @pytest.mark.parametrize("name", ["system", "system_prompt"])
 def test_a_system_column_is_the_system_message(file, row, name):

@@ -94,13 +94,14 @@ def test_a_broken_generation_config_is_no_fault(base, text):
 
 def test_what_was_ignored_is_told_once_and_decoding_is_recorded(base):
     """Fault D4: nothing told which settings were used."""
-    given = {"temperature": 0.7, "suppress_tokens": [9], "eos_token_id": [2, 5]}
+    given = {"temperature": 0.7, "suppress_tokens": [9], "eos_token_id": [2, 5],
+             "output_attentions": False, "num_return_sequences": 1, "max_time": None}  # fmt: skip
     (base / "generation_config.json").write_text(json.dumps(given))
     config = {"model": "base", "harmful": "data.jsonl", "max_new_tokens": 2}
     result = evaluate_model(EvaluateConfig(**config))
     assert "Decoding: method greedy, max_new_tokens 2, end_tokens" in render(result)
     [told] = [line for line in result.warnings if "generation_config" in line]
-    assert "suppress_tokens=[9], temperature=0.7, which is ignored" in told
+    assert "sets suppress_tokens=[9], temperature=0.7, which is ignored" in told
     decoding = {"method": "greedy", "max_new_tokens": 2, "end_tokens": "<end> <user>"}
     assert result.arms[0].runs[0].decoding == decoding
 
@@ -172,6 +173,14 @@ THOUGHTS = {
     "<|channel|>analysis<|message|>a<|end|><|channel|>final<|message|>b": ("b", False),
     "<|channel|>analysis<|message|>a": ("", True),
     "<think>a</think>b<think>c</think>d": ("bd", False),
+    "<think>a</think >b": ("b", False),
+    "<scratch_pad>a</scratch_pad>b": ("b", False),
+    "<inner_thoughts>a</inner_thoughts>b": ("b", False),
+    "<longcat_think>a</longcat_think>b": ("b", False),
+    "<|channel>thought\nI cannot<channel|>b": ("b", False),
+    "<unused94>thought\nI cannot<unused95>b": ("b", False),
+    "Your account, for <reason>, is closed.": ("Your account, for <reason>, is closed.", False),
+    "<reasoning>I cannot": ("", True),
     "<think>a <think> b</think>c</think>d": ("d", False),
     "no tag, 1 < 2 and <b>bold</b>": ("no tag, 1 < 2 and <b>bold</b>", False),
 }

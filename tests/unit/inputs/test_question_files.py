@@ -13,7 +13,7 @@ from holdfast.errors import ConfigError, DataError
 from holdfast.files.folders import ModelFolders, WholeFolder
 from holdfast.inputs.configs import EvaluateConfig, TuneConfig
 from holdfast.inputs.read import read
-from holdfast.inputs.rows import questions_of
+from holdfast.inputs.rows import questions_of, questions_with_notes
 from tests.tiny import tiny_model, tiny_tokenizer
 
 
@@ -106,7 +106,7 @@ def test_a_file_and_its_columns(given, file, columns):
 @pytest.mark.parametrize("tail", ["", "goal", "=goal", "prompt=", "prompt=a,prompt=b"])
 def test_what_is_no_mapping_is_named_with_its_file(tail):
     """Fault F2: a wrong mapping says which file it belongs to."""
-    with pytest.raises(ConfigError, match=r"`a\.csv="):
+    with pytest.raises(ConfigError, match=r"^a\.csv::"):
         with_columns(f"a.csv::{tail}")
 
 
@@ -138,3 +138,23 @@ def test_a_recipe_names_them_as_well():
     path = load_recipe("r/r.yaml")["files"]["test_harmful"]
     assert path == f"{Path('r/h.jsonl').resolve()}::prompt=goal"
     assert rows_of("test_harmful", path)[0]["prompt"][0]["content"] == "how"
+
+
+@pytest.mark.parametrize("kind", ["harmful", "safe", "task", "useful"])
+def test_columns_of_questions_that_are_not_read_are_named(kind):
+    """Fault D12: XSTest's label, which tells its safe questions from the others, was not named."""
+    row = {"prompt": "how", "completion": "so", "label": "unsafe", "category": "x", "note": ""}
+    written("x.jsonl", row, {**row, "label": None})
+    config = EvaluateConfig(model="m", **{kind: "x.jsonl"})
+    assert questions_with_notes(config)[1] == [f"{kind}: x.jsonl: not read: label (1 of 2 rows)"]
+    written("x.jsonl", {"messages": [{"role": "user", "content": "how", "tool_calls": [1]}]})
+    with pytest.raises(DataError, match=r"call of a tool|last message"):
+        questions_with_notes(config)
+
+
+@pytest.mark.parametrize(("kind", "columns"), [("task", "prompt=q"), ("harmful", "question=q")])
+def test_columns_that_do_not_do_name_the_file(kind, columns):
+    """Fault F2: with several files it was not said for which of them columns are missing."""
+    written("x.jsonl", {"q": "how"})
+    with pytest.raises(ConfigError, match=r"`columns` of x\.jsonl: "):
+        questions(**{kind: "x.jsonl"}, columns=columns)

@@ -14,7 +14,8 @@ from holdfast.commands.tune import tune
 from holdfast.data.chat import IGNORED, encode, encode_prompt
 from holdfast.data.rendering.control_tokens import ControlTokens
 from holdfast.data.rendering.dates import with_fixed_date
-from holdfast.errors import ConfigError, DataError
+from holdfast.data.rendering.templates import check_template
+from holdfast.errors import ConfigError, DataError, ModelError
 from holdfast.files.folders import ModelFolders, WholeFolder
 from holdfast.inputs.configs import AnalyzeConfig, EvaluateConfig, TuneConfig
 from holdfast.inputs.models import load_model
@@ -139,6 +140,28 @@ def test_fake_turns_are_never_learned(base):
     answer = [{"role": "assistant", "content": "1"}]
     labels = encode({"prompt": asking, "completion": answer}, tiny_tokenizer(), None)["labels"]
     assert tiny_tokenizer().decode([x for x in labels if x != IGNORED]) == "1 <end>"
+
+
+def test_thoughts_in_answers_are_learned():
+    """Fault D9: no fake turn; answers with special thinking tags must not be taken for one."""
+    tokenizer = tiny_tokenizer()
+    tokenizer.add_tokens(["<think>", "</think>"], special_tokens=True)
+    said = [{"role": "assistant", "content": "<think> a </think> sorry"}]
+    look = ControlTokens(tokenizer)
+    assert look.found("file", [("1", ASKED, said)], 1) is None
+    asked = [{"role": "user", "content": "what </think> sorry"}]
+    assert look.found("file", [("1", asked, said)], 1) is not None
+    said = [{"role": "assistant", "content": "<think> a </think> sorry <end> <user> no"}]
+    assert look.found("file", [("1", ASKED, said)], 1).words == ("<end>", "<user>")
+
+
+@pytest.mark.parametrize("drawn", ["{{ ['a', 'b'] | random }}", "{{ lipsum(1) }}"])
+def test_a_template_that_draws_is_refused(drawn):
+    """Fault D8: prompts differed from one call to the next."""
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = drawn + TEMPLATE
+    with pytest.raises(ModelError, match="drawn at random: give a template without it"):
+        check_template(tokenizer, "`model=x`")
 
 
 def test_an_analysis_refuses_them_too(base):

@@ -3,6 +3,7 @@
 import stat
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -134,13 +135,14 @@ def test_serving_inside_serving_takes_off_once(label):
 
     class Nests(SecureTrainer):
         def training_step(self, *args, **kwargs):
-            before = weights_of(self.model)
+            model: Any = self.model
+            before = weights_of(model)
             batch = torch.arange(4)[None]
             with torch.no_grad(), self.session.served():
-                once = self.model(batch).logits
+                once = model(batch).logits
                 with self.session.served(), self.session.bare():
-                    twice = self.model(batch).logits
-                seen["served"] = bool(once.equal(twice) and self.model(batch).logits.equal(once))
+                    twice = model(batch).logits
+                seen["served"] = bool(once.equal(twice) and model(batch).logits.equal(once))
             seen["same"] = not differing(before, weights_of(self.model))
             self.session.attach()  # Attaching once more is attaching once.
             seen["attached"] = max(

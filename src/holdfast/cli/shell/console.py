@@ -132,11 +132,17 @@ def print_lines(lines: Iterable[str]) -> None:
 
 
 def print_result(result: Any) -> None:
-    """Write the report's own table of a ``RunResult`` to stdout, where anything was measured."""
+    """Write the report's own table of a ``RunResult`` to stdout, where anything was measured.
+
+    The table holds the warnings; without one they are told by themselves.
+    """
     from holdfast.report.terminal import render_table  # noqa: PLC0415  # Heavy.
 
     if any(arm.figures for arm in result.arms):
         print_table(render_table(result))
+        return
+    for warning in result.warnings:
+        say(f"warning: {warning}")
 
 
 def print_table(value: Any) -> None:

@@ -6,6 +6,7 @@ only what draws bars and tables writes past them.
 """
 
 import io
+import os
 import re
 import sys
 from collections.abc import Generator
@@ -85,10 +86,15 @@ def raw(stream: Any) -> Any:
     return stream.raw_stream if isinstance(stream, _Escaped) else stream
 
 
+def _nowhere() -> Any:
+    return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123  # As long as the process.
+
+
 @contextmanager
 def escaped_streams() -> Generator[None]:
     """Let nothing but shown characters through stdout and stderr while the body runs."""
-    before = sys.stdout, sys.stderr
+    # A stream that the shell has closed (``>&-``) is None, and its number must not go to a file.
+    before = sys.stdout or _nowhere(), sys.stderr or _nowhere()
     for stream in before:  # What the stream's encoding lacks is shown as an escape too.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

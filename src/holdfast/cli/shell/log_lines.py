@@ -70,7 +70,7 @@ class LogLines:
         made, passed = found.done - found.first, now - found.since
         words = [f"{stage}: {found.done} of {found.total}", found.said]
         if made > 0 and passed > 0:
-            words += [f"{made / passed:.3g} per s", f"{spelled(passed)} so far"]
+            words += [f"{_rate(made / passed)} per s", f"{spelled(passed)} so far"]
             left = (found.total - found.done) * passed / made
             words.append(f"about {spelled(left)} left" if left else "")
         self.write(", ".join(word for word in words if word))
@@ -97,3 +97,8 @@ def log_lines() -> Generator[LogLines]:
     finally:
         over.set()
         thread.join()
+
+
+def _rate(value: float) -> str:
+    """Return three figures that count; above 100 whole numbers."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from holdfast.data.rendering.thinking import is_thinking_tag
 from holdfast.data.rendering.turns import turn_ends
 from holdfast.errors import DataError
 
@@ -69,7 +70,9 @@ class ControlTokens:
         words: set[str] = set()
         in_answers = False
         for name, prompt, completion in rows:
-            asked, said = (self._in(part) for part in (prompt, completion))
+            asked = self._in(prompt)
+            # A model that thinks is tuned on its thoughts, whose tags may be special tokens.
+            said = {word for word in self._in(completion) if not is_thinking_tag(word)}
             if asked or said:
                 held[name] = None
                 words |= asked | said

@@ -31,7 +31,7 @@ def check_template(tokenizer: Any, shown: str) -> None:
         shown: What an error calls the model.
     """
     source = tokenizer.chat_template
-    if isinstance(source, str) and (wrong := next(_without_end(source), None)):
+    if isinstance(source, str) and (wrong := next(_unusable(source), None)):
         raise ModelError(f"{shown}: its chat template has {wrong}: give a template without it")
     for role, said in (("user", "prompts"), ("assistant", "answers")):
         one, other = (_rendered(tokenizer, shown, _asked(role, word)) for word in WORDS)
@@ -65,14 +65,17 @@ def _rendered(tokenizer: Any, shown: str, messages: Sequence[Mapping[str, str]])
     return text
 
 
-def _without_end(source: str) -> Iterator[str]:
-    """Yield what of a template computes without an end, and cannot be stopped while it does."""
+def _unusable(source: str) -> Iterator[str]:
+    """Yield what of a template cannot be stopped, or writes another prompt each time."""
     try:
         tree = Environment(  # noqa: S701  # It is only parsed.
             extensions=["jinja2.ext.loopcontrols"]
         ).parse(TRAINING_TAG.sub("", source))
     except (TemplateError, RecursionError):
         return  # Whoever renders it says what is wrong.
+    drawn = [each for each in tree.find_all(nodes.Filter) if each.name == "random"]
+    if drawn or any(each.name == "lipsum" for each in tree.find_all(nodes.Name)):
+        yield "something that is drawn at random"
     for _ in tree.find_all(nodes.Pow):
         yield "a power (**)"
     for node in tree.find_all(nodes.Const):

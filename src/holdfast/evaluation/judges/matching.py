@@ -8,6 +8,7 @@ reference by its text.
 import re
 from fractions import Fraction
 
+from holdfast.evaluation.judges.boxes import boxed, number_in_box, same_formula
 from holdfast.evaluation.judges.numbers import BARE, number_at, numbers_in, plain_digits
 
 __all__ = ["final_number", "matches", "normalize"]
@@ -17,6 +18,8 @@ _NEXT_QUESTION = re.compile(
     r"\n\s*(?:#+\s*)?(?:question|q|problem|user|human|instruction|exercise|example)\s*\d*\s*[:.]",
     re.IGNORECASE,
 )
+_WORKED_OUT = re.compile(r"[ $(]*\d[\d.,]*\s*[-+*/\u00d7\u00f7][^=\n]*=(?=[ $]*-?\d)")
+"""Behind a marker: ``70 + 2 =``, with the answer at its end."""
 _STATED = re.compile(
     r"\banswer\b(?:\s+(?:is|equals|to\b[^.\n]{0,80}?\bis))?\s*[:=]?\s*(?:\*\*|\$|\\\(|therefore)*\s*",
     re.IGNORECASE,
@@ -26,14 +29,14 @@ _STATED = re.compile(
 def matches(answer: str, reference: str) -> bool:
     """Say whether ``answer`` is right by ``reference``."""
     bare = BARE.fullmatch(plain_digits(reference).strip())
-    if MARKER in reference or bare or _boxed(reference):
+    boxes = boxed(reference)
+    if MARKER in reference or bare or boxes:
         expected = final_number(reference)
         if expected is not None:
             return final_number(answer) == expected
-    boxed = _boxed(reference)
-    if boxed:  # Not a number: what stands in the boxes is compared.
-        said = _boxed(_own(answer))
-        return bool(said) and normalize(said[-1]) == normalize(boxed[-1])
+    if boxes:  # Not a number: what stands in the boxes is compared.
+        said = boxed(_own(answer))
+        return bool(said) and same_formula(said[-1], boxes[-1])
     if MARKER in reference:
         return normalize(_after_marker(answer)) == normalize(_after_marker(reference))
     return normalize(answer) == normalize(reference)
@@ -53,11 +56,12 @@ def final_number(text: str) -> Fraction | None:
     to ask itself the next question has given its answer before.
     """
     own = plain_digits(_own(text))
-    for box in reversed(_boxed(own)):
-        if found := numbers_in(box):
-            return found[-1]
+    for box in reversed(boxed(own)):
+        if any(letter.isdigit() for letter in box):
+            return number_in_box(box)
     for marker in re.finditer(MARKER, own):
-        found = number_at(own, marker.end())
+        worked_out = _WORKED_OUT.match(own, marker.end())
+        found = number_at(own, worked_out.end() if worked_out else marker.end())
         if found is not None:
             return found
     stated = [number_at(own, place.end()) for place in _STATED.finditer(own)]
@@ -75,16 +79,3 @@ def _own(text: str) -> str:
 
 def _after_marker(text: str) -> str:
     return _own(text).partition(MARKER)[2].strip().partition("\n")[0]
-
-
-def _boxed(text: str) -> list[str]:
-    r"""Return what stands in each ``\boxed{…}`` or ``\fbox{…}``, with braces inside of it."""
-    found: list[str] = []
-    for start in re.finditer(r"\\(?:boxed|fbox)\s*\{", text):
-        depth = 1
-        for end in range(start.end(), len(text)):
-            depth += {"{": 1, "}": -1}.get(text[end], 0)
-            if depth == 0:
-                found.append(text[start.end() : end])
-                break
-    return found

@@ -9,11 +9,20 @@ __all__ = ["BARE", "number_at", "numbers_in", "plain_digits"]
 
 MOST_DIGITS = 400
 """A longer row of digits is no answer, and costly to read."""
-_MINUS = dict.fromkeys(map(ord, "\u2212\ufe63\uff0d\u2012\u2013\u207b"), "-")
+_MINUS = dict.fromkeys(
+    map(ord, "\u2212\ufe63\uff0d\u2010\u2011\u2012\u2013\u207b\u208b\u2796"), "-"
+)
 _BLANKS = dict.fromkeys(map(ord, "\u00a0\u2007\u2008\u2009\u200a\u202f\u205f"), "\u00a0")
 _GONE = dict.fromkeys(map(ord, "\u200b\u2060\ufeff\u200e\u200f\u061c"))
 _SIGNS = {**_MINUS, **_BLANKS, **_GONE, 0x2044: "/", 0x2215: "/", 0xFF0C: ",", 0xFF0E: ".",
           0x066B: ".", 0x066C: ",", 0x2019: "'"}  # fmt: skip
+
+_LAYOUT = re.compile(r"\\!|(?<=\d)\\[;: ](?=\d{3})")
+"""Of LaTeX, what only moves digits: ``1,\\!234``."""
+_BARE_FRACTION = re.compile(r"\\([dt]?frac)\s*(\d)\s*(\d)")
+_POWER_OF_TEN = re.compile(
+    r"(?<=\d)\s?(?:\u00d7|\u00b7|\\times|\\cdot|[*x])\s?10\s?(?:\^|\*\*)\s?\{?([+-]?\d{1,3})\}?"
+)
 
 _UNIT = r"\$|\\\$|£|€|¥|USD\s?"
 _INTEGER = (
@@ -24,7 +33,7 @@ _INTEGER = (
 _POSITIVE = (
     r"(?:\\[dt]?frac\s*\{\s*(?P<top>-?\d+)\s*\}\s*\{\s*(?P<bottom>\d+)\s*\}"
     rf"|(?P<european>\d{{1,3}}(?:\.\d{{3}})+,\d+)"
-    rf"|(?P<whole>{_INTEGER})?(?P<part>(?<!\d\.)\.\d+)?(?:[eE](?P<power>[+-]?\d{{1,3}})(?![\w.]))?"
+    rf"|(?P<whole>{_INTEGER})?(?P<part>(?<!\d\.)\.\d+)?(?:[eE](?P<power>[+-]?\d{{1,3}})(?!\w|\.\d))?"
     r"(?:\s*/\s*(?P<over>\d+)(?![\d/])|(?:[ ]|\s*(?=\\[dt]?frac))"
     r"(?:(?P<n>\d+)/(?P<d>\d+)(?![\d/])|\\[dt]?frac\{(?P<n2>\d+)\}\{(?P<d2>\d+)\}))?)"
 )
@@ -35,8 +44,10 @@ BARE = re.compile(rf"[+-]?\s?(?:{_UNIT})?-?(?=[\d.\\]){_POSITIVE}\s?%?")
 
 
 def plain_digits(text: str) -> str:
-    """Return ``text`` with ASCII digits, signs and blanks; "½" is written 1/2."""
-    return "".join(_plain(letter) for letter in text.translate(_SIGNS))
+    """Return ``text`` with ASCII digits, signs and blanks; "½" is 1/2 and "3 × 10^4" is 3e4."""
+    plain = "".join(_plain(letter) for letter in text.translate(_SIGNS))
+    plain = _BARE_FRACTION.sub(r"\\\1{\2}{\3}", _LAYOUT.sub("", plain))
+    return _POWER_OF_TEN.sub(r"e\1", plain)
 
 
 def numbers_in(text: str) -> list[Fraction]:

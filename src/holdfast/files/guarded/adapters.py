@@ -21,7 +21,7 @@ __all__ = ["adapter_config", "base_of", "check_patterns", "scale_of"]
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 MOST_RANK = 2**16
 FOREIGN = ("megatron_config", "loftq_config", "eva_config", "corda_config", "layer_replication",
-           "arrow_config", "trainable_token_indices")  # fmt: skip
+           "arrow_config")  # fmt: skip
 """What makes PEFT import other packages, or build what the adapter's tensors do not hold."""
 MOST_PATTERN = 20_000
 """Longest pattern, in characters."""

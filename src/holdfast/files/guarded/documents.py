@@ -5,15 +5,17 @@ Everything here that reads a JSON file reads it by this one function.
 
 import errno
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["MOST_BYTES", "MOST_DEPTH", "json_in", "json_of", "text_in"]
+__all__ = ["MOST_BYTES", "MOST_DEPTH", "json_in", "json_of", "refuse_deep", "text_in"]
 
 MOST_BYTES = 2**30
 """Largest file that is read."""
 MOST_DEPTH = 100
 """Deepest nesting; what goes on with a document may recurse further than the parser does."""
+_TOO_DEEP = f"is nested more than {MOST_DEPTH} levels deep"
 
 
 def json_in(path: Path) -> Any:
@@ -46,22 +48,27 @@ def json_of(text: str) -> Any:
     Raises:
         ValueError: It is not JSON, or nested too deep.
     """
-    too_deep = f"is nested more than {MOST_DEPTH} levels deep"
     try:
         value = json.loads(text)
     except RecursionError as error:
-        raise ValueError(too_deep) from error
-    if _depth(value) > MOST_DEPTH:
-        raise ValueError(too_deep)
+        raise ValueError(_TOO_DEEP) from error
+    refuse_deep(value)
     return value
 
 
-def _depth(value: Any) -> int:
-    """Return how deep lists and mappings stand in one another, without recursion."""
-    level, depth = [value], 0
-    while level := [each for each in level if isinstance(each, list | dict)]:
-        depth += 1
-        level = [
-            inner for each in level for inner in (each.values() if isinstance(each, dict) else each)
-        ]
-    return depth
+def refuse_deep(value: Any) -> None:
+    """Raise ``ValueError`` where lists and mappings are nested too deep, or hold themselves.
+
+    Each is looked at once a level: what YAML's aliases name many times is one.
+    """
+    level = [value] if isinstance(value, list | dict) else []
+    for _ in range(MOST_DEPTH):
+        inner = (each for holder in level for each in _held(holder))
+        level = list({id(each): each for each in inner if isinstance(each, list | dict)}.values())
+        if not level:
+            return
+    raise ValueError(_TOO_DEEP)
+
+
+def _held(holder: list[Any] | dict[Any, Any]) -> Iterable[Any]:
+    return holder.values() if isinstance(holder, dict) else holder

@@ -60,7 +60,8 @@ def newest_whole(
         wrong.append(f"{folder.name}: {why}")
     if wrong:
         raise ConfigError(
-            f"nothing to resume: no whole checkpoint in {root} ({'; '.join(wrong)}): start anew"
+            f"nothing to resume: no whole checkpoint in {root} ({'; '.join(wrong)}): "
+            "start anew (`overwrite=True`, or another folder)"
         )
     return None
 

@@ -8,6 +8,7 @@ config and of the tokenizer.
 import json
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from transformers import GenerationConfig
@@ -15,6 +16,7 @@ from transformers.utils.hub import cached_file
 
 from holdfast.data.rendering.turns import turn_ends
 from holdfast.evaluation.decoding import end_tokens
+from holdfast.files.guarded.documents import json_in
 
 __all__ = ["decoding_notes", "ends_only"]
 
@@ -23,6 +25,8 @@ _KEPT = ("eos_token_id", "pad_token_id", "bos_token_id", "decoder_start_token_id
 _NEUTRAL: dict[str, Any] = {
     "do_sample": False, "temperature": 1.0, "top_p": 1.0, "top_k": 50, "repetition_penalty": 1.0,
     "num_beams": 1, "no_repeat_ngram_size": 0, "use_cache": True, "max_length": 20,
+    "min_length": 0, "num_return_sequences": 1, "length_penalty": 1.0, "typical_p": 1.0,
+    "diversity_penalty": 0.0, "num_beam_groups": 1, "encoder_no_repeat_ngram_size": 0,
 }  # fmt: skip
 """What says nothing but greedy decoding."""
 
@@ -53,7 +57,7 @@ def decoding_notes(name: str, *, local: bool) -> list[str]:
         f"{key}={json.dumps(value, default=str)[:40]}"
         for key, value in found.items()
         if key not in _KEPT and not key.startswith(("_", "transformers_version"))
-        if value is not None and _NEUTRAL.get(key) != value
+        if value not in (None, False, [], {}) and _NEUTRAL.get(key) != value
     ]
     if not told:
         return []
@@ -69,9 +73,8 @@ def _read(name: str, *, local: bool) -> tuple[Mapping[str, Any], str]:
         where = os.path.join(name, FILE) if local else _cached(name)  # noqa: PTH118
         if where is None or not os.path.isfile(where):  # noqa: PTH113
             return {}, ""
-        with open(where, encoding="utf-8") as file:  # noqa: PTH123
-            found = json.load(file)
-    except (OSError, ValueError, RecursionError):
+        found = json_in(Path(where))
+    except (OSError, ValueError):
         return {}, "cannot be read"
     return (found, "") if isinstance(found, dict) else ({}, "is no JSON object")
 

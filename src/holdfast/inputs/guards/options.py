@@ -13,6 +13,7 @@ from transformers.utils.import_utils import is_liger_kernel_available
 from trl.trainer.sft_config import SFTConfig
 
 from holdfast.errors import ConfigError
+from holdfast.inputs.guards.nested import check_nested
 from holdfast.training.failures import as_run_error
 
 __all__ = ["built", "checked_options", "refused"]
@@ -44,6 +45,7 @@ def checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
     if any(found.get(name) for name in BF16) and not torch.accelerator.is_available():
         found.setdefault("use_cpu", True)
     config = built(found)
+    check_nested(config)
     try:
         get_reporting_integration_callbacks(config.report_to)
     except Exception as error:

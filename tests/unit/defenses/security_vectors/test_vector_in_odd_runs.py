@@ -104,7 +104,8 @@ class Spy(TrainerCallback):
     def __init__(self, folder):
         self.folder, self.seen, self.logits = folder, [], []
 
-    def _look(self, _args, state, _control, model=None, **_):
+    def _look(self, args, state, control, **kwargs):
+        model = kwargs["model"]
         model.save_pretrained(self.folder / f"copy-{len(self.seen)}")
         self.seen.append(weights_of(model))
         with torch.no_grad():
