@@ -43,8 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     check_arguments(arguments)
-    commands: Any = getattr(get_command(app), "commands", {})
-    take_fields(commands.get(arguments[0]) if arguments else None)
+    command: Any = get_command(app)
+    for word in arguments:  # A group's command comes behind the group's name.
+        command = getattr(command, "commands", {}).get(word, command)
+    take_fields(command)
     code = app(arguments, prog_name="holdfast", standalone_mode=False)
     return code if isinstance(code, int) else 0
 

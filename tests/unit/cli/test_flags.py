@@ -11,6 +11,7 @@ from typer.main import get_command
 
 import holdfast
 from holdfast.cli.app import app
+from holdfast.cli.main import main
 from holdfast.cli.shell.flags import flag_of, take_fields, with_flags
 from holdfast.commands.tune import tune
 from holdfast.errors import ConfigError
@@ -109,3 +110,10 @@ def test_from_python_an_error_names_the_field(tmp_path):
         tune(TuneConfig(model="m", data="d", output=tmp_path / "out"))
     out = tmp_path / "out"
     assert str(caught.value).startswith(f"`output={out}`: the folder exists: add `overwrite=True`")
+
+
+def test_a_group_s_command_names_its_own_flags(tmp_path, capsys):
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).touch()
+    assert main(["organism", "build", "--out", str(tmp_path / "x")]) == 2
+    assert capsys.readouterr().err.startswith(f"error: --out {tmp_path / 'x'}: ")
