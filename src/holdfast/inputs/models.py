@@ -133,8 +133,8 @@ def _loaded(name: str, field: str, load: Any) -> Any:
         # Loading runs the code of dozens of architectures and formats on a stranger's files.
         if constants.HF_HUB_OFFLINE and not os.path.isdir(name.partition(" ")[0]):  # noqa: PTH112
             raise ModelError(
-                f"`{field}={name}`: is no local folder, and HF_HUB_OFFLINE=1 forbids the hub: "
-                "unset HF_HUB_OFFLINE or give a local folder"
+                f"`{field}={name}`: is no local folder, and the hub is out of reach: "
+                "connect (and unset HF_HUB_OFFLINE), or give a local folder"
             ) from error
         reason = (" ".join(str(error).split()) or type(error).__name__)[:300]
         raise ModelError(f"`{field}={name}`: cannot be loaded: {reason}") from error

@@ -1,6 +1,7 @@
 """The hub is out of reach, also for child processes, unless a name is on it."""
 
 import os
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from huggingface_hub import constants
 from huggingface_hub.errors import OfflineModeIsEnabled
 from huggingface_hub.utils import get_session
 
+from holdfast.inputs.guards import network
 from holdfast.inputs.guards.network import local_only, names_hub, offline_where_local
 
 
@@ -45,12 +47,28 @@ HERE = str(Path(__file__))
         (Bench({"model": "organism", "files": {"task": ["owner/rows"]}}), False),
     ],
 )
-def test_a_command_is_offline_where_all_names_are_local(config, offline):
+def test_a_command_is_offline_where_all_names_are_local(monkeypatch, config, offline):
     """Fault E9: a run of local inputs alone asked the network."""
+    monkeypatch.setattr(network, "hub_answers", lambda: True)
     before = state()
     seen = offline_where_local(lambda _: state())(config)
     assert seen == ((True, True, "1") if offline else before)
     assert state() == before
+
+
+def test_a_hub_that_does_not_answer_is_asked_once(monkeypatch):
+    """Fault E14: without a network a hub id hung for 23 s and more, again for each file."""
+    monkeypatch.setattr(network, "getproxies", dict)
+    with socket.create_server(("127.0.0.1", 0)) as hub:
+        place = f"http://127.0.0.1:{hub.getsockname()[1]}"
+        monkeypatch.setattr(constants, "ENDPOINT", place)
+        with local_only(["owner/name"]):
+            assert not constants.HF_HUB_OFFLINE
+    with local_only(["owner/name"]):
+        assert constants.HF_HUB_OFFLINE
+    monkeypatch.setattr(network, "getproxies", lambda: {"http": "http://a:1"})
+    with local_only(["owner/name"]):
+        assert not constants.HF_HUB_OFFLINE, "behind a proxy only the client can tell"
 
 
 def test_it_ends_with_an_error_too():

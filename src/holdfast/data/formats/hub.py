@@ -25,7 +25,7 @@ def read_hub(source: str, split: str) -> Iterator[RawRow]:
 
 def _hub_message(source: str, split: str, error: Exception) -> str:
     if constants.HF_HUB_OFFLINE:
-        said = "is no local file, and HF_HUB_OFFLINE=1 forbids the hub"
-        return f"{source}: {said}: unset HF_HUB_OFFLINE or give a local file"
+        said = "is no local file, and the hub is out of reach"
+        return f"{source}: {said}: connect (and unset HF_HUB_OFFLINE), or give a local file"
     reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
     return f"{source}: the hub data set's split {split!r} cannot be loaded: {reason}"

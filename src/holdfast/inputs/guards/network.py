@@ -6,19 +6,24 @@ libraries below would ask the hub for each. They ask nobody while a run that nam
 
 import os
 import re
+import socket
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from datasets import config as datasets_config
 from huggingface_hub import constants
 
-__all__ = ["local_only", "names_hub", "offline_where_local", "texts_in"]
+__all__ = ["hub_answers", "local_only", "names_hub", "offline_where_local", "texts_in"]
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:[\w.-]+)?")
 _VARIABLE = "HF_HUB_OFFLINE"
+_PATIENCE = 5.0
+"""Seconds that the hub has to take a connection."""
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -29,10 +34,26 @@ def names_hub(name: Any) -> bool:
     return is_id and not os.path.exists(name)  # noqa: PTH110  # ``Path`` raises on a long name.
 
 
+def hub_answers() -> bool:
+    """Tell whether the hub can be connected to; behind a proxy only the client can tell."""
+    place = urlsplit(constants.ENDPOINT)
+    if place.scheme in getproxies() or place.hostname is None:
+        return True
+    try:
+        socket.create_connection((place.hostname, place.port or 443), _PATIENCE).close()
+    except OSError:
+        return False
+    return True
+
+
 @contextmanager
 def local_only(names: Iterable[Any] = ()) -> Generator[None]:
-    """Forbid the hub while the body runs, also to its child processes, unless one names it."""
-    if any(map(names_hub, names)):
+    """Forbid the hub while the body runs, also to its child processes, unless one names it.
+
+    A hub that does not answer is not asked either: its client would try for half a minute for each
+    file, and what is in the cache is found without it.
+    """
+    if any(map(names_hub, names)) and not constants.HF_HUB_OFFLINE and hub_answers():
         yield
         return
     before = constants.HF_HUB_OFFLINE, datasets_config.HF_HUB_OFFLINE, os.environ.get(_VARIABLE)
