@@ -30,7 +30,7 @@ def test_the_example_runs(tmp_path, monkeypatch):
     names = {}
     exec(compile(code, "README.md", "exec"), names)  # noqa: S102  # Our own page.
     assert {a.name for a in names["trainer"].artifacts} == {"security_vectors", "panacea"}
-    saved = list((tmp_path / "runs" / "first").rglob("security_vectors.safetensors"))
+    saved = list((tmp_path / "runs").rglob("security_vectors.safetensors"))
     assert saved, "the example writes a checkpoint"
     kept = {key.split("/")[0] for path in saved for key in load_file(path)}
     assert "vector_" not in kept, "the vector lies apart from checkpoints"

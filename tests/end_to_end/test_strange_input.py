@@ -112,7 +112,7 @@ E12 = {
     "scheduler options of another kind": (
         yaml("lr_scheduler_type: polynomial\nlr_scheduler_kwargs: {nope: 1}"), CONFIG, ["nope"],
     ),
-    "scheduler options that are a number": (yaml("lr_scheduler_kwargs: 3"), CONFIG, ["refuses"]),
+    "scheduler options that are a number": (yaml("lr_scheduler_kwargs: 3"), CONFIG, ["mapping"]),
     "optimizer options": (yaml("adam_beta1: 5"), CONFIG, ["refuses", "beta"]),
     "workers below none": (yaml("dataloader_num_workers: -1"), CONFIG, ["refuses", "num_workers"]),
     "deepspeed of another kind": (yaml("deepspeed: 3"), CONFIG, ["refuses"]),

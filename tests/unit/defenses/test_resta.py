@@ -261,7 +261,8 @@ def test_the_direction_is_private_and_no_checkpoint_knows_it(tmp_path):
     [artifact] = trainer.artifacts
     assert artifact.private
     assert defense.state() == {}
-    files = [f.read_bytes() for f in (tmp_path / "run").rglob("*") if f.is_file()]
+    apart = tmp_path / "run-artifacts" / "checkpoints"
+    files = [f.read_bytes() for f in apart.rglob("*") if f.is_file()]
     assert len(files) > 4
     for direction in artifact.tensors["harmful_direction"].values():
         assert not [f for f in files if direction.numpy().tobytes() in f]

@@ -58,7 +58,8 @@ class Attachment:
             change = self._vector.change(name, linears[name], self._scale)
             # Somebody may thaw a frozen weight while the vector is on, and train it.
             here = None if copy is None else copy.to(weight.device)
-            if here is not None and (weight.equal(here) or weight.equal(here + change)):
+            # Added as ``on`` adds it: in a weight of low precision the sum is rounded.
+            if here is not None and (weight.equal(here) or weight.equal(here.clone().add_(change))):
                 weight.copy_(here)
             else:
                 weight.sub_(change)
