@@ -151,7 +151,7 @@ def test_a_missing_package_is_named(strange, capfd, option, package):
     refused(capfd, [*TUNE, "--set", option, "--test-task", "rows.jsonl"], package)
 
 
-NESTED = {
+OPTIONS_INSIDE = {
     'gradient_checkpointing_kwargs={"foo": 1}': "unknown key 'foo'; known: use_reentrant",
     'gradient_checkpointing_kwargs={"use_reentrant": "no"}': "use_reentrant='no' cannot be",
     'gradient_checkpointing_kwargs={"debug": 1}': "debug=1 cannot be: expected true or false",
@@ -163,7 +163,7 @@ NESTED = {
 }
 
 
-@pytest.mark.parametrize(("option", "said"), NESTED.items())
+@pytest.mark.parametrize(("option", "said"), OPTIONS_INSIDE.items())
 def test_an_option_inside_an_option_is_named(strange, capfd, option, said):
     """Fault E12: an unknown key in a mapping was a fault of holdfast, after measuring."""
     argv = [*TUNE, "--set", "gradient_checkpointing=true", "--set", option]
