@@ -23,6 +23,8 @@ from tests.contract.runs import (
     weights_of,
 )
 
+pytestmark = pytest.mark.thorough  # Many like cases: left out of `make test-fast`.
+
 FIRST = {recipe.cls.card.name: recipe for recipe in reversed(recipes())}
 REFUSED = {
     "dpo": {"safe_mixing", "constrained_sft", "vaccine"},

@@ -12,6 +12,8 @@ from tests.contract.probes import KeptWeights, Planted, RoleRates, SameLossAgain
 from tests.contract.recipes import data_rows, recipes
 from tests.contract.runs import FULL, SFT_LORA, differing, new_trainer, weights_of
 
+pytestmark = pytest.mark.thorough  # Many like cases: left out of `make test-fast`.
+
 RECIPES = recipes()
 FIRST = list({recipe.cls: recipe for recipe in reversed(RECIPES)}.values())
 IN_LOOP = [recipe for recipe in RECIPES if recipe.label.startswith("panacea-in-loop")]

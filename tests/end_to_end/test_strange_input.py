@@ -17,6 +17,8 @@ from holdfast.inputs.configs import EvaluateConfig
 from tests.end_to_end.strangers import EVALUATE, TUNE, strange
 from tests.tiny import TEMPLATE
 
+pytestmark = pytest.mark.thorough  # Many like cases: left out of `make test-fast`.
+
 __all__ = ["strange"]
 
 DEEP = "[" * 100_000 + "]" * 100_000

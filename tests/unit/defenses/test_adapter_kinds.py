@@ -27,6 +27,8 @@ from tests.tiny import tiny_model, tiny_tokenizer
 from tests.unit.defenses.adapter_kinds import KINDS, LORA_KINDS, adapted
 from tests.unit.defenses.tiny_runs import HARMFUL, batch_of, trainer_of
 
+pytestmark = pytest.mark.thorough  # Many like cases: left out of `make test-fast`.
+
 EVERY = [*KINDS, "ia3"]
 ASK = batch_of(HARMFUL[:3])
 
