@@ -247,6 +247,11 @@ class Defense:
     private: ClassVar[frozenset[str]] = frozenset()
     """Learned fields that are a jailbreak: they never lie in a checkpoint or beside a model."""
 
+    @property
+    def is_off(self) -> bool:
+        """Whether the strength is the one at which the defense does nothing."""
+        return getattr(self, self.card.strength) == self.card.off
+
     def validate(self) -> None:
         """Raise ``ConfigError`` where a hyperparameter is out of range."""
 
@@ -282,8 +287,7 @@ class Defense:
 
         A card whose paper starts with ``control`` is one at every strength.
         """
-        off = getattr(self, self.card.strength) == self.card.off
-        return Variant(control=off or self.card.paper.startswith("control"))
+        return Variant(control=self.is_off or self.card.paper.startswith("control"))
 
     def shared(self) -> Shared | None:
         """Return what runs can take over from one another; None where there is nothing."""

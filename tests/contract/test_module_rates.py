@@ -9,7 +9,7 @@ import torch
 
 from holdfast import MLLR, SWAT, SecurityVectors
 from holdfast.defenses import frozen, module_rates
-from holdfast.defenses.frozen import trained_projections
+from holdfast.defenses.frozen import trained_sizes
 from holdfast.errors import ConflictError
 from holdfast.ops.modules import trainable
 from holdfast.training import compat, trainer
@@ -155,7 +155,7 @@ def test_the_rest_has_no_gradient_and_no_state_while_it_is_frozen():
     run = trained([ml_lr(0.0)()], LORA).trainer
     robust = {p for n, p in trainable(run.model).items() if rate_checks.is_robust(n)}
     assert set(run.optimizer.state) == robust
-    assert trained_projections(run.model) == {
+    assert set(trained_sizes(run.model)) == {
         (layer, role) for layer in (0, 1) for role in ("q", "v", "down")
     }
 

@@ -13,14 +13,9 @@ from torch import nn
 
 from holdfast.ops.modules import ref_of, trainable
 
-__all__ = ["frozen_but", "trained_projections", "trained_sizes"]
+__all__ = ["frozen_but", "trained_sizes"]
 
 _ref = cache(ref_of)  # Asked for every parameter in every micro-batch.
-
-
-def trained_projections(model: nn.Module) -> set[tuple[int, str]]:
-    """Return (layer, role) of each projection with a trained weight, bias or LoRA factor."""
-    return set(trained_sizes(model))
 
 
 def trained_sizes(model: nn.Module) -> Counter[tuple[int, str]]:

@@ -77,7 +77,7 @@ class ModuleRates(Defense):
 
     @property
     def _off(self) -> bool:
-        return getattr(self, self.card.strength) == self.card.off and self.boost == 1
+        return self.is_off and self.boost == 1
 
     def validate(self) -> None:
         """Check ranges, and that Mods_Rob is given or can be found, unless the strength is off.

@@ -10,7 +10,7 @@ from holdfast import MLLR, SWAT
 from holdfast.analysis import pipeline
 from holdfast.analysis.modules.robust_modules import ModuleAt, RobustModules
 from holdfast.defenses import ml_lr, swat
-from holdfast.defenses.frozen import frozen_but, trained_projections
+from holdfast.defenses.frozen import frozen_but, trained_sizes
 from holdfast.defenses.module_rates import chosen_modules
 from holdfast.errors import ConfigError, DataError, ModelError
 from holdfast.ops.modules import ModuleRef, trainable
@@ -94,8 +94,8 @@ class TestSubsets:
 
     def test_trained_projections_of_an_adapter(self):
         adapted = lora(tiny_model(), target_modules=["q_proj", "down_proj"])
-        assert trained_projections(adapted) == {(n, r) for n in (0, 1) for r in ("q", "down")}
-        assert len(trained_projections(tiny_model())) == 14
+        assert set(trained_sizes(adapted)) == {(n, r) for n in (0, 1) for r in ("q", "down")}
+        assert len(trained_sizes(tiny_model())) == 14
 
     def test_run_and_field_seed_the_draw(self, tmp_path):
         file = listed(tmp_path, {(0, "q"), (1, "v"), (1, "up")})

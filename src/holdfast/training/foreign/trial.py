@@ -110,7 +110,7 @@ def try_rows(trainer: Trainer, defenses: Sequence[Defense], run: Run) -> None:
     """
     own, known = own_rows(trainer), compat.knows_rows(trainer)
     for defense in defenses:
-        if getattr(defense, defense.card.strength, None) == defense.card.off:
+        if defense.is_off:
             continue
         for name in defense.card.data:
             rows: Any = getattr(defense, name)

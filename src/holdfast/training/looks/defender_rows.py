@@ -49,7 +49,7 @@ class DefenderRows:
             DataError: Nothing is left of one.
         """
         for defense in self._defenses:
-            if getattr(defense, defense.card.strength) == defense.card.off:
+            if defense.is_off:
                 continue
             for rows in (getattr(defense, name) for name in defense.card.data):
                 # Prompts alone are no rows to train on; who uses them encodes them by itself.

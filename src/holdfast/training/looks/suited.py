@@ -80,7 +80,7 @@ def suited_run(trainer: Any, run: Run, defenses: Sequence[Defense], trace: Trace
 
 
 def _on(defenses: Sequence[Defense]) -> list[Defense]:
-    return [d for d in defenses if getattr(d, d.card.strength) != d.card.off]
+    return [d for d in defenses if not d.is_off]
 
 
 def _check_adapters(who: str, model: nn.Module) -> None:
