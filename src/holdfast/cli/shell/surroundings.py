@@ -1,5 +1,6 @@
 """What a command finds around it: arguments that are no text, no home folder, no reader."""
 
+import logging
 import os
 import sys
 import tempfile
@@ -44,6 +45,14 @@ def home() -> Generator[None]:
                 del os.environ["HOME"]
     else:
         yield
+
+
+def quiet_libraries() -> None:
+    """Keep to ourselves what a library says on import of kernels that nobody asked for.
+
+    bitsandbytes warns where it cannot fetch one from the hub, in every command.
+    """
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
 def nobody_reads() -> int:
