@@ -216,7 +216,7 @@ def test_without_a_copy_the_hub_is_asked_for_the_pinned_commit(copies, monkeypat
     assert asked == [(("openai/gsm8k", "main"), {"split": "test", "revision": pinned})]
     load_examples(f"kit:gsm8k/test@{COMMIT}")
     assert asked[-1][1]["revision"] == COMMIT
-    assert pinned in origin_of("kit:gsm8k/test").told()
+    assert str(pinned) in origin_of("kit:gsm8k/test").told()
 
 
 def test_the_newest_commit_is_looked_up_and_recorded_where_none_is_pinned(copies, monkeypatch):

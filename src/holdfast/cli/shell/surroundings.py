@@ -10,7 +10,7 @@ from pathlib import Path
 
 from holdfast.errors import ConfigError
 
-__all__ = ["check_arguments", "home", "nobody_reads"]
+__all__ = ["check_arguments", "home", "nobody_reads", "quiet_libraries"]
 
 BROKEN_PIPE = 141
 """128 and the number of SIGPIPE, as other programs of a pipe end."""
