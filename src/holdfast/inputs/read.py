@@ -42,6 +42,7 @@ from holdfast.inputs.prompts import check_prompt_lengths, prompt_sets
 from holdfast.inputs.rows import (
     ORGANISM,
     Source,
+    defender_rows,
     question_records,
     questions_with_notes,
     sources_of,
@@ -136,9 +137,11 @@ def read(
     given, config = config, with_kits(config, frozenset(k for s in specs for k in s.card.data))
     if folders is not None:
         folders.check([*_paths(config), *files.values()])
+    sources = sources_of(config)
+    build_defenses(specs, defender_rows(sources))  # What is missing is told before questions.
     items, unread = questions_with_notes(config)
-    sources = kept_apart(sources_of(config), items)
-    rows = {role: each.rows for role, each in sources.items() if role != "data"}
+    sources = kept_apart(sources, items)
+    rows = defender_rows(sources)
     defenses = build_defenses(specs, rows)
     judge = judge_for(config.model, config.judge)
     if isinstance(config, EvaluateConfig) and not items:

@@ -18,8 +18,8 @@ from holdfast.inputs.configs import EvaluateConfig, ModelConfig, RepairConfig, T
 from holdfast.results.provenance import DataSource
 
 __all__ = [
-    "ORGANISM", "Source", "columns_of", "items_from", "question_records", "questions_in",
-    "questions_of", "questions_with_notes", "source", "sources_of",
+    "ORGANISM", "Source", "columns_of", "defender_rows", "items_from", "question_records",
+    "questions_in", "questions_of", "questions_with_notes", "source", "sources_of",
 ]  # fmt: skip
 
 ORGANISM = "organism"
@@ -97,6 +97,11 @@ def sources_of(config: ModelConfig) -> dict[str, Source]:
             for role in DEFENDER
         ]
     return {each.role: each for each in found if each is not None}
+
+
+def defender_rows(sources: Mapping[str, Source]) -> dict[str, Dataset]:
+    """Return the rows of the defender's sets by role."""
+    return {role: each.rows for role, each in sources.items() if role != "data"}
 
 
 def _organism(role: str, limit: int | None) -> Dataset:
