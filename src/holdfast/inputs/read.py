@@ -35,7 +35,7 @@ from holdfast.inputs.fit.adapters import base_notes
 from holdfast.inputs.fit.rows import control_notes, length_notes, prompt_notes, question_notes
 from holdfast.inputs.guards.given import check_given
 from holdfast.inputs.guards.secrets import refuse_secret_values
-from holdfast.inputs.judging import Examiner, check_items, judge_for
+from holdfast.inputs.judging import Examiner, check_items, judges_for
 from holdfast.inputs.kits import with_kits
 from holdfast.inputs.models import Loaded, check_against, model_of, tuned_of
 from holdfast.inputs.prompts import check_prompt_lengths, prompt_sets
@@ -143,16 +143,16 @@ def read(
     sources = kept_apart(sources, items)
     rows = defender_rows(sources)
     defenses = build_defenses(specs, rows)
-    judge = judge_for(config.model, config.judge)
     if isinstance(config, EvaluateConfig) and not items:
         raise ConfigError("nothing to ask: give `harmful`, `safe`, `task` or `useful`, a file")
+    panel = judges_for(config.model, config.judge)
     loaded = model_of(config)
     model, tokenizer, limit = loaded.model, loaded.tokenizer, loaded.limit
     told = _told(config, sources, items, loaded, options)
     check_items(items, tokenizer, limit, config.max_new_tokens)
     options = {"max_length": limit, **options} if options else {}
     size = config.batch_size if isinstance(config, EvaluateConfig) else Examiner.batch_size
-    examiner = Examiner(items, tokenizer, judge, progress, config.max_new_tokens, size)
+    examiner = Examiner(items, tokenizer, panel.judges, progress, config.max_new_tokens, size)
     data = [each.record() for each in sources.values()]
     unused = unused_data(defenses, rows)
     return Inputs(
@@ -171,6 +171,7 @@ def read(
             *(line for each in sources.values() for line in each.warnings()),
             *unread,
             *shared_prompts(sources, items),
+            *panel.notes,
             *told,
         ],
     )
