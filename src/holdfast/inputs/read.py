@@ -130,7 +130,7 @@ def read(
     defenses = build_defenses(specs, rows)
     items, unread = questions_with_notes(config)
     judge = judge_for(config.model, config.judge)
-    if isinstance(config, EvaluateConfig) and not items:
+    if isinstance(config, EvaluateConfig) and not items and not config.lm_eval:
         raise ConfigError("nothing to ask: give `harmful`, `safe`, `task` or `useful`, a file")
     loaded = model_of(config)
     model, tokenizer, limit = loaded.model, loaded.tokenizer, loaded.limit

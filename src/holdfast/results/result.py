@@ -14,6 +14,7 @@ from pydantic import Field, JsonValue, ValidationError
 from holdfast.errors import InputError
 from holdfast.files.guarded.documents import json_in
 from holdfast.files.whole import refuse_newer, write_whole
+from holdfast.results.benchmarks import Benchmarks
 from holdfast.results.comparisons import BenchSummary
 from holdfast.results.provenance import DataSource, Machine, this_machine, versions
 from holdfast.results.records import BEFORE, PLAIN, Arm, Record
@@ -61,6 +62,11 @@ class RunResult(Record):
         default_factory=list[JsonValue], description="Nothing writes it yet; older results hold []."
     )
     warnings: list[str] = Field(default_factory=list[str])
+    benchmarks: Benchmarks | None = Field(
+        default=None,
+        exclude_if=lambda found: found is None,
+        description="What another evaluation program measured, such as lm-eval.",
+    )
     bench: BenchSummary | None = Field(
         default=None, description="What the arms of a bench say together, from their answers."
     )

@@ -22,6 +22,8 @@ __all__ = ["hub_answers", "local_only", "names_hub", "offline_where_local", "tex
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:[\w.-]+)?")
 _VARIABLE = "HF_HUB_OFFLINE"
+_OF_HUB = "of/hub"
+"""Stands for what is at the hub though its name is no hub id."""
 _PATIENCE = 5.0
 """Seconds that the hub has to take a connection."""
 P = ParamSpec("P")
@@ -85,7 +87,8 @@ def _values(config: Any) -> Any:
     """Return the recipe of a bench, or the fields of a command's config."""
     if hasattr(config, "recipe"):
         return config.recipe
-    return [getattr(config, each.name) for each in fields(config)]
+    given = [getattr(config, each.name) for each in fields(config)]
+    return [*given, _OF_HUB] if getattr(config, "asks_hub", False) else given
 
 
 def texts_in(value: Any) -> Generator[str]:
