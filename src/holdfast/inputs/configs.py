@@ -11,11 +11,12 @@ from holdfast.analysis.settings import AnalysisOptions
 from holdfast.inputs.outside_options import BenchmarkOptions
 
 __all__ = [
-    "AlignConfig", "AnalyzeConfig", "DType", "EvaluateConfig", "ModelConfig", "RepairConfig",
-    "TestConfig", "TuneConfig",
+    "AlignConfig", "AnalyzeConfig", "DType", "EvaluateConfig", "ModelConfig", "Quantization",
+    "RepairConfig", "TestConfig", "TuneConfig",
 ]  # fmt: skip
 
 DType = Literal["float32", "bfloat16", "float16"]
+Quantization = Literal["4bit", "8bit"]
 
 
 @dataclass(kw_only=True)
@@ -26,6 +27,12 @@ class ModelConfig:
     """Model folder, hub id (owner/name), or 'organism' for the built-in test model."""
     dtype: DType = "float32"
     """Type of the weights in memory; defenses need the trained tensors in float32."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub model; its default branch without it."""
+    quantization: Quantization | None = None
+    """Keep the model's own weights in 4 (NF4) or 8 bits; then only an adapter can be trained."""
+    device_map: str | None = None
+    """Where the weights lie: auto, balanced, sequential, or a device such as cpu or cuda:0."""
     trust_remote_code: bool = False
     """Run code that comes with the model; off, because it can do anything on this machine."""
     chat_template: Path | None = None
