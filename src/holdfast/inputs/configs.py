@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from holdfast.analysis.settings import AnalysisOptions
+from holdfast.inputs.outside_options import BenchmarkOptions
 
 __all__ = [
     "AlignConfig", "AnalyzeConfig", "DType", "EvaluateConfig", "ModelConfig", "Quantization",
@@ -171,7 +172,7 @@ class RepairConfig(ModelConfig, TestConfig):
 
 
 @dataclass(kw_only=True)
-class EvaluateConfig(ModelConfig):
+class EvaluateConfig(ModelConfig, BenchmarkOptions):
     """One measurement of a model."""
 
     harmful: str | None = None

@@ -143,7 +143,7 @@ def read(
     sources = kept_apart(sources, items)
     rows = defender_rows(sources)
     defenses = build_defenses(specs, rows)
-    if isinstance(config, EvaluateConfig) and not items:
+    if isinstance(config, EvaluateConfig) and not items and not config.lm_eval:
         raise ConfigError("nothing to ask: give `harmful`, `safe`, `task` or `useful`, a file")
     panel = judges_for(config.model, config.judge)
     loaded = model_of(config)

@@ -24,6 +24,8 @@ __all__ = ["hub_answers", "local_only", "names_hub", "offline_where_local", "tex
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:[\w.-]+)?")
 _VARIABLE = "HF_HUB_OFFLINE"
+_OF_HUB = "of/hub"
+"""Stands for what is at the hub though its name is no hub id."""
 _PATIENCE = 5.0
 """Seconds that the hub has to take a connection."""
 P = ParamSpec("P")
@@ -91,7 +93,8 @@ def _values(config: Any) -> Any:
     if hasattr(config, "recipe"):
         return config.recipe
     given = {each.name: getattr(config, each.name) for each in fields(config)}
-    return [*given.values(), *_options_of(given.get("judge") or ())]
+    told = [_OF_HUB] if getattr(config, "asks_hub", False) else []
+    return [*given.values(), *_options_of(given.get("judge") or ()), *told]
 
 
 def _options_of(judges: Iterable[str] | str) -> Generator[str]:
