@@ -14,6 +14,7 @@ from transformers import PrinterCallback, TrainerCallback, set_seed
 
 from holdfast.commands.served import save_served
 from holdfast.commands.tune_folders import TuneFolders
+from holdfast.commands.tune_rows import trainers_rows
 from holdfast.commands.tune_settings import settings_of
 from holdfast.data.columns import file_of
 from holdfast.errors import HoldfastError
@@ -87,7 +88,7 @@ def _trainer(inputs: Inputs, folders: TuneFolders) -> SecureSFTTrainer:
         trainer = SecureSFTTrainer(
             model=inputs.model,
             args=args,
-            train_dataset=inputs.rows.select_columns(["prompt", "completion"]),
+            **trainers_rows(inputs, args),
             processing_class=inputs.examiner.tokenizer,
             peft_config=inputs.adapter,
             defenses=inputs.defenses,

@@ -30,12 +30,20 @@ from holdfast.inputs.configs import (
 )
 from holdfast.inputs.fit.adapters import base_notes
 from holdfast.inputs.fit.rows import control_notes, length_notes, prompt_notes, question_notes
+from holdfast.inputs.fit.turns import turn_notes
 from holdfast.inputs.guards.given import check_given
 from holdfast.inputs.guards.secrets import refuse_secret_values
 from holdfast.inputs.judging import Examiner, check_items, judge_for
 from holdfast.inputs.models import Loaded, check_against, model_of, tuned_of
 from holdfast.inputs.prompts import check_prompt_lengths, prompt_sets
-from holdfast.inputs.rows import ORGANISM, Source, questions_with_notes, sources_of
+from holdfast.inputs.rows import (
+    DEFENDER,
+    EVALUATION,
+    ORGANISM,
+    Source,
+    questions_with_notes,
+    sources_of,
+)
 from holdfast.inputs.specs import build_defenses, files_in, specs_of, unused_data
 from holdfast.inputs.training_options import training_options
 from holdfast.inputs.values import as_json
@@ -47,7 +55,7 @@ from holdfast.results.result import RunResult
 __all__ = ["AnalysisInputs", "Inputs", "read", "read_prompts"]
 
 PATHS = (
-    "model", "adapter", "against", "config", "chat_template", "data",
+    "model", "adapter", "against", "config", "chat_template", "data", "eval_data",
     "harmful", "safe", "alignment", "benign", "validation", "task", "useful",
     "harmful_ood", "benign_ood", "test_harmful", "test_safe", "test_task", "test_useful",
 )  # fmt: skip
@@ -63,6 +71,8 @@ class Inputs:
     defenses: tuple[Defense, ...]
     rows: Any
     """The user's data set, where the command takes one."""
+    eval_rows: Any
+    """What is measured along the way and never learned, where the user gives it."""
     data: list[DataSource]
     """What the result says of them."""
     examiner: Examiner
@@ -126,7 +136,7 @@ def read(
     if folders is not None:
         folders.check([*_paths(config), *files.values()])
     sources = sources_of(config)
-    rows = {role: each.rows for role, each in sources.items() if role != "data"}
+    rows = {role: each.rows for role, each in sources.items() if role in DEFENDER}
     defenses = build_defenses(specs, rows)
     items, unread = questions_with_notes(config)
     judge = judge_for(config.model, config.judge)
@@ -146,6 +156,7 @@ def read(
         model=model,
         defenses=defenses,
         rows=sources["data"].rows if "data" in sources else None,
+        eval_rows=sources[EVALUATION].rows if EVALUATION in sources else None,
         data=data,
         examiner=examiner,
         base=loaded.base,
@@ -173,6 +184,7 @@ def _told(
     return [
         *base_notes(config),
         *loaded.notes,
+        *turn_notes(sources.values(), tokenizer),
         *length_notes(sources.values(), tokenizer, loaded.limit, options),
         *control_notes(sources.values(), tokenizer, options, allowed=allowed),
         *question_notes(items, tokenizer, allowed=allowed),
