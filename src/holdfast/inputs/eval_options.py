@@ -57,8 +57,8 @@ def _strategy(given: Mapping[str, Any]) -> str:
         raise ConfigError("`eval_strategy=no`, and `eval_data` is given: leave one of them out")
     if wanted == "epoch" and by_steps:
         raise ConfigError(
-            f"`eval_strategy=epoch`, and `eval_steps={given['eval_steps']}` is given: leave one of "
-            "them out"
+            f"`eval_strategy=epoch`, and `eval_steps={given['eval_steps']:g}` is given: leave one "
+            "of them out"
         )
     return wanted or ("steps" if by_steps else "epoch")
 
@@ -93,12 +93,12 @@ def _steps(given: Mapping[str, Any], strategy: str) -> dict[str, Any]:
         return {"save_steps": between} if strategy == "steps" and between is not None else {}
     if strategy == "epoch":
         raise ConfigError(
-            f"`save_steps={saves}`: to keep the best weights a checkpoint is written at each look "
-            "at `eval_data`, once an epoch: leave it out, or give `eval_steps` as well"
+            f"`save_steps={saves:g}`: to keep the best weights a checkpoint is written at each "
+            "look at `eval_data`, once an epoch: leave it out, or give `eval_steps` as well"
         )
     if between is not None and saves % between:
         raise ConfigError(
-            f"`save_steps={saves}` is no multiple of `eval_steps={between}`: to keep the best "
+            f"`save_steps={saves:g}` is no multiple of `eval_steps={between:g}`: to keep the best "
             "weights each checkpoint needs a look at `eval_data`; give a multiple"
         )
     return {}
