@@ -93,6 +93,16 @@ class TuneConfig(ModelConfig, TestConfig):
     """Columns of --data, such as prompt=question,completion=answer."""
     harmful_columns: str | None = None
     """Columns of --harmful, such as prompt=goal,completion=target."""
+    turns: Literal["all", "last"] = "all"
+    """Which of the assistant's turns in a conversation are learned: all, or the last."""
+    eval_data: str | None = None
+    """Rows whose loss is measured along the way and never learned: file, hub id or 'organism'."""
+    eval_steps: int | None = None
+    """Optimizer steps between two looks at --eval-data; once an epoch without it."""
+    keep_best: bool = False
+    """Keep the weights of the lowest loss on --eval-data, instead of the last ones."""
+    early_stopping: int | None = None
+    """Stop when so many looks in a row found no lower loss on --eval-data; keeps the best."""
     split: str = "train"
     """Split of a hub data set in --data."""
     limit: int | None = None
@@ -159,6 +169,8 @@ class RepairConfig(ModelConfig, TestConfig):
     """The repair, NAME[:key=value,...]; holdfast list shows those of the stage repair."""
     harmful_columns: str | None = None
     """Columns of --harmful, such as prompt=goal,completion=target."""
+    turns: Literal["all", "last"] = "all"
+    """Which of the assistant's turns in a conversation are learned: all, or the last."""
     validation: str | None = None
     """Pairs on which the strength is chosen: file, hub id or 'organism'."""
     max_task_drop: float | None = None

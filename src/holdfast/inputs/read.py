@@ -33,6 +33,7 @@ from holdfast.inputs.configs import (
 from holdfast.inputs.disjoint import kept_apart, shared_prompts
 from holdfast.inputs.fit.adapters import base_notes
 from holdfast.inputs.fit.rows import control_notes, length_notes, prompt_notes, question_notes
+from holdfast.inputs.fit.turns import turn_notes
 from holdfast.inputs.guards.given import check_given
 from holdfast.inputs.guards.secrets import refuse_secret_values
 from holdfast.inputs.judging import Examiner, check_items, judges_for
@@ -40,6 +41,7 @@ from holdfast.inputs.kits import with_kits
 from holdfast.inputs.models import Loaded, check_against, model_of, tuned_of
 from holdfast.inputs.prompts import check_prompt_lengths, prompt_sets
 from holdfast.inputs.rows import (
+    EVALUATION,
     ORGANISM,
     Source,
     defender_rows,
@@ -58,7 +60,7 @@ from holdfast.results.result import RunResult
 __all__ = ["AnalysisInputs", "Inputs", "read", "read_prompts"]
 
 PATHS = (
-    "model", "adapter", "against", "config", "chat_template", "data",
+    "model", "adapter", "against", "config", "chat_template", "data", "eval_data",
     "harmful", "safe", "alignment", "benign", "validation", "task", "useful",
     "harmful_ood", "benign_ood", "test_harmful", "test_safe", "test_task", "test_useful",
 )  # fmt: skip
@@ -74,6 +76,8 @@ class Inputs:
     defenses: tuple[Defense, ...]
     rows: Any
     """The user's data set, where the command takes one."""
+    eval_rows: Any
+    """What is measured along the way and never learned, where the user gives it."""
     data: list[DataSource]
     """What the result says of them."""
     examiner: Examiner
@@ -160,6 +164,7 @@ def read(
         model=model,
         defenses=defenses,
         rows=sources["data"].rows if "data" in sources else None,
+        eval_rows=sources[EVALUATION].rows if EVALUATION in sources else None,
         data=[*data, *question_records(config, items)],
         examiner=examiner,
         base=loaded.base,
@@ -189,6 +194,7 @@ def _told(
     return [
         *base_notes(config),
         *loaded.notes,
+        *turn_notes(sources.values(), tokenizer),
         *length_notes(sources.values(), tokenizer, loaded.limit, options),
         *control_notes(sources.values(), tokenizer, options, allowed=allowed),
         *question_notes(items, tokenizer, allowed=allowed),

@@ -10,7 +10,7 @@ from holdfast.data.rendering.turns import refuse_unended, refuse_unopened
 from holdfast.errors import ModelError
 from holdfast.files.guarded.limits import TooLongError, time_limit
 
-__all__ = ["check_template"]
+__all__ = ["TRAINING_TAG", "check_template"]
 
 MOST_NUMBER = 1_000_000
 """Largest number that a template may hold: a loop or a text of this size is no conversation."""
