@@ -1,4 +1,4 @@
-"""Load examples from a JSONL, CSV or Parquet file or from the hub.
+"""Load examples from data files, in any format and shape that is known, or from the hub.
 
 The network is reached only for a source that reads as ``owner/name`` and is no local path.
 """
@@ -11,8 +11,9 @@ from typing import Any
 from datasets import Dataset, Features, Value
 
 from holdfast.data.columns import with_columns
-from holdfast.data.examples import EXTRA, check_mapping, columns_of, read_columns, to_example
+from holdfast.data.examples import check_mapping, to_example
 from holdfast.data.rows import read_rows
+from holdfast.data.shapes.reader import EXTRA, ShapeReader
 from holdfast.data.unread import Unread
 from holdfast.errors import ConfigError, DataError
 
@@ -20,7 +21,7 @@ __all__ = ["FEATURES", "load_examples", "load_with_notes"]
 
 _MESSAGES = [{"role": Value("string"), "content": Value("string")}]
 FEATURES = Features(
-    {"prompt": _MESSAGES, "completion": _MESSAGES, "row": Value("int64")}
+    {"prompt": _MESSAGES, "completion": _MESSAGES, "rich": Value("string"), "row": Value("int64")}
     | {name: Value("string") for name in EXTRA}
 )
 
@@ -45,8 +46,9 @@ def load_examples(
         limit: Most rows to read, at least 1; None for all.
 
     Returns:
-        A data set with the columns ``prompt``, ``completion``, ``row`` (its number in the source,
-        from 1), ``id``, ``category`` and ``reference`` (None where the source has none).
+        A data set with the columns ``prompt``, ``completion``, ``rich`` (see
+        ``holdfast.data.examples``), ``row`` (its number in the source, from 1), ``id``,
+        ``category`` and ``reference`` (None where the source has none).
 
     Raises:
         DataError: The source cannot be read, or a row is malformed; names the source, the row and
@@ -70,12 +72,13 @@ def load_with_notes(
     if limit is not None and limit < 1:
         raise ConfigError(f"`limit={limit}` is out of range, expected at least 1")
     examples: list[dict[str, Any]] = []
-    mapping: dict[str, str] = {}
     unread = Unread()
+    reader = ShapeReader(columns, answers=True)
     for row in islice(read_rows(source, split), limit):
-        mapping = mapping or columns_of(row, columns)
-        examples.append(to_example(row, mapping))
-        unread.see(row, read_columns(row, mapping), examples[-1]["prompt"])
+        messages = reader.messages(row)
+        examples.append(to_example(row, messages, reader.columns))
+        unread.see(row, reader.read(row), examples[-1]["prompt"])
     if not examples:
         raise DataError(f"{source}: has no rows: expected at least one example")
-    return Dataset.from_list(examples, features=FEATURES), unread.notes()
+    notes = [reader.shape.note] if reader.shape and reader.shape.note else []
+    return Dataset.from_list(examples, features=FEATURES), [*notes, *unread.notes()]

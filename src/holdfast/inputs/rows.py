@@ -10,6 +10,7 @@ from holdfast.data.checks import findings_of
 from holdfast.data.columns import columns_of, file_of, with_columns
 from holdfast.data.load import load_with_notes
 from holdfast.data.prompts import prompts_with_notes
+from holdfast.data.unread import refuse_rich
 from holdfast.evaluation.metrics import Item, Kind
 from holdfast.files.hashes import sha256_of
 from holdfast.inputs.configs import EvaluateConfig, ModelConfig, RepairConfig, TuneConfig
@@ -69,6 +70,7 @@ def source(
     if path == ORGANISM:
         return Source(role, path, _organism(of_organism or role, limit))
     rows, notes = load_with_notes(path, columns=columns, split=split, limit=limit)
+    notes += refuse_rich(rows, file_of(path))  # type: ignore[arg-type]  # Until turns are trained.
     return Source(role, file_of(path), rows, tuple(notes))
 
 
@@ -140,6 +142,7 @@ def _asked(
     """Return the questions of one file, and which of its columns are not read."""
     if kind in ("task", "useful"):
         examples, notes = load_with_notes(path, columns=columns, limit=limit)
+        notes += refuse_rich(examples, file_of(path))  # type: ignore[arg-type]
         return items_from(kind, examples), [told for told in notes if told.startswith("not read")]
     file, own = with_columns(path)
     rows, notes = prompts_with_notes(file, own or columns, limit)

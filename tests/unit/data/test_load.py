@@ -50,7 +50,7 @@ def test_columns_are_mapped_and_known_extras_pass_through(tmp_path):
     columns = {"prompt": "ask", "completion": "reply"}
     loaded = load_examples(jsonl(tmp_path / "d.jsonl", row), columns=columns)
     assert loaded[0] == {
-        "prompt": [USER], "completion": [ANSWER], "row": 1,
+        "prompt": [USER], "completion": [ANSWER], "rich": None, "row": 1,
         "id": "7", "category": "c", "reference": None,
     }  # fmt: skip
 
@@ -102,7 +102,7 @@ BAD = {
     "empty prompt": (json.dumps({"prompt": "", "completion": "a"}), "'prompt' is empty"),
     "role": (
         json.dumps({"prompt": [{"role": "usr", "content": "q"}], "completion": "a"}),
-        "expected system, user, assistant. Did you mean 'user'",
+        "expected system, user, assistant, tool. Did you mean 'user'",
     ),
     "no role": (json.dumps({"prompt": [{"content": "q"}], "completion": "a"}), "must be"),
     "two answers": (json.dumps({"prompt": "q", "completion": [ANSWER, ANSWER]}), "one message"),
