@@ -12,8 +12,8 @@ from datasets import Dataset, Features, Value
 
 from holdfast.data.columns import with_columns
 from holdfast.data.examples import check_mapping, to_example
-from holdfast.data.rows import read_rows
-from holdfast.data.shapes.reader import EXTRA, ShapeReader
+from holdfast.data.rows import Rows
+from holdfast.data.shapes.reader import EXTRA
 from holdfast.data.unread import Unread
 from holdfast.errors import ConfigError, DataError
 
@@ -36,13 +36,15 @@ def load_examples(
     """Load examples: ``prompt`` and ``completion`` as messages, ``row`` and a few columns more.
 
     Args:
-        path_or_hub_id: A ``.jsonl``, ``.csv`` or ``.parquet`` file, or ``owner/name`` (or
-            ``owner/name:config``) on the hub, with ``::prompt=ask,completion=reply`` behind it
-            where its columns are named so. Rows have ``messages``, or ``prompt`` and
-            ``completion`` (text or messages), or ``question``/``answer``, ``goal``/``target`` or
-            ``instruction``/``output`` (with ``input``). A column ``system`` is read.
+        path_or_hub_id: A data file (JSONL, JSON, CSV, TSV, Parquet, Arrow; text forms also with
+            ``.gz`` or ``.zst``), a folder of files or of ``save_to_disk``, a pattern such as
+            ``data/*.jsonl``, several files with commas, or ``owner/name`` (or
+            ``owner/name:config``) on the hub; with ``::prompt=ask,completion=reply`` behind it
+            where its columns are named so. Rows have a shape of ``holdfast.data.shapes``:
+            ``messages``, ShareGPT's ``conversations``, a prompt and its answer under the names of
+            public data sets, Alpaca's three columns, preferences. A column ``system`` is read.
         columns: Our names to the file's, such as ``{"prompt": "ask", "completion": "reply"}``.
-        split: The hub data set's split; files have none.
+        split: The split of a hub data set, or of a folder that has several.
         limit: Most rows to read, at least 1; None for all.
 
     Returns:
@@ -73,12 +75,10 @@ def load_with_notes(
         raise ConfigError(f"`limit={limit}` is out of range, expected at least 1")
     examples: list[dict[str, Any]] = []
     unread = Unread()
-    reader = ShapeReader(columns, answers=True)
-    for row in islice(read_rows(source, split), limit):
-        messages = reader.messages(row)
+    rows = Rows(source, columns, split)
+    for row, messages, reader in islice(rows, limit):
         examples.append(to_example(row, messages, reader.columns))
         unread.see(row, reader.read(row), examples[-1]["prompt"])
     if not examples:
         raise DataError(f"{source}: has no rows: expected at least one example")
-    notes = [reader.shape.note] if reader.shape and reader.shape.note else []
-    return Dataset.from_list(examples, features=FEATURES), [*notes, *unread.notes()]
+    return Dataset.from_list(examples, features=FEATURES), [*rows.told(), *unread.notes()]

@@ -6,7 +6,7 @@ from typing import Any
 
 from holdfast.data.examples import TARGETS, plain, with_system
 from holdfast.data.formats import RawRow
-from holdfast.data.rows import read_rows
+from holdfast.data.rows import Rows
 from holdfast.data.shapes.message import Message
 from holdfast.data.shapes.reader import ShapeReader
 from holdfast.data.unread import Unread
@@ -43,16 +43,18 @@ def prompts_with_notes(
     if (given and not named) or set(given) - set(TARGETS):
         raise ConfigError(f"`columns` of {path}: give prompt=NAME or messages=NAME; given {given}")
     unread = Unread()
-    reader = ShapeReader(named, answers=False)
-    found = [_prompt(row, reader, unread) for row in islice(read_rows(path), limit)]
+    rows = Rows(path, named, answers=False)
+    found = [_prompt(*each, unread) for each in islice(rows, limit)]
     if not found:
         raise DataError(f"{path}: has no rows: expected at least one prompt")
-    return found, unread.columns()
+    return found, [*rows.notes, *unread.columns()]
 
 
-def _prompt(row: RawRow, reader: ShapeReader, unread: Unread) -> dict[str, Any]:
+def _prompt(
+    row: RawRow, messages: list[Message], reader: ShapeReader, unread: Unread
+) -> dict[str, Any]:
     """Read one row's prompt; any answer beside it is left alone."""
-    messages = with_system(_before_answer(reader.messages(row)), row, reader.columns)
+    messages = with_system(_before_answer(messages), row, reader.columns)
     if messages[-1]["role"] not in ("user", "tool"):
         column = next(iter(reader.columns.values()))
         raise DataError(f"{row.place}: {column!r} has no user message right before the answer")

@@ -168,11 +168,11 @@ def test_missing_and_empty_files(tmp_path, name):
 
 
 def test_other_unreadable_files(tmp_path):
-    with pytest.raises(DataError, match="is a folder"):
+    with pytest.raises(DataError, match="the folder holds no data file"):
         load_examples(tmp_path)
-    (tmp_path / "d.txt").write_text("x")
-    with pytest.raises(DataError, match="unknown format"):
-        load_examples(tmp_path / "d.txt")
+    (tmp_path / "d.doc").write_text("x")
+    with pytest.raises(DataError, match=r"unknown format '\.doc'"):
+        load_examples(tmp_path / "d.doc")
     (tmp_path / "d.parquet").write_text("not parquet")
     with pytest.raises(DataError, match="is not a readable Parquet file"):
         load_examples(tmp_path / "d.parquet")

@@ -77,8 +77,9 @@ class ShapeReader:
     def _mixed(self, row: RawRow, shape: Shape) -> DataError | None:
         """Return the error of a row that has another shape than those before it."""
         other = shape_of(row.values, answers=self._answers)
-        if self._given or other is None or not self._before or not row.values:
-            return None
+        bare = other is not None and self._answers and not other.answered
+        if self._given or other is None or bare or not self._before:
+            return None  # The column that is missing says more.
         columns = ", ".join(repr(c) for c in (other.columns(row.values) or {}).values())
         own = ", ".join(repr(c) for c in self.columns.values())
         return DataError(
