@@ -14,8 +14,7 @@ from peft import LoraConfig
 
 from holdfast.analysis.probing.prompts import Prompts, with_tokenizer
 from holdfast.data.columns import file_of
-from holdfast.data.kits import origin_of
-from holdfast.data.sources import is_kit
+from holdfast.data.kits import is_kit, origin_of
 from holdfast.defense import Defense
 from holdfast.errors import ConfigError
 from holdfast.evaluation import Item

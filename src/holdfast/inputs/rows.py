@@ -8,12 +8,12 @@ from datasets import Dataset
 
 from holdfast.data.checks import findings_of
 from holdfast.data.columns import columns_of, file_of, with_columns
-from holdfast.data.kits import origin_of
+from holdfast.data.kits import is_kit, origin_of
 from holdfast.data.load import load_with_notes
 from holdfast.data.prompts import prompts_with_notes
-from holdfast.data.sources import is_kit
 from holdfast.data.tokenized import rows_with_turns
 from holdfast.data.turns.conversation import Turns
+from holdfast.data.unread import refuse_rich
 from holdfast.evaluation.metrics import Item, Kind
 from holdfast.files.hashes import sha256_of
 from holdfast.inputs.configs import EvaluateConfig, ModelConfig, RepairConfig, TuneConfig
@@ -161,6 +161,7 @@ def _asked(
     """Return the questions of one file, and which of its columns are not read."""
     if kind in ("task", "useful"):
         examples, notes = load_with_notes(path, columns=columns, limit=limit)
+        notes += refuse_rich(examples, file_of(path))  # type: ignore[arg-type]
         return items_from(kind, examples), [told for told in notes if told.startswith("not read")]
     file, own = with_columns(path)
     rows, notes = prompts_with_notes(file, own or columns, limit)

@@ -145,7 +145,7 @@ class SeedRun(Record):
     peak_memory_gib: float | None = None
     losses: list[LossCurve] = Field(default_factory=list[LossCurve])
     step: int | None = Field(
-        default=None, exclude_if=_absent,
+        default=None, exclude_if=absent,
         description="Optimizer step whose weights were kept, where evaluation data chose it.",
     )  # fmt: skip
     trace: list[TraceEntry] = Field(default_factory=list[TraceEntry])

@@ -142,9 +142,7 @@ def _factor_a(model: nn.Module, name_of_b: str) -> Tensor:
     return next(p for n, p in model.named_parameters() if plain_name(n) == wanted).detach().float()
 
 
-def _aligned(
-    linear: Linear, ref: ModuleRef, saved: SavedWeights | None, in_place: bool
-) -> Tensor:
+def _aligned(linear: Linear, ref: ModuleRef, saved: SavedWeights | None, in_place: bool) -> Tensor:
     """Return a projection's weight as it was before fine-tuning, in float32."""
     if saved is not None:
         return _read(saved, linear, ref)
