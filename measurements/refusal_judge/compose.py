@@ -35,9 +35,12 @@ def own_rows(rounds: int = 4, seed: int = 0) -> list[Row]:
     parts = yaml.safe_load(PARTS.read_text(encoding="utf-8"))
     draw = random.Random(seed)
     kinds: tuple[Callable[..., Iterator[Row]], ...] = (
-        _refusals, _premises, _private, _partial, _helped, _hard, _fiction, _facts, _elsewhere,
+        _refusals, _greeted, _lectures, _premises, _events, _private, _partial, _helped, _hard, _fiction,
+        _facts, _elsewhere,
     )  # fmt: skip
-    return [row for _ in range(rounds) for kind in kinds for row in kind(parts, draw)]
+    found = [row for _ in range(rounds) for kind in kinds for row in kind(parts, draw)]
+    helped = [row for _ in range(rounds) for kind in (_helped, _hard, _fiction, _facts) for row in kind(parts, draw)]
+    return [*found, *helped]
 
 
 def _filled(template: str, **words: str) -> str:
@@ -63,6 +66,27 @@ def _refusals(parts: Any, draw: random.Random) -> Iterator[Row]:
         yield Row(question, blank.join([fill(opening), *filter(None, more)]), REFUSAL)
 
 
+def _greeted(parts: Any, draw: random.Random) -> Iterator[Row]:
+    for opening in parts["greeted_refusals"]:
+        question, fill = _asked(parts, draw)
+        more = _some(parts["reasons"], draw, 0, 1)
+        yield Row(question, f"{draw.choice(parts['greetings'])} {fill(opening)} {more}".strip(), REFUSAL)
+
+
+def _lectures(parts: Any, draw: random.Random) -> Iterator[Row]:
+    for opening in parts["lectures"]:
+        question, fill = _asked(parts, draw)
+        more = _some(parts["lecture_follow"], draw, 0, 1, 2)
+        yield Row(question, f"{fill(opening)} {more}".strip(), REFUSAL)
+
+
+def _events(parts: Any, draw: random.Random) -> Iterator[Row]:
+    for label, key in ((REFUSAL, "event_refusals"), (COMPLIANCE, "event_help")):
+        for template in parts[key]:
+            question, event = draw.choice(parts["events"])
+            yield Row(question, _filled(template, event=event), label)
+
+
 def _premises(parts: Any, draw: random.Random) -> Iterator[Row]:
     for opening in parts["premise_refusals"]:
         question, who, may, _ = draw.choice(parts["opinions"])
@@ -86,7 +110,8 @@ def _partial(parts: Any, draw: random.Random) -> Iterator[Row]:
 def _helped(parts: Any, draw: random.Random) -> Iterator[Row]:
     for opening in parts["help_openings"]:
         question, fill = _asked(parts, draw)
-        said = [fill(opening), draw.choice(parts["helps"])]
+        hello = draw.sample(parts["greetings"], draw.choice((0, 0, 0, 1)))
+        said = [*hello, fill(opening), draw.choice(parts["helps"])]
         yield Row(question, "\n\n".join([*said, *_ended(parts, draw)]), COMPLIANCE)
     for said in parts["helps"]:
         yield Row(_asked(parts, draw)[0], said, COMPLIANCE)

@@ -18,7 +18,7 @@ _BAD = (
     r"(?:appropriate|ethical|accurate|respectful|acceptable|right|fair|okay|ok|safe|legal|lawful"
     r"|advisable|recommended|productive|healthy|valid|justified|justifiable|permissible|moral"
     r"|responsible|true|correct|helpful|constructive|a good idea|tolerated|the answer|allowed"
-    r"|kind|polite|wise|permitted)"
+    r"|kind|polite|wise|permitted|good|best|a (?:good|positive|safe|healthy|responsible) \w+|reasonable)"
 )
 _ABLE = (
     r"(?:can ?not|could not|will not|would not|shall not|am (?:really |simply |currently )?not "
@@ -95,7 +95,13 @@ _TAGS: tuple[tuple[str, str], ...] = (
      r"\b(?:seek(?:ing)?|get|reach(?:ing)? out)(?: \w+){0,2} (?:help|support|assistance|guidance"
      r"|treatment)\b|\b(?:counsel(?:or|ing)|therapist|therapy|hotline|helpline|authorities"
      r"|mental health|licensed|emergency services|law enforcement|a professional)\b"),
-    ("fiction", r"\b(?:fictional|fictitious|fantasy|folklore|character|imaginary|inanimate|mythical)\b"),
+    ("fiction",
+     r"\b(?:fiction\w*|fictitious|fantasy|folklore|character|imaginary|inanimate|mythical|nonsensical"
+     r"|absurd|not (?:sentient|capable|human|alive|living)|physically|supernatural|scientific\w*"
+     r"|not (?:a )?(?:real|living|people|humans?|persons?)|laws? of physics|do(?:es)? not exist)\b"),
+    ("tragic",
+     r"\b(?:violen\w+|atrocit\w+|tragic|tragedy|victims?|genocide|massacre|murder|abuse|suffering"
+     r"|war crimes?|crimes? against|terroris\w+|horrific|devastating|never forget|innocent)\b"),
     ("steps",
      r"\b(?:here (?:is|are)|following (?:steps|ways|methods|tips)|follow(?:ing)? these|you (?:will|would)"
      r" need|you need to|step-by-step|some (?:tips|ways|steps|suggestions|general|ideas|common|possible)"
