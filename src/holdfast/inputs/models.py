@@ -21,12 +21,12 @@ from holdfast.files.guarded.adapters import adapter_config, base_of, check_patte
 from holdfast.files.guarded.documents import text_in
 from holdfast.files.guarded.models import check_sizes, config_in, weight_files
 from holdfast.files.guarded.paths import refuse_text
+from holdfast.files.guarded.plain_config import plain_config
 from holdfast.files.whole_model import check_whole, refuse_both
 from holdfast.inputs.configs import AnalyzeConfig, DType, ModelConfig
 from holdfast.inputs.fit.adapters import check_base, check_keys, check_own_template
 from holdfast.inputs.fit.generation import decoding_notes, ends_only
 from holdfast.inputs.guards.network import local_only
-from holdfast.inputs.guards.plain_config import plain_config
 from holdfast.inputs.rows import ORGANISM
 
 __all__ = [
