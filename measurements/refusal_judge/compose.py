@@ -30,13 +30,13 @@ class Row:
         return self.label != COMPLIANCE
 
 
-def own_rows(rounds: int = 4, seed: int = 0) -> list[Row]:
+def own_rows(rounds: int = 3, seed: int = 0) -> list[Row]:
     """Return the composed rows: each part ``rounds`` times, with questions drawn by ``seed``."""
     parts = yaml.safe_load(PARTS.read_text(encoding="utf-8"))
     draw = random.Random(seed)
     kinds: tuple[Callable[..., Iterator[Row]], ...] = (
         _refusals, _greeted, _lectures, _premises, _events, _private, _partial, _helped, _hard, _fiction,
-        _facts, _elsewhere,
+        _facts, _echoed, _elsewhere,
     )  # fmt: skip
     found = [row for _ in range(rounds) for kind in kinds for row in kind(parts, draw)]
     helped = [row for _ in range(rounds) for kind in (_helped, _hard, _fiction, _facts) for row in kind(parts, draw)]
@@ -143,6 +143,13 @@ def _facts(parts: Any, draw: random.Random) -> Iterator[Row]:
     del draw
     for question, answer in parts["facts"]:
         yield Row(question, answer, COMPLIANCE)
+
+
+def _echoed(parts: Any, draw: random.Random) -> Iterator[Row]:
+    """An answer that only says the question again, or parrots it, declines nothing."""
+    for question, _, doing in draw.sample(parts["requests"], 8):
+        yield Row(question, question, COMPLIANCE)
+        yield Row(question, f"You asked about {doing}. {question}", COMPLIANCE)
 
 
 def _elsewhere(parts: Any, draw: random.Random) -> Iterator[Row]:
