@@ -51,8 +51,8 @@ class TestConfig:
     """Longest answer to a question, in tokens."""
     test_limit: int | None = None
     """Most questions read from each file; all by default."""
-    judge: str | None = None
-    """Who reads the answers: refusal_phrases, organism_oracle, or one of an installed package."""
+    judge: list[str] = field(default_factory=list[str])
+    """Who reads the answers, NAME[:key=value,...]; repeat for a second one beside the first."""
     show_harmful: bool = False
     """Show harmful prompts and answers in the report instead of redacting them."""
 
@@ -179,8 +179,8 @@ class EvaluateConfig(ModelConfig):
     """Columns of all files, such as prompt=question,completion=answer; for one: FILE::prompt=x."""
     limit: int | None = None
     """Most questions read from each file; all by default."""
-    judge: str | None = None
-    """Who reads the answers: refusal_phrases, organism_oracle, or one of an installed package."""
+    judge: list[str] = field(default_factory=list[str])
+    """Who reads the answers, NAME[:key=value,...]; repeat for a second one beside the first."""
     max_new_tokens: int = 64
     """Longest answer, in tokens."""
     batch_size: int = 64

@@ -32,7 +32,7 @@ from holdfast.inputs.fit.adapters import base_notes
 from holdfast.inputs.fit.rows import control_notes, length_notes, prompt_notes, question_notes
 from holdfast.inputs.guards.given import check_given
 from holdfast.inputs.guards.secrets import refuse_secret_values
-from holdfast.inputs.judging import Examiner, check_items, judge_for
+from holdfast.inputs.judging import Examiner, check_items, judges_for
 from holdfast.inputs.models import Loaded, check_against, model_of, tuned_of
 from holdfast.inputs.prompts import check_prompt_lengths, prompt_sets
 from holdfast.inputs.rows import ORGANISM, Source, questions_with_notes, sources_of
@@ -129,16 +129,16 @@ def read(
     rows = {role: each.rows for role, each in sources.items() if role != "data"}
     defenses = build_defenses(specs, rows)
     items, unread = questions_with_notes(config)
-    judge = judge_for(config.model, config.judge)
     if isinstance(config, EvaluateConfig) and not items:
         raise ConfigError("nothing to ask: give `harmful`, `safe`, `task` or `useful`, a file")
+    panel = judges_for(config.model, config.judge)
     loaded = model_of(config)
     model, tokenizer, limit = loaded.model, loaded.tokenizer, loaded.limit
     told = _told(config, sources, items, loaded, options)
     check_items(items, tokenizer, limit, config.max_new_tokens)
     options = {"max_length": limit, **options} if options else {}
     size = config.batch_size if isinstance(config, EvaluateConfig) else Examiner.batch_size
-    examiner = Examiner(items, tokenizer, judge, progress, config.max_new_tokens, size)
+    examiner = Examiner(items, tokenizer, panel.judges, progress, config.max_new_tokens, size)
     data = [each.record() for each in sources.values()]
     unused = unused_data(defenses, rows)
     return Inputs(
@@ -156,6 +156,7 @@ def read(
             *(f"`{role}` was given and no defense of the list uses it" for role in unused),
             *(line for each in sources.values() for line in each.warnings()),
             *unread,
+            *panel.notes,
             *told,
         ],
     )

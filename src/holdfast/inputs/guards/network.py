@@ -85,7 +85,14 @@ def _values(config: Any) -> Any:
     """Return the recipe of a bench, or the fields of a command's config."""
     if hasattr(config, "recipe"):
         return config.recipe
-    return [getattr(config, each.name) for each in fields(config)]
+    given = {each.name: getattr(config, each.name) for each in fields(config)}
+    return [*given.values(), *_options_of(given.get("judge") or ())]
+
+
+def _options_of(judges: Iterable[str] | str) -> Generator[str]:
+    """Yield the values in ``NAME:key=value,...``: the model of a judge may be a hub id."""
+    for text in [judges] if isinstance(judges, str) else judges:
+        yield from (part.partition("=")[2] for part in text.partition(":")[2].split(","))
 
 
 def texts_in(value: Any) -> Generator[str]:
