@@ -157,9 +157,9 @@ def _linears(model: nn.Module) -> dict[str, Linear]:
     found: dict[str, Linear] = {}
     for name, module in model.named_modules():
         layer, path = place_of(name)
-        if isinstance(module, LINEAR) and layer >= 0 and "lora_" not in name:
-            if kind_left_out(path) is None:
-                found[name] = module
+        ours = isinstance(module, LINEAR) and layer >= 0 and "lora_" not in name
+        if ours and kind_left_out(path) is None:
+            found[name] = module
     return found
 
 
