@@ -29,14 +29,12 @@ from holdfast.inputs.configs import (
     RepairConfig,
     TuneConfig,
 )
-from holdfast.inputs.disjoint import kept_apart, shared_prompts
 from holdfast.inputs.fit.adapters import base_notes
 from holdfast.inputs.fit.rows import control_notes, length_notes, prompt_notes, question_notes
 from holdfast.inputs.fit.turns import turn_notes
 from holdfast.inputs.guards.given import check_given
 from holdfast.inputs.guards.secrets import refuse_secret_values
 from holdfast.inputs.judging import Examiner, check_items, judges_for
-from holdfast.inputs.kits import with_kits
 from holdfast.inputs.models import Loaded, check_against, model_of, tuned_of
 from holdfast.inputs.prompts import check_prompt_lengths, prompt_sets
 from holdfast.inputs.rows import (
@@ -48,6 +46,8 @@ from holdfast.inputs.rows import (
     questions_with_notes,
     sources_of,
 )
+from holdfast.inputs.sources.disjoint import kept_apart, shared_prompts
+from holdfast.inputs.sources.kits import with_kits
 from holdfast.inputs.specs import build_defenses, files_in, specs_of, unused_data
 from holdfast.inputs.training_options import training_options
 from holdfast.inputs.values import as_json
@@ -62,6 +62,7 @@ PATHS = (
     "model", "adapter", "against", "config", "chat_template", "data", "eval_data",
     "harmful", "safe", "alignment", "benign", "validation", "task", "useful",
     "harmful_ood", "benign_ood", "test_harmful", "test_safe", "test_task", "test_useful",
+    "lm_eval_path",
 )  # fmt: skip
 """Fields that name a file or folder to read, which no output may replace."""
 

@@ -7,7 +7,6 @@ import pytest
 from holdfast.data.load import load_examples, load_with_notes
 from holdfast.data.prompts import prompts_in
 from holdfast.errors import DataError
-from holdfast.inputs.rows import source
 
 ASK = {"role": "user", "content": "ask"}
 SAID = {"role": "assistant", "content": "said"}
@@ -230,12 +229,3 @@ def test_a_chosen_answer_is_said_to_be_the_answer(file):
     row = {"prompt": "ask", "chosen": "said", "rejected": "no"}
     [told] = load_with_notes(file(row, row))[1]
     assert told == "the chosen answers are the answers: the rejected ones are not trained on"
-
-
-def test_rich_rows_are_not_used_where_only_text_is(file):
-    """Until every turn is trained: nothing is dropped without a word."""
-    talk = {"messages": [ASK, {"role": "assistant", "tool_calls": [CALL]}]}
-    with pytest.raises(DataError, match="row 1: has tool_calls in its messages"):
-        source("data", file(talk))
-    found = source("data", file({"messages": [ASK, {**SAID, "thinking": "hm"}], "tools": [TOOL]}))
-    assert "not read: reasoning_content (1 rows), tools (1 rows)" in found.notes
