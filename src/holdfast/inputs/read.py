@@ -55,6 +55,7 @@ from holdfast.progress import Progress
 from holdfast.results.provenance import DataSource, fingerprint
 from holdfast.results.records import Arm
 from holdfast.results.result import RunResult
+from holdfast.training.lora_targets import what_is_trained
 
 __all__ = ["AnalysisInputs", "Inputs", "read", "read_prompts"]
 
@@ -152,7 +153,8 @@ def read(
     panel = judges_for(config.model, config.judge)
     loaded = model_of(config)
     model, tokenizer, limit = loaded.model, loaded.tokenizer, loaded.limit
-    told = _told(config, sources, items, loaded, options)
+    adapter, trained = what_is_trained(adapter, model)
+    told = [*_told(config, sources, items, loaded, options), *trained]
     check_items(items, tokenizer, limit, config.max_new_tokens)
     options = {"max_length": limit, **options} if options else {}
     size = config.batch_size if isinstance(config, EvaluateConfig) else Examiner.batch_size
