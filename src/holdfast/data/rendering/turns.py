@@ -9,9 +9,7 @@ from typing import Any
 
 from holdfast.errors import ModelError
 
-__all__ = [
-    "control_like", "generation_prompt", "refuse_unended", "refuse_unopened", "turn_ends",
-]  # fmt: skip
+__all__ = ["control_like", "generation_prompt", "refuse_unended", "refuse_unopened", "turn_ends"]
 
 _SAID = "holdfastsaidthis"
 _ASKED = [{"role": "user", "content": "holdfastaskedthis"}]
