@@ -11,8 +11,8 @@ from holdfast.analysis.settings import AnalysisOptions
 from holdfast.inputs.outside_options import BenchmarkOptions
 
 __all__ = [
-    "AlignConfig", "AnalyzeConfig", "DType", "EvaluateConfig", "ModelConfig", "Quantization",
-    "RepairConfig", "TestConfig", "TuneConfig",
+    "AlignConfig", "AnalyzeConfig", "DType", "EvaluateConfig", "InspectConfig", "ModelConfig",
+    "Quantization", "RepairConfig", "TestConfig", "TuneConfig",
 ]  # fmt: skip
 
 DType = Literal["float32", "bfloat16", "float16"]
@@ -215,6 +215,22 @@ class EvaluateConfig(ModelConfig, BenchmarkOptions):
     """Folder for result.json and report.html; nothing is written without it."""
     overwrite: bool = False
     """Replace an existing output folder, once the new one is complete."""
+
+
+@dataclass(kw_only=True)
+class InspectConfig:
+    """One look at a model without its weights."""
+
+    model: str
+    """Model folder, hub id (owner/name; config and tokenizer are fetched alone), or 'organism'."""
+    adapter: Path | None = None
+    """Folder of a LoRA adapter on the model."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub model; its default branch without it."""
+    chat_template: Path | None = None
+    """Jinja file with a chat template, in place of the model's own."""
+    trust_remote_code: bool = False
+    """Run code that comes with the model; off, because it can do anything on this machine."""
 
 
 @dataclass(kw_only=True)
