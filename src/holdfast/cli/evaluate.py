@@ -21,9 +21,12 @@ def evaluate(config: EvaluateConfig, json: JsonFlag = False) -> None:
     shares: dict[str, Any] = {name: share.__dict__ for name, share in run.shares.items()}
     if json:
         told = {"cut": run.cut, "decoding": run.decoding, "warnings": result.warnings}
-        print_json({"model": config.model, "judge": run.judge, "shares": shares, **told})
+        judged = result.model_dump(include={"agreement"})
+        beside = {one.judge: {f: s.__dict__ for f, s in one.shares.items()} for one in run.readings}
+        shown = {"judge": run.judge, "shares": shares, "beside": beside, **judged}
+        print_json({"model": config.model, **shown, **told})
         return
     print_result(result)
-    say(f"judge: {run.judge}")
+    say(f"judge: {' beside '.join([run.judge, *(one.judge for one in run.readings)])}")
     if config.output is not None:
         say(f"report: {config.output / 'report.html'}")
