@@ -20,10 +20,13 @@ def evaluate(config: EvaluateConfig, json: JsonFlag = False) -> None:
     [run] = result.arms[0].runs
     shares: dict[str, Any] = {name: share.__dict__ for name, share in run.shares.items()}
     if json:
-        told = {"cut": run.cut, "decoding": run.decoding, "warnings": result.warnings}
+        told: dict[str, Any] = {"cut": run.cut, "decoding": run.decoding}
+        told["benchmarks"] = result.benchmarks and result.benchmarks.model_dump()
+        told["warnings"] = result.warnings
         print_json({"model": config.model, "judge": run.judge, "shares": shares, **told})
         return
     print_result(result)
-    say(f"judge: {run.judge}")
+    if run.judge:
+        say(f"judge: {run.judge}")
     if config.output is not None:
         say(f"report: {config.output / 'report.html'}")

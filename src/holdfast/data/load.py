@@ -12,6 +12,7 @@ from datasets import Dataset, Features, Value
 
 from holdfast.data.columns import with_columns
 from holdfast.data.examples import check_mapping, to_example
+from holdfast.data.kits import is_kit
 from holdfast.data.rows import Rows
 from holdfast.data.shapes.reader import EXTRA
 from holdfast.data.unread import Unread
@@ -69,7 +70,7 @@ def load_with_notes(
 ) -> tuple[Dataset, list[str]]:
     """Return the examples, as ``load_examples`` does, and what of the file was not read."""
     source, own = with_columns(fspath(path_or_hub_id))
-    columns = own or columns
+    columns = None if is_kit(source) else own or columns
     check_mapping(columns, source)
     if limit is not None and limit < 1:
         raise ConfigError(f"`limit={limit}` is out of range, expected at least 1")

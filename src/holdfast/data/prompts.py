@@ -6,6 +6,7 @@ from typing import Any
 
 from holdfast.data.examples import TARGETS, plain, with_system
 from holdfast.data.formats import RawRow
+from holdfast.data.kits import is_kit
 from holdfast.data.rows import Rows
 from holdfast.data.shapes.message import Message
 from holdfast.data.shapes.reader import ShapeReader
@@ -38,7 +39,7 @@ def prompts_with_notes(
     path: str, columns: Mapping[str, str] | None = None, limit: int | None = None
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Return the prompts, as ``prompts_in`` does, and which columns of the file were not read."""
-    given = dict(columns or {})
+    given = {} if is_kit(path) else dict(columns or {})
     named = {name: given[name] for name in ("prompt", "messages") if name in given}
     if (given and not named) or set(given) - set(TARGETS):
         raise ConfigError(f"`columns` of {path}: give prompt=NAME or messages=NAME; given {given}")

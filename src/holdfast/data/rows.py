@@ -10,6 +10,7 @@ from pathlib import Path
 
 from holdfast.data.formats import RawRow, suffixes
 from holdfast.data.formats.compressed import PACKED
+from holdfast.data.kits import is_kit, kit_table
 from holdfast.data.shapes.message import Message
 from holdfast.data.shapes.reader import ShapeReader
 from holdfast.data.sources.files import files_of
@@ -101,6 +102,9 @@ class Rows:
         ]
 
     def _tables(self) -> Iterator[Table]:
+        if is_kit(self.source):
+            yield kit_table(self.source)
+            return
         if is_hub_id(self.source):
             yield hub_table(self.source, self.split)
             return

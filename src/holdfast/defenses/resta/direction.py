@@ -45,7 +45,7 @@ def origin_of(engine: Engine, aligned: str | None) -> Origin:
         return Origin(factors, aligned=True)
     if aligned is None:
         return Origin(copied(trained), aligned=False)
-    saved = open_weights(aligned, "resta: aligned")
+    saved = open_weights(aligned, "resta: aligned", engine.model)
     return Origin({n: saved.read(plain_name(n), p) for n, p in trained.items()}, aligned=True)
 
 
@@ -68,7 +68,7 @@ def check_origin(model: nn.Module, aligned: str | None, vector: str | None) -> b
         for name in change.linears(model):
             _trained_weight(name, trained)
     if aligned is not None and not adapted:
-        saved = open_weights(aligned, "resta: aligned")
+        saved = open_weights(aligned, "resta: aligned", model)
         for name, p in trained.items():
             saved.check(plain_name(name), p.shape)
     return adapted or aligned is not None
