@@ -77,9 +77,9 @@ def load_with_notes(
     examples: list[dict[str, Any]] = []
     unread = Unread()
     rows = Rows(source, columns, split)
-    for row, messages, reader in islice(rows, limit):
-        examples.append(to_example(row, messages, reader.columns))
-        unread.see(row, reader.read(row), examples[-1]["prompt"])
+    for row, reader in islice(rows, limit):
+        examples.append(to_example(row, reader.messages(row), reader.columns))
+        unread.see(row, reader.read(row))
     if not examples:
         raise DataError(f"{source}: has no rows: expected at least one example")
     return Dataset.from_list(examples, features=FEATURES), [*rows.told(), *unread.notes()]

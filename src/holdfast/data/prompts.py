@@ -13,7 +13,7 @@ from holdfast.data.shapes.reader import ShapeReader
 from holdfast.data.unread import Unread
 from holdfast.errors import ConfigError, DataError
 
-__all__ = ["prompts_in", "prompts_with_notes"]
+__all__ = ["prompts_in", "prompts_with_notes", "to_question"]
 
 
 def prompts_in(
@@ -45,24 +45,28 @@ def prompts_with_notes(
         raise ConfigError(f"`columns` of {path}: give prompt=NAME or messages=NAME; given {given}")
     unread = Unread()
     rows = Rows(path, named, answers=False)
-    found = [_prompt(*each, unread) for each in islice(rows, limit)]
+    found: list[dict[str, Any]] = []
+    for row, reader in islice(rows, limit):
+        found.append(to_question(row, reader))
+        unread.see(row, reader.read(row))
     if not found:
         raise DataError(f"{path}: has no rows: expected at least one prompt")
-    return found, [*rows.notes, *unread.columns()]
+    return found, [*rows.notes, *unread.notes()]
 
 
-def _prompt(
-    row: RawRow, messages: list[Message], reader: ShapeReader, unread: Unread
-) -> dict[str, Any]:
-    """Read one row's prompt; any answer beside it is left alone."""
-    messages = with_system(_before_answer(messages), row, reader.columns)
+def to_question(row: RawRow, reader: ShapeReader) -> dict[str, Any]:
+    """Return one row's prompt; any answer beside it is left alone.
+
+    Raises:
+        DataError: The row holds no prompt, or one with a call of a tool.
+    """
+    messages = with_system(_before_answer(reader.messages(row)), row, reader.columns)
     if messages[-1]["role"] not in ("user", "tool"):
         column = next(iter(reader.columns.values()))
         raise DataError(f"{row.place}: {column!r} has no user message right before the answer")
     if any("tool_calls" in message for message in messages):
         said = "holds a call of a tool, and questions are asked as text alone: remove the row"
         raise DataError(f"{row.place}: {said}")
-    unread.see(row, reader.read(row), messages)
     return {"prompt": plain(messages), "completion": [], "row": row.number}
 
 

@@ -1,4 +1,4 @@
-"""The rows of a source as messages, each with its number, and what was found on the way.
+"""The rows of a source, each with its number and its reader, and what was found on the way.
 
 A source may be several files: each has a shape of its own, and rows are numbered through all.
 """
@@ -11,7 +11,6 @@ from pathlib import Path
 from holdfast.data.formats import RawRow, suffixes
 from holdfast.data.formats.compressed import PACKED
 from holdfast.data.kits import is_kit, kit_table
-from holdfast.data.shapes.message import Message
 from holdfast.data.shapes.reader import ShapeReader
 from holdfast.data.sources.files import files_of
 from holdfast.data.sources.tables import OTHERS, Table, hub_table, table_of
@@ -71,8 +70,8 @@ class Rows:
     parts: list[Part] = field(default_factory=list[Part])
     notes: list[str] = field(default_factory=list[str])
 
-    def __iter__(self) -> Iterator[tuple[RawRow, list[Message], ShapeReader]]:
-        """Yield each row, its messages, and the reader that found them.
+    def __iter__(self) -> Iterator[tuple[RawRow, ShapeReader]]:
+        """Yield each row, and the reader that finds its messages.
 
         Raises:
             DataError: The source is missing, empty, of an unknown format or malformed (naming the
@@ -86,7 +85,7 @@ class Rows:
             self.parts.append(part)
             for row in table.rows:
                 part.last = before + row.number
-                yield replace(row, number=part.last), reader.messages(row), reader
+                yield replace(row, number=part.last), reader
             before = part.last
 
     def told(self) -> list[str]:

@@ -21,35 +21,26 @@ class Unread:
     """Looks at every row of one file."""
 
     def __init__(self) -> None:
-        self._rows = self._conversations = 0
+        self._rows = 0
         self._columns: Counter[str] = Counter()
 
-    def see(self, row: RawRow, read: frozenset[str], prompt: list[dict[str, str]]) -> None:
-        """Look at a row, the columns that were read of it, and the prompt that was made of it.
+    def see(self, row: RawRow, read: frozenset[str]) -> None:
+        """Look at a row and the columns that were read of it.
 
         Raises:
             DataError: The row has a weight other than 1, or calls of tools beside its messages: to
                 leave them out would train on something else.
         """
         self._rows += 1
-        self._conversations += any(message["role"] == "assistant" for message in prompt)
         held = [*_held(row.values, read)]
         for name, value in held:
             _refuse(row, name, value)
         self._columns.update(dict(held).keys())  # In the order of the file.
 
-    def columns(self) -> list[str]:
+    def notes(self) -> list[str]:
         """Return a sentence on the columns that are not read, if there are any."""
         told = [f"{name} ({count} of {self._rows} rows)" for name, count in self._columns.items()]
         return [f"not read: {', '.join(told)}"] if told else []
-
-    def notes(self) -> list[str]:
-        """Return what is told of a file of examples."""
-        many = f"{self._conversations} of {self._rows} rows have earlier turns of the assistant"
-        return [
-            *self.columns(),
-            *([f"{many}: the loss is on the last answer alone"] if self._conversations else []),
-        ]
 
 
 def refuse_rich(examples: Iterable[Mapping[str, Any]], path: str) -> list[str]:

@@ -29,7 +29,6 @@ def called(town, **more):
     return {"role": "assistant", "content": "", "tool_calls": [{**more, **call}]}
 
 
-EARLIER = "1 of 2 rows have earlier turns of the assistant: the loss is on the last answer alone"
 TOWN = {"type": "object", "properties": {"town": {"type": "string"}}}
 TOOL = {"name": "weather", "description": "The weather of a town", "parameters": TOWN}
 TOOL["parameters"] = {**TOWN, "required": ["town"]}
@@ -55,14 +54,14 @@ SUM = talk("1 + 1?", "2")
 SUM[1]["reasoning_content"] = "One and one are two."
 WANTED = {
     "tools.jsonl": (
-        [(ZURICH, [TOOL]), (talk("Thank you", "You are welcome."), [TOOL])], [EARLIER],
+        [(ZURICH, [TOOL]), (talk("Thank you", "You are welcome."), [TOOL])], [],
     ),
     "openai.jsonl": (
         [
             (WEIGHED, None),
             (talk("What is the capital of Italy?", "Rome.", system="Answer in one word."), None),
         ],
-        [EARLIER],
+        [],
     ),
     "alpaca.json": plain(
         talk("Translate into German.\n\nGood morning", "Guten Morgen"),
@@ -71,7 +70,6 @@ WANTED = {
     "sharegpt.json": plain(
         talk("Hello", "Hi", "How many legs has a cat?", "Four.", system="Be brief."),
         talk("Bye", "Good bye"),
-        notes=[EARLIER],
     ),
     "dpo.parquet": plain(
         talk("Tell a joke.", "Why did the tomato blush?"),
@@ -97,7 +95,7 @@ WANTED = {
             (BERN, [{"name": "weather", "parameters": TOWN}]),
             (talk("Good night", "Sleep well."), None),
         ],
-        [EARLIER],
+        [],
     ),
     "several": plain(
         talk("Say one", "one"), talk("Say one twice", "one one"),

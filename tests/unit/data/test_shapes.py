@@ -7,6 +7,8 @@ import pytest
 from holdfast.data.load import load_examples, load_with_notes
 from holdfast.data.prompts import prompts_in
 from holdfast.errors import DataError
+from holdfast.inputs.configs import EvaluateConfig
+from holdfast.inputs.rows import questions_in, questions_with_notes
 
 ASK = {"role": "user", "content": "ask"}
 SAID = {"role": "assistant", "content": "said"}
@@ -229,3 +231,14 @@ def test_a_chosen_answer_is_said_to_be_the_answer(file):
     row = {"prompt": "ask", "chosen": "said", "rejected": "no"}
     [told] = load_with_notes(file(row, row))[1]
     assert told == "the chosen answers are the answers: the rejected ones are not trained on"
+
+
+def test_rich_rows_are_not_used_where_only_text_is(file):
+    """A question is asked as text: nothing of it is dropped without a word."""
+    talk = {"messages": [ASK, {"role": "assistant", "tool_calls": [CALL]}]}
+    with pytest.raises(DataError, match="row 1: has tool_calls in its messages"):
+        questions_in("task", file(talk), None, None)
+    row = {"messages": [ASK, {**SAID, "thinking": "hm"}], "tools": [TOOL]}
+    config = EvaluateConfig(model="m", task=file(row))
+    [told] = questions_with_notes(config)[1]
+    assert told.endswith("not read: reasoning_content (1 rows), tools (1 rows)")

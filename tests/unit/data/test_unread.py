@@ -105,11 +105,12 @@ def test_the_rest_is_named_once(file):
     assert any("not read: source" in line for line in found.warnings())
 
 
-def test_earlier_answers_are_told_to_be_untrained(file):
+def test_earlier_answers_are_read(file):
     """Fault D12: earlier turns were not trained on, even with assistant_only_loss, silently."""
     rows = TALK, {"messages": [USER, SAID, USER, SAID]}
-    [told] = load_with_notes(file(*rows))[1]
-    assert told.startswith("1 of 2 rows have earlier turns of the assistant")
+    found, told = load_with_notes(file(*rows))
+    assert told == []
+    assert [len(row["prompt"]) for row in found] == [1, 3]
 
 
 def test_columns_of_prompts(file):

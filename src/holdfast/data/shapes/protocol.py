@@ -8,7 +8,7 @@ from holdfast.data.formats.protocol import RawRow
 from holdfast.data.shapes.message import Message, messages_in
 from holdfast.errors import DataError, HoldfastError
 
-__all__ = ["GROUP", "Shape", "column_in", "columns_in", "messages_of", "shape_fault"]
+__all__ = ["GROUP", "Shape", "column_in", "columns_in", "found_in", "messages_of", "shape_fault"]
 
 GROUP = "holdfast.shapes"
 
@@ -46,6 +46,25 @@ def columns_in(values: Mapping[str, Any], **wanted: str) -> dict[str, str] | Non
     found = {what: column_in(values, name) for what, name in wanted.items()}
     there = {what: column for what, column in found.items() if column is not None}
     return there if len(there) == len(wanted) else None
+
+
+def found_in(given: Shape, values: Mapping[str, Any]) -> dict[str, str] | None:
+    """Return the columns that an installed shape finds in a row, None where it has another shape.
+
+    Raises:
+        DataError: It fails, or finds what is no column.
+    """
+    said = f"the installed shape {given.name}: columns"
+    try:
+        found: Any = given.columns(values)
+    except Exception as error:
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        raise DataError(f"{said} fails ({why}); mend the shape or uninstall it") from error
+    if found is None:
+        return None
+    if not isinstance(found, dict) or not found or set(found.values()) - values.keys():
+        raise DataError(f"{said} gives {repr(found)[:60]}, and not columns of the row; mend it")
+    return found
 
 
 def messages_of(given: Shape, row: RawRow, columns: Mapping[str, str]) -> list[Message]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from holdfast.data.formats.protocol import RawRow
-from holdfast.data.shapes import MAPPED, SHAPES, Shape, shape_of
+from holdfast.data.shapes import MAPPED, SHAPES, Shape, columns_of, shape_of
 from holdfast.data.shapes.message import Message
 from holdfast.data.shapes.pairs import beside
 from holdfast.data.shapes.protocol import messages_of
@@ -68,7 +68,7 @@ class ShapeReader:
         shape = shape_of(row.values, answers=self._answers)
         if shape is None or (self._answers and not shape.answered):
             raise _no_answers(row, shape)
-        found = dict(shape.columns(row.values) or {})
+        found = dict(columns_of(shape, row.values) or {})
         if not self._answers:  # Whatever stands beside a prompt is left alone.
             found = {what: column for what, column in found.items() if what != "completion"}
         self.columns = found
@@ -80,7 +80,7 @@ class ShapeReader:
         bare = other is not None and self._answers and not other.answered
         if self._given or other is None or bare or not self._before:
             return None  # The column that is missing says more.
-        columns = ", ".join(repr(c) for c in (other.columns(row.values) or {}).values())
+        columns = ", ".join(repr(c) for c in (columns_of(other, row.values) or {}).values())
         own = ", ".join(repr(c) for c in self.columns.values())
         return DataError(
             f"{row.place}: has the shape {other.name} ({columns}), and the rows before it have the "
@@ -91,8 +91,9 @@ class ShapeReader:
 def _no_answers(row: RawRow, shape: Shape | None) -> DataError:
     if shape is None:
         known = {name.casefold() for name in row.values}
-        return _missing(row, "prompt" if known & {"completion"} else "completion")
-    column = next(iter((shape.columns(row.values) or {"": ""}).values()))
+        told = _missing(row, "prompt" if known & {"completion"} else "completion")
+        return DataError("; ".join([str(told), *SHAPES.unusable().values()]))
+    column = next(iter((columns_of(shape, row.values) or {"": ""}).values()))
     if shape.name == "text":
         return DataError(
             f"{row.place}: {column!r} holds text without turns, as for pretraining: give prompts "
