@@ -12,7 +12,7 @@ from holdfast.files.guarded.models import check_sizes, weight_files
 from holdfast.inputs.configs import InspectConfig
 from holdfast.inputs.fit.generation import ends_only
 from holdfast.inputs.guards.network import local_only
-from holdfast.inputs.guards.plain_config import plain_config
+from holdfast.files.guarded.plain_config import plain_config
 from holdfast.inputs.loading.names import check_folder, is_local, loaded
 from holdfast.inputs.loading.placement import Placement
 from holdfast.inputs.loading.tokenizers import bare_tokenizer
