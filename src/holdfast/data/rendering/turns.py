@@ -9,7 +9,10 @@ from typing import Any
 
 from holdfast.errors import ModelError
 
-__all__ = ["control_like", "generation_prompt", "refuse_unended", "refuse_unopened", "turn_ends"]
+__all__ = [
+    "check_turns", "control_like", "generation_prompt", "refuse_unended", "refuse_unopened",
+    "turn_ends",
+]  # fmt: skip
 
 _SAID = "holdfastsaidthis"
 _ASKED = [{"role": "user", "content": "holdfastaskedthis"}]
@@ -38,7 +41,16 @@ def generation_prompt(tokenizer: Any) -> str:
     return opened.removeprefix(plain)
 
 
-def refuse_unopened(tokenizer: Any, shown: str) -> None:
+def check_turns(tokenizer: Any, shown: str) -> None:
+    """Raise ``ModelError`` where the template of a model that answers opens or ends no answer.
+
+    A judge's template need not: its last turn is the answer that it judges.
+    """
+    _refuse_unopened(tokenizer, shown)
+    _refuse_unended(tokenizer, shown)
+
+
+def _refuse_unopened(tokenizer: Any, shown: str) -> None:
     """Raise ``ModelError`` where a prompt ends before what opens an answer.
 
     The model would have to write its own header, such as ``assistant:``, as part of the answer.
@@ -58,7 +70,7 @@ def refuse_unopened(tokenizer: Any, shown: str) -> None:
         )
 
 
-def refuse_unended(tokenizer: Any, shown: str) -> None:
+def _refuse_unended(tokenizer: Any, shown: str) -> None:
     """Raise ``ModelError`` where nothing stands behind an assistant's turn.
 
     A model that is tuned on it never learns to stop, and its answers run on.
