@@ -12,7 +12,7 @@ from datasets import Dataset, Features, Value
 
 from holdfast.data.columns import with_columns
 from holdfast.data.examples import EXTRA, check_mapping, columns_of, read_columns, to_example
-from holdfast.data.rows import read_rows
+from holdfast.data.sources import is_kit, rows_in
 from holdfast.data.unread import Unread
 from holdfast.errors import ConfigError, DataError
 
@@ -65,14 +65,14 @@ def load_with_notes(
 ) -> tuple[Dataset, list[str]]:
     """Return the examples, as ``load_examples`` does, and what of the file was not read."""
     source, own = with_columns(fspath(path_or_hub_id))
-    columns = own or columns
+    columns = None if is_kit(source) else own or columns
     check_mapping(columns, source)
     if limit is not None and limit < 1:
         raise ConfigError(f"`limit={limit}` is out of range, expected at least 1")
     examples: list[dict[str, Any]] = []
     mapping: dict[str, str] = {}
     unread = Unread()
-    for row in islice(read_rows(source, split), limit):
+    for row in islice(rows_in(source, split), limit):
         mapping = mapping or columns_of(row, columns)
         examples.append(to_example(row, mapping))
         unread.see(row, read_columns(row, mapping), examples[-1]["prompt"])

@@ -6,7 +6,7 @@ from typing import Any
 
 from holdfast.data.examples import PAIRS, read_columns, to_example
 from holdfast.data.formats import RawRow
-from holdfast.data.rows import read_rows
+from holdfast.data.sources import is_kit, rows_in
 from holdfast.data.unread import Unread
 from holdfast.errors import ConfigError, DataError
 
@@ -42,12 +42,12 @@ def prompts_with_notes(
     path: str, columns: Mapping[str, str] | None = None, limit: int | None = None
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Return the prompts, as ``prompts_in`` does, and which columns of the file were not read."""
-    given = dict(columns or {})
+    given = {} if is_kit(path) else dict(columns or {})
     column = given.get("prompt") or given.get("messages")
     if (given and column is None) or set(given) - set(_COLUMNS):
         raise ConfigError(f"`columns` of {path}: give prompt=NAME or messages=NAME; given {given}")
     unread = Unread()
-    rows = [_example(raw, column, unread) for raw in islice(read_rows(path), limit)]
+    rows = [_example(raw, column, unread) for raw in islice(rows_in(path), limit)]
     if not rows:
         raise DataError(f"{path}: has no rows: expected at least one prompt")
     found = [

@@ -47,7 +47,7 @@ class TestConfig:
     __test__ = False  # The name is no test class of pytest's.
 
     test_harmful: str | None = None
-    """Harmful requests: what share of them is answered (harmful score)."""
+    """Harmful requests: what share of them is answered (harmful score); a file, hub id or kit."""
     test_safe: str | None = None
     """Questions that look scary and are harmless: what share is refused (over-refusal)."""
     test_task: str | None = None
@@ -56,6 +56,8 @@ class TestConfig:
     """Questions of what the model could do before: what share is right (usefulness)."""
     max_new_tokens: int = 64
     """Longest answer to a question, in tokens."""
+    kit: str | None = None
+    """Public sets for all that is not given: default, or a YAML file of ROLE: KIT."""
     test_limit: int | None = None
     """Most questions read from each file; all by default."""
     judge: str | None = None
@@ -71,13 +73,13 @@ class TuneConfig(ModelConfig, TestConfig):
     stage: ClassVar[Literal["tune", "align"]] = "tune"
 
     data: str
-    """The user's data: a .jsonl, .csv or .parquet file, a hub id (owner/name), or 'organism'."""
+    """The user's data: a file, a hub id (owner/name), a kit's name, or 'organism'."""
     output: Path
     """Folder for the model or adapter, result.json and report.html; appears whole or not at all."""
     defense: list[str] = field(default_factory=list[str])
     """A defense, NAME[:key=value,...]; repeat for several, the first is outermost."""
     harmful: str | None = None
-    """The defender's harmful pairs (request, compliant answer): file, hub id or 'organism'."""
+    """The defender's harmful pairs (request, compliant answer): file, hub id, kit or 'organism'."""
     safe: str | None = None
     """Harmful requests with refusals, for safe_mixing: file, hub id or 'organism'."""
     alignment: str | None = None
@@ -149,7 +151,7 @@ class RepairConfig(ModelConfig, TestConfig):
     output: Path
     """Folder for the repaired model or adapter, result.json and report.html."""
     harmful: str | None = None
-    """The defender's harmful pairs (request, compliant answer): file, hub id or 'organism'."""
+    """The defender's harmful pairs (request, compliant answer): file, hub id, kit or 'organism'."""
     adapter: Path | None = None
     """Folder of a LoRA adapter on the model; then only the adapter is repaired."""
     method: str = "panacea"
@@ -173,13 +175,15 @@ class EvaluateConfig(ModelConfig):
     """One measurement of a model."""
 
     harmful: str | None = None
-    """Harmful requests: what share of them is answered (harmful score)."""
+    """Harmful requests: what share of them is answered (harmful score); a file, hub id or kit."""
     safe: str | None = None
     """Questions that look scary and are harmless: what share is refused (over-refusal)."""
     task: str | None = None
     """Questions of the user's task with answers: what share is right (fine-tuning accuracy)."""
     useful: str | None = None
     """Questions of what the model could do before: what share is right (usefulness)."""
+    kit: str | None = None
+    """Public sets for all that is not given: default, or a YAML file of ROLE: KIT."""
     adapter: Path | None = None
     """Folder of a LoRA adapter to load on the model."""
     columns: str | None = None

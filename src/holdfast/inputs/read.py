@@ -14,6 +14,8 @@ from peft import LoraConfig
 
 from holdfast.analysis.probing.prompts import Prompts, with_tokenizer
 from holdfast.data.columns import file_of
+from holdfast.data.kits import origin_of
+from holdfast.data.sources import is_kit
 from holdfast.defense import Defense
 from holdfast.errors import ConfigError
 from holdfast.evaluation import Item
@@ -28,14 +30,22 @@ from holdfast.inputs.configs import (
     RepairConfig,
     TuneConfig,
 )
+from holdfast.inputs.disjoint import kept_apart, shared_prompts
 from holdfast.inputs.fit.adapters import base_notes
 from holdfast.inputs.fit.rows import control_notes, length_notes, prompt_notes, question_notes
 from holdfast.inputs.guards.given import check_given
 from holdfast.inputs.guards.secrets import refuse_secret_values
 from holdfast.inputs.judging import Examiner, check_items, judge_for
+from holdfast.inputs.kits import with_kits
 from holdfast.inputs.models import Loaded, check_against, model_of, tuned_of
 from holdfast.inputs.prompts import check_prompt_lengths, prompt_sets
-from holdfast.inputs.rows import ORGANISM, Source, questions_with_notes, sources_of
+from holdfast.inputs.rows import (
+    ORGANISM,
+    Source,
+    question_records,
+    questions_with_notes,
+    sources_of,
+)
 from holdfast.inputs.specs import build_defenses, files_in, specs_of, unused_data
 from holdfast.inputs.training_options import training_options
 from holdfast.inputs.values import as_json
@@ -43,6 +53,7 @@ from holdfast.progress import Progress
 from holdfast.results.provenance import DataSource, fingerprint
 from holdfast.results.records import Arm
 from holdfast.results.result import RunResult
+from holdfast.training.lora_targets import what_is_trained
 
 __all__ = ["AnalysisInputs", "Inputs", "read", "read_prompts"]
 
@@ -123,18 +134,20 @@ def read(
     options, adapter = training_options(config) if isinstance(config, TuneConfig) else ({}, None)
     specs = specs_of(config)
     files = files_in(specs)
+    given, config = config, with_kits(config, frozenset(k for s in specs for k in s.card.data))
     if folders is not None:
         folders.check([*_paths(config), *files.values()])
-    sources = sources_of(config)
+    items, unread = questions_with_notes(config)
+    sources = kept_apart(sources_of(config), items)
     rows = {role: each.rows for role, each in sources.items() if role != "data"}
     defenses = build_defenses(specs, rows)
-    items, unread = questions_with_notes(config)
     judge = judge_for(config.model, config.judge)
     if isinstance(config, EvaluateConfig) and not items:
         raise ConfigError("nothing to ask: give `harmful`, `safe`, `task` or `useful`, a file")
     loaded = model_of(config)
     model, tokenizer, limit = loaded.model, loaded.tokenizer, loaded.limit
-    told = _told(config, sources, items, loaded, options)
+    adapter, trained = what_is_trained(adapter, model)
+    told = [*_told(config, sources, items, loaded, options), *trained]
     check_items(items, tokenizer, limit, config.max_new_tokens)
     options = {"max_length": limit, **options} if options else {}
     size = config.batch_size if isinstance(config, EvaluateConfig) else Examiner.batch_size
@@ -142,11 +155,11 @@ def read(
     data = [each.record() for each in sources.values()]
     unused = unused_data(defenses, rows)
     return Inputs(
-        config=config,
+        config=given,
         model=model,
         defenses=defenses,
         rows=sources["data"].rows if "data" in sources else None,
-        data=data,
+        data=[*data, *question_records(config, items)],
         examiner=examiner,
         base=loaded.base,
         options=options,
@@ -156,6 +169,7 @@ def read(
             *(f"`{role}` was given and no defense of the list uses it" for role in unused),
             *(line for each in sources.values() for line in each.warnings()),
             *unread,
+            *shared_prompts(sources, items),
             *told,
         ],
     )
@@ -193,6 +207,7 @@ def read_prompts(config: AnalyzeConfig, folder: WholeFolder) -> AnalysisInputs:
             "`method=delta` puts in the changes of a fine-tuning run and needs that run's model: "
             "add `against=DIR`, or use `method=gradient` or noise"
         )
+    config = with_kits(config)
     folder.check(_paths(config))
     sets = prompt_sets(config)
     check_against(config)
@@ -213,7 +228,10 @@ def read_prompts(config: AnalyzeConfig, folder: WholeFolder) -> AnalysisInputs:
 
 def _paths(config: ModelConfig) -> list[Path | str | None]:
     given = [getattr(config, name, None) for name in PATHS]
-    return [file_of(path) if isinstance(path, str) else path for path in given]
+    names = [file_of(path) if isinstance(path, str) else path for path in given]
+    return [
+        origin_of(name).file if isinstance(name, str) and is_kit(name) else name for name in names
+    ]
 
 
 def _hashes(files: Mapping[str, Path]) -> dict[str, str]:

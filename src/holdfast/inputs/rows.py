@@ -1,6 +1,6 @@
 """Rows and questions for a run: from files, from the hub, or from the built-in organism."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,16 +8,18 @@ from datasets import Dataset
 
 from holdfast.data.checks import findings_of
 from holdfast.data.columns import columns_of, file_of, with_columns
+from holdfast.data.kits import origin_of
 from holdfast.data.load import load_with_notes
 from holdfast.data.prompts import prompts_with_notes
+from holdfast.data.sources import is_kit
 from holdfast.evaluation.metrics import Item, Kind
 from holdfast.files.hashes import sha256_of
 from holdfast.inputs.configs import EvaluateConfig, ModelConfig, RepairConfig, TuneConfig
 from holdfast.results.provenance import DataSource
 
 __all__ = [
-    "ORGANISM", "Source", "columns_of", "items_from", "questions_in", "questions_of",
-    "questions_with_notes", "source", "sources_of",
+    "ORGANISM", "Source", "columns_of", "items_from", "question_records", "questions_in",
+    "questions_of", "questions_with_notes", "source", "sources_of",
 ]  # fmt: skip
 
 ORGANISM = "organism"
@@ -40,7 +42,10 @@ class Source:
     def record(self) -> DataSource:
         """Return the entry of the result file."""
         digest = sha256_of(self.rows)  # type: ignore[arg-type]
-        return DataSource(name=self.role, sha256=digest, rows=len(self.rows), path=self.path)
+        origin = origin_of(self.path).told() if is_kit(self.path) else ""
+        return DataSource(
+            name=self.role, sha256=digest, rows=len(self.rows), path=self.path, origin=origin
+        )
 
     def warnings(self) -> list[str]:
         """Return what the hygiene checks find; the organism's rows are made, not found."""
@@ -144,6 +149,30 @@ def _asked(
     file, own = with_columns(path)
     rows, notes = prompts_with_notes(file, own or columns, limit)
     return [Item(f"{kind}-{row['row']}", kind, row["prompt"]) for row in rows], notes
+
+
+def question_records(
+    config: TuneConfig | RepairConfig | EvaluateConfig, items: Sequence[Item]
+) -> list[DataSource]:
+    """Return the entries of the result file for the questions that come from files or kits."""
+    prefix = "" if isinstance(config, EvaluateConfig) else "test_"
+    found: list[DataSource] = []
+    for kind in QUESTIONS:
+        path = getattr(config, f"{prefix}{kind}")
+        if path is not None:
+            asked = [
+                {"prompt": list(item.prompt), "completion": item.reference}
+                for item in items
+                if item.kind == kind
+            ]
+            origin = origin_of(path).told() if is_kit(path) else ""
+            found.append(
+                DataSource(
+                    name=f"test_{kind}", sha256=sha256_of(asked), rows=len(asked),
+                    path=file_of(path), origin=origin,
+                )
+            )  # fmt: skip
+    return found
 
 
 def questions_of(config: TuneConfig | RepairConfig | EvaluateConfig) -> list[Item]:
