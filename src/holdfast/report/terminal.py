@@ -14,9 +14,9 @@ from holdfast.report.answers import warnings_of
 from holdfast.report.judge_warnings import kappa_text
 from holdfast.report.sections.worst import WorstView, views
 from holdfast.results.result import RunResult
-from holdfast.results.words import DASH, arm_name, percent, shown, words_in
+from holdfast.results.words import DASH, arm_name, percent, score, shown, words_in
 
-__all__ = ["cell", "plain_table", "render_table"]
+__all__ = ["benchmark_table", "cell", "plain_table", "render_table"]
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 TIME = "time\nvs plain"
@@ -40,7 +40,7 @@ def render_table(result: RunResult) -> Group:
         tables = [_worst(view) for view in views(result.bench)]
     else:
         tables = [_means(result, scene) for scene in scenes(result)]
-    return Group(*tables, *_beside(result), _caption(result))
+    return Group(*tables, *_beside(result), *benchmark_table(result), _caption(result))
 
 
 def plain_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Padding:
@@ -52,6 +52,18 @@ def plain_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str | 
     for row in rows:
         table.add_row(*row)
     return Padding(table, (0, 0, 1, 0))
+
+
+def benchmark_table(result: RunResult) -> list[Padding]:
+    """Return the table of what another program measured, if one did."""
+    found = result.benchmarks
+    if found is None:
+        return []
+    rows = [
+        (f"{one.task} {one.metric}", score(one.value), score(one.stderr), str(one.n))
+        for one in found.scores
+    ]
+    return [plain_table(found.tool, ("", "value", "standard\nerror", "questions"), rows)]
 
 
 def _means(result: RunResult, scene: Scene) -> Padding:

@@ -61,7 +61,7 @@ class Answer(Judging):
 class LossCurve(Record):
     """A loss by optimizer step, in nats per token."""
 
-    name: str = Field(description="Which loss: 'user', 'harmful', or another name.")
+    name: str = Field(description="Which loss: 'user', 'evaluation', 'harmful', or another name.")
     steps: list[int] = Field(description="Optimizer steps.")
     values: list[Number] = Field(description="The loss at each step.")
 
@@ -144,6 +144,10 @@ class SeedRun(Record):
     seconds: float | None = Field(default=None, description="Wall clock of the fine-tuning.")
     peak_memory_gib: float | None = None
     losses: list[LossCurve] = Field(default_factory=list[LossCurve])
+    step: int | None = Field(
+        default=None, exclude_if=absent,
+        description="Optimizer step whose weights were kept, where evaluation data chose it.",
+    )  # fmt: skip
     trace: list[TraceEntry] = Field(default_factory=list[TraceEntry])
     artifacts: list[str] = Field(default_factory=list[str], description="Paths of what was saved.")
     diagnostics: dict[str, Diagnostics] = Field(default_factory=dict[str, Diagnostics])
