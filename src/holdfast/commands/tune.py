@@ -20,6 +20,7 @@ from holdfast.commands.tuning.trainer import TuneTrainer
 from holdfast.data.columns import file_of
 from holdfast.errors import HoldfastError
 from holdfast.evaluation import Measurement
+from holdfast.inputs.base_card import base_card
 from holdfast.inputs.configs import TuneConfig
 from holdfast.inputs.guards.network import offline_where_local
 from holdfast.inputs.guards.options import refused
@@ -27,6 +28,7 @@ from holdfast.inputs.read import Inputs, read
 from holdfast.inputs.training_options import sft_config
 from holdfast.inputs.values import as_json
 from holdfast.progress import Progress
+from holdfast.report.model_card import write_card
 from holdfast.report.page import write_report
 from holdfast.results.diagnose import diagnose
 from holdfast.results.provenance import peak_memory_gib
@@ -78,6 +80,7 @@ def tune(config: TuneConfig, progress: Progress = lambda *_: None) -> RunResult:
         folders.log.extend(result.warnings)
         result.save(partial / "result.json")
         write_report(result, partial / "report.html", show_harmful=config.show_harmful)
+        write_card(result, base_card(config.model), partial)
         folders.finish(trainer.artifacts)
         notes.show()
     return result
