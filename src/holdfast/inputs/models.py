@@ -24,7 +24,7 @@ from holdfast.files.guarded.paths import refuse_text
 from holdfast.files.whole_model import check_whole, refuse_both
 from holdfast.inputs.configs import AnalyzeConfig, DType, ModelConfig
 from holdfast.inputs.fit.adapters import check_base, check_keys, check_own_template
-from holdfast.inputs.fit.generation import decoding_notes, ends_only
+from holdfast.inputs.fit.generation import decoding_notes, end_notes, ends_only
 from holdfast.inputs.guards.network import local_only
 from holdfast.inputs.guards.plain_config import plain_config
 from holdfast.inputs.rows import ORGANISM
@@ -204,6 +204,7 @@ def model_of(config: ModelConfig) -> Loaded:
         model = load_adapter(model, adapter)
     name = config.model
     notes = [] if name == ORGANISM else decoding_notes(name, local=Path(name).exists())
+    notes += end_notes(name, tokenizer)
     if is_dated(tokenizer.chat_template):
         notes.append(f"{name}: its chat template writes the date: it is fixed to {DATE:%Y-%m-%d}")
     return Loaded(model, tokenizer, positions(model, tokenizer), base, notes)

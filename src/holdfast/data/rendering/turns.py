@@ -7,7 +7,7 @@ that was tuned on it stops there, and whoever does not know it lets the answer r
 import re
 from typing import Any
 
-__all__ = ["control_like", "generation_prompt", "turn_ends"]
+__all__ = ["control_like", "generation_prompt", "text_end", "turn_ends"]
 
 _SAID = "holdfastsaidthis"
 _ASKED = [{"role": "user", "content": "holdfastaskedthis"}]
@@ -27,6 +27,19 @@ def turn_ends(tokenizer: Any) -> tuple[int, ...]:
             found = _first_control(tokenizer, after)
             return () if found is None else (found,)
     return ()
+
+
+def text_end(tokenizer: Any) -> str:
+    """Return the text that ends an assistant's turn where no single token does, else ""."""
+    if turn_ends(tokenizer):
+        return ""
+    asked = str(_ASKED[0]["content"])
+    for turns in (_TURN, [*_TURN, *_ASKED]):
+        after = _after(tokenizer, turns).partition(asked)[0].strip()
+        if after:
+            # A token that is the end of sequence anyway stops a server.
+            return "" if after.startswith(str(tokenizer.eos_token)) else after
+    return ""
 
 
 def generation_prompt(tokenizer: Any) -> str:
