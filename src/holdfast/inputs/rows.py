@@ -1,6 +1,6 @@
 """Rows and questions for a run: from files, from the hub, or from the built-in organism."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,18 +8,21 @@ from datasets import Dataset
 
 from holdfast.data.checks import findings_of
 from holdfast.data.columns import columns_of, file_of, with_columns
+from holdfast.data.kits import is_kit, origin_of
 from holdfast.data.load import load_with_notes
 from holdfast.data.prompts import prompts_with_notes
 from holdfast.data.tokenized import rows_with_turns
 from holdfast.data.turns.conversation import Turns
+from holdfast.data.unread import refuse_rich
 from holdfast.evaluation.metrics import Item, Kind
 from holdfast.files.hashes import sha256_of
 from holdfast.inputs.configs import EvaluateConfig, ModelConfig, RepairConfig, TuneConfig
 from holdfast.results.provenance import DataSource
 
 __all__ = [
-    "DEFENDER", "EVALUATION", "ORGANISM", "Source", "columns_of", "items_from", "questions_in",
-    "questions_of", "questions_with_notes", "source", "sources_of",
+    "DEFENDER", "EVALUATION", "ORGANISM", "Source", "columns_of", "defender_rows", "items_from",
+    "question_records", "questions_in", "questions_of", "questions_with_notes", "source",
+    "sources_of",
 ]  # fmt: skip
 
 ORGANISM = "organism"
@@ -48,7 +51,10 @@ class Source:
     def record(self) -> DataSource:
         """Return the entry of the result file."""
         digest = sha256_of(self.rows)  # type: ignore[arg-type]
-        return DataSource(name=self.role, sha256=digest, rows=len(self.rows), path=self.path)
+        origin = origin_of(self.path).told() if is_kit(self.path) else ""
+        return DataSource(
+            name=self.role, sha256=digest, rows=len(self.rows), path=self.path, origin=origin
+        )
 
     def warnings(self) -> list[str]:
         """Return what the hygiene checks find; the organism's rows are made, not found."""
@@ -104,6 +110,11 @@ def sources_of(config: ModelConfig) -> dict[str, Source]:
     return {each.role: each.with_turns(turns) for each in found if each is not None}
 
 
+def defender_rows(sources: Mapping[str, Source]) -> dict[str, Dataset]:
+    """Return the rows of the defender's sets by role."""
+    return {role: each.rows for role, each in sources.items() if role in DEFENDER}
+
+
 def _organism(role: str, limit: int | None) -> Dataset:
     from holdfast.organism import curriculum, scenarios  # noqa: PLC0415  # Only for who asks.
 
@@ -150,10 +161,35 @@ def _asked(
     """Return the questions of one file, and which of its columns are not read."""
     if kind in ("task", "useful"):
         examples, notes = load_with_notes(path, columns=columns, limit=limit)
+        notes += refuse_rich(examples, file_of(path))  # type: ignore[arg-type]
         return items_from(kind, examples), [told for told in notes if told.startswith("not read")]
     file, own = with_columns(path)
     rows, notes = prompts_with_notes(file, own or columns, limit)
     return [Item(f"{kind}-{row['row']}", kind, row["prompt"]) for row in rows], notes
+
+
+def question_records(
+    config: TuneConfig | RepairConfig | EvaluateConfig, items: Sequence[Item]
+) -> list[DataSource]:
+    """Return the entries of the result file for the questions that come from files or kits."""
+    prefix = "" if isinstance(config, EvaluateConfig) else "test_"
+    found: list[DataSource] = []
+    for kind in QUESTIONS:
+        path = getattr(config, f"{prefix}{kind}")
+        if path is not None:
+            asked = [
+                {"prompt": list(item.prompt), "completion": item.reference}
+                for item in items
+                if item.kind == kind
+            ]
+            origin = origin_of(path).told() if is_kit(path) else ""
+            found.append(
+                DataSource(
+                    name=f"test_{kind}", sha256=sha256_of(asked), rows=len(asked),
+                    path=file_of(path), origin=origin,
+                )
+            )  # fmt: skip
+    return found
 
 
 def questions_of(config: TuneConfig | RepairConfig | EvaluateConfig) -> list[Item]:
