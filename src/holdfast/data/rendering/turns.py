@@ -9,10 +9,7 @@ from typing import Any
 
 from holdfast.errors import ModelError
 
-__all__ = [
-    "check_turns", "control_like", "generation_prompt", "refuse_unended", "refuse_unopened",
-    "turn_ends",
-]  # fmt: skip
+__all__ = ["check_turns", "control_like", "generation_prompt", "text_end", "turn_ends"]
 
 _SAID = "holdfastsaidthis"
 _ASKED = [{"role": "user", "content": "holdfastaskedthis"}]
@@ -32,6 +29,19 @@ def turn_ends(tokenizer: Any) -> tuple[int, ...]:
             found = _first_control(tokenizer, after)
             return () if found is None else (found,)
     return ()
+
+
+def text_end(tokenizer: Any) -> str:
+    """Return the text that ends an assistant's turn where no single token does, else ""."""
+    if turn_ends(tokenizer):
+        return ""
+    asked = str(_ASKED[0]["content"])
+    for turns in (_TURN, [*_TURN, *_ASKED]):
+        after = _after(tokenizer, turns).partition(asked)[0].strip()
+        if after:
+            # A token that is the end of sequence anyway stops a server.
+            return "" if after.startswith(str(tokenizer.eos_token)) else after
+    return ""
 
 
 def generation_prompt(tokenizer: Any) -> str:
