@@ -70,9 +70,9 @@ def test_a_finished_adapter_becomes_what_the_run_would_have_left(name, base, tmp
     [theirs] = run.artifacts
     assert artifact.report == theirs.report
     assert artifact.tensors.keys() == theirs.tensors.keys()
-    for name, kept in theirs.tensors.items():
-        assert kept.keys() == artifact.tensors[name].keys()
-        assert all(torch.equal(artifact.tensors[name][n], kept[n]) for n in kept)
+    for group, kept in theirs.tensors.items():
+        assert kept.keys() == artifact.tensors[group].keys()
+        assert all(torch.equal(artifact.tensors[group][n], kept[n]) for n in kept)
 
 
 def test_safe_lora_needs_no_tokenizer_and_resta_with_a_vector_needs_none(base):
