@@ -131,7 +131,7 @@ def read(
     items, unread = questions_with_notes(config)
     if isinstance(config, EvaluateConfig) and not items:
         raise ConfigError("nothing to ask: give `harmful`, `safe`, `task` or `useful`, a file")
-    panel = judges_for(config.model, config.judge)
+    panel = judges_for(config.model, config.judge, config.refusal_phrases)
     loaded = model_of(config)
     model, tokenizer, limit = loaded.model, loaded.tokenizer, loaded.limit
     told = _told(config, sources, items, loaded, options)
