@@ -153,7 +153,7 @@ def read(
     defenses = build_defenses(specs, rows)
     if isinstance(config, EvaluateConfig) and not items and not config.lm_eval:
         raise ConfigError("nothing to ask: give `harmful`, `safe`, `task` or `useful`, a file")
-    panel = judges_for(config.model, config.judge)
+    panel = judges_for(config.model, config.judge, config.refusal_phrases)
     loaded = load(config)
     model, tokenizer, limit = loaded.model, loaded.tokenizer, loaded.limit
     adapter, trained = what_is_trained(adapter, model)
