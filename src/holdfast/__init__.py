@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from holdfast.files.guarded.fetched_kernels import hold_back
+
 if TYPE_CHECKING:
     from holdfast import organism
     from holdfast.artifact import Artifact
@@ -32,6 +34,8 @@ __all__ = [
     "SecureSFTTrainer", "SecureTrainer", "SecurityVectors", "Stage", "Step", "Trace", "Vaccine",
     "apply_panacea", "find", "organism", "protect", "registry", "repair",
 ]  # fmt: skip
+
+hold_back()
 
 _HOMES = {
     "MLLR": "holdfast.defenses.ml_lr",

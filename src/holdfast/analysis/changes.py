@@ -18,8 +18,9 @@ from holdfast.analysis.modules.perturbation import Probed
 from holdfast.analysis.modules.robust_modules import RobustModules
 from holdfast.analysis.probing.suffix import at_last, whole_pass
 from holdfast.errors import ModelError
-from holdfast.ops.modules import decoder_layers, plain_name, projections, ref_of
+from holdfast.ops.modules import decoder_layers, parts, plain_name, ref_of
 from holdfast.ops.recompute import inference_mode_flags
+from holdfast.ops.roles.parts import Part
 
 __all__ = [
     "change_norms", "inside_outside", "movement", "projection_changes", "tuned_states",
@@ -59,14 +60,37 @@ def weight_changes(base: nn.Module, tuned: nn.Module) -> Generator[tuple[str, Te
 
 
 def projection_changes(base: nn.Module, tuned: nn.Module) -> dict[str, Tensor]:
-    """Return ΔW of each projection by its plain module name, shape (out, in); zeros included."""
-    names = {f"{ref.name}.weight": ref.name for ref in projections(base, split=True)}
-    return {names[n]: change for n, change in weight_changes(base, tuned) if n in names}
+    """Return ΔW of each projection or part by its name, as it is stored; zeros included."""
+    held = _held(base)
+    return {
+        own.removesuffix(".weight"): part.take(change)
+        for name, change in weight_changes(base, tuned)
+        if name.endswith(".weight")
+        for own, part in held.get(name, ())
+    }
 
 
 def change_norms(base: nn.Module, tuned: nn.Module) -> dict[str, float]:
-    """Return the Frobenius norm of each weight's change by plain parameter name."""
-    return {name: float(change.double().norm()) for name, change in weight_changes(base, tuned)}
+    """Return the Frobenius norm of each weight's change by plain parameter name.
+
+    Of a fused projection it is that of each of its parts: ``…qkv_proj[k].weight``.
+    """
+    held, norms = _held(base), dict[str, float]()
+    for name, change in weight_changes(base, tuned):
+        for own, part in held.get(name, [(name, None)]):
+            taken = change if part is None else part.take(change)
+            norms[own] = float(taken.double().norm())
+    return norms
+
+
+def _held(base: nn.Module) -> dict[str, list[tuple[str, Part]]]:
+    """Return which parts lie in each weight and bias: parameter name → (part's own name, part)."""
+    held: dict[str, list[tuple[str, Part]]] = {}
+    for ref, part in parts(base).items():
+        for end in (".weight", ".bias"):
+            module = ref.name.partition("[")[0]
+            held.setdefault(f"{module}{end}", []).append((f"{ref.name}{end}", part))
+    return held
 
 
 def inside_outside(norms: Mapping[str, float], robust: RobustModules) -> tuple[float, float]:

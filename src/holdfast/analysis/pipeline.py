@@ -11,6 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from holdfast.analysis.modules.by_weight import joined_scores, weights_of
 from holdfast.analysis.modules.first_order import first_order
 from holdfast.analysis.modules.perturbation import Change, Probed, delta, noise, perturbable, pooled
 from holdfast.analysis.modules.robust_modules import RobustModules
@@ -23,7 +24,7 @@ from holdfast.analysis.settings import AnalysisOptions, Score
 from holdfast.defense import Examples, Run, listed
 from holdfast.errors import ConfigError
 from holdfast.files.hashes import sha256_of
-from holdfast.ops.modules import ModuleRef, projections
+from holdfast.ops.modules import ModuleRef, parts
 from holdfast.ops.randomness import derived_seed
 from holdfast.progress import Progress
 
@@ -70,7 +71,7 @@ def analyze(
         model: A causal LM, bare or with a LoRA adapter.
         prompts: Harmful and benign prompts as token ids.
         settings: How; the defaults where not given.
-        changes: For ``method="delta"``: module's plain name → ΔW, shape (out, in).
+        changes: For ``method="delta"``: name of each module or part → ΔW as it is stored.
         identity: ``model`` and ``probe_sha256`` of the files that are written.
         partial: File that lets a killed exact analysis go on; see ``robustness.exact``.
         progress: Called with (stage, done, in all): ``"probe"``, ``"modules"``, ``"search"``, each
@@ -80,7 +81,7 @@ def analyze(
         ConfigError: A setting is out of range, or ΔW is missing.
         DataError: The prompts cannot train a probe.
         InputError: ``partial`` is of another analysis.
-        ModelError: A projection is fused, unknown or quantized.
+        ModelError: A projection is unknown or quantized.
         RunError: A changed model's hidden states are not finite, or ``partial`` cannot be written.
     """
     chosen, start = settings or AnalysisSettings(), time.perf_counter()
@@ -105,7 +106,7 @@ def analyze(
 
 def probed_model(model: nn.Module, prompts: Prompts, settings: AnalysisSettings) -> Probed:
     """Return the model with a probe trained on its own hidden states."""
-    modules = perturbable(projections(model, split=True))
+    modules = perturbable(parts(model))
     every = [*prompts.harmful, *prompts.benign]
     suffix = Suffix(model, every, batch_size=settings.batch_size, cached=settings.cached)
     count, ood = len(prompts.harmful), None
@@ -189,20 +190,27 @@ def _search(
     progress: Progress,
 ) -> RobustModules:
     """Search with exact joint perturbations, whichever method scored the modules."""
-    trials, most = 0, len(probed.modules) + 1  # All together, then each at most once.
+    weights = weights_of(probed.modules)
+    trials, most = 0, len(weights) + 1  # All together, then each at most once.
 
     def joint(refs: Collection[ModuleRef]) -> float:
         nonlocal trials
         progress("search", trials, most)
         trials += 1
-        found = [probed.damage(change, refs, seed) for seed in settings.draws]
+        parts = [part for ref in refs for part in weights[ref]]
+        found = [probed.damage(change, parts, seed) for seed in settings.draws]
         return pooled(found, settings.score)
 
-    whole = joint(list(probed.modules))
-    chosen, trace = search(table, joint, settings.tau * whole)
+    whole = joint(list(weights))
+    squares = settings.method == "gradient" or settings.score == "logit"
+    scores = joined_scores(weights, table, squares=squares)
+    chosen, trace = search(scores, joint, settings.tau * whole)
+    robust = sorted(part for ref in chosen for part in weights[ref])
     progress("search", most, most)
     warnings = [*common["warnings"], *_harmless(whole, settings.score)]
-    shared: dict[str, Any] = {**common, "warnings": warnings, "modules": [at(r) for r in chosen]}
+    shared: dict[str, Any] = {**common, "warnings": warnings, "modules": [at(r) for r in robust]}
+    uneven = len(table) != common["layers"] * len(common["roles"])
+    shared |= {"of": len(table)} if uneven else {}
     return RobustModules(**shared, tau=settings.tau, whole=whole, trace=trace)
 
 
@@ -223,7 +231,7 @@ def find_robust_modules(
 
     Raises:
         DataError: The prompts cannot train a probe, or the run's rows do not show where they end.
-        ModelError: A projection is fused, unknown or quantized.
+        ModelError: A projection is unknown or quantized.
     """
     prompts = Prompts.checked(of_run(run), harmful, benign)
     rows = [*listed(harmful), *listed(benign)]
@@ -237,7 +245,7 @@ def find_robust_modules(
 
 def told(found: RobustModules) -> Sequence[str]:
     """Return what the analysis found, one line each."""
-    total = found.layers * len(found.roles)
+    total = found.total
     names = ", ".join(map(str, found.modules)) or "none"
     return [
         f"robust modules: {len(found.modules)} of {total} ({names}); method {found.method}, "

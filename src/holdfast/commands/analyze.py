@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from holdfast.analysis.against_base import Comparison, compare
 from holdfast.analysis.changes import projection_changes
+from holdfast.analysis.modules.by_weight import weights_of
 from holdfast.analysis.modules.perturbation import delta, noise
 from holdfast.analysis.modules.robustness import ModuleScore
 from holdfast.analysis.patterns import depth, joint, queries_and_keys
@@ -40,7 +41,7 @@ class Found(AnalysisPage):
         compared = self.comparison
         return {
             "modules": [str(m) for m in robust.modules],
-            "of": robust.layers * len(robust.roles),
+            "of": robust.total,
             "method": robust.method,
             "score": robust.score,
             "rho": robust.rho,
@@ -128,18 +129,17 @@ def _alone(
 ) -> dict[tuple[int, str], float]:
     """Return the exact damage of each rolled-back module by itself, for pattern C."""
     refused = [t.module for t in analysis.robust.trace if not t.kept]
-    known = {(m.module.layer, m.module.role): m for m in analysis.robustness.modules}
+    known = {(m.module.layer, m.module.role): m for m in analysis.robustness.modules if m.damage}
     probed = analysis.probed
     out: dict[tuple[int, str], float] = {}
     change = delta(changes) if changes else noise(probed.modules, analysis.robust.rho)
-    refs = {(r.layer, r.role): r for r in probed.modules}
+    weights = {(r.layer, r.role): (r.name, own) for r, own in weights_of(probed.modules).items()}
     for module in refused:
         key = module.layer, module.role
-        score = known[key]
-        if not score.damage:
-            ref = refs[key]
-            damage = [probed.damage(change, [ref], seed) for seed in settings.draws]
-            score = ModuleScore(module=module, name=ref.name, damage=damage)
+        if (score := known.get(key)) is None:
+            name, own = weights[key]
+            damage = [probed.damage(change, own, seed) for seed in settings.draws]
+            score = ModuleScore(module=module, name=name, damage=damage)
         out[key] = score.mean(analysis.robust.score)
     return out
 

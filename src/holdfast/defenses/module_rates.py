@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from holdfast.analysis.modules.robust_modules import RobustModules
 from holdfast.artifact import Artifact
@@ -29,9 +29,10 @@ from holdfast.defense import (
     need_data,
 )  # fmt: skip
 from holdfast.defenses.frozen import frozen_but, trained_sizes
+from holdfast.defenses.fused import as_trained, told_of
 from holdfast.defenses.subsets import SUBSETS, At, Subset, chosen_modules
 from holdfast.errors import ConfigError, InputError, ModelError
-from holdfast.ops.modules import ModuleRef
+from holdfast.ops.modules import ModuleRef, parts
 from holdfast.training.learning_rates import layers_by_role, named
 
 __all__ = ["ModuleRates"]
@@ -132,6 +133,13 @@ class ModuleRates(Defense):
             )
         return super().conflict(other)
 
+    def check_model(self, model: nn.Module) -> None:
+        """Look for the parts by role: a resumed run reads them off the parameters' names."""
+        try:
+            parts(model)
+        except ModelError as error:
+            raise ModelError(f"{self.card.name}: {error}") from error
+
     def needs(self) -> frozenset[Capability]:
         """Rates always; backward passes for the analysis; freezing where moments are fresh."""
         more: set[Capability] = set()
@@ -179,7 +187,7 @@ class ModuleRates(Defense):
         """Read Mods_Rob, or find it, and choose the modules that this run treats as robust.
 
         Raises:
-            ModelError: The file was made for another model, or a projection is fused or unknown.
+            ModelError: The file was made for another model, or a projection is unknown.
             ConfigError: None of the chosen modules is trained in this run.
             DataError: The prompts cannot train a probe.
         """
@@ -187,7 +195,7 @@ class ModuleRates(Defense):
         trained, name = trained_sizes(run.model), self.card.name
         try:
             draw = run.seed + self.subset_seed
-            chosen = chosen_modules(found.pairs, trained, self.subset, draw)
+            chosen = chosen_modules(as_trained(found.pairs, trained), trained, self.subset, draw)
         except ConfigError as error:
             raise ConfigError(f"{name}: {error}") from error
         if not chosen:
@@ -200,6 +208,8 @@ class ModuleRates(Defense):
         self.found_ = found.model_dump(mode="json")
         self.load({"robust_": [list(at) for at in chosen]})
         share = sum(trained[at] for at in chosen) / sum(trained.values())
+        for line in told_of(run.model, found.pairs, trained):
+            run.say(f"{name}: {line}")
         run.say(
             f"{name}: {len(chosen)} of {len(trained)} trained projections learn as robust "
             f"({self.subset}): {', '.join(_roles(chosen, trained))}; {100 * share:.0f} % of the "

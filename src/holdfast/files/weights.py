@@ -1,11 +1,14 @@
 """Weights of another model, read tensor by tensor from the safetensors files of its folder."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
+from transformers.core_model_loading import revert_weight_conversion
 
 from holdfast.errors import ConfigError, ModelError
 from holdfast.files.whole_model import refuse_both
@@ -20,6 +23,8 @@ class SavedWeights:
     folder: Path
     files: Mapping[str, Path]
     """Tensor's name → the file it is in."""
+    keys: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Tensor's name in the model → its name in the file, where that is another."""
 
     def read(self, name: str, like: Tensor) -> Tensor:
         """Return the tensor of this name in float32, on the device of ``like``.
@@ -29,7 +34,7 @@ class SavedWeights:
         """
         self.check(name, like.shape)
         with safe_open(self.files[name], framework="pt") as file:
-            found: Tensor = file.get_tensor(name)
+            found: Tensor = file.get_tensor(self.keys.get(name, name))
         return found.to(like.device).float()
 
     def check(self, name: str, shape: Sequence[int]) -> None:
@@ -44,7 +49,7 @@ class SavedWeights:
                 "saved by save_pretrained without an adapter"
             )
         with safe_open(self.files[name], framework="pt") as file:
-            found = tuple(file.get_slice(name).get_shape())
+            found = tuple(file.get_slice(self.keys.get(name, name)).get_shape())
         if found != tuple(shape):
             raise ModelError(
                 f"{self.folder}: {name} has shape {found} and the model's has "
@@ -52,12 +57,13 @@ class SavedWeights:
             )
 
 
-def open_weights(folder: str, field: str) -> SavedWeights:
+def open_weights(folder: str, given: str, model: nn.Module | None = None) -> SavedWeights:
     """Return the weights of a model folder; reads the names, not the tensors.
 
     Args:
         folder: What ``save_pretrained`` of a whole model wrote, in one file or in shards.
-        field: What the folder was given as, for the message.
+        given: What the folder was given as, for the message.
+        model: One by whose names the tensors are asked for: some types have others in files.
 
     Raises:
         ConfigError: There is no such folder, or it holds no readable safetensors weights.
@@ -65,12 +71,12 @@ def open_weights(folder: str, field: str) -> SavedWeights:
     """
     path = Path(folder)
     if not path.is_dir():
-        raise ConfigError(f"{field}={folder!r}: no such folder: give a model folder on this disk")
-    refuse_both(path, f"{field}={folder!r}")
+        raise ConfigError(f"{given}={folder!r}: no such folder: give a model folder on this disk")
+    refuse_both(path, f"{given}={folder!r}")
     found = sorted(f for f in path.glob("*.safetensors") if f.name != "adapter_model.safetensors")
     if not found:
         raise ConfigError(
-            f"{field}={folder!r}: holds no *.safetensors of a whole model: give a folder saved by "
+            f"{given}={folder!r}: holds no *.safetensors of a whole model: give a folder saved by "
             "save_pretrained (merge an adapter first, convert pickles)"
         )
     names: dict[str, Path] = {}
@@ -79,5 +85,19 @@ def open_weights(folder: str, field: str) -> SavedWeights:
             with safe_open(file, framework="pt") as opened:
                 names |= dict.fromkeys(opened.keys(), file)
         except (SafetensorError, OSError) as error:
-            raise ConfigError(f"{field}: {file} cannot be read ({error}): save it again") from error
-    return SavedWeights(path, names)
+            raise ConfigError(f"{given}: {file} cannot be read ({error}): save it again") from error
+    keys = _keys(names, model) if model is not None else {}
+    return SavedWeights(path, names | {own: names[key] for own, key in keys.items()}, keys)
+
+
+def _keys(names: Mapping[str, Path], model: nn.Module) -> dict[str, str]:
+    """Return the model's own names of tensors that transformers saves under another one."""
+    bare: Any = getattr(model, "get_base_model", lambda: model)()
+    own = [n.replace(".base_layer.", ".") for n, _ in bare.named_parameters() if "lora_" not in n]
+    found: dict[str, str] = {}
+    for name in own:
+        # A tensor that is saved in several pieces (stacked experts are) has no name to give.
+        if name not in names and ".experts." not in name and hasattr(bare, "base_model_prefix"):
+            (key,) = revert_weight_conversion(bare, {name: torch.empty(0, device="meta")})
+            found |= {name: key} if key in names else {}
+    return found

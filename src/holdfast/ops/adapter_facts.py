@@ -11,10 +11,12 @@ from enum import StrEnum
 from typing import Any
 
 from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 from holdfast.errors import ModelError
 from holdfast.files.adapters import KEPT_BASE
 from holdfast.ops.modules import plain_name, trainable
+from holdfast.ops.roles.parts import LINEAR
 
 __all__ = [
     "Adaptation", "AdapterKind", "active_adapters", "active_parameters", "adaptations",
@@ -213,9 +215,11 @@ def _kind_of_lora(module: Any, adapter: str, start: Any) -> AdapterKind:
         return AdapterKind.DORA
     if module.lora_variant.get(adapter) is not None:
         return AdapterKind.VARIANT
-    # A fan-in-fan-out layer holds its weight transposed; a parameter wrapper holds experts.
-    odd = getattr(module, "fan_in_fan_out", False) or type(module).__name__ == "ParamWrapper"
-    if adapter not in module.lora_B or odd or not isinstance(module.get_base_layer(), nn.Linear):
+    base = module.get_base_layer()
+    # A transposed layer that is no Conv1D is somebody's own; a parameter wrapper holds experts.
+    transposed = bool(getattr(module, "fan_in_fan_out", False)) != isinstance(base, Conv1D)
+    odd = transposed or type(module).__name__ == "ParamWrapper"
+    if adapter not in module.lora_B or odd or not isinstance(base, LINEAR):
         return AdapterKind.OTHER_LORA
     if isinstance(start, str) and start.lower() not in KEPT_BASE:
         return AdapterKind.MOVED_BASE

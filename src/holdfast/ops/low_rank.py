@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from holdfast.errors import ModelError
 from holdfast.ops.modules import plain_name, projections
+from holdfast.ops.roles.parts import Linear, features, oriented
 
 __all__ = ["LowRank", "delta"]
 
@@ -40,9 +41,9 @@ class LowRank:
         for ref, linear in projections(model).items():
             if roles is not None and ref.role not in roles:
                 continue
-            bound = linear.in_features**-0.5
-            a = (torch.rand(rank, linear.in_features, generator=rng) * 2 - 1) * bound
-            b = torch.zeros(linear.out_features, rank)
+            rows, columns = features(linear)
+            a = (torch.rand(rank, columns, generator=rng) * 2 - 1) * columns**-0.5
+            b = torch.zeros(rows, rank)
             factors[ref.name] = (a.to(linear.weight.device), b.to(linear.weight.device))
         return cls(factors, alpha / rank)
 
@@ -78,12 +79,12 @@ class LowRank:
             for handle in handles:
                 handle.remove()
 
-    def change(self, name: str, linear: nn.Linear, strength: float = 1.0) -> Tensor:
-        """Return the ΔW of one module in float32, on the device of the layer it belongs into."""
+    def change(self, name: str, linear: Linear, strength: float = 1.0) -> Tensor:
+        """Return the ΔW of one module in float32, as and where the layer stores its weight."""
         a, b = (t.detach().to(linear.weight.device, torch.float32) for t in self.factors[name])
-        return delta(a, b, strength * self.scale)
+        return oriented(linear, delta(a, b, strength * self.scale))
 
-    def linears(self, model: nn.Module) -> dict[str, nn.Linear]:
+    def linears(self, model: nn.Module) -> dict[str, Linear]:
         """Return the live layer of each adapted module.
 
         Raises:
@@ -92,7 +93,7 @@ class LowRank:
         live = {ref.name: linear for ref, linear in projections(model).items()}
         for name, (a, b) in self.factors.items():
             wanted = (b.shape[0], a.shape[1])
-            found = (live[name].out_features, live[name].in_features) if name in live else None
+            found = features(live[name]) if name in live else None
             if found != wanted:
                 has = "has none" if found is None else f"has shape {found}"
                 raise ModelError(
@@ -101,7 +102,7 @@ class LowRank:
                 )
         return {name: live[name] for name in self.factors}
 
-    def _hook(self, name: str, linear: nn.Linear, scale: float) -> Callable[..., Tensor]:
+    def _hook(self, name: str, linear: Linear, scale: float) -> Callable[..., Tensor]:
         # Factors read from a file lie on the CPU; ``to`` returns leaves on the device unchanged.
         a, b = (t.to(linear.weight.device) for t in self.factors[name])
 

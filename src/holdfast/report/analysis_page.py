@@ -20,7 +20,7 @@ from holdfast.training.learning_rates import runs
 
 __all__ = ["AnalysisPage", "answer", "in_order", "render_analysis", "told", "write_analysis"]
 
-ORDER = ("q", "k", "v", "o", "gate", "up", "down")
+ORDER = ("q", "q_a", "q_b", "k", "kv_a", "kv_b", "v", "z", "b", "a", "o", "gate", "up", "down")
 UNITS = {"drift": "drift of the features", "logit": "change of the logit",
          "accuracy": "drop in accuracy"}  # fmt: skip
 MEANINGS = {
@@ -96,7 +96,7 @@ def told(compared: Comparison) -> str:
 
 def answer(robust: RobustModules) -> str:
     """Return how many modules are robust and where, in one sentence."""
-    total, count = robust.layers * len(robust.roles), len(robust.modules)
+    total, count = robust.total, len(robust.modules)
     if not count:
         return (
             f"None of {total} modules is robust: changing any type's deepest one moves the "

@@ -15,6 +15,7 @@ from holdfast.errors import InputError
 from holdfast.files.guarded.documents import json_in
 from holdfast.files.whole import refuse_newer, write_whole
 from holdfast.results.agreement import Agreement, agreements
+from holdfast.results.benchmarks import Benchmarks
 from holdfast.results.comparisons import BenchSummary
 from holdfast.results.provenance import DataSource, Machine, this_machine, versions
 from holdfast.results.records import BEFORE, PLAIN, Arm, Record
@@ -63,6 +64,11 @@ class RunResult(Record):
         description="How far the first judge agrees with each other one; [] for a single judge.",
     )
     warnings: list[str] = Field(default_factory=list[str])
+    benchmarks: Benchmarks | None = Field(
+        default=None,
+        exclude_if=lambda found: found is None,
+        description="What another evaluation program measured, such as lm-eval.",
+    )
     bench: BenchSummary | None = Field(
         default=None, description="What the arms of a bench say together, from their answers."
     )

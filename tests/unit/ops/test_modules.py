@@ -13,6 +13,7 @@ from holdfast.ops.modules import (
     attentions,
     canonical,
     decoder_layers,
+    parts,
     plain_name,
     projections,
     ref_of,
@@ -110,19 +111,21 @@ def test_names_lose_only_what_wrappers_and_peft_add():
     assert plain_name(f"{wrapped}.base_layer.weight") == "model.layers.0.mlp.up_proj.weight"
 
 
-def test_split_refuses_a_fused_projection_by_name():
+def test_a_fused_projection_is_one_module_and_three_parts():
     model = tiny_model("gpt_neox")
-    with pytest.raises(ModelError, match=r"query_key_value.*fused"):
-        projections(model, split=True)
-    assert projections(model)
-    assert projections(tiny_model("llama"), split=True)
+    assert [r.role for r in projections(model) if r.layer == 0] == ["down", "o", "qkv", "up"]
+    own = {r.role: p for r, p in parts(model).items() if r.layer == 0}
+    assert list(own) == ["down", "k", "o", "q", "up", "v"]
+    fused = model.gpt_neox.layers[0].attention.query_key_value
+    rows = torch.cat([own[role].rows for role in "qkv"]).sort()[0]
+    assert torch.equal(rows, torch.arange(fused.out_features))
+    assert all(own[role].parameter is fused.weight for role in "qkv")
+    ref = next(r for r in parts(model) if r.role == "k")
+    assert ref_of(f"{ref.name}.weight") == ref
+    assert list(parts(tiny_model("llama"))) == list(projections(tiny_model("llama")))
 
 
-def test_an_unknown_architecture_is_refused_by_name():
-    model = tiny_model()
-    model.config.model_type = "mamba"
-    with pytest.raises(ModelError, match="'mamba'"):
-        projections(model)
+def test_an_unknown_architecture_without_layers_is_refused_by_name():
     with pytest.raises(ModelError, match="'unknown'"):
         projections(nn.Linear(2, 2))
 

@@ -55,7 +55,7 @@ def squared_gradients(probed: Probed) -> dict[ModuleRef, float]:
                 with _watched(model, probed.modules) as seen:
                     states = at_last(whole_pass(model, suffix.layers, part.inputs), part)
                     (states.float() @ direction).sum().backward()
-                for ref, value in _squares(seen, len(rows)).items():
+                for ref, value in _squares(seen, probed.modules, len(rows)).items():
                     sums[ref] += value
     return sums
 
@@ -102,11 +102,11 @@ def _watched(model: nn.Module, modules: Modules) -> Generator[Seen]:
         embedding: Any = model.get_input_embeddings()  # type: ignore[operator]
         stack.callback(embedding.register_forward_hook(differentiable).remove)
         for ref, module in modules.items():
-            stack.callback(module.register_forward_hook(keeper(ref)).remove)
+            stack.callback(module.module.register_forward_hook(keeper(ref)).remove)
         yield seen
 
 
-def _squares(seen: Seen, prompts: int) -> dict[ModuleRef, float]:
+def _squares(seen: Seen, modules: Modules, prompts: int) -> dict[ModuleRef, float]:
     """Return the sum over prompts of the squared gradient norm of each module."""
     grams: dict[int, Tensor] = {}  # q, k and v read one input, gate and up another.
     out: dict[ModuleRef, float] = {}
@@ -115,7 +115,8 @@ def _squares(seen: Seen, prompts: int) -> dict[ModuleRef, float]:
         if key not in grams:
             grams[key] = _gram(inputs, prompts)
         (gradient,) = gradients
-        out[ref] = float((grams[key] * _gram(gradient, prompts)).sum())
+        own = modules[ref].outputs(gradient)
+        out[ref] = float((grams[key] * _gram(own, prompts)).sum())
     return out
 
 

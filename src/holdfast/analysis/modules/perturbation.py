@@ -11,7 +11,6 @@ added to the adapted module.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import cast
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -22,6 +21,7 @@ from holdfast.analysis.probing.suffix import Suffix
 from holdfast.errors import InputError, ModelError, RunError
 from holdfast.ops.modules import ATTENTION_ROLES, ModuleRef
 from holdfast.ops.randomness import derived_seed
+from holdfast.ops.roles.parts import Part
 from holdfast.ops.weights import shifted_weights
 
 __all__ = [
@@ -29,9 +29,9 @@ __all__ = [
     "pooled",
 ]  # fmt: skip
 
-Modules = Mapping[ModuleRef, nn.Linear]
+Modules = Mapping[ModuleRef, Part]
 Change = Callable[[ModuleRef, int], Tensor]
-"""(module, seed) → what is added to its weight, shape (out, in)."""
+"""(module, seed) → what is added to its weight, in the shape in which that is stored."""
 
 
 class Damage(BaseModel):
@@ -82,9 +82,7 @@ class Probed:
             RunError: The changed model's hidden states are not finite.
         """
         chosen = list(refs)
-        weights = {r.name: cast("nn.Parameter", self.modules[r].weight) for r in chosen}
-        by = {r.name: change(r, seed) for r in chosen}
-        _check_shapes(weights, by)
+        weights, by = _together(self.modules, {r: change(r, seed) for r in chosen})
         first = min((r.layer for r in chosen), default=0)
         attention = any(r.layer == first and r.role in ATTENTION_ROLES for r in chosen)
         with shifted_weights(weights, by):
@@ -112,13 +110,25 @@ class Probed:
         )
 
 
-def _check_shapes(weights: Mapping[str, Tensor], by: Mapping[str, Tensor]) -> None:
-    for name, extra in by.items():
-        if extra.shape != weights[name].shape:
+def _together(
+    modules: Modules, changes: Mapping[ModuleRef, Tensor]
+) -> tuple[dict[str, nn.Parameter], dict[str, Tensor]]:
+    """Return the weights that the modules lie in and what is added to each of them."""
+    weights: dict[str, nn.Parameter] = {}
+    by: dict[str, Tensor] = {}
+    for ref, extra in changes.items():
+        part = modules[ref]
+        wanted = tuple(part.weight.shape)
+        if tuple(extra.shape) != wanted:
             raise InputError(
-                f"the change of {name} has shape {tuple(extra.shape)} and its weight "
-                f"{tuple(weights[name].shape)}; give the change of the same model"
+                f"the change of {ref.name} has shape {tuple(extra.shape)} and its weight "
+                f"{wanted}; give the change of the same model"
             )
+        name = ref.name.partition("[")[0]  # The parts of a fused projection share a weight.
+        weights[name] = part.parameter
+        whole = part.spread(extra)
+        by[name] = by[name] + whole if name in by else whole
+    return weights, by
 
 
 def _balanced(logits: Tensor, harmful: int) -> float:
@@ -151,7 +161,7 @@ def delta(changes: Mapping[str, Tensor]) -> Change:
     """Return the perturbation that puts in each module's own ΔW.
 
     Args:
-        changes: Module's plain name → ΔW, shape (out, in); zeros where a module did not change.
+        changes: Name of a module or part → ΔW as it is stored; zeros where it did not change.
 
     Raises:
         InputError: When it is used on a module that has no ΔW.

@@ -10,7 +10,7 @@ from holdfast.analysis.settings import Method, Score
 from holdfast.errors import InputError, ModelError
 from holdfast.files.guarded.documents import json_in
 from holdfast.files.whole import refuse_newer, write_whole
-from holdfast.ops.modules import projections
+from holdfast.ops.modules import parts
 
 __all__ = ["ModuleAt", "RobustModules", "Trial"]
 
@@ -46,7 +46,8 @@ class RobustModules(_Record):
     model: str = Field(default="", description="Folder or hub id of the model, or 'organism'.")
     architecture: str = ""
     layers: int = Field(description="Decoder layers of the model.")
-    roles: list[str] = Field(description="Roles that every layer has.")
+    roles: list[str] = Field(description="Roles that the model's layers have.")
+    of: int = Field(default=0, description="Modules in all; 0: every layer has every role.")
     modules: list[ModuleAt] = Field(description="Mods_Rob, sorted.")
     method: Method = "gradient"
     score: Score = Field(default="drift", description="Damage of the joint trials.")
@@ -58,6 +59,11 @@ class RobustModules(_Record):
     trace: list[Trial] = Field(default_factory=list[Trial])
     warnings: list[str] = Field(default_factory=list[str])
     holdfast: str = Field(default="", description="Version that wrote the file.")
+
+    @property
+    def total(self) -> int:
+        """How many modules the model has, robust or not."""
+        return self.of or self.layers * len(self.roles)
 
     @property
     def pairs(self) -> frozenset[tuple[int, str]]:
@@ -98,9 +104,9 @@ class RobustModules(_Record):
         """Raise unless every module of the list is one of ``model``'s and both are of one kind.
 
         Raises:
-            ModelError: The list was made for another model, or a projection is fused or unknown.
+            ModelError: The list was made for another model, or a projection is unknown.
         """
-        refs = projections(model, split=True)
+        refs = parts(model)
         kind = str(cast("Any", model).config.model_type)
         # A list made by hand need not say. Gemma 3 has a name with its vision tower, one without.
         of, this = (name.removesuffix("_text") for name in (self.architecture, kind))

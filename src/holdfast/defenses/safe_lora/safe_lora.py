@@ -60,6 +60,7 @@ class SafeLoRA(Defense):
         strength="tau",
         cost="none per step; a few matrix products per projection at the end",
         models={"base": "unaligned", "aligned": "aligned"},
+        reads="projections",
         needs=frozenset({Capability.EDITS_WEIGHTS}),
     )
 
@@ -87,7 +88,7 @@ class SafeLoRA(Defense):
             return Artifact(self.card.name, report={"tau": 0.0, "projected": 0})
         edits: Tensors = {}
         modules: list[dict[str, Any]] = []
-        unaligned = open_weights(str(self.base), "safe_lora: base")
+        unaligned = open_weights(str(self.base), "safe_lora: base", run.model)
         with torch.no_grad():
             for change in changes(run.engine, self.aligned):
                 edit, row = self._judged(change, unaligned)
@@ -105,7 +106,7 @@ class SafeLoRA(Defense):
         self, change: Change, unaligned: SavedWeights
     ) -> tuple[Tensor | None, dict[str, Any]]:
         """Return the edit of one tensor, or None where it stays, and its row of the report."""
-        before = unaligned.read(f"{change.ref.name}.weight", change.aligned)
+        before = change.read(unaligned)
         v = change.aligned - before
         defined = bool(v.any()) and bool(change.factor.any())
         row: dict[str, Any] = {
@@ -120,7 +121,7 @@ class SafeLoRA(Defense):
         if row["cosine"] > self.tau:
             return None, row
         row |= {"projected": True, "kept": float(projected.norm() / whole.norm())}
-        return inside - change.factor, row
+        return change.stored(inside - change.factor), row
 
 
 def _by_layer(modules: Sequence[Mapping[str, Any]]) -> Table:

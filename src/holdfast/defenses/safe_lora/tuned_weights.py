@@ -11,6 +11,8 @@ from holdfast.files.weights import SavedWeights, open_weights
 from holdfast.ops.adapter_facts import AdapterKind, require_kinds
 from holdfast.ops.engine import Engine
 from holdfast.ops.modules import ModuleRef, plain_name, projections, ref_of, trainable
+from holdfast.ops.roles.names import kind_left_out, place_of
+from holdfast.ops.roles.parts import Linear, features, oriented
 
 __all__ = ["Change", "changes", "check_changes"]
 
@@ -30,10 +32,19 @@ class Change(NamedTuple):
     """A, where ΔW = BA; shape (r, in)."""
     aligned: Tensor
     """The weight before fine-tuning, float32, shape (out, in)."""
+    module: Linear
 
     def whole(self, factor: Tensor) -> Tensor:
         """Return the change of shape (out, in) that ``factor`` stands for."""
         return factor if self.right is None else factor @ self.right
+
+    def stored(self, factor: Tensor) -> Tensor:
+        """Return what is added to ``parameter`` for a change of ``factor``."""
+        return oriented(self.module, factor) if self.right is None else factor
+
+    def read(self, saved: SavedWeights) -> Tensor:
+        """Return the projection's weight in a folder, float32, shape (out, in)."""
+        return _read(saved, self.module, self.ref)
 
 
 def changes(engine: Engine, aligned: str | None) -> Generator[Change]:
@@ -48,14 +59,15 @@ def changes(engine: Engine, aligned: str | None) -> Generator[Change]:
         ModelError: No projection was trained, or the folder's model is another one.
     """
     trained, live = engine.parameters(), projections(engine.model)
-    saved = None if aligned is None else open_weights(aligned, "safe_lora: aligned")
+    saved = None if aligned is None else open_weights(aligned, "safe_lora: aligned", engine.model)
     for name, ref, in_place in _changed(trained, live):
         before = _aligned(live[ref], ref, saved, in_place)
         if in_place:
-            yield Change(name, ref, trained[name].detach().float() - before, None, before)
+            now = oriented(live[ref], trained[name].detach()).float()
+            yield Change(name, ref, now - before, None, before, live[ref])
         else:
             a = _factor_a(engine.model, name)
-            yield Change(name, ref, trained[name].detach(), a, before)
+            yield Change(name, ref, trained[name].detach(), a, before, live[ref])
 
 
 def check_changes(model: nn.Module, base: str, aligned: str | None) -> None:
@@ -72,12 +84,13 @@ def check_changes(model: nn.Module, base: str, aligned: str | None) -> None:
             model has other projections.
     """
     require_kinds(model, {AdapterKind.LORA}, "safe_lora")
-    unaligned = open_weights(base, "safe_lora: base")
-    saved = None if aligned is None else open_weights(aligned, "safe_lora: aligned")
+    _refuse_experts(model)
+    unaligned = open_weights(base, "safe_lora: base", model)
+    saved = None if aligned is None else open_weights(aligned, "safe_lora: aligned", model)
     live, differs = projections(model), False
     for _, ref, in_place in _changed(trainable(model), live):
         linear, weight = live[ref], f"{ref.name}.weight"
-        shape = (linear.out_features, linear.in_features)
+        shape = _stored_shape(linear)
         for folder in (unaligned, saved):
             if folder is not None:
                 folder.check(weight, shape)
@@ -86,7 +99,7 @@ def check_changes(model: nn.Module, base: str, aligned: str | None) -> None:
         before = _aligned(linear, ref, saved, in_place)
         if not in_place:
             _check_own_base(linear, ref, before, str(aligned))
-        differs = differs or not torch.equal(unaligned.read(weight, before), before)
+        differs = differs or not torch.equal(_read(unaligned, linear, ref), before)
     if not differs:
         raise ConfigError(
             f"safe_lora: base={base!r} holds the aligned weights themselves, so there is no "
@@ -94,11 +107,22 @@ def check_changes(model: nn.Module, base: str, aligned: str | None) -> None:
         )
 
 
-def _check_own_base(linear: nn.Linear, ref: ModuleRef, aligned: Tensor, folder: str) -> None:
+def _refuse_experts(model: nn.Module) -> None:
+    """Raise where experts are tuned: stacked in one tensor, they are no projections with a role."""
+    for name in trainable(model):
+        if kind_left_out(place_of(name)[1]) == "routed experts":
+            raise ModelError(
+                f"safe_lora edits projections, and {name} (routed experts, stacked) is tuned as "
+                "well, so its change would stay; tune a LoRA adapter on the decoder's projections, "
+                "or freeze the experts"
+            )
+
+
+def _check_own_base(linear: Linear, ref: ModuleRef, aligned: Tensor, folder: str) -> None:
     """Raise where an adapter does not stand on the aligned weights: its BA is not the change."""
     if not linear.weight.is_floating_point():
         return
-    apart = torch.linalg.vector_norm(linear.weight.detach().float() - aligned)
+    apart = torch.linalg.vector_norm(oriented(linear, linear.weight.detach()).float() - aligned)
     if float(apart) > _ROUNDING * float(torch.linalg.vector_norm(aligned)):
         raise ConfigError(
             f"safe_lora: the adapter's own base differs from aligned={folder!r} at {ref.name}, so "
@@ -108,7 +132,7 @@ def _check_own_base(linear: nn.Linear, ref: ModuleRef, aligned: Tensor, folder: 
 
 
 def _changed(
-    trained: Mapping[str, nn.Parameter], live: Mapping[ModuleRef, nn.Linear]
+    trained: Mapping[str, nn.Parameter], live: Mapping[ModuleRef, Linear]
 ) -> list[tuple[str, ModuleRef, bool]]:
     """Return each trained factor B or whole weight of a projection; True for whole weights."""
     found: list[tuple[str, ModuleRef, bool]] = []
@@ -131,17 +155,25 @@ def _factor_a(model: nn.Module, name_of_b: str) -> Tensor:
     return next(p for n, p in model.named_parameters() if plain_name(n) == wanted).detach().float()
 
 
-def _aligned(
-    linear: nn.Linear, ref: ModuleRef, saved: SavedWeights | None, in_place: bool
-) -> Tensor:
+def _aligned(linear: Linear, ref: ModuleRef, saved: SavedWeights | None, in_place: bool) -> Tensor:
     """Return a projection's weight as it was before fine-tuning, in float32."""
     if saved is not None:
-        like = torch.empty(linear.out_features, linear.in_features, device=linear.weight.device)
-        return saved.read(f"{ref.name}.weight", like)
+        return _read(saved, linear, ref)
     if in_place or not linear.weight.is_floating_point():
         why = "was trained in place" if in_place else "is quantized"
         raise ConfigError(
             f"safe_lora: the weight of {ref.name} {why}, so its aligned value is not in the model; "
             "give aligned= (the folder of the model before fine-tuning)"
         )
-    return linear.weight.detach().float()
+    return oriented(linear, linear.weight.detach()).float()
+
+
+def _stored_shape(linear: Linear) -> tuple[int, ...]:
+    """Return the shape in which a folder holds the weight; a quantized one's own is another."""
+    return tuple(oriented(linear, torch.empty(features(linear), device="meta")).shape)
+
+
+def _read(saved: SavedWeights, linear: Linear, ref: ModuleRef) -> Tensor:
+    """Return the projection's weight in a folder, float32, shape (out, in)."""
+    like = torch.empty(_stored_shape(linear), device=linear.weight.device)
+    return oriented(linear, saved.read(f"{ref.name}.weight", like))

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from holdfast.ops.gradients import Tensors
 from holdfast.ops.low_rank import LowRank
+from holdfast.ops.roles.parts import Linear
 
 
 class Attachment:
@@ -107,7 +108,7 @@ class Attachment:
             out[name] = weight - ((weight - change) + change)
         return out
 
-    def _trained(self) -> dict[str, nn.Linear]:
+    def _trained(self) -> dict[str, Linear]:
         linears = self._vector.linears(self._model) if self._inside else {}
         inside = {name: linears[name] for name in self._inside}
         return {

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from holdfast.defense import Run
 from holdfast.errors import ConfigError
 from holdfast.ops.low_rank import LowRank
+from holdfast.ops.roles.parts import LINEAR, Linear
 
 Mode = Literal["auto", "merged", "hooks"]
 
@@ -74,7 +75,7 @@ def undecayed(run: Run, vector: LowRank) -> Generator[None]:
             handle.remove()
 
 
-def _reasons(run: Run, vector: LowRank, linears: dict[str, nn.Linear]) -> Generator[str]:
+def _reasons(run: Run, vector: LowRank, linears: dict[str, Linear]) -> Generator[str]:
     """Yield why merging into these layers would not be exact."""
     wrapping = {
         id(inner): module
@@ -92,11 +93,11 @@ def _reasons(run: Run, vector: LowRank, linears: dict[str, nn.Linear]) -> Genera
         yield from _of_loss(run, vector)
 
 
-def _of_layer(name: str, linear: nn.Linear, around: nn.Module | None) -> Generator[str]:
+def _of_layer(name: str, linear: Linear, around: nn.Module | None) -> Generator[str]:
     if not linear.weight.is_floating_point():
         yield f"{name} has quantized weights"
     # A reparametrized layer (weight norm) makes its weight anew in every pass.
-    if type(linear) is not nn.Linear or "weight" not in linear._parameters:  # type: ignore[reportPrivateUsage]
+    if type(linear) not in LINEAR or "weight" not in linear._parameters:  # type: ignore[reportPrivateUsage]
         yield f"{name} is no plain torch.nn.Linear with a weight of its own"
     if around is None:
         return

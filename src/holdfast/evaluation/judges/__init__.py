@@ -14,6 +14,7 @@ from holdfast.evaluation.judges.content import (
     StrongReject,
     WildGuard,
 )
+from holdfast.evaluation.judges.endpoint import EndpointJudge
 from holdfast.evaluation.judges.learned_refusal import LearnedRefusal
 from holdfast.evaluation.judges.matching import matches
 from holdfast.evaluation.judges.protocol import Judge, MakesJudge
@@ -33,5 +34,6 @@ BUILT_IN: dict[str, MakesJudge] = {
     "harmbench": HarmBench,
     "strongreject": StrongReject,
     "beaver_dam": BeaverDam,
+    "endpoint": EndpointJudge,
 }
 """Judges of any model by the name that ``--judge`` takes."""

@@ -18,10 +18,14 @@ from urllib.request import getproxies
 from datasets import config as datasets_config
 from huggingface_hub import constants
 
+from holdfast.inputs.sources.kits import hub_ids
+
 __all__ = ["hub_answers", "local_only", "names_hub", "offline_where_local", "texts_in"]
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:[\w.-]+)?")
 _VARIABLE = "HF_HUB_OFFLINE"
+_OF_HUB = "of/hub"
+"""Stands for what is at the hub though its name is no hub id."""
 _PATIENCE = 5.0
 """Seconds that the hub has to take a connection."""
 P = ParamSpec("P")
@@ -70,12 +74,15 @@ def local_only(names: Iterable[Any] = ()) -> Generator[None]:
 
 
 def offline_where_local(run: Callable[P, R]) -> Callable[P, R]:
-    """Let a command run offline where no text of its config, its first argument, names the hub."""
+    """Let a command run offline where no text of its config, its first argument, names the hub.
+
+    A kit names it where it has no local copy.
+    """
 
     @wraps(run)
     def command(*args: P.args, **kwargs: P.kwargs) -> R:
         config: Any = args[0] if args else next(iter(kwargs.values()), None)
-        with local_only(texts_in(_values(config))):
+        with local_only([*texts_in(_values(config)), *hub_ids(config)]):
             return run(*args, **kwargs)
 
     return command
@@ -86,7 +93,8 @@ def _values(config: Any) -> Any:
     if hasattr(config, "recipe"):
         return config.recipe
     given = {each.name: getattr(config, each.name) for each in fields(config)}
-    return [*given.values(), *_options_of(given.get("judge") or ())]
+    told = [_OF_HUB] if getattr(config, "asks_hub", False) else []
+    return [*given.values(), *_options_of(given.get("judge") or ()), *told]
 
 
 def _options_of(judges: Iterable[str] | str) -> Generator[str]:

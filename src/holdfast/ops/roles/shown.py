@@ -1,0 +1,95 @@
+"""Roles of a model type that the table does not know: shown by the live model, or refused."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from holdfast.errors import ModelError
+from holdfast.ops.recompute import inference_mode_flags
+from holdfast.ops.roles.flow import Layer, entering, flow_rows, fused_role, rows_by_flow
+from holdfast.ops.roles.names import kind_left_out, learn, plain_name
+from holdfast.ops.roles.parts import LINEAR, features
+from holdfast.ops.roles.table import FUSED
+
+__all__ = ["shown_roles", "shown_rows"]
+
+SAMPLE = 64
+"""Rows of each projection that are looked at for its role; ours."""
+_Shape = tuple[str, tuple[tuple[str, int, int], ...]]
+_SHOWN: dict[_Shape, dict[str, str]] = {}
+_ROWS: dict[tuple[_Shape, str], dict[str, Tensor]] = {}
+
+
+def shown_roles(model: nn.Module, kind: str, layers: Sequence[nn.Module]) -> None:
+    """Look at each different layer of the model and remember the roles that its data flow shows.
+
+    Raises:
+        ModelError: A layer does not show its roles; the message names the type, layer and module.
+    """
+    for number, layer in enumerate(layers):
+        shape = _shape(kind, layer)
+        if shape not in _SHOWN:
+            entered = _entered(model, layers, kind)[number]
+            _SHOWN[shape] = _roles(kind, number, Layer(layer, *entered, _projections(layer)))
+        learn(_SHOWN[shape])
+
+
+def shown_rows(
+    model: nn.Module, kind: str, layers: Sequence[nn.Module], number: int, path: str
+) -> dict[str, Tensor]:
+    """Return which rows of a fused projection belong to which part, every row looked at."""
+    layer = layers[number]
+    key = _shape(kind, layer), path
+    if key not in _ROWS:
+        entered = _entered(model, layers, kind)[number]
+        with inference_mode_flags(model):
+            _ROWS[key] = flow_rows(Layer(layer, *entered, _projections(layer)), path)
+    return _ROWS[key]
+
+
+def _projections(layer: nn.Module) -> dict[str, nn.Module]:
+    """Return the layer's linear modules by path, bare or inside an adapter, without routers."""
+    found = {
+        plain_name(name): module
+        for name, module in layer.named_modules()
+        if isinstance(module, LINEAR) and "lora_" not in name
+    }
+    return {path: module for path, module in found.items() if kind_left_out(path) is None}
+
+
+def _shape(kind: str, layer: nn.Module) -> _Shape:
+    return kind, tuple((path, *features(m)) for path, m in sorted(_projections(layer).items()))
+
+
+def _entered(
+    model: nn.Module, layers: Sequence[nn.Module], kind: str
+) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
+    try:
+        with inference_mode_flags(model):
+            return entering(model, layers, lambda ids: model(input_ids=ids, use_cache=False))
+    except (TypeError, ValueError, RuntimeError, KeyError, IndexError) as error:
+        raise ModelError(
+            f"architecture {kind!r} is not in holdfast's table of names, and two tokens cannot be "
+            f"run through it to see what its projections do ({error})"
+        ) from error
+
+
+def _roles(kind: str, number: int, layer: Layer) -> dict[str, str]:
+    refused = (
+        f"architecture {kind!r} is not in holdfast's table of names, and layer {number} does not "
+        "show the roles of its projections"
+    )
+    way_out = "add its names to holdfast.ops.roles.table, or use a method that needs no roles"
+    try:
+        signs = rows_by_flow(layer, SAMPLE)
+    except ModelError as error:
+        raise ModelError(f"{refused}: {error}; {way_out}") from error
+    roles: Mapping[str, str | None] = {path: fused_role(rows) for path, rows in signs.items()}
+    for path, role in roles.items():
+        single = [role, *FUSED.get(role or "", ())]
+        twice = [p for p, other in roles.items() if p != path and other in single]
+        if role is None or twice:
+            why = "has rows of several roles" if role is None else f"has the role of {twice[0]!r}"
+            raise ModelError(f"{refused}: its projection {path!r} {why}; {way_out}")
+    return {path: str(role) for path, role in roles.items()}
