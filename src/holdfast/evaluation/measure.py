@@ -8,6 +8,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from holdfast.errors import DataError
 from holdfast.evaluation.decoding import recorded
+from holdfast.evaluation.engine import Engine
 from holdfast.evaluation.generate import Answered, replies
 from holdfast.evaluation.interval import Share
 from holdfast.evaluation.judges.protocol import Judge, words_of
@@ -87,7 +88,7 @@ class Measurement:
 
 
 def evaluate(
-    model: PreTrainedModel,
+    model: PreTrainedModel | Engine,
     tokenizer: PreTrainedTokenizerBase,
     items: Sequence[Item],
     judge: Judge | Sequence[Judge],
@@ -106,12 +107,16 @@ def evaluate(
     _check_ids(items)
     start = time.perf_counter()
     prompts = [item.prompt for item in items]
-    said = replies(
-        model, tokenizer, prompts, max_new_tokens=max_new_tokens, batch_size=batch_size,
-        progress=progress,
-    )  # fmt: skip
+    if isinstance(model, Engine):
+        said = model.replies(prompts, max_new_tokens=max_new_tokens, progress=progress)
+        decoding = model.recorded(max_new_tokens)
+    else:
+        said = replies(
+            model, tokenizer, prompts, max_new_tokens=max_new_tokens, batch_size=batch_size,
+            progress=progress,
+        )  # fmt: skip
+        decoding = recorded(model, tokenizer, max_new_tokens)
     seconds = time.perf_counter() - start
-    decoding = recorded(model, tokenizer, max_new_tokens)
     return judge_answers(items, said, judge, seconds=seconds, decoding=decoding)
 
 

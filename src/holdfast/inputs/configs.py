@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from holdfast.analysis.settings import AnalysisOptions
-from holdfast.inputs.outside_options import BenchmarkOptions
+from holdfast.inputs.outside_options import AnswerOptions, BenchmarkOptions
 
 __all__ = [
     "AlignConfig", "AnalyzeConfig", "DType", "EvaluateConfig", "InspectConfig", "JudgeConfig",
@@ -186,7 +186,7 @@ class RepairConfig(ModelConfig, TestConfig):
 
 
 @dataclass(kw_only=True)
-class EvaluateConfig(ModelConfig, BenchmarkOptions):
+class EvaluateConfig(ModelConfig, AnswerOptions, BenchmarkOptions):
     """One measurement of a model."""
 
     harmful: str | None = None

@@ -5,7 +5,7 @@ defenses with them, 5. questions and their judge, 6. the model, 7. every row aga
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -128,8 +128,11 @@ def read(
     config: TuneConfig | RepairConfig | EvaluateConfig,
     folders: WholeFolder | ModelFolders | None,
     progress: Progress,
+    load: Callable[[Any], Loaded] = model_of,
 ) -> Inputs:
     """Return what ``tune``, ``repair`` or ``evaluate`` reads; ``folders`` is what it will write.
+
+    ``load`` gives the model, or what answers in its place and has no tokenizer here.
 
     Raises:
         InputError: Something cannot be used; nothing was written.
@@ -151,10 +154,11 @@ def read(
     if isinstance(config, EvaluateConfig) and not items and not config.lm_eval:
         raise ConfigError("nothing to ask: give `harmful`, `safe`, `task` or `useful`, a file")
     panel = judges_for(config.model, config.judge, config.refusal_phrases)
-    loaded = model_of(config)
+    loaded = load(config)
     model, tokenizer, limit = loaded.model, loaded.tokenizer, loaded.limit
     adapter, trained = what_is_trained(adapter, model)
-    told = [*_told(config, sources, items, loaded, options), *trained]
+    told = _told(config, sources, items, loaded, options) if tokenizer else loaded.notes
+    told = [*told, *trained]
     check_items(items, tokenizer, limit, config.max_new_tokens)
     options = {"max_length": limit, **options} if options else {}
     size = config.batch_size if isinstance(config, EvaluateConfig) else Examiner.batch_size

@@ -79,7 +79,7 @@ def _means(result: RunResult, scene: Scene) -> Padding:
 
 
 def _beside(result: RunResult) -> list[Padding]:
-    """Return what further judges make of the same answers, and how far they agree with the first."""
+    """Return what further judges make of the same answers, and their agreement with the first."""
     judges = dict.fromkeys(name for arm in result.arms for name in arm.beside)
     return [_second(result, judge) for judge in judges]
 
