@@ -26,9 +26,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (
+commands = (
     demo, inspect, align, tune, repair, evaluate, judge, analyze, bench, compare, claims,
-):  # fmt: skip
+)  # fmt: skip
+for command in commands:
     app.command(command.__name__)(interruptible(command))
 app.command("list")(interruptible(listing))
 app.add_typer(organism, name="organism")

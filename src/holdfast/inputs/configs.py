@@ -222,6 +222,22 @@ class EvaluateConfig(ModelConfig, AnswerOptions, BenchmarkOptions):
 
 
 @dataclass(kw_only=True)
+class InspectConfig:
+    """One look at a model without its weights."""
+
+    model: str
+    """Model folder, hub id (owner/name; config and tokenizer are fetched alone), or 'organism'."""
+    adapter: Path | None = None
+    """Folder of a LoRA adapter on the model."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub model; its default branch without it."""
+    chat_template: Path | None = None
+    """Jinja file with a chat template, in place of the model's own."""
+    trust_remote_code: bool = False
+    """Run code that comes with the model; off, because it can do anything on this machine."""
+
+
+@dataclass(kw_only=True)
 class JudgeConfig:
     """Judges of answers that exist already."""
 
@@ -247,22 +263,6 @@ class JudgeConfig:
     """Folder for verdicts.jsonl and judgement.json; nothing is written without it."""
     overwrite: bool = False
     """Replace an existing output folder, once the new one is complete."""
-
-
-@dataclass(kw_only=True)
-class InspectConfig:
-    """One look at a model without its weights."""
-
-    model: str
-    """Model folder, hub id (owner/name; config and tokenizer are fetched alone), or 'organism'."""
-    adapter: Path | None = None
-    """Folder of a LoRA adapter on the model."""
-    revision: str | None = None
-    """Branch, tag or commit of a hub model; its default branch without it."""
-    chat_template: Path | None = None
-    """Jinja file with a chat template, in place of the model's own."""
-    trust_remote_code: bool = False
-    """Run code that comes with the model; off, because it can do anything on this machine."""
 
 
 @dataclass(kw_only=True)
