@@ -9,7 +9,7 @@ from holdfast.data.columns import with_columns
 from holdfast.data.formats import RawRow
 from holdfast.data.rows import Rows
 from holdfast.errors import ConfigError, DataError, nearest
-from holdfast.inputs.labels import Labels
+from holdfast.inputs.answered.labels import Labels
 
 __all__ = ["JudgedRow", "rows_to_judge"]
 
