@@ -33,21 +33,27 @@ class BaseMark:
     name: str
     """The folder or hub id that it was loaded from."""
     shapes: str
-    """SHA-256 of the names and shapes of all matrices."""
+    """SHA-256 of the names and shapes of all matrices; "" where they are quantized or elsewhere."""
     values: Mapping[str, str]
-    """Type of the weights → SHA-256 of the sampled values, rounded to that type."""
+    """Type of the weights → SHA-256 of the sampled values, rounded to that type.
+
+    Under ``embeddings TYPE`` stands that of the input embeddings alone: it is what a quantized
+    model and the same one in full have alike.
+    """
 
     @classmethod
     def of(cls, model: nn.Module, name: str) -> "BaseMark":
         """Return the mark of a bare model."""
         found = list(_matrices(model))
+        if any(p.is_meta or not p.is_floating_point() for p in model.parameters()):
+            return cls(name, "", _of_embeddings(model))
         shapes = hashlib.sha256()
         for key, p in found:
             shapes.update(f"{key} {tuple(p.shape)}\n".encode())
         dtype = str(found[0][1].dtype).removeprefix("torch.") if found else ""
         samples = torch.cat([_sampled(p) for _, p in found]) if found else torch.zeros(0)
         values = {kind: _hash(samples, kind) for kind in _FINER.get(dtype, ())}
-        return cls(name, shapes.hexdigest(), values)
+        return cls(name, shapes.hexdigest(), {**values, **_of_embeddings(model)})
 
     def save(self, folder: Path) -> None:
         """Write the mark beside an adapter."""
@@ -55,7 +61,7 @@ class BaseMark:
 
     def difference(self, other: "BaseMark") -> str:
         """Return in what the weights of two bases differ, "" where they are the same."""
-        if self.shapes != other.shapes:
+        if self.shapes and other.shapes and self.shapes != other.shapes:
             return "other modules or other sizes"
         # Weights that were rounded twice, in two ways, cannot be compared.
         kinds = [kind for kind in self.values if kind in other.values]
@@ -78,6 +84,14 @@ def _matrices(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     for name, p in model.named_parameters():
         if p.dim() >= 2 and p.is_floating_point():
             yield name, p
+
+
+def _of_embeddings(model: Any) -> dict[str, str]:
+    weight = getattr(model.get_input_embeddings(), "weight", None)
+    if weight is None or weight.is_meta:
+        return {}
+    kinds = _FINER.get(str(weight.dtype).removeprefix("torch."), ())
+    return {f"embeddings {kind}": _hash(_sampled(weight), kind) for kind in kinds}
 
 
 def _sampled(p: Any) -> Tensor:

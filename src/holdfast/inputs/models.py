@@ -1,39 +1,34 @@
 """Load a model and its tokenizer: safetensors only, no code from strangers, no silent gaps."""
 
-import os
-import re
 import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from huggingface_hub import constants
-from transformers import CONFIG_MAPPING, AutoModelForCausalLM, GenerationConfig
+from transformers import AutoModelForCausalLM, GenerationConfig
 
-from holdfast.data.chat import require_template
-from holdfast.data.rendering.dates import DATE, fix_date, is_dated
-from holdfast.data.rendering.templates import check_template
-from holdfast.data.tokenizer import load_tokenizer
+from holdfast.data.rendering.dates import DATE, is_dated
 from holdfast.errors import ModelError
 from holdfast.files.base_mark import BaseMark
-from holdfast.files.guarded.adapters import adapter_config, base_of, check_patterns
-from holdfast.files.guarded.documents import text_in
-from holdfast.files.guarded.models import check_sizes, config_in, weight_files
-from holdfast.files.guarded.paths import refuse_text
+from holdfast.files.guarded.adapters import adapter_config, check_patterns
+from holdfast.files.guarded.plain_config import plain_config
 from holdfast.files.whole_model import check_whole, refuse_both
 from holdfast.inputs.configs import AnalyzeConfig, DType, ModelConfig
-from holdfast.inputs.fit.adapters import check_base, check_keys, check_own_template
-from holdfast.inputs.fit.generation import decoding_notes, ends_only
+from holdfast.inputs.fit.adapters import check_base, check_keys, check_own_template, check_rows
+from holdfast.inputs.fit.generation import decoding_notes, end_notes, ends_only
+from holdfast.inputs.fit.quantized import refuse_early, refuse_uneditable
 from holdfast.inputs.guards.network import local_only
-from holdfast.inputs.guards.plain_config import plain_config
+from holdfast.inputs.loading.names import check_folder, is_local, loaded
+from holdfast.inputs.loading.placement import Placement
+from holdfast.inputs.loading.tokenizers import tokenizer_of
+from holdfast.inputs.loading.vocabulary import check_vocabulary
 from holdfast.inputs.rows import ORGANISM
+from holdfast.ops.bits import kept_trainable
 
 __all__ = [
     "Loaded", "check_against", "load_adapter", "load_model", "model_of", "positions", "tuned_of",
 ]  # fmt: skip
-
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def load_model(
@@ -43,110 +38,50 @@ def load_model(
     trust_remote_code: bool = False,
     chat_template: Path | None = None,
     field: str = "model",
+    placement: Placement | None = None,
 ) -> tuple[Any, Any]:
     """Return ``(model, tokenizer)`` of a folder, a hub id or ``organism``.
 
     The hub is asked only for a name that reads as ``owner/name`` and is no local folder.
 
     Raises:
+        ConfigError: The placement means nothing for this name.
         ModelError: The folder is missing, has no safetensors weights, needs code of its own, does
             not fit its weights or has no usable tokenizer.
     """
+    placement = placement or Placement()
+    local = name == ORGANISM or is_local(name, field)
+    placement.check_name(name, field, local=local)
     if name == ORGANISM:
         from holdfast import organism  # noqa: PLC0415  # Only for who asks for it.
 
         return organism.load()
-    local = _is_local(name, field)
     if local:
-        _check_folder(Path(name), field, trust_remote_code=trust_remote_code)
-    shared = {"trust_remote_code": trust_remote_code, "local_files_only": local}
-    how = {"dtype": getattr(torch, dtype), "use_safetensors": True, "output_loading_info": True,
-           "generation_config": GenerationConfig()}  # fmt: skip
+        check_folder(Path(name), field, trust_remote_code=trust_remote_code)
+    shared = {"trust_remote_code": trust_remote_code, "local_files_only": local, **placement.hub()}
     with local_only([name]):
-        tokenizer = _tokenizer(name, field, chat_template, shared)
-        how["config"] = _loaded(name, field, partial(plain_config, name, **shared))
-        load = partial(AutoModelForCausalLM.from_pretrained, name, **how, **shared)
-        model, found = _loaded(name, field, load)
+        tokenizer = tokenizer_of(name, field, chat_template, **shared)
+        model, found = _weights(name, field, dtype, placement, shared)
+    kept_trainable(model)
     check_whole(model, found, f"`{field}={name}`")
-    _check_vocabulary(name, field, model, tokenizer)
-    model.generation_config = ends_only(name, model, tokenizer, local=local)
+    check_vocabulary(model, tokenizer, f"`{field}={name}`")
+    made = ends_only(name, model, tokenizer, local=local, revision=placement.revision)
+    model.generation_config = made
     return model, tokenizer
 
 
-def _is_local(name: str, field: str) -> bool:
-    """Tell a folder from a hub id; a misspelt path must not reach the network."""
-    refuse_text(name, f"`{field}={name}`")
-    if Path(name).exists():
-        return True
-    owner = name.partition("/")[0]
-    if _HUB_ID.fullmatch(name) and not Path(owner).exists():
-        return False
-    raise ModelError(
-        f"`{field}={name}`: folder not found: check the path (a hub model is given as owner/name)"
-    )
-
-
-def _check_folder(folder: Path, field: str, *, trust_remote_code: bool) -> None:
-    """Raise ``ModelError`` unless ``folder`` holds a config and safetensors weights."""
-    shown = f"`{field}={folder}`"
-    if not folder.is_dir():
-        raise ModelError(f"{shown}: is a file: give the folder that holds config.json")
-    refuse_both(folder, shown)
-    if not (folder / "config.json").is_file():
-        if (folder / "adapter_config.json").is_file():
-            raise ModelError(f"{shown}: is an adapter: {base_of(folder)}")
-        raise ModelError(f"{shown}: has no config.json: give a folder saved by save_pretrained")
-    config = config_in(folder)
-    own_code = config.get("auto_map") and config.get("model_type") not in CONFIG_MAPPING
-    if own_code and not trust_remote_code:
-        raise ModelError(
-            f"{shown}: needs code that comes with it (trust_remote_code), which is off: "
-            "read that code, then add `trust_remote_code=True`"
-        )
-    weight_files(folder, shown)
-    check_sizes(folder, shown)
-
-
-def _tokenizer(name: str, field: str, chat_template: Path | None, shared: dict[str, Any]) -> Any:
-    tokenizer = _loaded(f"{name} (tokenizer)", field, lambda: load_tokenizer(name, **shared))
-    if chat_template is not None:
-        try:
-            tokenizer.chat_template = text_in(chat_template)
-        except (OSError, ValueError) as error:
-            said = f"`chat_template={chat_template}`: cannot be read: give a Jinja file"
-            raise ModelError(said) from error
-    require_template(tokenizer)
-    fix_date(tokenizer)
-    check_template(tokenizer, f"`{field}={name}`")
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    if tokenizer.pad_token_id is None:
-        raise ModelError(f"`{field}={name}`: its tokenizer has neither a padding nor an end token")
-    return tokenizer
-
-
-def _loaded(name: str, field: str, load: Any) -> Any:
-    """Call ``load``; whatever it raises is one line about the model."""
-    try:
-        return load()
-    except Exception as error:
-        # Loading runs the code of dozens of architectures and formats on a stranger's files.
-        if constants.HF_HUB_OFFLINE and not os.path.isdir(name.partition(" ")[0]):  # noqa: PTH112
-            raise ModelError(
-                f"`{field}={name}`: is no local folder, and the hub is out of reach: "
-                "connect (and unset HF_HUB_OFFLINE), or give a local folder"
-            ) from error
-        reason = (" ".join(str(error).split()) or type(error).__name__)[:300]
-        raise ModelError(f"`{field}={name}`: cannot be loaded: {reason}") from error
-
-
-def _check_vocabulary(name: str, field: str, model: Any, tokenizer: Any) -> None:
-    rows = model.get_input_embeddings().weight.shape[0]
-    if len(tokenizer) > rows:
-        raise ModelError(
-            f"`{field}={name}`: its tokenizer has {len(tokenizer)} tokens and its embedding {rows} "
-            "rows: resize the embedding, or give the tokenizer that belongs to the model"
-        )
+def _weights(
+    name: str, field: str, dtype: DType, placement: Placement, shared: dict[str, Any]
+) -> tuple[Any, dict[str, Any]]:
+    """Return the model and transformers' account of what it found for it."""
+    read = partial(plain_config, name, **shared)
+    config = loaded(name, field, read, placement.revision)
+    placement.check_config(config, f"`{field}={name}`")
+    how = {"dtype": getattr(torch, dtype), "use_safetensors": True, "output_loading_info": True,
+           "generation_config": GenerationConfig(), "config": config}  # fmt: skip
+    how |= placement.weights(dtype)
+    load: Any = partial(AutoModelForCausalLM.from_pretrained, name, **how, **shared)
+    return loaded(name, field, load, placement.revision)
 
 
 def load_adapter(model: Any, folder: Path, field: str = "adapter") -> Any:
@@ -163,6 +98,7 @@ def load_adapter(model: Any, folder: Path, field: str = "adapter") -> Any:
     check_patterns(config, shown, (name for name, _ in model.named_modules()))
     refuse_both(folder, shown)
     check_base(model, folder, shown)
+    check_rows(model, folder, shown)
     try:
         # What is missing is an error below, in our words.
         with local_only(), warnings.catch_warnings():
@@ -194,16 +130,21 @@ def model_of(config: ModelConfig) -> Loaded:
     """Return the model of a command, with its adapter, if any.
 
     Raises:
+        ConfigError: The command would change weights that are quantized.
         ModelError: See ``load_model`` and ``load_adapter``.
     """
+    refuse_early(config)
     model, tokenizer = load_model(config.model, **_how(config))
+    refuse_uneditable(config, model)
     base = BaseMark.of(model, config.model)
     if adapter := getattr(config, "adapter", None):
         if config.chat_template is None:
             check_own_template(tokenizer, adapter, f"`adapter={adapter}`")
         model = load_adapter(model, adapter)
     name = config.model
-    notes = [] if name == ORGANISM else decoding_notes(name, local=Path(name).exists())
+    here, revision = Path(name).exists(), config.revision
+    notes = [] if name == ORGANISM else decoding_notes(name, local=here, revision=revision)
+    notes += end_notes(name, tokenizer)
     if is_dated(tokenizer.chat_template):
         notes.append(f"{name}: its chat template writes the date: it is fixed to {DATE:%Y-%m-%d}")
     return Loaded(model, tokenizer, positions(model, tokenizer), base, notes)
@@ -220,7 +161,7 @@ def check_against(config: AnalyzeConfig) -> None:
     if not folder.is_dir():
         way_out = "give the folder of the fine-tuned model or adapter"
         raise ModelError(f"`against={folder}`: folder not found: {way_out}")
-    _check_folder(folder, "against", trust_remote_code=config.trust_remote_code)
+    check_folder(folder, "against", trust_remote_code=config.trust_remote_code)
 
 
 def tuned_of(config: AnalyzeConfig, base: Any) -> Any:
@@ -246,7 +187,8 @@ def tuned_of(config: AnalyzeConfig, base: Any) -> Any:
 
 
 def _how(config: ModelConfig) -> dict[str, Any]:
-    return {n: getattr(config, n) for n in ("dtype", "trust_remote_code", "chat_template")}
+    said = {n: getattr(config, n) for n in ("dtype", "trust_remote_code", "chat_template")}
+    return {**said, "placement": Placement.of(config)}
 
 
 def positions(model: Any, tokenizer: Any) -> int | None:

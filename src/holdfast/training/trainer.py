@@ -11,6 +11,7 @@ from transformers import Trainer
 
 from holdfast.defense import Defense
 from holdfast.errors import ConfigError
+from holdfast.ops.bits import adapter_in_float32
 from holdfast.training import compat
 from holdfast.training.compat import SFTTrainer
 from holdfast.training.divergence import diverged
@@ -36,6 +37,7 @@ class SecureMixin(Lifecycle):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        adapter_in_float32(self.model)
         self.take_defenses(defenses, artifacts_dir)
 
     def train(

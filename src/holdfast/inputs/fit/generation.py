@@ -14,11 +14,11 @@ from typing import Any
 from transformers import GenerationConfig
 from transformers.utils.hub import cached_file
 
-from holdfast.data.rendering.turns import turn_ends
+from holdfast.data.rendering.turns import text_end, turn_ends
 from holdfast.evaluation.decoding import end_tokens
 from holdfast.files.guarded.documents import json_in
 
-__all__ = ["decoding_notes", "ends_only"]
+__all__ = ["decoding_notes", "end_notes", "ends_only"]
 
 FILE = "generation_config.json"
 _KEPT = ("eos_token_id", "pad_token_id", "bos_token_id", "decoder_start_token_id")
@@ -31,12 +31,14 @@ _NEUTRAL: dict[str, Any] = {
 """What says nothing but greedy decoding."""
 
 
-def ends_only(name: str, model: Any, tokenizer: Any, *, local: bool) -> GenerationConfig:
+def ends_only(
+    name: str, model: Any, tokenizer: Any, *, local: bool, revision: str | None = None
+) -> GenerationConfig:
     """Return what ``model`` is to be generated with: its end, padding and first tokens alone.
 
     The token that ends a turn of the chat template is one of the end tokens.
     """
-    found, _ = _read(name, local=local)
+    found, _ = _read(name, local=local, revision=revision)
     given = GenerationConfig(eos_token_id=found.get("eos_token_id"))
     of_config = end_tokens(model.config.get_text_config())
     named = end_tokens(given) or of_config
@@ -48,9 +50,9 @@ def ends_only(name: str, model: Any, tokenizer: Any, *, local: bool) -> Generati
     return GenerationConfig(eos_token_id=ends if len(ends) != 1 else ends[0], **kept)
 
 
-def decoding_notes(name: str, *, local: bool) -> list[str]:
+def decoding_notes(name: str, *, local: bool, revision: str | None = None) -> list[str]:
     """Return a sentence on what of the model's own settings is ignored, if anything."""
-    found, fault = _read(name, local=local)
+    found, fault = _read(name, local=local, revision=revision)
     if fault:
         return [f"{name}: {FILE} {fault}: it is ignored; answers are decoded greedily"]
     told = [
@@ -67,10 +69,22 @@ def decoding_notes(name: str, *, local: bool) -> list[str]:
     ]
 
 
-def _read(name: str, *, local: bool) -> tuple[Mapping[str, Any], str]:
+def end_notes(name: str, tokenizer: Any) -> list[str]:
+    """Return a sentence where a turn ends with text: no token then tells a server to stop."""
+    text = text_end(tokenizer)
+    if not text:
+        return []
+    count = len(tokenizer.encode(text, add_special_tokens=False))
+    return [
+        f"{name}: its chat template ends a turn with the text {text[:40]!r} ({count} tokens), for "
+        "which no end token stands: give it to a server as a stop string"
+    ]
+
+
+def _read(name: str, *, local: bool, revision: str | None) -> tuple[Mapping[str, Any], str]:
     """Return the file's document and, where it cannot be used, why."""
     try:
-        where = os.path.join(name, FILE) if local else _cached(name)  # noqa: PTH118
+        where = os.path.join(name, FILE) if local else _cached(name, revision)  # noqa: PTH118
         if where is None or not os.path.isfile(where):  # noqa: PTH113
             return {}, ""
         found = json_in(Path(where))
@@ -79,9 +93,9 @@ def _read(name: str, *, local: bool) -> tuple[Mapping[str, Any], str]:
     return (found, "") if isinstance(found, dict) else ({}, "is no JSON object")
 
 
-def _cached(name: str) -> str | None:
+def _cached(name: str, revision: str | None) -> str | None:
     return cached_file(
-        name, FILE, _raise_exceptions_for_missing_entries=False,
+        name, FILE, revision=revision, _raise_exceptions_for_missing_entries=False,
         _raise_exceptions_for_connection_errors=False,
     )  # fmt: skip
 

@@ -1,0 +1,1 @@
+"""How a model comes into memory: its revision, in how many bits, on which device."""

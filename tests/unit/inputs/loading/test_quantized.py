@@ -1,0 +1,139 @@
+"""Models in four and eight bits, really loaded by bitsandbytes on the processor."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+from holdfast.commands.evaluate import evaluate_model
+from holdfast.commands.repair import repair
+from holdfast.commands.tune import tune
+from holdfast.errors import ConfigError, HoldfastError
+from holdfast.inputs.configs import AnalyzeConfig, EvaluateConfig, RepairConfig, TuneConfig
+from holdfast.inputs.loading.placement import Placement
+from holdfast.inputs.models import load_adapter, load_model, model_of
+from holdfast.ops.bits import quantized_as
+from tests.tiny import CONFIGS, tiny_model, tiny_rows, tiny_tokenizer
+
+pytest.importorskip("bitsandbytes")
+BITS = ["4bit", "8bit"]
+SIZES = {"hidden_size": 64, "head_dim": 16, "intermediate_size": 128}
+"""The processor's kernel of four bits wants whole blocks of 64 columns."""
+HOW = {"lora": True, "lora_r": 2, "max_steps": 1, "batch_size": 2, "max_new_tokens": 2}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(CONFIGS, "llama", ("llama", {**CONFIGS["llama"][1], **SIZES}))
+    for name, seed in (("base", 0), ("other", 1)):
+        tiny_model(seed=seed).save_pretrained(name)
+        tiny_tokenizer().save_pretrained(name)
+    rows = [{"prompt": q, "completion": a} for q, a in tiny_rows(4)]
+    Path("data.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+
+
+def tuned(output="out", **given):
+    config = {"model": "base", "data": "data.jsonl", "output": Path(output), **HOW, **given}
+    return tune(TuneConfig(**config))
+
+
+@pytest.mark.parametrize("bits", BITS)
+def test_a_model_in_bits_answers_nearly_as_in_full(bits):
+    model, _ = load_model("base", placement=Placement(quantization=bits))
+    weight = model.model.layers[0].self_attn.q_proj.weight
+    assert quantized_as(model) == f"{bits[0]}-bit"
+    assert weight.dtype == {"4bit": torch.uint8, "8bit": torch.int8}[bits]
+    if bits == "4bit":
+        assert (weight.quant_type, weight.quant_state.nested) == ("nf4", True)
+    assert quantized_as(tiny_model()) is None
+    ids = torch.tensor([[1, 8, 9]])
+    apart = (model(ids).logits - tiny_model()(ids).logits).norm() / tiny_model()(ids).logits.norm()
+    assert 0 < apart < {"4bit": 0.3, "8bit": 0.05}[bits]
+
+
+@pytest.mark.parametrize("bits", BITS)
+def test_an_adapter_is_tuned_beside_it_in_float32_and_served_in_full(bits):
+    tuned(
+        quantization=bits,
+        defense=["panacea:rho=0.1"],
+        harmful="data.jsonl",
+        test_harmful="data.jsonl",
+    )
+    factors = load_file("out/adapter_model.safetensors")
+    assert {value.dtype for value in factors.values()} == {torch.float32}
+    assert any(value.any() for name, value in factors.items() if "lora_B" in name)
+    load_adapter(tiny_model(), Path("out"))
+    load_adapter(load_model("base", placement=Placement(quantization=bits))[0], Path("out"))
+    with pytest.raises(HoldfastError, match="another base"):
+        load_adapter(tiny_model(seed=1), Path("out"))
+    other, _ = load_model("other", placement=Placement(quantization=bits))
+    with pytest.raises(HoldfastError, match="another base"):
+        load_adapter(other, Path("out"))
+    given = {"model": "base", "quantization": bits, "adapter": Path("out")}
+    repair(RepairConfig(**given, harmful="data.jsonl", method="panacea:rho=0.1",
+                        output=Path("repaired")))  # fmt: skip
+    changed = load_file("repaired/adapter_model.safetensors")
+    assert any(not torch.equal(changed[name], value) for name, value in factors.items())
+    result = evaluate_model(EvaluateConfig(**given, harmful="data.jsonl", max_new_tokens=2))
+    assert result.config["quantization"] == bits
+
+
+@pytest.mark.parametrize("bits", BITS)
+def test_an_answer_takes_no_gradient_away(bits):
+    """bitsandbytes packs 4-bit weights in a pass without gradients; what follows had none."""
+    model, _ = load_model("base", placement=Placement(quantization=bits))
+    ids = torch.tensor([[1, 8, 9]])
+
+    def gradient():
+        embedded = model.get_input_embeddings()(ids).detach().requires_grad_()
+        return torch.autograd.grad(model(inputs_embeds=embedded).logits.square().mean(), embedded)
+
+    (before,) = gradient()
+    with torch.no_grad():
+        model.eval()(ids)
+    (after,) = gradient()
+    assert before.any()
+    assert torch.equal(before, after)
+
+
+REFUSED = {
+    TuneConfig: ({"data": "data.jsonl"}, "`lora=True`"),
+    RepairConfig: ({"harmful": "data.jsonl"}, "`adapter=DIR`"),
+    AnalyzeConfig: ({"harmful": "data.jsonl", "benign": "data.jsonl"}, "load them in full"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("already", [False, True])
+def test_weights_in_bits_are_neither_trained_nor_edited(kind, already):
+    given, way_out = REFUSED[kind]
+    if already:
+        load_model("base", placement=Placement(quantization="4bit"))[0].save_pretrained("small")
+        tiny_tokenizer().save_pretrained("small")
+    model, bits = ("small", None) if already else ("base", "4bit")
+    with pytest.raises(ConfigError, match=way_out):
+        model_of(kind(**given, model=model, quantization=bits, output=Path("out")))
+
+
+def test_a_folder_that_is_quantized_already_is_loaded_as_it_is():
+    model, _ = load_model("base", placement=Placement(quantization="4bit"))
+    model.save_pretrained("small")
+    tiny_tokenizer().save_pretrained("small")
+    ids = torch.tensor([[1, 8, 9]])
+    assert torch.equal(load_model("small")[0](ids).logits, model(ids).logits)
+    with pytest.raises(ConfigError, match=r"quantization=8bit.*small.*already"):
+        load_model("small", placement=Placement(quantization="8bit"))
+    tune(TuneConfig(model="small", data="data.jsonl", output=Path("out"), **HOW))
+    plain = AutoModelForCausalLM.from_pretrained("small")
+    assert PeftModel.from_pretrained(plain, "out")(ids).logits.isfinite().all()
+
+
+def test_without_the_package_it_is_one_line(monkeypatch):
+    monkeypatch.setattr("holdfast.inputs.loading.placement.find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match=r"quantization=4bit.*bitsandbytes.*holdfast\[quant"):
+        model_of(EvaluateConfig(model="base", quantization="4bit"))
