@@ -22,7 +22,7 @@ def data(
     json: JsonFlag = False,
 ) -> None:
     """Show what a data file holds: format, shape, lengths, repeats, and rows as a model reads."""
-    from holdfast.cli.data_shown import shown
+    from holdfast.cli.printed.data import shown
     from holdfast.commands.data_view.look import look_at_data
 
     with working(as_json=json):

@@ -23,7 +23,7 @@ def listing(
     from holdfast.data.shapes import SHAPES
     from holdfast.defenses import DEFENSES, find, registry
     from holdfast.inputs.judging import judges
-    from holdfast.inputs.kits import kit_rows
+    from holdfast.inputs.sources.kits import kit_rows
 
     if name == "kits":
         kits = kit_rows()

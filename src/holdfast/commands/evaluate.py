@@ -2,10 +2,12 @@
 
 import time
 
+from holdfast.evaluation.engine import Engine
 from holdfast.files.folders import WholeFolder
 from holdfast.inputs.configs import EvaluateConfig
 from holdfast.inputs.guards.network import offline_where_local
 from holdfast.inputs.read import Inputs, read
+from holdfast.integrations.engines.opened import answering
 from holdfast.integrations.lm_eval import BenchmarkTasks, benchmark_tasks
 from holdfast.progress import Progress
 from holdfast.report.page import write_report
@@ -25,14 +27,21 @@ def evaluate_model(config: EvaluateConfig, progress: Progress = lambda *_: None)
     start = time.perf_counter()
     folder = WholeFolder(config.output, overwrite=config.overwrite) if config.output else None
     tasks = benchmark_tasks(config)
-    inputs = read(config, folder, progress)
+    inputs = read(config, folder, progress, answering)
     if folder is None:
-        return _measured(inputs, tasks, start)
+        return _finished(inputs, _measured(inputs, tasks, start))
     with folder.held():
         result = _measured(inputs, tasks, start)
         with folder.writing() as partial:
             result.save(partial / "result.json")
             write_report(result, partial / "report.html", show_harmful=config.show_harmful)
+    return _finished(inputs, result)
+
+
+def _finished(inputs: Inputs, result: RunResult) -> RunResult:
+    """Let an engine know that its answers are in a result."""
+    if isinstance(inputs.model, Engine):
+        inputs.model.finished()
     return result
 
 

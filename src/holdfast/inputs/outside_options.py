@@ -1,9 +1,24 @@
-"""What ``evaluate`` takes beside its own questions: the tasks of lm-eval."""
+"""What ``evaluate`` takes from other programs: what answers, and the tasks of lm-eval."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-__all__ = ["BenchmarkOptions"]
+__all__ = ["AnswerOptions", "BenchmarkOptions"]
+
+Engine = Literal["transformers", "vllm"]
+
+
+@dataclass(kw_only=True)
+class AnswerOptions:
+    """What answers the questions."""
+
+    engine: Engine = "transformers"
+    """What generates the answers here: transformers, or vllm where it is installed."""
+    served: str | None = None
+    """Ask the server at this address, such as http://localhost:8000/v1; --model is its name."""
+    served_timeout: float = 120.0
+    """Seconds that the server may take for one answer."""
 
 
 @dataclass(kw_only=True)

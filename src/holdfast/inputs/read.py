@@ -5,7 +5,7 @@ defenses with them, 5. questions and their judge, 6. the model, 7. every row aga
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,14 +29,12 @@ from holdfast.inputs.configs import (
     RepairConfig,
     TuneConfig,
 )
-from holdfast.inputs.disjoint import kept_apart, shared_prompts
 from holdfast.inputs.fit.adapters import base_notes
 from holdfast.inputs.fit.rows import control_notes, length_notes, prompt_notes, question_notes
 from holdfast.inputs.fit.turns import turn_notes
 from holdfast.inputs.guards.given import check_given
 from holdfast.inputs.guards.secrets import refuse_secret_values
 from holdfast.inputs.judging import Examiner, check_items, judges_for
-from holdfast.inputs.kits import with_kits
 from holdfast.inputs.models import Loaded, check_against, model_of, tuned_of
 from holdfast.inputs.prompts import check_prompt_lengths, prompt_sets
 from holdfast.inputs.rows import (
@@ -48,6 +46,8 @@ from holdfast.inputs.rows import (
     questions_with_notes,
     sources_of,
 )
+from holdfast.inputs.sources.disjoint import kept_apart, shared_prompts
+from holdfast.inputs.sources.kits import with_kits
 from holdfast.inputs.specs import build_defenses, files_in, specs_of, unused_data
 from holdfast.inputs.training_options import training_options
 from holdfast.inputs.values import as_json
@@ -55,6 +55,7 @@ from holdfast.progress import Progress
 from holdfast.results.provenance import DataSource, fingerprint
 from holdfast.results.records import Arm
 from holdfast.results.result import RunResult
+from holdfast.training.lora_targets import what_is_trained
 
 __all__ = ["AnalysisInputs", "Inputs", "read", "read_prompts"]
 
@@ -62,6 +63,7 @@ PATHS = (
     "model", "adapter", "against", "config", "chat_template", "data", "eval_data",
     "harmful", "safe", "alignment", "benign", "validation", "task", "useful",
     "harmful_ood", "benign_ood", "test_harmful", "test_safe", "test_task", "test_useful",
+    "lm_eval_path",
 )  # fmt: skip
 """Fields that name a file or folder to read, which no output may replace."""
 
@@ -126,8 +128,11 @@ def read(
     config: TuneConfig | RepairConfig | EvaluateConfig,
     folders: WholeFolder | ModelFolders | None,
     progress: Progress,
+    load: Callable[[Any], Loaded] = model_of,
 ) -> Inputs:
     """Return what ``tune``, ``repair`` or ``evaluate`` reads; ``folders`` is what it will write.
+
+    ``load`` gives the model, or what answers in its place and has no tokenizer here.
 
     Raises:
         InputError: Something cannot be used; nothing was written.
@@ -148,10 +153,12 @@ def read(
     defenses = build_defenses(specs, rows)
     if isinstance(config, EvaluateConfig) and not items and not config.lm_eval:
         raise ConfigError("nothing to ask: give `harmful`, `safe`, `task` or `useful`, a file")
-    panel = judges_for(config.model, config.judge)
-    loaded = model_of(config)
+    panel = judges_for(config.model, config.judge, config.refusal_phrases)
+    loaded = load(config)
     model, tokenizer, limit = loaded.model, loaded.tokenizer, loaded.limit
-    told = _told(config, sources, items, loaded, options)
+    adapter, trained = what_is_trained(adapter, model)
+    told = _told(config, sources, items, loaded, options) if tokenizer else loaded.notes
+    told = [*told, *trained]
     check_items(items, tokenizer, limit, config.max_new_tokens)
     options = {"max_length": limit, **options} if options else {}
     size = config.batch_size if isinstance(config, EvaluateConfig) else Examiner.batch_size

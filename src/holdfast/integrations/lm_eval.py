@@ -22,7 +22,7 @@ from holdfast.results.benchmarks import Benchmarks, BenchmarkScore
 
 __all__ = ["BenchmarkTasks", "benchmark_tasks", "scores_in"]
 
-_EXTRA = "lm-eval"
+_EXTRA = "'holdfast[lm-eval]'"
 _RESAMPLES = 1000
 """Of the bootstrap, for metrics that have no standard error of their own."""
 

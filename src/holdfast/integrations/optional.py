@@ -8,12 +8,12 @@ from holdfast.errors import ConfigError
 __all__ = ["imported"]
 
 
-def imported(module: str, extra: str, asked: str) -> ModuleType:
+def imported(module: str, package: str, asked: str) -> ModuleType:
     """Return a module of an optional package.
 
     Args:
         module: Its name, such as ``lm_eval.models.huggingface``.
-        extra: The extra of holdfast that installs it.
+        package: What pip installs it by, such as ``'holdfast[lm-eval]'``.
         asked: What the user gave that needs it.
 
     Raises:
@@ -22,7 +22,7 @@ def imported(module: str, extra: str, asked: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except Exception as error:  # Packages of this size fail in many ways where a part is missing.
-        package, why = module.partition(".")[0], " ".join(str(error).split())
+        name, why = module.partition(".")[0], " ".join(str(error).split())
         raise ConfigError(
-            f"{asked}: {package} cannot be imported ({why}): pip install 'holdfast[{extra}]'"
+            f"{asked}: {name} cannot be imported ({why}): pip install {package}"
         ) from error

@@ -18,7 +18,7 @@ from holdfast.evaluation.metrics import FIGURES, KIND_OF, Figure, Kind, Outcome,
 from holdfast.evaluation.reply import Reply
 from holdfast.results.earlier import as_blocks
 from holdfast.results.readings import Judging, Reading, Record, absent, said_by, word_of
-from holdfast.results.scored import scored_hits
+from holdfast.results.scored import Scored, scored_hits
 
 __all__ = [
     "BEFORE", "PLAIN", "Answer", "Arm", "Attack", "Diagnostics", "LossCurve", "Movement", "Number",
@@ -212,6 +212,16 @@ class Attack(Record):
         return self.model_dump(exclude={"epochs"})
 
 
+def _figures(runs: Sequence[Scored]) -> dict[Figure, Estimate]:
+    """Return every figure's mean over runs of one judge."""
+    found: dict[Figure, Estimate] = {}
+    for figure in FIGURES:
+        (hits,) = scored_hits(figure, runs)
+        if value := estimate_hits(hits):
+            found[figure] = value
+    return found
+
+
 class Arm(Record):
     """One way to fine-tune, measured over seeds."""
 
@@ -235,6 +245,10 @@ class Arm(Record):
     figures: dict[Figure, Estimate] = Field(
         default_factory=dict[Figure, Estimate], description="Means over seeds with intervals."
     )
+    beside: dict[str, dict[Figure, Estimate]] = Field(
+        default_factory=dict[str, dict[Figure, Estimate]], exclude_if=absent,
+        description="The same means by each further judge's name; never mixed with the first's.",
+    )  # fmt: skip
     versus_plain: dict[Figure, Difference] = Field(
         default_factory=dict[Figure, Difference],
         description="This arm minus plain fine-tuning, paired by prompt and seed.",
@@ -258,14 +272,12 @@ class Arm(Record):
         Raises:
             InputError: The runs did not answer the same items.
         """
-        figures: dict[Figure, Estimate] = {}
-        for figure in FIGURES:
-            (hits,) = scored_hits(figure, runs)
-            if value := estimate_hits(hits):
-                figures[figure] = value
+        further = min((len(run.readings) for run in runs), default=0)
+        sides = [[run.readings[place] for run in runs] for place in range(further)]
         return cls(
             defense=defense, scenario=scenario, p=p, settings=dict(settings or {}),
-            runs=list(runs), figures=figures, **rest,
+            runs=list(runs), figures=_figures(runs),
+            beside={side[0].judge: _figures(side) for side in sides}, **rest,
         )  # fmt: skip
 
     @property
@@ -286,6 +298,11 @@ class Arm(Record):
     def is_control(self) -> bool:
         """Whether a defense ran in a variant that is there for comparison: ``ml_lr(random)``."""
         return "(" in self.defense if self.control is None else self.control
+
+    def unscored(self, figure: Figure) -> int:
+        """Return how many answers over all runs its judge could not score: they are in no share."""
+        counted = [run.counts.get(KIND_OF[figure], {}) for run in self.runs]
+        return sum(of_kind.get(Outcome.UNSCORED, 0) for of_kind in counted)
 
     def mean(self, figure: Figure) -> float | None:
         """Return the mean over seeds, or None where it was not measured."""

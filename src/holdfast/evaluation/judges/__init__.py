@@ -14,14 +14,17 @@ from holdfast.evaluation.judges.content import (
     StrongReject,
     WildGuard,
 )
+from holdfast.evaluation.judges.endpoint import EndpointJudge
+from holdfast.evaluation.judges.learned_refusal import LearnedRefusal
 from holdfast.evaluation.judges.matching import matches
 from holdfast.evaluation.judges.protocol import Judge, MakesJudge
 from holdfast.evaluation.judges.refusal_phrases import RefusalPhrases
 from holdfast.evaluation.metrics import Outcome, Verdict
 
-__all__ = ["BUILT_IN", "Judge", "Outcome", "RefusalPhrases", "Verdict", "matches"]
+__all__ = ["BUILT_IN", "Judge", "LearnedRefusal", "Outcome", "RefusalPhrases", "Verdict", "matches"]
 
 BUILT_IN: dict[str, MakesJudge] = {
+    "learned_refusal": LearnedRefusal,
     "refusal_phrases": RefusalPhrases,
     "llama_guard_3": LlamaGuard3,
     "llama_guard_4": LlamaGuard4,
@@ -31,5 +34,6 @@ BUILT_IN: dict[str, MakesJudge] = {
     "harmbench": HarmBench,
     "strongreject": StrongReject,
     "beaver_dam": BeaverDam,
+    "endpoint": EndpointJudge,
 }
 """Judges of any model by the name that ``--judge`` takes."""

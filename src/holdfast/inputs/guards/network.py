@@ -18,7 +18,7 @@ from urllib.request import getproxies
 from datasets import config as datasets_config
 from huggingface_hub import constants
 
-from holdfast.inputs.kits import hub_ids
+from holdfast.inputs.sources.kits import hub_ids
 
 __all__ = ["hub_answers", "local_only", "names_hub", "offline_where_local", "texts_in"]
 

@@ -7,13 +7,16 @@ from functools import cache
 from holdfast.errors import ModelError
 from holdfast.ops.roles.table import LEFT_OUT, ROLES
 
-__all__ = ["ModuleRef", "canonical", "kind_left_out", "learn", "place_of", "plain_name", "ref_of"]
+__all__ = [
+    "ModuleRef", "canonical", "in_tower", "is_router", "kind_left_out", "learn", "place_of",
+    "plain_name", "ref_of",
+]  # fmt: skip
 
 _WRAPPERS = ("_checkpoint_wrapped_module", "_orig_mod", "_fsdp_wrapped_module", "module")
 _PEFT = re.compile(r"^base_model\.model\.|\.base_layer(?=\.|$)")
 # The tower of a multimodal model has layers and projections too; they are not the decoder's.
-_TOWER = r"^(?!.*\b(?:vision|visual|audio|image|speech)\w*\.)(?:.*\.)?"
-_LAYER = re.compile(_TOWER + r"(?:layers|h|blocks)\.(\d+)(?:\.(.+))?$")
+_TOWER = r"\b(?:vision|visual|audio|image|speech|multi_modal|mm)\w*\."
+_LAYER = re.compile(rf"^(?!.*{_TOWER})(?:.*\.)?(?:layers|h|blocks)\.(\d+)(?:\.(.+))?$")
 _SLICE = re.compile(r"\[(\w+)\]$")
 _PARAMETER = re.compile(r"\.(lora_[A-Za-z_]+|weight|bias)(\..*)?$")
 _PROVEN: dict[str, str] = {}
@@ -48,6 +51,11 @@ def place_of(module: str) -> tuple[int, str]:
     return (int(found[1]), found[2] or "") if found else (-1, "")
 
 
+def in_tower(name: str) -> bool:
+    """Tell whether this part of a multimodal model is none of its decoder."""
+    return re.search(_TOWER, plain_name(name)) is not None
+
+
 @cache
 def _module_of(parameter: str) -> str:
     return _PARAMETER.sub("", plain_name(parameter))
@@ -69,6 +77,12 @@ def ref_of(parameter: str) -> ModuleRef:
 def kind_left_out(path: str) -> str | None:
     """Return what the tensor or module of this path in its layer is, where it never has a role."""
     return next((kind for pattern, kind in LEFT_OUT.items() if re.search(pattern, path)), None)
+
+
+def is_router(name: str) -> bool:
+    """Tell whether the parameter of this name chooses the experts of a decoder layer."""
+    layer, path = place_of(name)
+    return layer >= 0 and kind_left_out(path) == "router"
 
 
 def learn(roles: dict[str, str]) -> None:

@@ -261,7 +261,8 @@ def test_a_changed_template_names_both_hashes(folders):
         (lambda p: (p / "tokenizer.json").write_text("{"), "cannot be loaded"),
         (lambda p: (p / "chat_template.jinja").unlink(), "has no chat template"),
         (lambda p: (p / "chat_template.jinja").write_text("task: {{ messages[0]['content'] }}"),
-         "leaves the assistant's messages out"),
+         "does not show both the question and the answer"),
+        (lambda p: (p / "chat_template.jinja").write_text("{{ lipsum() }}"), "chat template has"),
         (lambda p: (p / "pytorch_model.bin").write_bytes(
             (p / "model.safetensors").read_bytes()) and (p / "model.safetensors").unlink(),
          "a pickle that can run code"),
