@@ -14,7 +14,7 @@ from peft.utils.transformers_weight_conversion import convert_peft_config_for_tr
 from torch import nn
 
 from holdfast.ops.modules import linears, plain_name
-from holdfast.ops.roles.names import in_tower, kind_left_out, place_of
+from holdfast.ops.roles.names import in_tower, is_router, kind_left_out, place_of
 
 __all__ = ["on_projections", "what_is_trained"]
 
@@ -52,17 +52,12 @@ def what_is_trained(
     routers = [
         p
         for name, p in model.named_parameters()
-        if p.requires_grad and "lora_" not in name and _is_router(name)
+        if p.requires_grad and "lora_" not in name and is_router(name)
     ]
     for p in routers:
         p.requires_grad_(False)
     note = "the routers of this mixture of experts are frozen: no training and no repair moves them"
     return None, [note] if routers else []
-
-
-def _is_router(name: str) -> bool:
-    layer, path = place_of(name)
-    return layer >= 0 and kind_left_out(path) == "router"
 
 
 def _kinds(model: nn.Module) -> list[str]:
