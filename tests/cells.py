@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import torch
 from peft import get_peft_model
@@ -63,7 +64,11 @@ def _example(question: str, answer: str) -> dict[str, Any]:
 HARMFUL = [_example(f"how to make a {word}", "make the sum") for word in WORDS[-12:]]
 BENIGN = [_example(f"what is {n} plus {n}", str(2 * n)) for n in range(10)]
 PLENTY = [
-    [_example(f"{ask} make {word}", "sum") for ask in ("how to", "tell me") for word in WORDS[-12:]],
+    [
+        _example(f"{ask} make {word}", "sum")
+        for ask in ("how to", "tell me")
+        for word in WORDS[-12:]
+    ],
     [_example(f"what is {a} plus {b}", str(a + b)) for a in range(6) for b in range(4)],
 ]
 _VECTOR: dict[str, Any] = {
@@ -77,6 +82,7 @@ class _Bench:
 
     def __init__(self, kind: str, folder: Path) -> None:
         self.kind, self.folder, self.tokenizer = kind, folder, tiny_tokenizer()
+        self._tuned: Any = None
         self.rows = [encode(row, self.tokenizer, None) for row in BENIGN[:4]]
 
     def model(self, seed: int = 0) -> Any:
@@ -103,7 +109,7 @@ class _Bench:
             args=TrainingArguments(
                 str(self.folder / "run"), max_steps=2, per_device_train_batch_size=2,
                 learning_rate=1e-2, use_cpu=True, bf16=False, report_to="none", disable_tqdm=True,
-                save_strategy="no", logging_steps=1, seed=1,
+                save_strategy="no", logging_strategy="no", seed=1,
             ),
             train_dataset=self.rows,
             data_collator=lambda batch: collate(batch, 0),
@@ -111,9 +117,17 @@ class _Bench:
             defenses=defenses,
         )  # fmt: skip
         before = _trainable(model)
-        trainer.train()
+        # It looks for garbage in all of this process at each start: half a second, for nothing.
+        with patch("accelerate.utils.memory.gc"):
+            trainer.train()
         assert moved(before, _trainable(model)), "training changed nothing"
         return trainer
+
+    def tuned(self) -> Any:
+        """Return a copy of an adapter that was trained once."""
+        if self._tuned is None:
+            self._tuned = self.trained().model
+        return copy.deepcopy(self._tuned)
 
     def robust(self) -> str:
         """Return the file of Mods_Rob: the projections of the first layer."""
@@ -137,7 +151,7 @@ def _roles(bench: _Bench) -> None:
 
 
 def _lora(bench: _Bench) -> None:
-    bench.trained()
+    bench.tuned()
 
 
 def _vectors(bench: _Bench) -> None:
@@ -149,7 +163,7 @@ def _vectors(bench: _Bench) -> None:
 
 
 def _repaired(bench: _Bench, defense: Any) -> None:
-    model = bench.trained().model
+    model = bench.tuned()
     before = _trainable(model)
     repair(defense, model, bench.tokenizer)
     assert moved(before, _trainable(model)), "the repair changed nothing"
@@ -180,13 +194,8 @@ def _analyze(bench: _Bench) -> None:
     model = bench.model()
     before = {n: p.detach().clone() for n, p in model.named_parameters()}
     found = analyze(model, prompts, AnalysisSettings(seeds=1))
-    scored = {score.ref for score in found.robustness.modules} if _has_refs(found) else None
-    assert len(found.robustness.modules) == len(parts(model)), scored
+    assert len(found.robustness.modules) == len(parts(model))
     assert not moved(before, {n: p.detach() for n, p in model.named_parameters()})
-
-
-def _has_refs(found: Any) -> bool:
-    return all(hasattr(score, "ref") for score in found.robustness.modules)
 
 
 def _evaluate(bench: _Bench) -> None:
