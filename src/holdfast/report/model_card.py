@@ -13,7 +13,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from holdfast.defenses import card_of
 from holdfast.evaluation.metrics import Figure
 from holdfast.files.whole import write_whole
-from holdfast.inputs.base_card import BaseCard
+from holdfast.inputs.loading.base_card import BaseCard
 from holdfast.results.records import Arm
 from holdfast.results.result import RunResult
 from holdfast.results.words import arm_name, listed, shown, words_in
