@@ -63,7 +63,7 @@ PATHS = (
     "model", "adapter", "against", "config", "chat_template", "data", "eval_data",
     "harmful", "safe", "alignment", "benign", "validation", "task", "useful",
     "harmful_ood", "benign_ood", "test_harmful", "test_safe", "test_task", "test_useful",
-    "lm_eval_path",
+    "lm_eval_path", "refusal_phrases",
 )  # fmt: skip
 """Fields that name a file or folder to read, which no output may replace."""
 
@@ -153,7 +153,7 @@ def read(
     defenses = build_defenses(specs, rows)
     if isinstance(config, EvaluateConfig) and not items and not config.lm_eval:
         raise ConfigError("nothing to ask: give `harmful`, `safe`, `task` or `useful`, a file")
-    panel = judges_for(config.model, config.judge)
+    panel = judges_for(config.model, config.judge, config.refusal_phrases)
     loaded = load(config)
     model, tokenizer, limit = loaded.model, loaded.tokenizer, loaded.limit
     adapter, trained = what_is_trained(adapter, model)
