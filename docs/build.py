@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from choosing import by_moment, by_outcome
 from faults import faults_table
 from tables import (
     claims_table,
@@ -236,7 +237,10 @@ def pages() -> dict[Path, str]:
     text = replaced(text, "controls", controls_table(controls))
     plan, faults = ROOT / "docs" / "map.md", ROOT / "docs" / "decisions" / FAULTS
     text_of_plan = plan.read_text()
+    choice = ROOT / "docs" / "which_defense.md"
+    which = replaced(choice.read_text(), "outcomes", by_outcome(bench))
     out = {
+        choice: replaced(which, "moments", by_moment(bench)),
         plan: replaced(text_of_plan, "rooms", rooms_table(text_of_plan)),
         faults: replaced(faults.read_text(), "faults", faults_table(ROOT / "tests")),
     }

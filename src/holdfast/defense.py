@@ -44,8 +44,8 @@ from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.modules import ModuleRef
 
 __all__ = [
-    "HOOKS", "Backward", "Capability", "Card", "Defense", "Examples", "ModelRole", "Row", "Run",
-    "Shared", "Stage", "Step", "Variant", "implements", "in_range", "listed", "need_data",
+    "HOOKS", "Backward", "Capability", "Card", "Defense", "Examples", "ModelRole", "Reads", "Row",
+    "Run", "Shared", "Stage", "Step", "Variant", "implements", "in_range", "listed", "need_data",
 ]  # fmt: skip
 
 Row = dict[str, Any]
@@ -82,6 +82,7 @@ class Stage(StrEnum):
     REPAIR = "repair"
 
 
+Reads = Literal["parameters", "projections", "parts", "attentions"]
 ModelRole = Literal["aligned", "unaligned"]
 """A model that the user's was made of: as aligned, before the user's tuning, or before that."""
 
@@ -109,6 +110,8 @@ class Card:
     """Fields that take a model's folder → which model; a bench that has it fills them in."""
     needs: frozenset[Capability] = frozenset()
     """What it needs at every setting; see ``Defense.needs``."""
+    reads: Reads = "parameters"
+    """What it reads of an architecture: trained tensors, or modules by role."""
     conflicts: Mapping[str, str] | None = None
     """Name of another defense → why the two exclude each other."""
 

@@ -8,6 +8,7 @@ from holdfast.cli.claims import claims
 from holdfast.cli.compare import compare
 from holdfast.cli.demo import demo
 from holdfast.cli.evaluate import evaluate
+from holdfast.cli.inspect import inspect
 from holdfast.cli.listing import listing
 from holdfast.cli.organism import organism
 from holdfast.cli.repair import repair
@@ -24,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (demo, align, tune, repair, evaluate, analyze, bench, compare, claims):
+for command in (demo, inspect, align, tune, repair, evaluate, analyze, bench, compare, claims):
     app.command(command.__name__)(interruptible(command))
 app.command("list")(interruptible(listing))
 app.add_typer(organism, name="organism")

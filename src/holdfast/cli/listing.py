@@ -15,19 +15,28 @@ __all__ = ["listing"]
 
 
 def listing(
-    name: Annotated[str | None, typer.Argument(help="A defense, to see its fields.")] = None,
+    name: Annotated[str | None, typer.Argument(help="A defense, or 'kits': public data.")] = None,
     json: JsonFlag = False,
 ) -> None:
-    """List the defenses, or the fields of one with their defaults."""
+    """List the defenses, the fields of one with their defaults, or the kits of public data."""
     from holdfast.data.formats import FORMATS
+    from holdfast.data.shapes import SHAPES
     from holdfast.defenses import DEFENSES, find, registry
     from holdfast.inputs.judging import judges
+    from holdfast.inputs.sources.kits import kit_rows
 
+    if name == "kits":
+        kits = kit_rows()
+        if json:
+            print_json({"kits": kits})
+        else:
+            print_rows("Kits of public data; a name stands where a file can", kits)
+        return
     if name is None:
         told = ("name", "stage", "summary", "strength", "cost", "paper")
         rows = [{key: getattr(cls.card, key) for key in told} for cls in registry().values()]
         title = "Defenses; holdfast list NAME shows the fields of one"
-        for known in (DEFENSES, judges(), FORMATS):
+        for known in (DEFENSES, judges(), FORMATS, SHAPES):
             for why in known.unusable().values():
                 say(why)
     else:

@@ -11,8 +11,8 @@ from holdfast.analysis.settings import AnalysisOptions
 from holdfast.inputs.outside_options import AnswerOptions, BenchmarkOptions
 
 __all__ = [
-    "AlignConfig", "AnalyzeConfig", "DType", "EvaluateConfig", "ModelConfig", "Quantization",
-    "RepairConfig", "TestConfig", "TuneConfig",
+    "AlignConfig", "AnalyzeConfig", "DType", "EvaluateConfig", "InspectConfig", "ModelConfig",
+    "Quantization", "RepairConfig", "TestConfig", "TuneConfig",
 ]  # fmt: skip
 
 DType = Literal["float32", "bfloat16", "float16"]
@@ -48,7 +48,7 @@ class TestConfig:
     __test__ = False  # The name is no test class of pytest's.
 
     test_harmful: str | None = None
-    """Harmful requests: what share of them is answered (harmful score)."""
+    """Harmful requests: what share of them is answered (harmful score); a file, hub id or kit."""
     test_safe: str | None = None
     """Questions that look scary and are harmless: what share is refused (over-refusal)."""
     test_task: str | None = None
@@ -57,10 +57,12 @@ class TestConfig:
     """Questions of what the model could do before: what share is right (usefulness)."""
     max_new_tokens: int = 64
     """Longest answer to a question, in tokens."""
+    kit: str | None = None
+    """Public sets for all that is not given: default, or a YAML file of ROLE: KIT."""
     test_limit: int | None = None
     """Most questions read from each file; all by default."""
-    judge: str | None = None
-    """Who reads the answers: refusal_phrases, organism_oracle, or one of an installed package."""
+    judge: list[str] = field(default_factory=list[str])
+    """Who reads the answers, NAME[:key=value,...]; repeat for a second one beside the first."""
     show_harmful: bool = False
     """Show harmful prompts and answers in the report instead of redacting them."""
 
@@ -72,13 +74,13 @@ class TuneConfig(ModelConfig, TestConfig):
     stage: ClassVar[Literal["tune", "align"]] = "tune"
 
     data: str
-    """The user's data: a .jsonl, .csv or .parquet file, a hub id (owner/name), or 'organism'."""
+    """The user's data: a file, a hub id (owner/name), a kit's name, or 'organism'."""
     output: Path
     """Folder for the model or adapter, result.json and report.html; appears whole or not at all."""
     defense: list[str] = field(default_factory=list[str])
     """A defense, NAME[:key=value,...]; repeat for several, the first is outermost."""
     harmful: str | None = None
-    """The defender's harmful pairs (request, compliant answer): file, hub id or 'organism'."""
+    """The defender's harmful pairs (request, compliant answer): file, hub id, kit or 'organism'."""
     safe: str | None = None
     """Harmful requests with refusals, for safe_mixing: file, hub id or 'organism'."""
     alignment: str | None = None
@@ -91,6 +93,16 @@ class TuneConfig(ModelConfig, TestConfig):
     """Columns of --data, such as prompt=question,completion=answer."""
     harmful_columns: str | None = None
     """Columns of --harmful, such as prompt=goal,completion=target."""
+    turns: Literal["all", "last"] = "all"
+    """Which of the assistant's turns in a conversation are learned: all, or the last."""
+    eval_data: str | None = None
+    """Rows whose loss is measured along the way and never learned: file, hub id or 'organism'."""
+    eval_steps: int | None = None
+    """Optimizer steps between two looks at --eval-data; once an epoch without it."""
+    keep_best: bool = False
+    """Keep the weights of the lowest loss on --eval-data, instead of the last ones."""
+    early_stopping: int | None = None
+    """Stop when so many looks in a row found no lower loss on --eval-data; keeps the best."""
     split: str = "train"
     """Split of a hub data set in --data."""
     limit: int | None = None
@@ -150,13 +162,15 @@ class RepairConfig(ModelConfig, TestConfig):
     output: Path
     """Folder for the repaired model or adapter, result.json and report.html."""
     harmful: str | None = None
-    """The defender's harmful pairs (request, compliant answer): file, hub id or 'organism'."""
+    """The defender's harmful pairs (request, compliant answer): file, hub id, kit or 'organism'."""
     adapter: Path | None = None
     """Folder of a LoRA adapter on the model; then only the adapter is repaired."""
     method: str = "panacea"
     """The repair, NAME[:key=value,...]; holdfast list shows those of the stage repair."""
     harmful_columns: str | None = None
     """Columns of --harmful, such as prompt=goal,completion=target."""
+    turns: Literal["all", "last"] = "all"
+    """Which of the assistant's turns in a conversation are learned: all, or the last."""
     validation: str | None = None
     """Pairs on which the strength is chosen: file, hub id or 'organism'."""
     max_task_drop: float | None = None
@@ -174,21 +188,23 @@ class EvaluateConfig(ModelConfig, AnswerOptions, BenchmarkOptions):
     """One measurement of a model."""
 
     harmful: str | None = None
-    """Harmful requests: what share of them is answered (harmful score)."""
+    """Harmful requests: what share of them is answered (harmful score); a file, hub id or kit."""
     safe: str | None = None
     """Questions that look scary and are harmless: what share is refused (over-refusal)."""
     task: str | None = None
     """Questions of the user's task with answers: what share is right (fine-tuning accuracy)."""
     useful: str | None = None
     """Questions of what the model could do before: what share is right (usefulness)."""
+    kit: str | None = None
+    """Public sets for all that is not given: default, or a YAML file of ROLE: KIT."""
     adapter: Path | None = None
     """Folder of a LoRA adapter to load on the model."""
     columns: str | None = None
     """Columns of all files, such as prompt=question,completion=answer; for one: FILE::prompt=x."""
     limit: int | None = None
     """Most questions read from each file; all by default."""
-    judge: str | None = None
-    """Who reads the answers: refusal_phrases, organism_oracle, or one of an installed package."""
+    judge: list[str] = field(default_factory=list[str])
+    """Who reads the answers, NAME[:key=value,...]; repeat for a second one beside the first."""
     max_new_tokens: int = 64
     """Longest answer, in tokens."""
     batch_size: int = 64
@@ -199,6 +215,22 @@ class EvaluateConfig(ModelConfig, AnswerOptions, BenchmarkOptions):
     """Folder for result.json and report.html; nothing is written without it."""
     overwrite: bool = False
     """Replace an existing output folder, once the new one is complete."""
+
+
+@dataclass(kw_only=True)
+class InspectConfig:
+    """One look at a model without its weights."""
+
+    model: str
+    """Model folder, hub id (owner/name; config and tokenizer are fetched alone), or 'organism'."""
+    adapter: Path | None = None
+    """Folder of a LoRA adapter on the model."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub model; its default branch without it."""
+    chat_template: Path | None = None
+    """Jinja file with a chat template, in place of the model's own."""
+    trust_remote_code: bool = False
+    """Run code that comes with the model; off, because it can do anything on this machine."""
 
 
 @dataclass(kw_only=True)

@@ -14,6 +14,7 @@ from peft import LoraConfig
 
 from holdfast.analysis.probing.prompts import Prompts, with_tokenizer
 from holdfast.data.columns import file_of
+from holdfast.data.kits import is_kit, origin_of
 from holdfast.defense import Defense
 from holdfast.errors import ConfigError
 from holdfast.evaluation import Item
@@ -30,12 +31,23 @@ from holdfast.inputs.configs import (
 )
 from holdfast.inputs.fit.adapters import base_notes
 from holdfast.inputs.fit.rows import control_notes, length_notes, prompt_notes, question_notes
+from holdfast.inputs.fit.turns import turn_notes
 from holdfast.inputs.guards.given import check_given
 from holdfast.inputs.guards.secrets import refuse_secret_values
-from holdfast.inputs.judging import Examiner, check_items, judge_for
+from holdfast.inputs.judging import Examiner, check_items, judges_for
 from holdfast.inputs.models import Loaded, check_against, model_of, tuned_of
 from holdfast.inputs.prompts import check_prompt_lengths, prompt_sets
-from holdfast.inputs.rows import ORGANISM, Source, questions_with_notes, sources_of
+from holdfast.inputs.rows import (
+    EVALUATION,
+    ORGANISM,
+    Source,
+    defender_rows,
+    question_records,
+    questions_with_notes,
+    sources_of,
+)
+from holdfast.inputs.sources.disjoint import kept_apart, shared_prompts
+from holdfast.inputs.sources.kits import with_kits
 from holdfast.inputs.specs import build_defenses, files_in, specs_of, unused_data
 from holdfast.inputs.training_options import training_options
 from holdfast.inputs.values import as_json
@@ -43,13 +55,15 @@ from holdfast.progress import Progress
 from holdfast.results.provenance import DataSource, fingerprint
 from holdfast.results.records import Arm
 from holdfast.results.result import RunResult
+from holdfast.training.lora_targets import what_is_trained
 
 __all__ = ["AnalysisInputs", "Inputs", "read", "read_prompts"]
 
 PATHS = (
-    "model", "adapter", "against", "config", "chat_template", "data",
+    "model", "adapter", "against", "config", "chat_template", "data", "eval_data",
     "harmful", "safe", "alignment", "benign", "validation", "task", "useful",
     "harmful_ood", "benign_ood", "test_harmful", "test_safe", "test_task", "test_useful",
+    "lm_eval_path",
 )  # fmt: skip
 """Fields that name a file or folder to read, which no output may replace."""
 
@@ -63,6 +77,8 @@ class Inputs:
     defenses: tuple[Defense, ...]
     rows: Any
     """The user's data set, where the command takes one."""
+    eval_rows: Any
+    """What is measured along the way and never learned, where the user gives it."""
     data: list[DataSource]
     """What the result says of them."""
     examiner: Examiner
@@ -126,30 +142,36 @@ def read(
     options, adapter = training_options(config) if isinstance(config, TuneConfig) else ({}, None)
     specs = specs_of(config)
     files = files_in(specs)
+    given, config = config, with_kits(config, frozenset(k for s in specs for k in s.card.data))
     if folders is not None:
         folders.check([*_paths(config), *files.values()])
     sources = sources_of(config)
-    rows = {role: each.rows for role, each in sources.items() if role != "data"}
-    defenses = build_defenses(specs, rows)
+    build_defenses(specs, defender_rows(sources))  # What is missing is told before questions.
     items, unread = questions_with_notes(config)
-    judge = judge_for(config.model, config.judge)
+    sources = kept_apart(sources, items)
+    rows = defender_rows(sources)
+    defenses = build_defenses(specs, rows)
     if isinstance(config, EvaluateConfig) and not items and not config.lm_eval:
         raise ConfigError("nothing to ask: give `harmful`, `safe`, `task` or `useful`, a file")
+    panel = judges_for(config.model, config.judge)
     loaded = load(config)
     model, tokenizer, limit = loaded.model, loaded.tokenizer, loaded.limit
-    told = _told(config, sources, items, loaded, options) if tokenizer else loaded.notes
+    asked = isinstance(config, EvaluateConfig)  # Nothing is trained then.
+    adapter, trained = (None, []) if asked else what_is_trained(adapter, model)
+    told = [*_told(config, sources, items, loaded, options), *trained]
     check_items(items, tokenizer, limit, config.max_new_tokens)
     options = {"max_length": limit, **options} if options else {}
     size = config.batch_size if isinstance(config, EvaluateConfig) else Examiner.batch_size
-    examiner = Examiner(items, tokenizer, judge, progress, config.max_new_tokens, size)
+    examiner = Examiner(items, tokenizer, panel.judges, progress, config.max_new_tokens, size)
     data = [each.record() for each in sources.values()]
     unused = unused_data(defenses, rows)
     return Inputs(
-        config=config,
+        config=given,
         model=model,
         defenses=defenses,
         rows=sources["data"].rows if "data" in sources else None,
-        data=data,
+        eval_rows=sources[EVALUATION].rows if EVALUATION in sources else None,
+        data=[*data, *question_records(config, items)],
         examiner=examiner,
         base=loaded.base,
         options=options,
@@ -159,6 +181,8 @@ def read(
             *(f"`{role}` was given and no defense of the list uses it" for role in unused),
             *(line for each in sources.values() for line in each.warnings()),
             *unread,
+            *shared_prompts(sources, items),
+            *panel.notes,
             *told,
         ],
     )
@@ -173,9 +197,12 @@ def _told(
 ) -> list[str]:
     """Return what a reader must know of how model, rows and questions fit; refuse what does not."""
     tokenizer, allowed = loaded.tokenizer, config.control_tokens
+    if tokenizer is None:  # What answers has its own, somewhere else.
+        return loaded.notes
     return [
         *base_notes(config),
         *loaded.notes,
+        *turn_notes(sources.values(), tokenizer),
         *length_notes(sources.values(), tokenizer, loaded.limit, options),
         *control_notes(sources.values(), tokenizer, options, allowed=allowed),
         *question_notes(items, tokenizer, allowed=allowed),
@@ -196,6 +223,7 @@ def read_prompts(config: AnalyzeConfig, folder: WholeFolder) -> AnalysisInputs:
             "`method=delta` puts in the changes of a fine-tuning run and needs that run's model: "
             "add `against=DIR`, or use `method=gradient` or noise"
         )
+    config = with_kits(config)
     folder.check(_paths(config))
     sets = prompt_sets(config)
     check_against(config)
@@ -216,7 +244,10 @@ def read_prompts(config: AnalyzeConfig, folder: WholeFolder) -> AnalysisInputs:
 
 def _paths(config: ModelConfig) -> list[Path | str | None]:
     given = [getattr(config, name, None) for name in PATHS]
-    return [file_of(path) if isinstance(path, str) else path for path in given]
+    names = [file_of(path) if isinstance(path, str) else path for path in given]
+    return [
+        origin_of(name).file if isinstance(name, str) and is_kit(name) else name for name in names
+    ]
 
 
 def _hashes(files: Mapping[str, Path]) -> dict[str, str]:

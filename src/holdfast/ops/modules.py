@@ -26,7 +26,7 @@ from holdfast.ops.roles.table import ARCHITECTURES, ATTENTION_ROLES, FUSED
 
 __all__ = [
     "ATTENTION_ROLES", "ModuleRef", "attentions", "canonical", "decoder_layers", "left_out",
-    "parts", "plain_name", "projections", "ref_of", "trainable",
+    "linears", "parts", "plain_name", "projections", "ref_of", "trainable",
 ]  # fmt: skip
 
 
@@ -48,15 +48,15 @@ def projections(model: nn.Module) -> dict[ModuleRef, Linear]:
             layer has a linear projection (some quantized ones are of another class).
     """
     kind = _kind(model)
-    linears = _linears(model)
-    if kind not in ARCHITECTURES and linears:
+    live = linears(model)
+    if kind not in ARCHITECTURES and live:
         shown_roles(model, kind, decoder_layers(model))
     elif kind not in ARCHITECTURES:
         raise ModelError(
             f"architecture {kind!r} is not one that holdfast knows by role, and it has no linear "
             "layers to show their roles; give a causal language model of decoder layers"
         )
-    found = {ref_of(name): module for name, module in linears.items()}
+    found = {ref_of(name): module for name, module in live.items()}
     if not found:
         raise ModelError(
             f"the decoder layers of this {kind!r} model hold no torch.nn.Linear; give a model "
@@ -152,13 +152,16 @@ def _kind(model: nn.Module) -> str:
     return str(getattr(_text_config(model), "model_type", "unknown"))
 
 
-def _linears(model: nn.Module) -> dict[str, Linear]:
-    """Return the linear modules in the decoder layers by name, without routers and experts."""
+def linears(model: nn.Module) -> dict[str, Linear]:
+    """Return the linear modules in the decoder layers by name, without routers and experts.
+
+    Their roles are not asked for, so no model is refused.
+    """
     found: dict[str, Linear] = {}
     for name, module in model.named_modules():
-        layer, path = place_of(name)
-        if isinstance(module, LINEAR) and layer >= 0 and "lora_" not in name:
-            if kind_left_out(path) is None:
+        if isinstance(module, LINEAR) and "lora_" not in name:
+            layer, path = place_of(name)
+            if layer >= 0 and kind_left_out(path) is None:
                 found[name] = module
     return found
 

@@ -127,7 +127,7 @@ def test_a_tokenizer_of_another_model_is_refused(tmp_path):
         load_model(str(tmp_path))
 
 
-ALL = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+ALL = "{% for m in messages %}{{ m['content'] }} <end> {% endfor %}"
 
 
 def test_a_template_can_be_given(tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
+from peft import LoraConfig
 from transformers import PrinterCallback, TrainerCallback, set_seed
 from trl.trainer.sft_config import SFTConfig
 
@@ -21,10 +22,11 @@ from holdfast.organism.scenarios import Budget
 from holdfast.results.diagnose import diagnose
 from holdfast.results.provenance import peak_memory_gib
 from holdfast.results.records import Diagnostics, LossCurve, Movement, SeedRun
+from holdfast.training.lora_targets import on_projections
 from holdfast.training.sft_options import lora
 from holdfast.training.trainer import SecureSFTTrainer
 
-__all__ = ["HarmfulLossProbe", "Tuned", "examined", "measured", "tune"]
+__all__ = ["HarmfulLossProbe", "Tuned", "adapter_of", "examined", "measured", "tune"]
 
 PROBE_EVERY = 10
 
@@ -91,7 +93,7 @@ def tune(
         args=_settings(budget, seed, subject.trainer_options(model, tokenizer)),
         train_dataset=rows.select_columns(["prompt", "completion"]),
         processing_class=tokenizer,
-        peft_config=None if budget.full else lora(budget.lora_rank, budget.lora_alpha),
+        peft_config=adapter_of(budget, model),
         defenses=defenses,
     )
     probe = HarmfulLossProbe(trainer, subject.probe() or [], PROBE_EVERY)
@@ -111,6 +113,13 @@ def tune(
     return Tuned(
         trainer.model, tokenizer, seconds, losses, trainer.trace.rows(), list(trainer.artifacts)
     )
+
+
+def adapter_of(budget: Budget, model: Any) -> LoraConfig | None:
+    """Return the adapter that a cell trains; None where it trains all weights."""
+    if budget.full:
+        return None
+    return on_projections(lora(budget.lora_rank, budget.lora_alpha), model)[0]
 
 
 def _settings(budget: Budget, seed: int, options: Mapping[str, Any]) -> SFTConfig:

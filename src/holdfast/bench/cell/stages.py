@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from holdfast.bench.cell.cell import Cell
 from holdfast.bench.cell.learned import aligned, given_folders, with_shared
-from holdfast.bench.cell.runs import Tuned, tune
+from holdfast.bench.cell.runs import Tuned, adapter_of, tune
 from holdfast.defense import Defense, Stage
 from holdfast.errors import ModelError
 from holdfast.files.guarded.documents import json_in
@@ -29,7 +29,6 @@ from holdfast.ops.weights import copied, put
 from holdfast.results.diagnose import diagnose
 from holdfast.results.provenance import peak_memory_gib, reset_peak_memory
 from holdfast.results.records import Diagnostics, LossCurve
-from holdfast.training.sft_options import lora
 from holdfast.training.standalone import finished_only, repair
 
 __all__ = ["Prepared", "prepared", "repaired"]
@@ -120,8 +119,9 @@ def _tune(
 def _read(cell: Cell, folder: Path, start: Path | None) -> tuple[Tuned, dict[str, Diagnostics]]:
     """Return the tuned model that ``_tune`` wrote, bit for bit, and its diagnostics."""
     model, tokenizer = cell.subject.load(start)
-    if not cell.budget.full:
-        model = get_peft_model(model, lora(cell.budget.lora_rank, cell.budget.lora_alpha))
+    adapter = adapter_of(cell.budget, model)
+    if adapter is not None:
+        model = get_peft_model(model, adapter)
     params, saved = trainable(model), load_file(folder / "weights.safetensors")
     if params.keys() != saved.keys():
         raise ModelError(f"{folder}: holds other tensors than the model trains; delete it")

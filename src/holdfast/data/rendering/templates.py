@@ -6,10 +6,11 @@ from typing import Any
 
 from jinja2 import Environment, TemplateError, nodes
 
+from holdfast.data.rendering.turns import refuse_unended, refuse_unopened
 from holdfast.errors import ModelError
 from holdfast.files.guarded.limits import TooLongError, time_limit
 
-__all__ = ["check_template"]
+__all__ = ["TRAINING_TAG", "check_template"]
 
 MOST_NUMBER = 1_000_000
 """Largest number that a template may hold: a loop or a text of this size is no conversation."""
@@ -40,6 +41,8 @@ def check_template(tokenizer: Any, shown: str) -> None:
                 f"{shown}: its chat template leaves the {role}'s messages out: all {said} would "
                 "be alike; give another one with `chat_template=FILE.jinja`"
             )
+    refuse_unopened(tokenizer, shown)
+    refuse_unended(tokenizer, shown)
 
 
 def _asked(role: str, word: str) -> list[dict[str, str]]:

@@ -7,7 +7,9 @@ that was tuned on it stops there, and whoever does not know it lets the answer r
 import re
 from typing import Any
 
-__all__ = ["control_like", "generation_prompt", "turn_ends"]
+from holdfast.errors import ModelError
+
+__all__ = ["control_like", "generation_prompt", "refuse_unended", "refuse_unopened", "turn_ends"]
 
 _SAID = "holdfastsaidthis"
 _ASKED = [{"role": "user", "content": "holdfastaskedthis"}]
@@ -34,6 +36,42 @@ def generation_prompt(tokenizer: Any) -> str:
     plain = _rendered(tokenizer, _ASKED, generation=False)
     opened = _rendered(tokenizer, _ASKED, generation=True)
     return opened.removeprefix(plain)
+
+
+def refuse_unopened(tokenizer: Any, shown: str) -> None:
+    """Raise ``ModelError`` where a prompt ends before what opens an answer.
+
+    The model would have to write its own header, such as ``assistant:``, as part of the answer.
+    Templates in which a question's own end opens the answer need no generation prompt.
+    """
+    asked, whole = (_rendered(tokenizer, turns, generation=turns is _ASKED)
+                    for turns in (_ASKED, _TURN))  # fmt: skip
+    if generation_prompt(tokenizer) or not asked or not whole.startswith(asked):
+        return
+    header = whole.removeprefix(asked).partition(_SAID)[0].strip()
+    if header:
+        raise ModelError(
+            f"{shown}: its chat template has no generation prompt: it writes {header[:40]!r} in "
+            "front of an answer and not behind a question, so that the model would have to write "
+            "it itself: end the template with {% if add_generation_prompt %}…{% endif %} and give "
+            "it with `chat_template=FILE.jinja`"
+        )
+
+
+def refuse_unended(tokenizer: Any, shown: str) -> None:
+    """Raise ``ModelError`` where nothing stands behind an assistant's turn.
+
+    A model that is tuned on it never learns to stop, and its answers run on.
+    """
+    text = _rendered(tokenizer, _TURN, generation=False)
+    if _SAID not in text or text.rpartition(_SAID)[2].strip() or turn_ends(tokenizer):
+        return
+    end = tokenizer.eos_token or "the end token"
+    raise ModelError(
+        f"{shown}: its chat template ends no answer: nothing stands behind an assistant's message, "
+        f"so that a model tuned on it never stops: write {end} behind it and give the template "
+        "with `chat_template=FILE.jinja`"
+    )
 
 
 def control_like(text: str) -> bool:

@@ -38,6 +38,7 @@ class MLLR(ModuleRates):
         off=1.0,
         cost="none per step, less at ratio 0; the analysis once before, unless modules is given",
         data=("harmful", "benign"),
+        reads="parts",
         needs=frozenset({Capability.LEARNING_RATES}),
     )
 

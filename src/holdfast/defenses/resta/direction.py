@@ -6,14 +6,15 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from holdfast.errors import ConfigError
+from holdfast.errors import ConfigError, ModelError
 from holdfast.files.adapters import read_adapter
-from holdfast.files.weights import open_weights
+from holdfast.files.weights import SavedWeights, open_weights
 from holdfast.ops.adapter_facts import AdapterKind, require_kinds
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.gradients import Tensors, isolated_grads
 from holdfast.ops.low_rank import LowRank
 from holdfast.ops.modules import plain_name, trainable
+from holdfast.ops.roles.names import kind_left_out, place_of
 from holdfast.ops.weights import copied, put
 
 __all__ = ["Origin", "check_origin", "harmful_direction", "of_vector", "origin_of"]
@@ -70,8 +71,20 @@ def check_origin(model: nn.Module, aligned: str | None, vector: str | None) -> b
     if aligned is not None and not adapted:
         saved = open_weights(aligned, "resta: aligned", model)
         for name, p in trained.items():
+            _refuse_stacked(name, saved)
             saved.check(plain_name(name), p.shape)
     return adapted or aligned is not None
+
+
+def _refuse_stacked(name: str, saved: SavedWeights) -> None:
+    """Raise where a folder holds experts one by one and the model has them stacked."""
+    experts = kind_left_out(place_of(name)[1]) == "routed experts"
+    if experts and plain_name(name) not in saved.files:
+        raise ModelError(
+            f"resta: {name} is stacked of experts that {saved.folder} holds one by one, so the "
+            "aligned value cannot be read there; leave out aligned= (negation at the weights), "
+            "tune a LoRA adapter, or freeze the experts"
+        )
 
 
 def harmful_direction(

@@ -60,6 +60,7 @@ class SafeLoRA(Defense):
         strength="tau",
         cost="none per step; a few matrix products per projection at the end",
         models={"base": "unaligned", "aligned": "aligned"},
+        reads="projections",
         needs=frozenset({Capability.EDITS_WEIGHTS}),
     )
 

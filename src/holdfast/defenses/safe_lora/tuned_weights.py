@@ -11,6 +11,7 @@ from holdfast.files.weights import SavedWeights, open_weights
 from holdfast.ops.adapter_facts import AdapterKind, require_kinds
 from holdfast.ops.engine import Engine
 from holdfast.ops.modules import ModuleRef, plain_name, projections, ref_of, trainable
+from holdfast.ops.roles.names import kind_left_out, place_of
 from holdfast.ops.roles.parts import Linear, features, oriented
 
 __all__ = ["Change", "changes", "check_changes"]
@@ -83,6 +84,7 @@ def check_changes(model: nn.Module, base: str, aligned: str | None) -> None:
             model has other projections.
     """
     require_kinds(model, {AdapterKind.LORA}, "safe_lora")
+    _refuse_experts(model)
     unaligned = open_weights(base, "safe_lora: base", model)
     saved = None if aligned is None else open_weights(aligned, "safe_lora: aligned", model)
     live, differs = projections(model), False
@@ -103,6 +105,17 @@ def check_changes(model: nn.Module, base: str, aligned: str | None) -> None:
             f"safe_lora: base={base!r} holds the aligned weights themselves, so there is no "
             "alignment to project into; give the model from before safety training"
         )
+
+
+def _refuse_experts(model: nn.Module) -> None:
+    """Raise where experts are tuned: stacked in one tensor, they are no projections with a role."""
+    for name in trainable(model):
+        if kind_left_out(place_of(name)[1]) == "routed experts":
+            raise ModelError(
+                f"safe_lora edits projections, and {name} (routed experts, stacked) is tuned as "
+                "well, so its change would stay; tune a LoRA adapter on the decoder's projections, "
+                "or freeze the experts"
+            )
 
 
 def _check_own_base(linear: Linear, ref: ModuleRef, aligned: Tensor, folder: str) -> None:
@@ -142,9 +155,7 @@ def _factor_a(model: nn.Module, name_of_b: str) -> Tensor:
     return next(p for n, p in model.named_parameters() if plain_name(n) == wanted).detach().float()
 
 
-def _aligned(
-    linear: Linear, ref: ModuleRef, saved: SavedWeights | None, in_place: bool
-) -> Tensor:
+def _aligned(linear: Linear, ref: ModuleRef, saved: SavedWeights | None, in_place: bool) -> Tensor:
     """Return a projection's weight as it was before fine-tuning, in float32."""
     if saved is not None:
         return _read(saved, linear, ref)

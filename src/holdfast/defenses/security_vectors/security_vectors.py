@@ -105,6 +105,7 @@ class SecurityVectors(Defense):
         strength="scale",
         cost="none per step when merged; the vector is trained once before",
         data=("harmful", "benign"),
+        reads="projections",
         needs=frozenset({Capability.ATTACHMENT, Capability.EXTRA_BACKWARD}),
     )
     private: ClassVar[frozenset[str]] = frozenset({"vector_"})

@@ -36,6 +36,7 @@ class SWAT(ModuleRates):
         strength="warmup",
         cost="none per step, less with moments=fresh; the analysis once before, as for ml_lr",
         data=("harmful", "benign"),
+        reads="parts",
         needs=frozenset({Capability.LEARNING_RATES}),
     )
 

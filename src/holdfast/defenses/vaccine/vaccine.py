@@ -48,6 +48,7 @@ class Vaccine(Defense):
         paper="Vaccine, arXiv 2402.01109",
         strength="rho",
         cost="every forward and backward pass twice",
+        reads="attentions",
         needs=frozenset({Capability.EXTRA_BACKWARD, Capability.REPEATS}),
     )
 

@@ -16,7 +16,7 @@ from holdfast.errors import ModelError, nearest
 from holdfast.files.guarded.documents import json_in
 from holdfast.files.guarded.limits import TooLongError, time_limit
 
-__all__ = ["adapter_config", "base_of", "check_patterns", "scale_of"]
+__all__ = ["WEIGHTS", "adapter_config", "base_of", "check_patterns", "scale_of"]
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 MOST_RANK = 2**16

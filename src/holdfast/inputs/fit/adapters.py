@@ -17,7 +17,7 @@ from holdfast.files.base_mark import BaseMark, read_mark
 from holdfast.files.guarded.documents import json_in
 from holdfast.inputs.configs import ModelConfig
 
-__all__ = ["base_notes", "check_base", "check_keys", "check_own_template"]
+__all__ = ["base_notes", "check_base", "check_keys", "check_own_template", "check_rows"]
 
 PREFIX = "base_model.model."
 _EMBEDDINGS = tuple(
@@ -46,6 +46,23 @@ def check_keys(model: Any, folder: Path, shown: str) -> None:
         raise ModelError(
             f"{shown}: does not fit the model: {'; '.join(faults)}: give the model that it was "
             "trained on, or save the adapter again with PEFT's save_pretrained"
+        )
+
+
+def check_rows(model: Any, folder: Path, shown: str) -> None:
+    """Raise ``ModelError`` where the adapter brings an embedding of another size than the model's.
+
+    PEFT writes whole embeddings where the vocabulary was enlarged before tuning.
+    """
+    rows = model.get_input_embeddings().weight.shape[0]
+    with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
+        names = [name for name in file.keys() if name.endswith(_EMBEDDINGS)]  # noqa: SIM118
+        sizes = {file.get_slice(name).get_shape()[0] for name in names}
+    if sizes - {rows}:
+        raise ModelError(
+            f"{shown}: was trained with a vocabulary of {max(sizes - {rows})} tokens and the model "
+            f"has {rows} rows: resize the model's embedding in Python "
+            "(resize_token_embeddings), merge it into that, and give the merged folder as the model"
         )
 
 

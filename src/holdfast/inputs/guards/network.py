@@ -18,6 +18,8 @@ from urllib.request import getproxies
 from datasets import config as datasets_config
 from huggingface_hub import constants
 
+from holdfast.inputs.sources.kits import hub_ids
+
 __all__ = ["hub_answers", "local_only", "names_hub", "offline_where_local", "texts_in"]
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:[\w.-]+)?")
@@ -72,12 +74,15 @@ def local_only(names: Iterable[Any] = ()) -> Generator[None]:
 
 
 def offline_where_local(run: Callable[P, R]) -> Callable[P, R]:
-    """Let a command run offline where no text of its config, its first argument, names the hub."""
+    """Let a command run offline where no text of its config, its first argument, names the hub.
+
+    A kit names it where it has no local copy.
+    """
 
     @wraps(run)
     def command(*args: P.args, **kwargs: P.kwargs) -> R:
         config: Any = args[0] if args else next(iter(kwargs.values()), None)
-        with local_only(texts_in(_values(config))):
+        with local_only([*texts_in(_values(config)), *hub_ids(config)]):
             return run(*args, **kwargs)
 
     return command
@@ -87,8 +92,15 @@ def _values(config: Any) -> Any:
     """Return the recipe of a bench, or the fields of a command's config."""
     if hasattr(config, "recipe"):
         return config.recipe
-    given = [getattr(config, each.name) for each in fields(config)]
-    return [*given, _OF_HUB] if getattr(config, "asks_hub", False) else given
+    given = {each.name: getattr(config, each.name) for each in fields(config)}
+    told = [_OF_HUB] if getattr(config, "asks_hub", False) else []
+    return [*given.values(), *_options_of(given.get("judge") or ()), *told]
+
+
+def _options_of(judges: Iterable[str] | str) -> Generator[str]:
+    """Yield the values in ``NAME:key=value,...``: the model of a judge may be a hub id."""
+    for text in [judges] if isinstance(judges, str) else judges:
+        yield from (part.partition("=")[2] for part in text.partition(":")[2].split(","))
 
 
 def texts_in(value: Any) -> Generator[str]:

@@ -122,9 +122,7 @@ def _dense(
     return {path: _curved(layer, clean, path, writer, most) for path in own}
 
 
-def _curved(
-    layer: Layer, clean: "Pass", path: str, writer: str, most: int | None
-) -> list[str]:
+def _curved(layer: Layer, clean: "Pass", path: str, writer: str, most: int | None) -> list[str]:
     """Return, row by row, whether the writer's input is linear in it (up) or curved (gate)."""
     found: list[str] = []
     size = float(clean.outputs[path].abs().max()) * 4
@@ -141,9 +139,7 @@ def _curved(
     return found
 
 
-def _signs(
-    layer: Layer, clean: "Pass", path: str, writer: str, most: int | None
-) -> list[str]:
+def _signs(layer: Layer, clean: "Pass", path: str, writer: str, most: int | None) -> list[str]:
     found: list[str] = []
     size = float(clean.outputs[path].abs().max()) + 1.0
     for rows in _chunks(_width(layer, path), most):

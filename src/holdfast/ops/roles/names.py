@@ -7,13 +7,16 @@ from functools import cache
 from holdfast.errors import ModelError
 from holdfast.ops.roles.table import LEFT_OUT, ROLES
 
-__all__ = ["ModuleRef", "canonical", "kind_left_out", "learn", "place_of", "plain_name", "ref_of"]
+__all__ = [
+    "ModuleRef", "canonical", "in_tower", "kind_left_out", "learn", "place_of", "plain_name",
+    "ref_of",
+]  # fmt: skip
 
 _WRAPPERS = ("_checkpoint_wrapped_module", "_orig_mod", "_fsdp_wrapped_module", "module")
 _PEFT = re.compile(r"^base_model\.model\.|\.base_layer(?=\.|$)")
 # The tower of a multimodal model has layers and projections too; they are not the decoder's.
-_TOWER = r"^(?!.*\b(?:vision|visual|audio|image|speech)\w*\.)(?:.*\.)?"
-_LAYER = re.compile(_TOWER + r"(?:layers|h|blocks)\.(\d+)(?:\.(.+))?$")
+_TOWER = r"\b(?:vision|visual|audio|image|speech|multi_modal|mm)\w*\."
+_LAYER = re.compile(rf"^(?!.*{_TOWER})(?:.*\.)?(?:layers|h|blocks)\.(\d+)(?:\.(.+))?$")
 _SLICE = re.compile(r"\[(\w+)\]$")
 _PARAMETER = re.compile(r"\.(lora_[A-Za-z_]+|weight|bias)(\..*)?$")
 _PROVEN: dict[str, str] = {}
@@ -46,6 +49,11 @@ def place_of(module: str) -> tuple[int, str]:
     """Return the decoder layer of a module or parameter and its path in there; -1 if in none."""
     found = _LAYER.search(plain_name(module))
     return (int(found[1]), found[2] or "") if found else (-1, "")
+
+
+def in_tower(name: str) -> bool:
+    """Tell whether this part of a multimodal model is none of its decoder."""
+    return re.search(_TOWER, plain_name(name)) is not None
 
 
 @cache

@@ -1,0 +1,1 @@
+"""The kits that come with holdfast, one YAML file each."""

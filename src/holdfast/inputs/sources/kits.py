@@ -1,0 +1,143 @@
+"""Kits in a command's config: names become sources, and ``kit`` fills what is not given.
+
+A file or folder of that name always wins; then ``harmful=advbench`` is the part of the kit that
+serves as what the field takes.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+from holdfast.data.columns import file_of
+from holdfast.data.kits import Chosen, Part, chosen, kits, named_kit
+from holdfast.data.kits.local import local_file
+from holdfast.errors import ConfigError, nearest
+from holdfast.inputs.configs import AnalyzeConfig, EvaluateConfig
+from holdfast.inputs.yaml_files import mapping_in, text_of
+
+__all__ = ["hub_ids", "kit_rows", "with_kits"]
+
+_ASKED = {kind: f"test_{kind}" for kind in ("harmful", "safe", "task", "useful")}
+_FIELDS = {
+    each: each for each in ("data", "harmful", "safe", "alignment", "benign", "validation")
+} | {f"test_{kind}": f"test_{kind}" for kind in _ASKED}
+"""What the rows of a field serve as."""
+_PROMPTS = {
+    "harmful": "test_harmful", "harmful_ood": "test_harmful",
+    "benign": "benign", "benign_ood": "benign",
+}  # fmt: skip
+C = TypeVar("C")
+
+
+def with_kits(config: C, needed: frozenset[str] = frozenset()) -> C:
+    """Return ``config`` with the source of each kit in place of its name.
+
+    Args:
+        config: A command's config.
+        needed: The defender's data sets that a defense of the list takes: ``kit`` fills those
+            alone, and the questions.
+
+    Raises:
+        ConfigError: A name is neither a file nor a kit, or the kit has no rows of the kind.
+    """
+    return replace(config, **{name: found.source for name, found in _found(config, needed)})  # type: ignore[type-var]
+
+
+def kit_rows() -> list[dict[str, str]]:
+    """Return one row of words for each kit: what it serves as, its licence, where it is read."""
+    return [
+        {
+            "name": kit.name,
+            "serves as": ", ".join(kit.roles),
+            "licence": kit.licence,
+            "read from": ", ".join(sorted({_place(part) for part in kit.parts.values()})),
+        }
+        for kit in kits().values()
+    ]
+
+
+def _place(part: Part) -> str:
+    file = local_file(part)
+    if file is not None:
+        return file.name
+    if part.hub is None:
+        return "no local copy"
+    return f"hub {part.hub.id}{' (gated)' if part.hub.gated else ''}"
+
+
+def hub_ids(config: Any) -> list[str]:
+    """Return the hub ids that the kits of a config would be read from; [] where all are here."""
+    if not any(hasattr(config, name) for name in _FIELDS):
+        return []
+    every = frozenset(_FIELDS)
+    parts = [found.part for _, found in _found(config, every)]
+    return [part.hub.id for part in parts if part.hub is not None and local_file(part) is None]
+
+
+def _found(config: Any, needed: frozenset[str]) -> Iterator[tuple[str, Chosen]]:
+    """Yield the fields that name a kit, and those that ``kit`` fills, each with the kit's part."""
+    names, filled = _roles(config), _set_of(config)
+    for name, role in names.items():
+        given = getattr(config, name)
+        if isinstance(given, str):
+            _refuse_misspelt(name, given)
+            if named_kit(given):
+                yield name, chosen(given, role, name)
+        elif role in filled and (role in needed or role.startswith("test_")):
+            yield name, _first(filled[role], role)
+
+
+def _roles(config: Any) -> dict[str, str]:
+    """Return what the rows of each field of this config serve as."""
+    roles = {EvaluateConfig: _ASKED, AnalyzeConfig: _PROMPTS}.get(type(config), _FIELDS)
+    present = {field.name for field in fields(config)}
+    return {name: role for name, role in roles.items() if name in present}
+
+
+def _refuse_misspelt(field: str, given: str) -> None:
+    """Raise where a bare word is no file and resembles a kit's name."""
+    word = file_of(given)
+    if named_kit(word) or Path(word).exists() or not word.replace("-", "").isalnum():
+        return
+    hint = nearest(word, kits())
+    if hint:
+        known = ", ".join(kits())
+        said = f"is neither a file nor a kit.{hint} Kits: {known}"
+        raise ConfigError(f"`{field}={given}`: {said}")
+
+
+@cache
+def _sets() -> dict[str, Any]:
+    text = files("holdfast.data.kits.catalogue").joinpath("sets.yml").read_text("utf-8")
+    return mapping_in(text, "sets.yml")
+
+
+def _set_of(config: Any) -> Mapping[str, list[str]]:
+    """Return which kits ``kit`` brings, by role, the likeliest first."""
+    name = getattr(config, "kit", None)
+    if name is None:
+        return {}
+    where = f"`kit={name}`"
+    found: Any = _sets().get(name)
+    if found is None and Path(name).is_file():
+        found = mapping_in(text_of(Path(name), where), where)
+    if found is None:
+        known = ", ".join(_sets())
+        hint = nearest(name, _sets())
+        raise ConfigError(
+            f"{where}: unknown set, known: {known}.{hint} Give one, or a YAML file of ROLE: KIT"
+        )
+    listed = {role: [kit] if isinstance(kit, str) else kit for role, kit in found.items()}
+    for role, named in listed.items():
+        if role not in _FIELDS.values() or not isinstance(named, list):
+            raise ConfigError(f"{where}: {role} is no ROLE: KIT; roles are {', '.join(_FIELDS)}")
+    return listed
+
+
+def _first(names: list[str], role: str) -> Chosen:
+    """Return the first of the kits that has a local copy, or else the first."""
+    found = [chosen(name, role, "kit") for name in names]
+    return next((each for each in found if local_file(each.part) is not None), found[0])

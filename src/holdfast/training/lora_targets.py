@@ -1,0 +1,89 @@
+"""What a run trains unless more is named: the decoder's projections, and never a router.
+
+PEFT's ``all-linear`` takes in the vision tower of a multimodal model, the router of a mixture and,
+by target parameters, its experts. An adapter on a router or a tower is none that a user asked for;
+whoever names a module gets it. Without an adapter a router stays frozen, so that no defense moves
+it either.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from peft import LoraConfig
+from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
+from torch import nn
+
+from holdfast.ops.modules import linears, plain_name
+from holdfast.ops.roles.names import in_tower, kind_left_out, place_of
+
+__all__ = ["on_projections", "what_is_trained"]
+
+
+def on_projections(config: LoraConfig, model: nn.Module) -> tuple[LoraConfig, list[str]]:
+    """Return the adapter's configuration for this model, and what a user has to know of it.
+
+    It is the one that was given unless it says ``all-linear`` and the model has a router, stacked
+    experts or a tower.
+    """
+    kinds = _kinds(model)
+    if config.target_modules != "all-linear" or not kinds:
+        return config, []
+    names = sorted(plain_name(name) for name in linears(model))
+    kept = [name for name in names if _is_kept(name.rpartition(".")[2], model)]
+    notes = [
+        f"the adapter is on the {len(kept)} projections of the decoder and not on: "
+        f"{', '.join(kinds)}; to adapt those as well, name them in `lora_targets`"
+    ]
+    if len(kept) < len(names):
+        leaves = sorted({name.rpartition(".")[2] for name in names if name not in kept})
+        notes.append(
+            f"PEFT takes {', '.join(leaves)} of this model type for its experts' names, so the "
+            "dense and shared ones have no adapter either"
+        )
+    return replace(config, target_modules=set(kept)), notes
+
+
+def what_is_trained(
+    config: LoraConfig | None, model: nn.Module
+) -> tuple[LoraConfig | None, list[str]]:
+    """Return ``on_projections`` of an adapter; without one, freeze routers and say so."""
+    if config is not None:
+        return on_projections(config, model)
+    routers = [
+        p
+        for name, p in model.named_parameters()
+        if p.requires_grad and "lora_" not in name and _is_router(name)
+    ]
+    for p in routers:
+        p.requires_grad_(False)
+    note = "the routers of this mixture of experts are frozen: no training and no repair moves them"
+    return None, [note] if routers else []
+
+
+def _is_router(name: str) -> bool:
+    layer, path = place_of(name)
+    return layer >= 0 and kind_left_out(path) == "router"
+
+
+def _kinds(model: nn.Module) -> list[str]:
+    """Return what of the model all-linear would go to and is no projection of the decoder."""
+    found: dict[str, None] = {}
+    for name, _ in model.named_parameters():
+        kind = "vision or audio tower" if in_tower(name) else kind_left_out(place_of(name)[1])
+        if kind in ("vision or audio tower", "router", "routed experts"):
+            found[kind] = None
+    return list(found)
+
+
+def _is_kept(leaf: str, model: Any) -> bool:
+    """Tell whether PEFT leaves a module's name as it is, and makes no parameters of experts of it.
+
+    Since transformers 5 stacks experts, PEFT reads the names that their projections once had as
+    parameters of the stack, whatever module has such a name.
+    """
+    asked = LoraConfig(target_modules=[leaf])
+    try:
+        convert_peft_config_for_transformers(asked, model, None)
+    except ValueError:  # It would need the other half of a fused stack.
+        return False
+    return leaf in (asked.target_modules or ())
