@@ -13,8 +13,8 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from choosing import by_moment, by_outcome
 from architectures import architectures_page
+from choosing import by_moment, by_outcome
 from faults import faults_table
 from tables import (
     claims_table,
