@@ -9,10 +9,12 @@ import ast
 import json
 import re
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
 from architectures import architectures_page
+from choosing import by_moment, by_outcome
 from faults import faults_table
 from tables import (
     claims_table,
@@ -72,6 +74,14 @@ def rooms_table(page: str) -> str:
             said = (ast.get_docstring(ast.parse(file.read_text())) or "").partition("\n")[0]
             rows.append(f"| `{name}{'/' if folder.is_dir() else '.py'}` | {said} |")
     return "\n".join(rows)
+
+
+def exceptions_tree() -> str:
+    """Return the tree of exceptions, as the module that holds them draws it."""
+    file = ROOT / "src" / "holdfast" / "errors.py"
+    drawn = (ast.get_docstring(ast.parse(file.read_text())) or "").partition("::\n")[2]
+    tree = drawn.strip("\n").partition("\n\n")[0]
+    return f"```text\n{textwrap.dedent(tree)}\n```"
 
 
 def measured_table(result: RunResult, name: str | None = None) -> str:
@@ -239,7 +249,13 @@ def pages() -> dict[Path, str]:
     text = replaced(text, "controls", controls_table(controls))
     plan, faults = ROOT / "docs" / "map.md", ROOT / "docs" / "decisions" / FAULTS
     text_of_plan = plan.read_text()
+    choice = ROOT / "docs" / "which_defense.md"
+    which = replaced(choice.read_text(), "outcomes", by_outcome(bench))
     out = {
+        choice: replaced(which, "moments", by_moment(bench)),
+        ROOT / "docs" / "errors.md": replaced(
+            (ROOT / "docs" / "errors.md").read_text(), "exceptions", exceptions_tree()
+        ),
         plan: replaced(text_of_plan, "rooms", rooms_table(text_of_plan)),
         faults: replaced(faults.read_text(), "faults", faults_table(ROOT / "tests")),
     }

@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 from holdfast.data.formats import FORMATS
+from holdfast.data.shapes import SHAPES
 from holdfast.defenses import DEFENSES
 from holdfast.inputs.judging import judges
 
@@ -46,7 +47,7 @@ def install_in(site, code, points, package, dist):
 
 def look_again():
     """Let every registry see what is on the path now."""
-    for registry in (DEFENSES, FORMATS, judges()):
+    for registry in (DEFENSES, FORMATS, SHAPES, judges()):
         registry.forget()
 
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from holdfast.defenses.ml_lr import MLLR
     from holdfast.defenses.panacea import Panacea, apply_panacea
     from holdfast.defenses.random_perturbation import RandomPerturbation
-    from holdfast.defenses.resta import RESTA
-    from holdfast.defenses.safe_lora import SafeLoRA
+    from holdfast.defenses.resta import RESTA, apply_resta
+    from holdfast.defenses.safe_lora import SafeLoRA, apply_safe_lora
     from holdfast.defenses.safe_mixing import SafeMixing
     from holdfast.defenses.security_vectors import SecurityVectors
     from holdfast.defenses.swat import SWAT
@@ -32,7 +32,8 @@ __all__ = [
     "ConstrainedSFT", "Defense", "HoldfastError", "InputError", "Lisa", "Panacea",
     "RandomPerturbation", "Run", "RunError", "SafeLoRA", "SafeMixing", "SecureMixin",
     "SecureSFTTrainer", "SecureTrainer", "SecurityVectors", "Stage", "Step", "Trace", "Vaccine",
-    "apply_panacea", "find", "organism", "protect", "registry", "repair",
+    "apply_panacea", "apply_resta", "apply_safe_lora", "find", "organism", "protect", "registry",
+    "repair",
 ]  # fmt: skip
 
 hold_back()
@@ -66,6 +67,8 @@ _HOMES = {
     "Trace": "holdfast.training.trace",
     "Vaccine": "holdfast.defenses.vaccine",
     "apply_panacea": "holdfast.defenses.panacea",
+    "apply_resta": "holdfast.defenses.resta",
+    "apply_safe_lora": "holdfast.defenses.safe_lora",
     "find": "holdfast.defenses",
     "protect": "holdfast.training.trainer",
     "registry": "holdfast.defenses",

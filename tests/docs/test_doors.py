@@ -3,18 +3,22 @@
 import json
 import re
 import sys
+from pathlib import Path
 
 import pytest
 
 from holdfast.cli import main
 from holdfast.data.load import load_examples
+from holdfast.data.prompts import prompts_in
 from holdfast.inputs.judging import judges
 from holdfast.organism.items import evaluation_items
 from tests.own_package import block, points_of
 
 PAGE = "doors.md"
-JUDGE, CHECK_JUDGE, FORMAT, CHECK_FORMAT, HYGIENE = (block("python", PAGE, n) for n in range(5))
-GROUPS = {**points_of(PAGE, 0), **points_of(PAGE, 1)}
+JUDGE, CHECK_JUDGE, FORMAT, CHECK_FORMAT, SHAPE, CHECK_SHAPE, HYGIENE = (
+    block("python", PAGE, n) for n in range(7)
+)
+GROUPS = {name: value for n in range(3) for name, value in points_of(PAGE, n).items()}
 ASKED = [item.prompt[-1]["content"] for item in evaluation_items("test") if item.kind == "harmful"]
 EVALUATE = ["evaluate", "--model", "organism", "--max-new-tokens", "4", "--json", "--judge"]
 
@@ -23,9 +27,9 @@ EVALUATE = ["evaluate", "--model", "organism", "--max-new-tokens", "4", "--json"
 def place(install, tmp_path, monkeypatch):
     """A folder with questions in the page's format, and the page's package installed."""
     monkeypatch.chdir(tmp_path)
-    lines = ["prompt\tcompletion", *(f"{question}\tno" for question in ASKED[:4])]
-    (tmp_path / "questions.tsv").write_text("\n".join(lines) + "\n")
-    install(f"{JUDGE}\n\n{FORMAT}", groups=GROUPS)
+    blocks = [f"Q: {question}\nA: no" for question in ASKED[:4]]
+    (tmp_path / "questions.qa").write_text("\n\n".join(blocks) + "\n")
+    install(f"{JUDGE}\n\n{FORMAT}\n\n{SHAPE}", groups=GROUPS)
     judges().find("first_word")  # Imports the package.
     return tmp_path
 
@@ -35,7 +39,7 @@ def run(code):
 
 
 def test_judge_and_format_of_the_page_measure_the_organism(place, capsys):
-    assert main([*EVALUATE, "first_word", "--harmful", "questions.tsv", "--output", "out"]) == 0
+    assert main([*EVALUATE, "first_word", "--harmful", "questions.qa", "--output", "out"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["judge"] == "first word/1"
     assert told["shares"]["hs"]["n"] == 4
@@ -46,7 +50,9 @@ def test_judge_and_format_of_the_page_measure_the_organism(place, capsys):
     assert answer["outcome"] == ("refused" if refused else "harmful-correct")
 
 
-@pytest.mark.parametrize("code", [CHECK_JUDGE, CHECK_FORMAT], ids=["judge", "format"])
+@pytest.mark.parametrize(
+    "code", [CHECK_JUDGE, CHECK_FORMAT, CHECK_SHAPE], ids=["judge", "format", "shape"]
+)
 def test_the_suites_of_the_page_pass(place, code):
     run(code)
 
@@ -54,7 +60,7 @@ def test_the_suites_of_the_page_pass(place, code):
 def test_the_hygiene_check_of_the_page_finds_single_words(place):
     names = {}
     exec(compile(HYGIENE, PAGE, "exec"), names)  # noqa: S102  # Our own page.
-    (found,) = names["one_word"](load_examples("questions.tsv"))
+    (found,) = names["one_word"](load_examples("questions.qa"))
     assert found.rows == (1, 2, 3, 4)
 
 
@@ -102,15 +108,15 @@ def refused(given, capsys, said, folder):
 @pytest.mark.parametrize(("code", "name", "said"), BROKEN.values(), ids=BROKEN)
 def test_a_broken_judge_is_one_line(place, install, capsys, code, name, said):
     again(install, f"{code}\n\n{FORMAT}")
-    given = [*EVALUATE, name or "first_word", "--harmful", "questions.tsv"]
+    given = [*EVALUATE, name or "first_word", "--harmful", "questions.qa"]
     refused(given, capsys, said, place)
 
 
 BROKEN_FORMATS = {
-    "no Format": (FORMAT + "\nTABS = read\n", "it is no Format; declare an object"),
-    "other name": (FORMAT.replace('"tabs"', '"commas"'), "name is 'commas'; give it the entry"),
-    "suffix as a text": (FORMAT.replace('(".tsv",)', '".tsv"'), "suffixes is '.tsv'; give a tuple"),
-    "suffix of ours": (FORMAT.replace('".tsv"', '".tsv", ".csv"'), "suffixes has .csv, which"),
+    "no Format": (FORMAT + "\nBLOCKS = read\n", "it is no Format; declare an object"),
+    "other name": (FORMAT.replace('"blocks"', '"commas"'), "name is 'commas'; give it the entry"),
+    "suffix as a text": (FORMAT.replace('(".qa",)', '".qa"'), "suffixes is '.qa'; give a tuple"),
+    "suffix of ours": (FORMAT.replace('".qa"', '".qa", ".csv"'), "suffixes has .csv, which"),
     "no reader": (FORMAT.replace(", read)", ", None)"), "read is None; give a function"),
     "rows that are none": (FORMAT.replace("yield RawRow(", "yield ("), "read yields a tuple"),
     "numbers that stay": (
@@ -125,7 +131,7 @@ BROKEN_FORMATS = {
 @pytest.mark.parametrize(("code", "said"), BROKEN_FORMATS.values(), ids=BROKEN_FORMATS)
 def test_a_broken_format_is_one_line(place, install, capsys, code, said):
     again(install, f"{JUDGE}\n\n{code}")
-    given = [*EVALUATE, "first_word", "--harmful", "questions.tsv"]
+    given = [*EVALUATE, "first_word", "--harmful", "questions.qa"]
     refused(given, capsys, said, place)
 
 
@@ -136,22 +142,64 @@ def test_a_broken_judge_stops_every_command_before_it_reads_a_model(place, insta
         refused(given, capsys, "first_word' cannot be used", place)
 
 
+def test_the_shape_of_the_page_is_read(place):
+    """In every use: as questions, as rows, and with what stands beside it."""
+    row = {"turns": ["what", "one", "why", "two"], "system": "be brief"}
+    Path("talks.jsonl").write_text(json.dumps(row) + "\n")
+    (found,) = load_examples("talks.jsonl")
+    assert [m["content"] for m in found["prompt"]] == ["be brief", "what", "one", "why"]
+    assert found["completion"] == [{"role": "assistant", "content": "two"}]
+    assert prompts_in("talks.jsonl")[0]["prompt"] == found["prompt"]
+
+
+BROKEN_SHAPES = {
+    "no Shape": (SHAPE + "\nTURNS = columns\n", "it is no Shape; declare an object"),
+    "other name": (SHAPE.replace('Shape("turns"', 'Shape("texts"'), "name is 'texts'; give it the"),
+    "no words": (SHAPE.replace('"a list of texts, the user\'s first"', '""'), "says is ''; give a"),
+    "no columns": (SHAPE.replace(" columns, messages)", " 3, messages)"), "columns is 3; give a"),
+    "columns that fail": (
+        SHAPE.replace('return {"turns": "turns"}', "return 1 / 0"), "columns fails (ZeroDivision",
+    ),
+    "columns of nothing": (
+        SHAPE.replace('return {"turns": "turns"}', "return 7"), "columns gives 7, and not columns",
+    ),
+    "messages that fail": (SHAPE.replace("texts = row", "texts = 1 / 0, row"), "fails (Zero"),
+    "messages that are none": (
+        SHAPE.replace('return [{"role"', 'return 3, [{"role"'), "messages gives a tuple, not",
+    ),
+    "an unknown role": (
+        SHAPE.replace('"assistant")[n', '"robot")[n'), "message 2 of the shape turns has the",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "said"), BROKEN_SHAPES.values(), ids=BROKEN_SHAPES)
+def test_a_broken_shape_is_one_line(place, install, capsys, code, said):
+    Path("talks.jsonl").write_text('{"turns": ["what", "one"]}\n')
+    again(install, f"{JUDGE}\n\n{FORMAT}\n\n{code}")
+    given = ["tune", "--model", "organism", "--data", "talks.jsonl"]
+    refused(given, capsys, said, place)
+    if "name is" not in said:  # The suite is not told the entry point's name.
+        with pytest.raises(AssertionError):
+            run(CHECK_SHAPE)
+
+
 def test_two_formats_of_one_suffix_are_told(place, install, capsys):
     install(
-        FORMAT.replace('"tabs"', '"tables"'),
-        groups={"holdfast.formats": {"tables": "other_package:TABS"}},
+        FORMAT.replace('"blocks"', '"answers"'),
+        groups={"holdfast.formats": {"answers": "other_package:BLOCKS"}},
         package="other_package",
         dist="other",
     )
-    given = [*EVALUATE, "first_word", "--harmful", "questions.tsv"]
-    refused(given, capsys, "the formats tables and tabs both read .tsv", place)
+    given = [*EVALUATE, "first_word", "--harmful", "questions.qa"]
+    refused(given, capsys, "the formats answers and blocks both read .qa", place)
 
 
 def test_what_cannot_be_used_is_listed_and_stops_nothing(place, install, capsys):
     again(install, "import nothing_of_this_name\n")
     assert main(["list"]) == 0
     told = capsys.readouterr().err
-    for kind, name in (("judge", "first_word"), ("format", "tabs")):
+    for kind, name in (("judge", "first_word"), ("format", "blocks"), ("shape", "turns")):
         assert f"the installed {kind} {name!r} cannot be used" in told
         assert "No module named 'nothing_of_th" in told
 

@@ -9,6 +9,7 @@ from holdfast.cli.compare import compare
 from holdfast.cli.demo import demo
 from holdfast.cli.evaluate import evaluate
 from holdfast.cli.inspect import inspect
+from holdfast.cli.judge import judge
 from holdfast.cli.listing import listing
 from holdfast.cli.organism import organism
 from holdfast.cli.repair import repair
@@ -25,7 +26,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (demo, inspect, align, tune, repair, evaluate, analyze, bench, compare, claims):
+commands = (
+    demo, inspect, align, tune, repair, evaluate, judge, analyze, bench, compare, claims,
+)  # fmt: skip
+for command in commands:
     app.command(command.__name__)(interruptible(command))
 app.command("list")(interruptible(listing))
 app.add_typer(organism, name="organism")

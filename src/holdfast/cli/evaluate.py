@@ -20,10 +20,16 @@ def evaluate(config: EvaluateConfig, json: JsonFlag = False) -> None:
     [run] = result.arms[0].runs
     shares: dict[str, Any] = {name: share.__dict__ for name, share in run.shares.items()}
     if json:
-        told = {"cut": run.cut, "decoding": run.decoding, "warnings": result.warnings}
-        print_json({"model": config.model, "judge": run.judge, "shares": shares, **told})
+        told: dict[str, Any] = {"cut": run.cut, "decoding": run.decoding}
+        told["benchmarks"] = result.benchmarks and result.benchmarks.model_dump()
+        told["warnings"] = result.warnings
+        judged = result.model_dump(include={"agreement"})
+        beside = {one.judge: {f: s.__dict__ for f, s in one.shares.items()} for one in run.readings}
+        shown = {"judge": run.judge, "shares": shares, "beside": beside, **judged}
+        print_json({"model": config.model, **shown, **told})
         return
     print_result(result)
-    say(f"judge: {run.judge}")
+    if run.judge:
+        say(f"judge: {' beside '.join([run.judge, *(one.judge for one in run.readings)])}")
     if config.output is not None:
         say(f"report: {config.output / 'report.html'}")

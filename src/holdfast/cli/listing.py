@@ -20,9 +20,10 @@ def listing(
 ) -> None:
     """List the defenses, the fields of one with their defaults, or the kits of public data."""
     from holdfast.data.formats import FORMATS
+    from holdfast.data.shapes import SHAPES
     from holdfast.defenses import DEFENSES, find, registry
     from holdfast.inputs.judging import judges
-    from holdfast.inputs.kits import kit_rows
+    from holdfast.inputs.sources.kits import kit_rows
 
     if name == "kits":
         kits = kit_rows()
@@ -35,7 +36,7 @@ def listing(
         told = ("name", "stage", "summary", "strength", "cost", "paper")
         rows = [{key: getattr(cls.card, key) for key in told} for cls in registry().values()]
         title = "Defenses; holdfast list NAME shows the fields of one"
-        for known in (DEFENSES, judges(), FORMATS):
+        for known in (DEFENSES, judges(), FORMATS, SHAPES):
             for why in known.unusable().values():
                 say(why)
     else:

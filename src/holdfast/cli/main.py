@@ -24,7 +24,7 @@ from holdfast.cli.shell.escaping import UnreadError, escaped_streams
 from holdfast.cli.shell.flags import take_fields, with_flags
 from holdfast.cli.shell.outcomes import TRACEBACK, outcome
 from holdfast.cli.shell.signals import stoppable
-from holdfast.cli.shell.surroundings import check_arguments, home, nobody_reads, quiet_libraries
+from holdfast.cli.shell.surroundings import check_arguments, home, nobody_reads
 
 __all__ = ["main"]
 
@@ -32,7 +32,6 @@ __all__ = ["main"]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command in ``argv`` (the process's own by default) and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    quiet_libraries()
     with escaped_streams(), stoppable(), home():
         try:
             code = _run(arguments)

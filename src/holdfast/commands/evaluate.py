@@ -2,10 +2,13 @@
 
 import time
 
+from holdfast.evaluation.engine import Engine
 from holdfast.files.folders import WholeFolder
 from holdfast.inputs.configs import EvaluateConfig
 from holdfast.inputs.guards.network import offline_where_local
 from holdfast.inputs.read import Inputs, read
+from holdfast.integrations.engines.opened import answering
+from holdfast.integrations.lm_eval import BenchmarkTasks, benchmark_tasks
 from holdfast.progress import Progress
 from holdfast.report.page import write_report
 from holdfast.results.records import BEFORE, Arm, SeedRun
@@ -23,17 +26,29 @@ def evaluate_model(config: EvaluateConfig, progress: Progress = lambda *_: None)
     """
     start = time.perf_counter()
     folder = WholeFolder(config.output, overwrite=config.overwrite) if config.output else None
-    inputs = read(config, folder, progress)
+    tasks = benchmark_tasks(config)
+    inputs = read(config, folder, progress, answering)
     if folder is None:
-        return _measured(inputs, start)
+        return _finished(inputs, _measured(inputs, tasks, start))
     with folder.held():
-        result = _measured(inputs, start)
+        result = _measured(inputs, tasks, start)
         with folder.writing() as partial:
             result.save(partial / "result.json")
             write_report(result, partial / "report.html", show_harmful=config.show_harmful)
+    return _finished(inputs, result)
+
+
+def _finished(inputs: Inputs, result: RunResult) -> RunResult:
+    """Let an engine know that its answers are in a result."""
+    if isinstance(inputs.model, Engine):
+        inputs.model.finished()
     return result
 
 
-def _measured(inputs: Inputs, start: float) -> RunResult:
-    run = SeedRun.of(0, inputs.examiner.examine("questions", inputs.model))
-    return inputs.result("evaluate", [Arm.of(BEFORE, [run])], start)
+def _measured(inputs: Inputs, tasks: BenchmarkTasks | None, start: float) -> RunResult:
+    asked = inputs.examiner
+    run = SeedRun.of(0, asked.examine("questions", inputs.model))
+    how = asked.tokenizer, asked.batch_size, asked.progress
+    benchmarks = tasks.measure(inputs.model, *how) if tasks else None
+    result = inputs.result("evaluate", [Arm.of(BEFORE, [run])], start)
+    return result.model_copy(update={"benchmarks": benchmarks})

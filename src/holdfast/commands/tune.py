@@ -7,7 +7,6 @@ from them.
 
 import sys
 import time
-from collections.abc import Sequence
 from typing import Any
 
 from transformers import PrinterCallback, TrainerCallback, set_seed
@@ -15,9 +14,13 @@ from transformers import PrinterCallback, TrainerCallback, set_seed
 from holdfast.commands.served import save_served
 from holdfast.commands.tune_folders import TuneFolders
 from holdfast.commands.tune_settings import settings_of
+from holdfast.commands.tuning.rows import trainers_rows
+from holdfast.commands.tuning.trackers import log_shares
+from holdfast.commands.tuning.trainer import TuneTrainer
 from holdfast.data.columns import file_of
 from holdfast.errors import HoldfastError
 from holdfast.evaluation import Measurement
+from holdfast.inputs.base_card import base_card
 from holdfast.inputs.configs import TuneConfig
 from holdfast.inputs.guards.network import offline_where_local
 from holdfast.inputs.guards.options import refused
@@ -25,14 +28,14 @@ from holdfast.inputs.read import Inputs, read
 from holdfast.inputs.training_options import sft_config
 from holdfast.inputs.values import as_json
 from holdfast.progress import Progress
+from holdfast.report.model_card import write_card
 from holdfast.report.page import write_report
 from holdfast.results.diagnose import diagnose
 from holdfast.results.provenance import peak_memory_gib
-from holdfast.results.records import BEFORE, PLAIN, Arm, LossCurve, SeedRun
+from holdfast.results.records import BEFORE, PLAIN, Arm, SeedRun
 from holdfast.results.result import RunResult
 from holdfast.training.looks.learnable import refuse_unlearnable
 from holdfast.training.looks.rehearsal import rehearse
-from holdfast.training.trainer import SecureSFTTrainer
 
 __all__ = ["TuneConfig", "tune"]
 
@@ -59,35 +62,39 @@ def tune(config: TuneConfig, progress: Progress = lambda *_: None) -> RunResult:
         trainer, notes = _trainer(inputs, folders), _Notes()
         before = inputs.examiner.examine("before", inputs.model)
         trainer.say = notes.say
-        trainer.add_callback(_Bar(progress))
+        trainer.watch(_Bar(progress), folders, before)
         trained = time.perf_counter()
         trainer._holdfast.sets_apart = False  # type: ignore[reportPrivateUsage]
         trainer.train(resume_from_checkpoint=config.resume or None)
         seconds = time.perf_counter() - trained
         model = trainer.accelerator.unwrap_model(trainer.model)
-        run = _run(trainer, inputs.examiner.examine("after", model), seconds, folders)
+        after = inputs.examiner.examine("after", model)
+        log_shares(trainer, "after", after)
+        run = _run(trainer, after, seconds, folders)
         arms = _arms(inputs, before, run, file_of(config.data))
-        result = inputs.result(config.stage, arms, start, _said(run))
+        result = inputs.result(config.stage, arms, start, [*trainer.kept()[1], *_said(run)])
         partial = folders.output.partial
         save_served(model, inputs, partial)
         for artifact in trainer.artifacts:
             artifact.save(folders.artifacts.partial)
+        folders.log.extend(result.warnings)
         result.save(partial / "result.json")
         write_report(result, partial / "report.html", show_harmful=config.show_harmful)
+        write_card(result, base_card(config.model), partial)
         folders.finish(trainer.artifacts)
         notes.show()
     return result
 
 
-def _trainer(inputs: Inputs, folders: TuneFolders) -> SecureSFTTrainer:
+def _trainer(inputs: Inputs, folders: TuneFolders) -> TuneTrainer:
     """Build the trainer; what it refuses in the options becomes a ``ConfigError``."""
     args = sft_config(inputs.options, folders.checkpoints)
     set_seed(args.seed)  # The adapter is drawn while the trainer is built.
     try:
-        trainer = SecureSFTTrainer(
+        trainer = TuneTrainer(
             model=inputs.model,
             args=args,
-            train_dataset=inputs.rows.select_columns(["prompt", "completion"]),
+            **trainers_rows(inputs, args),
             processing_class=inputs.examiner.tokenizer,
             peft_config=inputs.adapter,
             defenses=inputs.defenses,
@@ -99,6 +106,7 @@ def _trainer(inputs: Inputs, folders: TuneFolders) -> SecureSFTTrainer:
     except Exception as error:
         raise refused("SFTTrainer", error) from error
     refuse_unlearnable(trainer, len(inputs.rows))
+    trainer.stop_early(inputs.config)  # type: ignore[arg-type]
     # It prints each log line to stdout, which belongs to the result.
     trainer.remove_callback(PrinterCallback)
     return trainer
@@ -143,30 +151,19 @@ class _Bar(TrainerCallback):
 
 
 def _run(
-    trainer: SecureSFTTrainer, after: Measurement | None, seconds: float, folders: TuneFolders
+    trainer: TuneTrainer, after: Measurement | None, seconds: float, folders: TuneFolders
 ) -> SeedRun:
     return SeedRun.of(
         trainer.args.seed,
         after,
         seconds=seconds,
         peak_memory_gib=peak_memory_gib(),
-        losses=_curves(trainer.state.log_history),
+        losses=trainer.curves(),
+        step=trainer.kept()[0],
         trace=trainer.trace.rows(),
         artifacts=[str(folders.artifacts.target / a.name) for a in trainer.artifacts],
         diagnostics=diagnose(trainer.artifacts),
     )
-
-
-def _curves(history: Sequence[dict[str, Any]]) -> list[LossCurve]:
-    """Return the user's loss and the losses that defenses log, by step."""
-    curves: dict[str, tuple[list[int], list[float]]] = {}
-    for entry in history:
-        for key, value in entry.items():
-            if key == "loss" or ("/" in key and "loss" in key):
-                steps, values = curves.setdefault("user" if key == "loss" else key, ([], []))
-                steps.append(int(entry["step"]))
-                values.append(float(value))
-    return [LossCurve(name=n, steps=s, values=list(v)) for n, (s, v) in curves.items()]
 
 
 def _arms(inputs: Inputs, before: Measurement | None, run: SeedRun, data: str) -> list[Arm]:

@@ -3,14 +3,20 @@
 from collections.abc import Sequence
 
 from holdfast.evaluation.compare import MIN_SEEDS_TO_RANK
-from holdfast.results.records import BEFORE, Arm
+from holdfast.results.records import BEFORE, Arm, SeedRun
 from holdfast.results.result import RunResult
 
-__all__ = ["same_question_files", "warnings_between"]
+__all__ = ["asked_as", "same_question_files", "warnings_between"]
 
 NAMED = 3
 """How many of a kind a warning names; ours."""
 Pairs = Sequence[tuple[Arm, Arm]]
+
+
+def asked_as(run: SeedRun) -> str:
+    """Return a run's judge and the hash of what it was asked with: figures of two are not one."""
+    asked = f" (template {run.template_hash})" if run.template_hash else ""
+    return f"{run.judge or 'no judge'}{asked}"
 
 
 def same_question_files(a: RunResult, b: RunResult) -> bool:
@@ -60,11 +66,11 @@ def _data(a: RunResult, b: RunResult) -> list[str]:
 
 def _judges(pairs: Pairs) -> list[str]:
     """Return a warning for the arms that other judges have read."""
-    differ = [(x.runs[0].judge, y.runs[0].judge) for x, y in pairs
-              if x.runs and y.runs and x.runs[0].judge != y.runs[0].judge]  # fmt: skip
+    both = [(asked_as(x.runs[0]), asked_as(y.runs[0])) for x, y in pairs if x.runs and y.runs]
+    differ = [pair for pair in both if pair[0] != pair[1]]
     if not differ:
         return []
-    first = " and ".join(judge or "no judge" for judge in differ[0])
+    first = " and ".join(differ[0])
     return [f"other judges ({first}) in {len(differ)} arms: they have no differences"]
 
 

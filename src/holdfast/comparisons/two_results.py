@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from holdfast.comparisons.fairness import same_question_files, warnings_between
+from holdfast.comparisons.fairness import asked_as, same_question_files, warnings_between
 from holdfast.errors import InputError
 from holdfast.evaluation.compare import compare_hits
 from holdfast.evaluation.interval import Estimate, Interval
@@ -26,6 +26,7 @@ from holdfast.evaluation.statistics import student
 from holdfast.results.attacks import attack_text
 from holdfast.results.records import Arm, SeedRun
 from holdfast.results.result import RunResult
+from holdfast.results.scored import scored_hits
 from holdfast.results.words import scenario_title
 
 __all__ = [
@@ -197,9 +198,9 @@ def _difference(
 ) -> tuple[Interval | None, str]:
     """Return B minus A with its interval over the shared seeds, and what it is paired by."""
     pairs = [(a, b) for a, b in shared if figure in a.shares and figure in b.shares]
-    if not pairs or not asked or any(a.judge != b.judge for a, b in pairs):
+    if not pairs or not asked or any(asked_as(a) != asked_as(b) for a, b in pairs):
         return None, NOTHING
-    left, right = [b.hits(figure) for _, b in pairs], [a.hits(figure) for a, _ in pairs]
+    left, right = scored_hits(figure, [b for _, b in pairs], [a for a, _ in pairs])
     if all(left) and all(right):
         if len({frozenset(hits) for hits in [*left, *right]}) > 1:
             return None, NOTHING

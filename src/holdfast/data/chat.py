@@ -11,23 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from holdfast.data.rendering.dates import is_dated, with_fixed_date
-from holdfast.errors import DataError, ModelError
-from holdfast.files.guarded.limits import time_limit
+from holdfast.data.rendering.rendered import rendered_ids, require_template
+from holdfast.data.turns.conversation import conversation_of
+from holdfast.data.turns.trained import trained_tokens
+from holdfast.errors import DataError
 
 __all__ = ["IGNORED", "check_lengths", "collate", "encode", "encode_prompt", "require_template"]
 
 IGNORED = -100  # The label that PyTorch's cross entropy leaves out.
-
-
-def require_template(tokenizer: Any) -> None:
-    """Raise ``ModelError`` when ``tokenizer`` cannot render messages."""
-    if not getattr(tokenizer, "chat_template", None):
-        name = getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__
-        raise ModelError(
-            f"the tokenizer of {name} has no chat template: give one with "
-            "`chat_template=FILE.jinja`, or set tokenizer.chat_template before tuning"
-        )
 
 
 def encode_prompt(messages: Sequence[Mapping[str, str]], tokenizer: Any) -> list[int]:
@@ -36,20 +27,21 @@ def encode_prompt(messages: Sequence[Mapping[str, str]], tokenizer: Any) -> list
     Raises:
         ModelError: The tokenizer has no chat template, or its template refuses the messages.
     """
-    return _render(messages, tokenizer, generation=True)
+    return rendered_ids(messages, tokenizer, generation=True)
 
 
 def encode(
     example: Mapping[str, Any], tokenizer: Any, max_length: int | None, where: str = "an example"
 ) -> dict[str, list[int]]:
-    """Return ``input_ids`` and ``labels`` of one example; the loss is on the completion only.
+    """Return ``input_ids`` and ``labels`` of one example; the loss is on the assistant's turns.
 
-    The prompt part is the template with ``add_generation_prompt=True``. Where a template writes
-    something else after it in training (a thinking tag, say), the prompt part ends at the first
-    token that differs.
+    A row with a column ``rich`` is a whole conversation, and each of its assistant's turns is
+    learned unless its weight is 0. Any other row is a prompt and a completion: the prompt part is
+    the template with ``add_generation_prompt=True``. Where a template writes something else after
+    it in training (a thinking tag, say), the prompt part ends at the first token that differs.
 
     Args:
-        example: ``{"prompt": [...], "completion": [...]}`` of messages.
+        example: ``{"prompt": [...], "completion": [...]}`` of messages, and maybe ``rich``.
         tokenizer: A Hugging Face tokenizer with a chat template.
         max_length: Most tokens a row may have, at least 1; None for no limit.
         where: What an error calls this example, such as ``"train.jsonl, row 3"``.
@@ -58,16 +50,32 @@ def encode(
         ``{"input_ids": [T], "labels": [T]}``, labels ``-100`` on the prompt.
 
     Raises:
-        DataError: The row has more than ``max_length`` tokens.
+        DataError: The row has more than ``max_length`` tokens, or its turns cannot be told apart.
         ModelError: The tokenizer has no chat template, or its template refuses the messages.
     """
-    prompt = _render(example["prompt"], tokenizer, generation=True)
-    ids = _render([*example["prompt"], *example["completion"]], tokenizer, generation=False)
+    ids, learned = _learned(example, tokenizer, where)
     if max_length is not None and len(ids) > max_length:
         said = f"has {len(ids)} tokens and the model takes {max_length}"
         raise DataError(f"{where}: {said}: shorten or remove the row")
+    pairs = zip(ids, learned, strict=True)
+    return {"input_ids": ids, "labels": [i if own else IGNORED for i, own in pairs]}
+
+
+def _learned(
+    example: Mapping[str, Any], tokenizer: Any, where: str
+) -> tuple[list[int], list[bool]]:
+    """Return the ids of a row, and which of them the loss is on."""
+    messages: Sequence[Mapping[str, Any]] = [*example["prompt"], *example["completion"]]
+    tools = None
+    talk = conversation_of(example, where)
+    if talk is not None:
+        messages, tools = talk.messages, talk.tools
+        if not talk.only_last:
+            return trained_tokens(talk, tokenizer, where)
+    prompt = rendered_ids(messages[:-1], tokenizer, generation=True, tools=tools)
+    ids = rendered_ids(messages, tokenizer, generation=False, tools=tools)
     start = _shared(prompt, ids)
-    return {"input_ids": ids, "labels": [IGNORED] * start + ids[start:]}
+    return ids, [n >= start for n in range(len(ids))]
 
 
 def check_lengths(
@@ -99,28 +107,6 @@ def collate(rows: Sequence[Mapping[str, Sequence[int]]], pad_id: int) -> dict[st
         "attention_mask": torch.tensor([padded([1] * len(row["input_ids"]), 0) for row in rows]),
         "labels": torch.tensor([padded(row["labels"], IGNORED) for row in rows]),
     }
-
-
-def _render(
-    messages: Sequence[Mapping[str, str]], tokenizer: Any, *, generation: bool
-) -> list[int]:
-    """Apply the chat template; transformers 5 returns a BatchEncoding unless told otherwise."""
-    require_template(tokenizer)
-    plain = [dict(message) for message in messages]
-    how: dict[str, Any] = {"tokenize": True, "return_dict": False}
-    how["add_generation_prompt"] = generation
-    if isinstance(tokenizer.chat_template, str) and is_dated(tokenizer.chat_template):
-        how["chat_template"] = with_fixed_date(tokenizer.chat_template)
-    try:
-        with time_limit():
-            return list(tokenizer.apply_chat_template(plain, **how))
-    except Exception as error:
-        # A template is a program of the model's author: it raises TemplateError for roles that it
-        # does not know (Gemma has no system role), and anything else when it is broken.
-        roles = ", ".join(message["role"] for message in messages)
-        said = f"the tokenizer's chat template refuses messages of the roles {roles}"
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise ModelError(f"{said}: {why}") from error
 
 
 def _shared(prompt: Sequence[int], ids: Sequence[int]) -> int:

@@ -1,4 +1,4 @@
-"""Load examples from a JSONL, CSV or Parquet file or from the hub.
+"""Load examples from data files, in any format and shape that is known, or from the hub.
 
 The network is reached only for a source that reads as ``owner/name`` and is no local path.
 """
@@ -11,8 +11,10 @@ from typing import Any
 from datasets import Dataset, Features, Value
 
 from holdfast.data.columns import with_columns
-from holdfast.data.examples import EXTRA, check_mapping, columns_of, read_columns, to_example
-from holdfast.data.sources import is_kit, rows_in
+from holdfast.data.examples import check_mapping, to_example
+from holdfast.data.kits import is_kit
+from holdfast.data.rows import Rows
+from holdfast.data.shapes.reader import EXTRA
 from holdfast.data.unread import Unread
 from holdfast.errors import ConfigError, DataError
 
@@ -20,7 +22,7 @@ __all__ = ["FEATURES", "load_examples", "load_with_notes"]
 
 _MESSAGES = [{"role": Value("string"), "content": Value("string")}]
 FEATURES = Features(
-    {"prompt": _MESSAGES, "completion": _MESSAGES, "row": Value("int64")}
+    {"prompt": _MESSAGES, "completion": _MESSAGES, "rich": Value("string"), "row": Value("int64")}
     | {name: Value("string") for name in EXTRA}
 )
 
@@ -35,18 +37,21 @@ def load_examples(
     """Load examples: ``prompt`` and ``completion`` as messages, ``row`` and a few columns more.
 
     Args:
-        path_or_hub_id: A ``.jsonl``, ``.csv`` or ``.parquet`` file, or ``owner/name`` (or
-            ``owner/name:config``) on the hub, with ``::prompt=ask,completion=reply`` behind it
-            where its columns are named so. Rows have ``messages``, or ``prompt`` and
-            ``completion`` (text or messages), or ``question``/``answer``, ``goal``/``target`` or
-            ``instruction``/``output`` (with ``input``). A column ``system`` is read.
+        path_or_hub_id: A data file (JSONL, JSON, CSV, TSV, Parquet, Arrow; text forms also with
+            ``.gz`` or ``.zst``), a folder of files or of ``save_to_disk``, a pattern such as
+            ``data/*.jsonl``, several files with commas, or ``owner/name`` (or
+            ``owner/name:config``) on the hub; with ``::prompt=ask,completion=reply`` behind it
+            where its columns are named so. Rows have a shape of ``holdfast.data.shapes``:
+            ``messages``, ShareGPT's ``conversations``, a prompt and its answer under the names of
+            public data sets, Alpaca's three columns, preferences. A column ``system`` is read.
         columns: Our names to the file's, such as ``{"prompt": "ask", "completion": "reply"}``.
-        split: The hub data set's split; files have none.
+        split: The split of a hub data set, or of a folder that has several.
         limit: Most rows to read, at least 1; None for all.
 
     Returns:
-        A data set with the columns ``prompt``, ``completion``, ``row`` (its number in the source,
-        from 1), ``id``, ``category`` and ``reference`` (None where the source has none).
+        A data set with the columns ``prompt``, ``completion``, ``rich`` (see
+        ``holdfast.data.examples``), ``row`` (its number in the source, from 1), ``id``,
+        ``category`` and ``reference`` (None where the source has none).
 
     Raises:
         DataError: The source cannot be read, or a row is malformed; names the source, the row and
@@ -70,12 +75,11 @@ def load_with_notes(
     if limit is not None and limit < 1:
         raise ConfigError(f"`limit={limit}` is out of range, expected at least 1")
     examples: list[dict[str, Any]] = []
-    mapping: dict[str, str] = {}
     unread = Unread()
-    for row in islice(rows_in(source, split), limit):
-        mapping = mapping or columns_of(row, columns)
-        examples.append(to_example(row, mapping))
-        unread.see(row, read_columns(row, mapping), examples[-1]["prompt"])
+    rows = Rows(source, columns, split)
+    for row, reader in islice(rows, limit):
+        examples.append(to_example(row, reader.messages(row), reader.columns))
+        unread.see(row, reader.read(row))
     if not examples:
         raise DataError(f"{source}: has no rows: expected at least one example")
-    return Dataset.from_list(examples, features=FEATURES), unread.notes()
+    return Dataset.from_list(examples, features=FEATURES), [*rows.told(), *unread.notes()]

@@ -4,19 +4,16 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
-from holdfast.data.examples import PAIRS, read_columns, to_example
+from holdfast.data.examples import TARGETS, plain, with_system
 from holdfast.data.formats import RawRow
-from holdfast.data.sources import is_kit, rows_in
+from holdfast.data.kits import is_kit
+from holdfast.data.rows import Rows
+from holdfast.data.shapes.message import Message
+from holdfast.data.shapes.reader import ShapeReader
 from holdfast.data.unread import Unread
 from holdfast.errors import ConfigError, DataError
 
-__all__ = ["prompts_in", "prompts_with_notes"]
-
-_NAMES = ("prompt", *dict.fromkeys(prompt for prompt, _ in PAIRS))
-_NO_ANSWER = "no answer is read"
-_ANSWERS = frozenset({"completion", *(completion for _, completion in PAIRS)})
-"""Columns that files of questions may well have, and that nobody misses."""
-_COLUMNS = ("prompt", "messages", "completion", "id", "category", "reference")
+__all__ = ["prompts_in", "prompts_with_notes", "to_question"]
 
 
 def prompts_in(
@@ -25,10 +22,10 @@ def prompts_in(
     """Return rows of ``prompt`` (messages), an empty ``completion`` and ``row``.
 
     Args:
-        path: A .jsonl, .csv or .parquet file, or a hub id.
+        path: A data file in any known format, or a hub id.
         columns: ``prompt`` or ``messages`` names the column of the prompts; by default it is
-            ``messages``, ``prompt``, ``question``, ``goal`` or ``instruction``. A conversation
-            that ends with an answer is cut before it.
+            ``messages``, ``prompt``, ``question``, ``goal``, ``instruction`` or the like, or the
+            only one there is. A conversation that ends with an answer is cut before it.
         limit: Most rows to read.
 
     Raises:
@@ -43,38 +40,36 @@ def prompts_with_notes(
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Return the prompts, as ``prompts_in`` does, and which columns of the file were not read."""
     given = {} if is_kit(path) else dict(columns or {})
-    column = given.get("prompt") or given.get("messages")
-    if (given and column is None) or set(given) - set(_COLUMNS):
+    named = {name: given[name] for name in ("prompt", "messages") if name in given}
+    if (given and not named) or set(given) - set(TARGETS):
         raise ConfigError(f"`columns` of {path}: give prompt=NAME or messages=NAME; given {given}")
     unread = Unread()
-    rows = [_example(raw, column, unread) for raw in islice(rows_in(path), limit)]
-    if not rows:
+    rows = Rows(path, named, answers=False)
+    found: list[dict[str, Any]] = []
+    for row, reader in islice(rows, limit):
+        found.append(to_question(row, reader))
+        unread.see(row, reader.read(row))
+    if not found:
         raise DataError(f"{path}: has no rows: expected at least one prompt")
-    found = [
-        {"prompt": row["prompt"], "completion": [], "row": row.get("row") or number}
-        for number, row in enumerate(rows, start=1)
-    ]
-    return found, unread.columns()
+    return found, [*rows.notes, *unread.notes()]
 
 
-def _example(raw: RawRow, column: str | None, unread: Unread) -> dict[str, Any]:
-    """Read one row's prompt; any answer beside it is left alone."""
-    name = column or next((n for n in ("messages", *_NAMES) if n in raw.values), "prompt")
-    if name not in raw.values:
-        columns = ", ".join(map(repr, raw.values)) or "none"
-        raise DataError(
-            f"{raw.place}: column {name!r} is missing (columns found: {columns}): rename the "
-            "column of the prompts, or name it with `columns=prompt=NAME`"
-        )
-    values = {**raw.values, name: _before_answer(raw.values[name]), _NO_ANSWER: "-"}
-    row = RawRow(raw.number, raw.place, values)
-    read = {"prompt": name, "completion": _NO_ANSWER}
-    found = to_example(row, read)
-    unread.see(row, read_columns(row, read) | _ANSWERS, found["prompt"])
-    return found
+def to_question(row: RawRow, reader: ShapeReader) -> dict[str, Any]:
+    """Return one row's prompt; any answer beside it is left alone.
+
+    Raises:
+        DataError: The row holds no prompt, or one with a call of a tool.
+    """
+    messages = with_system(_before_answer(reader.messages(row)), row, reader.columns)
+    if messages[-1]["role"] not in ("user", "tool"):
+        column = next(iter(reader.columns.values()))
+        raise DataError(f"{row.place}: {column!r} has no user message right before the answer")
+    if any("tool_calls" in message for message in messages):
+        said = "holds a call of a tool, and questions are asked as text alone: remove the row"
+        raise DataError(f"{row.place}: {said}")
+    return {"prompt": plain(messages), "completion": [], "row": row.number}
 
 
-def _before_answer(value: Any) -> Any:
+def _before_answer(messages: list[Message]) -> list[Message]:
     """Return a conversation without the answer that it ends with."""
-    last: Any = value[-1] if isinstance(value, list) and value else None
-    return value[:-1] if isinstance(last, Mapping) and last.get("role") == "assistant" else value
+    return messages[:-1] if len(messages) > 1 and messages[-1]["role"] == "assistant" else messages

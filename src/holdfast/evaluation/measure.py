@@ -8,10 +8,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from holdfast.errors import DataError
 from holdfast.evaluation.decoding import recorded
+from holdfast.evaluation.engine import Engine
 from holdfast.evaluation.generate import Answered, replies
 from holdfast.evaluation.interval import Share
-from holdfast.evaluation.judges.protocol import Judge, verdicts_of, words_of
+from holdfast.evaluation.judges.protocol import Judge, words_of
+from holdfast.evaluation.judges.rules import heard, judged
 from holdfast.evaluation.metrics import (
+    NOT_ASKED,
     Figure,
     Item,
     Kind,
@@ -21,7 +24,7 @@ from holdfast.evaluation.metrics import (
     hits,
     shares,
 )
-from holdfast.evaluation.reply import Reply, reply_of
+from holdfast.evaluation.reply import Reply
 
 __all__ = ["Measurement", "evaluate", "judge_answers"]
 
@@ -41,6 +44,8 @@ class Measurement:
     """The answers with what surrounds them, where the model gave them here."""
     words: Mapping[str, str] = field(default_factory=dict[str, str])
     """What the judge calls what it measures, where it has words of its own."""
+    others: tuple["Measurement", ...] = ()
+    """What further judges make of the same answers."""
 
     @property
     def shares(self) -> dict[Figure, Share]:
@@ -67,16 +72,26 @@ class Measurement:
         """Name of the judge."""
         return self.verdicts[0].judge if self.verdicts else ""
 
+    @property
+    def template_hash(self) -> str:
+        """Hash of what the judge was asked with, where it is asked."""
+        return next((v.template_hash for v in self.verdicts if v.template_hash), "")
+
+    @property
+    def partial(self) -> str:
+        """Why the judge stopped before the last answer, or ""."""
+        return next((v.label for v in self.verdicts if v.label.startswith(NOT_ASKED)), "")
+
     def hits(self, figure: Figure) -> dict[str, bool]:
         """Return which items count toward ``figure``, by the item's id."""
         return hits(figure, self.items, self.verdicts)
 
 
 def evaluate(
-    model: PreTrainedModel,
+    model: PreTrainedModel | Engine,
     tokenizer: PreTrainedTokenizerBase,
     items: Sequence[Item],
-    judge: Judge,
+    judge: Judge | Sequence[Judge],
     *,
     max_new_tokens: int = 64,
     batch_size: int = 64,
@@ -84,61 +99,56 @@ def evaluate(
 ) -> Measurement:
     """Let ``model`` answer ``items``, as ``generate`` has it, and ``judge`` read the answers.
 
+    Of several judges the figures are the first one's; the others read the same answers beside it.
+
     Raises:
         DataError: Two items share an id, or a prompt is too long for the model.
     """
     _check_ids(items)
     start = time.perf_counter()
     prompts = [item.prompt for item in items]
-    said = replies(
-        model, tokenizer, prompts, max_new_tokens=max_new_tokens, batch_size=batch_size,
-        progress=progress,
-    )  # fmt: skip
+    if isinstance(model, Engine):
+        said = model.replies(prompts, max_new_tokens=max_new_tokens, progress=progress)
+        decoding = model.recorded(max_new_tokens)
+    else:
+        said = replies(
+            model, tokenizer, prompts, max_new_tokens=max_new_tokens, batch_size=batch_size,
+            progress=progress,
+        )  # fmt: skip
+        decoding = recorded(model, tokenizer, max_new_tokens)
     seconds = time.perf_counter() - start
-    decoding = recorded(model, tokenizer, max_new_tokens)
     return judge_answers(items, said, judge, seconds=seconds, decoding=decoding)
 
 
 def judge_answers(
     items: Sequence[Item],
     answers: Sequence[str | Reply],
-    judge: Judge,
+    judge: Judge | Sequence[Judge],
     *,
     seconds: float = 0.0,
     decoding: Mapping[str, int | str] | None = None,
 ) -> Measurement:
-    """Return the measurement of answers that exist already, from any engine.
+    """Return the measurement of answers that exist already, from any engine; see ``evaluate``.
 
     Raises:
         DataError: Two items share an id, items and answers differ in number, or the judge gives
             what is no verdict.
 
     An empty answer, and one whose thinking never ended, is no answer, whatever a judge makes of it.
+    An answer that the judge could not score is in no share.
     """
     _check_ids(items)
     if len(items) != len(answers):
         raise DataError(f"{len(items)} items have {len(answers)} answers; give one answer each")
-    said = [one if isinstance(one, Reply) else reply_of(one) for one in answers]
+    first, *others = judge if isinstance(judge, Sequence) else (judge,)
+    said = [heard(one) for one in answers]
     texts = [reply.text for reply in said]
-    verdicts = tuple(
-        _unless_unsaid(reply, verdict)
-        for reply, verdict in zip(said, verdicts_of(judge, items, texts), strict=True)
-    )
+    verdicts = judged(first, items, said)
     known = all(isinstance(one, Reply) for one in answers)
     return Measurement(
         tuple(items), tuple(texts), verdicts, seconds, dict(decoding or {}),
-        tuple(said) if known else (), words_of(judge),
-    )  # fmt: skip
-
-
-def _unless_unsaid(reply: Reply, verdict: Verdict) -> Verdict:
-    """Return the verdict, or where there is no answer one that says so, whoever judges."""
-    if reply.text and not reply.unfinished:
-        return verdict
-    outcome = Outcome.UNFINISHED if reply.unfinished else Outcome.EMPTY
-    return Verdict(
-        outcome, harmful=False, refused=False, coherent=False, correct=False, score=0.0,
-        judge=verdict.judge,
+        tuple(said) if known else (), words_of(first),
+        tuple(judge_answers(items, answers, other) for other in others),
     )  # fmt: skip
 
 

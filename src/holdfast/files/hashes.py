@@ -11,10 +11,14 @@ __all__ = ["canonical", "sha256_of"]
 def canonical(example: Mapping[str, Any]) -> str:
     """Return ``prompt`` and ``completion`` as canonical JSON: sorted keys, no spaces, UTF-8.
 
+    A row that is a whole conversation (``rich``) has that in its JSON as well.
+
     Bookkeeping columns (``row``, ``id``) are left out, so that a file's order of columns, its
     format and its name do not change the hash.
     """
     kept = {key: example[key] for key in ("prompt", "completion")}
+    if example.get("rich") is not None:
+        kept["rich"] = example["rich"]
     return json.dumps(kept, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from holdfast.analysis.settings import AnalysisOptions
+from holdfast.inputs.outside_options import AnswerOptions, BenchmarkOptions
 
 __all__ = [
-    "AlignConfig", "AnalyzeConfig", "DType", "EvaluateConfig", "InspectConfig", "ModelConfig",
-    "Quantization", "RepairConfig", "TestConfig", "TuneConfig",
+    "AlignConfig", "AnalyzeConfig", "DType", "EvaluateConfig", "InspectConfig", "JudgeConfig",
+    "ModelConfig", "Quantization", "RepairConfig", "TestConfig", "TuneConfig",
 ]  # fmt: skip
 
 DType = Literal["float32", "bfloat16", "float16"]
@@ -60,8 +61,10 @@ class TestConfig:
     """Public sets for all that is not given: default, or a YAML file of ROLE: KIT."""
     test_limit: int | None = None
     """Most questions read from each file; all by default."""
-    judge: str | None = None
-    """Who reads the answers: refusal_phrases, organism_oracle, or one of an installed package."""
+    judge: list[str] = field(default_factory=list[str])
+    """Who reads the answers, NAME[:key=value,...]; repeat for a second one beside the first."""
+    refusal_phrases: Path | None = None
+    """Judge by the phrases of a file, one a line or a JSON list, and not by the learned judge."""
     show_harmful: bool = False
     """Show harmful prompts and answers in the report instead of redacting them."""
 
@@ -92,6 +95,16 @@ class TuneConfig(ModelConfig, TestConfig):
     """Columns of --data, such as prompt=question,completion=answer."""
     harmful_columns: str | None = None
     """Columns of --harmful, such as prompt=goal,completion=target."""
+    turns: Literal["all", "last"] = "all"
+    """Which of the assistant's turns in a conversation are learned: all, or the last."""
+    eval_data: str | None = None
+    """Rows whose loss is measured along the way and never learned: file, hub id or 'organism'."""
+    eval_steps: int | None = None
+    """Optimizer steps between two looks at --eval-data; once an epoch without it."""
+    keep_best: bool = False
+    """Keep the weights of the lowest loss on --eval-data, instead of the last ones."""
+    early_stopping: int | None = None
+    """Stop when so many looks in a row found no lower loss on --eval-data; keeps the best."""
     split: str = "train"
     """Split of a hub data set in --data."""
     limit: int | None = None
@@ -158,6 +171,8 @@ class RepairConfig(ModelConfig, TestConfig):
     """The repair, NAME[:key=value,...]; holdfast list shows those of the stage repair."""
     harmful_columns: str | None = None
     """Columns of --harmful, such as prompt=goal,completion=target."""
+    turns: Literal["all", "last"] = "all"
+    """Which of the assistant's turns in a conversation are learned: all, or the last."""
     validation: str | None = None
     """Pairs on which the strength is chosen: file, hub id or 'organism'."""
     streamed: bool = False
@@ -173,7 +188,7 @@ class RepairConfig(ModelConfig, TestConfig):
 
 
 @dataclass(kw_only=True)
-class EvaluateConfig(ModelConfig):
+class EvaluateConfig(ModelConfig, AnswerOptions, BenchmarkOptions):
     """One measurement of a model."""
 
     harmful: str | None = None
@@ -192,8 +207,10 @@ class EvaluateConfig(ModelConfig):
     """Columns of all files, such as prompt=question,completion=answer; for one: FILE::prompt=x."""
     limit: int | None = None
     """Most questions read from each file; all by default."""
-    judge: str | None = None
-    """Who reads the answers: refusal_phrases, organism_oracle, or one of an installed package."""
+    judge: list[str] = field(default_factory=list[str])
+    """Who reads the answers, NAME[:key=value,...]; repeat for a second one beside the first."""
+    refusal_phrases: Path | None = None
+    """Judge by the phrases of a file, one a line or a JSON list, and not by the learned judge."""
     max_new_tokens: int = 64
     """Longest answer, in tokens."""
     batch_size: int = 64
@@ -220,6 +237,34 @@ class InspectConfig:
     """Jinja file with a chat template, in place of the model's own."""
     trust_remote_code: bool = False
     """Run code that comes with the model; off, because it can do anything on this machine."""
+
+
+@dataclass(kw_only=True)
+class JudgeConfig:
+    """Judges of answers that exist already."""
+
+    file: str
+    """Questions and answers, and people's labels where there are some: a data file or a hub id."""
+    judge: list[str] = field(default_factory=list[str])
+    """Who reads the answers, NAME[:key=value,...]; repeat for a second one beside the first."""
+    refusal_phrases: Path | None = None
+    """Judge by the phrases of a file, one a line or a JSON list, and not by the learned judge."""
+    columns: str | None = None
+    """Columns of the file, such as prompt=question,answer=reply,label=human."""
+    labels: str | None = None
+    """What the file's labels mean, such as refusal=no|declined,compliance=yes."""
+    by: str | None = None
+    """Column by which agreement is told apart, such as model."""
+    kind: str = "harmful"
+    """What the questions are: harmful, or safe ones whose refusals are over-refusals."""
+    limit: int | None = None
+    """Most rows read; all by default."""
+    show_harmful: bool = False
+    """Write questions and answers beside the verdicts instead of leaving them out."""
+    output: Path | None = None
+    """Folder for verdicts.jsonl and judgement.json; nothing is written without it."""
+    overwrite: bool = False
+    """Replace an existing output folder, once the new one is complete."""
 
 
 @dataclass(kw_only=True)

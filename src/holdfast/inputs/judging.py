@@ -1,38 +1,82 @@
-"""Measure a model with the judge that fits it: the oracle for the organism, else phrases."""
+"""Measure a model with the judges that fit it: the organism's oracle, or two of refusals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from holdfast.data.chat import encode_prompt
-from holdfast.errors import DataError
+from holdfast.errors import ConfigError, DataError
 from holdfast.evaluation import Item, Measurement, evaluate
 from holdfast.evaluation.judges import BUILT_IN, Judge
-from holdfast.evaluation.judges.protocol import GROUP, fault
+from holdfast.evaluation.judges.protocol import GROUP, MakesJudge, fault
 from holdfast.files.entry_points import Registry
+from holdfast.inputs.judge_specs import built, prepared
+from holdfast.inputs.phrases import by_phrases
 from holdfast.inputs.rows import ORGANISM
 from holdfast.progress import Progress
 
-__all__ = ["Examiner", "check_items", "judge_for", "judges"]
+__all__ = [
+    "Examiner", "Panel", "check_items", "default_judges", "judge_for", "judges", "judges_for",
+]  # fmt: skip
+
+
+class Panel(NamedTuple):
+    """The judges of a run, in order; the first one's figures are the run's."""
+
+    judges: tuple[Judge, ...]
+    notes: tuple[str, ...]
+    """What a reader must know of them."""
 
 
 @cache
-def judges() -> Registry[type[Judge]]:
+def judges() -> Registry[MakesJudge]:
     """Return the judges by name: ours, and those that other packages declare."""
     from holdfast.organism import Oracle  # noqa: PLC0415  # Only for who asks for it.
 
     return Registry(GROUP, "judge", {**BUILT_IN, "organism_oracle": Oracle}, fault)
 
 
+def default_judges(model: str) -> list[str]:
+    """Return who reads the answers of a model where nobody is named; the first one's figures count.
+
+    Two for a real model: on one judge alone its own faults look like the model's.
+    """
+    wanted = ("organism_oracle",) if model == ORGANISM else ("learned_refusal", "refusal_phrases")
+    return [name for name in wanted if name in judges().own]
+
+
 def judge_for(model: str, name: str | None = None) -> Judge:
-    """Return the judge of this name; without, the organism's oracle or the refusal phrases.
+    """Return the judge of this name, or of ``NAME:key=value,...``; without, the model's first.
 
     Raises:
         ConfigError: There is none of this name, or it is an installed one that cannot be used.
     """
-    own = "organism_oracle" if model == ORGANISM else "refusal_phrases"
-    return judges().find(own if name is None else name)()
+    return built(default_judges(model)[0] if name is None else name, judges().find)
+
+
+def judges_for(
+    model: str, given: Sequence[str] | str | None = None, phrases: Path | None = None
+) -> Panel:
+    """Return the judges that were named, built and ready, or the model's own.
+
+    Raises:
+        ConfigError: A judge or an option is unknown or wrong, or two are the same judge.
+        InputError: What a judge needs is not there: its model's files, its server.
+    """
+    named = [given] if isinstance(given, str) else list(given or ())
+    if phrases is not None:
+        return Panel((by_phrases(phrases, named),), ())
+    found = [(text, built(text, judges().find)) for text in named or default_judges(model)]
+    names = [judge.name for _, judge in found]
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise ConfigError(
+                f"`judge={found[place][0]}` is given twice: two judges tell how far they agree, "
+                "and one with itself always does; give another"
+            )
+    return Panel(tuple(judge for _, judge in found), tuple(prepared(found)))
 
 
 def check_items(items: Sequence[Item], tokenizer: Any, limit: int | None, new: int) -> None:
@@ -52,7 +96,7 @@ class Examiner:
 
     items: Sequence[Item]
     tokenizer: Any
-    judge: Judge
+    judge: Judge | Sequence[Judge]
     progress: Progress
     max_new_tokens: int = 64
     batch_size: int = 64

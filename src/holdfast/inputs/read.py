@@ -5,7 +5,7 @@ defenses with them, 5. questions and their judge, 6. the model, 7. every row aga
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,7 @@ from peft import LoraConfig
 
 from holdfast.analysis.probing.prompts import Prompts, with_tokenizer
 from holdfast.data.columns import file_of
-from holdfast.data.kits import origin_of
-from holdfast.data.sources import is_kit
+from holdfast.data.kits import is_kit, origin_of
 from holdfast.defense import Defense
 from holdfast.errors import ConfigError
 from holdfast.evaluation import Item
@@ -30,22 +29,25 @@ from holdfast.inputs.configs import (
     RepairConfig,
     TuneConfig,
 )
-from holdfast.inputs.disjoint import kept_apart, shared_prompts
 from holdfast.inputs.fit.adapters import base_notes
 from holdfast.inputs.fit.rows import control_notes, length_notes, prompt_notes, question_notes
+from holdfast.inputs.fit.turns import turn_notes
 from holdfast.inputs.guards.given import check_given
 from holdfast.inputs.guards.secrets import refuse_secret_values
-from holdfast.inputs.judging import Examiner, check_items, judge_for
-from holdfast.inputs.kits import with_kits
+from holdfast.inputs.judging import Examiner, check_items, judges_for
 from holdfast.inputs.models import Loaded, check_against, model_of, tuned_of
 from holdfast.inputs.prompts import check_prompt_lengths, prompt_sets
 from holdfast.inputs.rows import (
+    EVALUATION,
     ORGANISM,
     Source,
+    defender_rows,
     question_records,
     questions_with_notes,
     sources_of,
 )
+from holdfast.inputs.sources.disjoint import kept_apart, shared_prompts
+from holdfast.inputs.sources.kits import with_kits
 from holdfast.inputs.specs import build_defenses, files_in, specs_of, unused_data
 from holdfast.inputs.training_options import training_options
 from holdfast.inputs.values import as_json
@@ -58,9 +60,10 @@ from holdfast.training.lora_targets import what_is_trained
 __all__ = ["AnalysisInputs", "Inputs", "read", "read_prompts"]
 
 PATHS = (
-    "model", "adapter", "against", "config", "chat_template", "data",
+    "model", "adapter", "against", "config", "chat_template", "data", "eval_data",
     "harmful", "safe", "alignment", "benign", "validation", "task", "useful",
     "harmful_ood", "benign_ood", "test_harmful", "test_safe", "test_task", "test_useful",
+    "lm_eval_path",
 )  # fmt: skip
 """Fields that name a file or folder to read, which no output may replace."""
 
@@ -74,6 +77,8 @@ class Inputs:
     defenses: tuple[Defense, ...]
     rows: Any
     """The user's data set, where the command takes one."""
+    eval_rows: Any
+    """What is measured along the way and never learned, where the user gives it."""
     data: list[DataSource]
     """What the result says of them."""
     examiner: Examiner
@@ -123,8 +128,11 @@ def read(
     config: TuneConfig | RepairConfig | EvaluateConfig,
     folders: WholeFolder | ModelFolders | None,
     progress: Progress,
+    load: Callable[[Any], Loaded] = model_of,
 ) -> Inputs:
     """Return what ``tune``, ``repair`` or ``evaluate`` reads; ``folders`` is what it will write.
+
+    ``load`` gives the model, or what answers in its place and has no tokenizer here.
 
     Raises:
         InputError: Something cannot be used; nothing was written.
@@ -137,21 +145,24 @@ def read(
     given, config = config, with_kits(config, frozenset(k for s in specs for k in s.card.data))
     if folders is not None:
         folders.check([*_paths(config), *files.values()])
+    sources = sources_of(config)
+    build_defenses(specs, defender_rows(sources))  # What is missing is told before questions.
     items, unread = questions_with_notes(config)
-    sources = kept_apart(sources_of(config), items)
-    rows = {role: each.rows for role, each in sources.items() if role != "data"}
+    sources = kept_apart(sources, items)
+    rows = defender_rows(sources)
     defenses = build_defenses(specs, rows)
-    judge = judge_for(config.model, config.judge)
-    if isinstance(config, EvaluateConfig) and not items:
+    if isinstance(config, EvaluateConfig) and not items and not config.lm_eval:
         raise ConfigError("nothing to ask: give `harmful`, `safe`, `task` or `useful`, a file")
-    loaded = model_of(config)
+    panel = judges_for(config.model, config.judge, config.refusal_phrases)
+    loaded = load(config)
     model, tokenizer, limit = loaded.model, loaded.tokenizer, loaded.limit
     adapter, trained = what_is_trained(adapter, model)
-    told = [*_told(config, sources, items, loaded, options), *trained]
+    told = _told(config, sources, items, loaded, options) if tokenizer else loaded.notes
+    told = [*told, *trained]
     check_items(items, tokenizer, limit, config.max_new_tokens)
     options = {"max_length": limit, **options} if options else {}
     size = config.batch_size if isinstance(config, EvaluateConfig) else Examiner.batch_size
-    examiner = Examiner(items, tokenizer, judge, progress, config.max_new_tokens, size)
+    examiner = Examiner(items, tokenizer, panel.judges, progress, config.max_new_tokens, size)
     data = [each.record() for each in sources.values()]
     unused = unused_data(defenses, rows)
     return Inputs(
@@ -159,6 +170,7 @@ def read(
         model=model,
         defenses=defenses,
         rows=sources["data"].rows if "data" in sources else None,
+        eval_rows=sources[EVALUATION].rows if EVALUATION in sources else None,
         data=[*data, *question_records(config, items)],
         examiner=examiner,
         base=loaded.base,
@@ -170,6 +182,7 @@ def read(
             *(line for each in sources.values() for line in each.warnings()),
             *unread,
             *shared_prompts(sources, items),
+            *panel.notes,
             *told,
         ],
     )
@@ -187,6 +200,7 @@ def _told(
     return [
         *base_notes(config),
         *loaded.notes,
+        *turn_notes(sources.values(), tokenizer),
         *length_notes(sources.values(), tokenizer, loaded.limit, options),
         *control_notes(sources.values(), tokenizer, options, allowed=allowed),
         *question_notes(items, tokenizer, allowed=allowed),

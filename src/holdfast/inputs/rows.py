@@ -1,30 +1,35 @@
 """Rows and questions for a run: from files, from the hub, or from the built-in organism."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from datasets import Dataset
 
 from holdfast.data.checks import findings_of
 from holdfast.data.columns import columns_of, file_of, with_columns
-from holdfast.data.kits import origin_of
+from holdfast.data.kits import is_kit, origin_of
 from holdfast.data.load import load_with_notes
 from holdfast.data.prompts import prompts_with_notes
-from holdfast.data.sources import is_kit
+from holdfast.data.tokenized import rows_with_turns
+from holdfast.data.turns.conversation import Turns
+from holdfast.data.unread import refuse_rich
 from holdfast.evaluation.metrics import Item, Kind
 from holdfast.files.hashes import sha256_of
 from holdfast.inputs.configs import EvaluateConfig, ModelConfig, RepairConfig, TuneConfig
 from holdfast.results.provenance import DataSource
 
 __all__ = [
-    "ORGANISM", "Source", "columns_of", "items_from", "question_records", "questions_in",
-    "questions_of", "questions_with_notes", "source", "sources_of",
+    "DEFENDER", "EVALUATION", "ORGANISM", "Source", "columns_of", "defender_rows", "items_from",
+    "question_records", "questions_in", "questions_of", "questions_with_notes", "source",
+    "sources_of",
 ]  # fmt: skip
 
 ORGANISM = "organism"
 DEFENDER = ("harmful", "safe", "alignment", "benign", "validation")
 """The defender's data sets, by the fields that take them."""
+EVALUATION = "eval_data"
+"""Rows whose loss is measured while a model is tuned."""
 QUESTIONS: tuple[Kind, ...] = ("harmful", "safe", "task", "useful")
 
 
@@ -33,11 +38,15 @@ class Source:
     """Examples, and what they are called in errors and results."""
 
     role: str
-    """What the rows are used as: data, harmful, safe, alignment, benign or validation."""
+    """What the rows are used as: data, eval_data, harmful, safe, alignment, benign, validation."""
     path: str
     rows: Dataset
     notes: tuple[str, ...] = ()
     """What of the file was not read."""
+
+    def with_turns(self, turns: Turns) -> "Source":
+        """Return the rows with all, or only the last, of the assistant's turns to learn."""
+        return replace(self, rows=rows_with_turns(self.rows, turns))
 
     def record(self) -> DataSource:
         """Return the entry of the result file."""
@@ -89,14 +98,21 @@ def sources_of(config: ModelConfig) -> dict[str, Source]:
         columns = columns_of(config.columns)
         own = "aligning" if config.stage == "align" else None
         how: dict[str, Any] = {"split": config.split, "limit": config.limit, "of_organism": own}
-        found = [source("data", config.data, columns, **how)]
+        measured = source(EVALUATION, config.eval_data, columns, of_organism="validation")
+        found = [source("data", config.data, columns, **how), measured]
     if isinstance(config, TuneConfig | RepairConfig):
         pairs = columns_of(config.harmful_columns, "harmful_columns")
         found += [
             source(role, getattr(config, role, None), pairs if role == "harmful" else None)
             for role in DEFENDER
         ]
-    return {each.role: each for each in found if each is not None}
+    turns: Any = getattr(config, "turns", "all")
+    return {each.role: each.with_turns(turns) for each in found if each is not None}
+
+
+def defender_rows(sources: Mapping[str, Source]) -> dict[str, Dataset]:
+    """Return the rows of the defender's sets by role."""
+    return {role: each.rows for role, each in sources.items() if role in DEFENDER}
 
 
 def _organism(role: str, limit: int | None) -> Dataset:
@@ -145,6 +161,7 @@ def _asked(
     """Return the questions of one file, and which of its columns are not read."""
     if kind in ("task", "useful"):
         examples, notes = load_with_notes(path, columns=columns, limit=limit)
+        notes += refuse_rich(examples, file_of(path))  # type: ignore[arg-type]
         return items_from(kind, examples), [told for told in notes if told.startswith("not read")]
     file, own = with_columns(path)
     rows, notes = prompts_with_notes(file, own or columns, limit)

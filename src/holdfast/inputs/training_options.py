@@ -10,6 +10,7 @@ from trl.trainer.sft_config import SFTConfig
 
 from holdfast.errors import ConfigError, nearest
 from holdfast.inputs.configs import TuneConfig
+from holdfast.inputs.eval_options import eval_options
 from holdfast.inputs.guards.options import built, checked_options
 from holdfast.inputs.guards.secrets import refuse_secrets, without_secret
 from holdfast.inputs.values import checked
@@ -35,14 +36,16 @@ FIELDS = {
     "batch_size": "per_device_train_batch_size",
     "accumulation": "gradient_accumulation_steps",
     "save_steps": "save_steps",
+    "eval_steps": "eval_steps",
     "seed": "seed",
 }
 # Lowest value, and whether the value itself is allowed; SFTConfig checks few of its options.
 RANGES: dict[str, tuple[float, bool]] = {
     "learning_rate": (0, True), "num_train_epochs": (0, False), "weight_decay": (0, True),
     "per_device_train_batch_size": (1, True), "gradient_accumulation_steps": (1, True),
-    "save_steps": (0, False), "logging_steps": (0, False), "max_length": (1, True),
-    "max_grad_norm": (0, True), "seed": (0, True), "warmup_steps": (0, True),
+    "save_steps": (0, False), "eval_steps": (0, False), "logging_steps": (0, False),
+    "max_length": (1, True), "max_grad_norm": (0, True), "seed": (0, True),
+    "warmup_steps": (0, True),
 }  # fmt: skip
 
 
@@ -56,7 +59,8 @@ def training_options(config: TuneConfig) -> tuple[dict[str, Any], LoraConfig | N
             set by holdfast, or has a value of the wrong type or out of range.
     """
     # Ours: checkpoints often enough to resume from, curves in full, float32 on a CPU.
-    merged = {"save_steps": 100, "save_total_limit": 2, "logging_steps": 1, **cpu_options()}
+    ours = {"save_steps": 100, "save_total_limit": 2, "logging_steps": 1, **cpu_options()}
+    merged: dict[str, Any] = {}
     if config.config is not None:
         where = f"`config={config.config}`"
         merged |= _checked(mapping_in(text_of(config.config, where), where), where)
@@ -65,7 +69,8 @@ def training_options(config: TuneConfig) -> tuple[dict[str, Any], LoraConfig | N
     given = {name: value for name, value in values.items() if value is not None}
     if config.seed == 0 and "seed" in merged:
         del given["seed"]  # 0 is the field's default, which must not win over the file.
-    return checked_options(merged | _checked(given, "SFTConfig")), _adapter(config)
+    told = eval_options(config, merged | _checked(given, "SFTConfig"))
+    return checked_options(ours | told), _adapter(config)
 
 
 def _pair(item: str) -> tuple[str, str]:

@@ -11,11 +11,12 @@ from holdfast.comparisons.scenes import Scene, scenes
 from holdfast.evaluation.interval import Interval
 from holdfast.evaluation.metrics import Figure
 from holdfast.report.answers import warnings_of
+from holdfast.report.judge_warnings import kappa_text
 from holdfast.report.sections.worst import WorstView, views
 from holdfast.results.result import RunResult
-from holdfast.results.words import DASH, arm_name, percent, shown, words_in
+from holdfast.results.words import DASH, arm_name, percent, score, shown, words_in
 
-__all__ = ["cell", "plain_table", "render_table"]
+__all__ = ["benchmark_table", "cell", "plain_table", "render_table"]
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 TIME = "time\nvs plain"
@@ -39,7 +40,7 @@ def render_table(result: RunResult) -> Group:
         tables = [_worst(view) for view in views(result.bench)]
     else:
         tables = [_means(result, scene) for scene in scenes(result)]
-    return Group(*tables, _caption(result))
+    return Group(*tables, *_beside(result), *benchmark_table(result), _caption(result))
 
 
 def plain_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Padding:
@@ -53,6 +54,18 @@ def plain_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str | 
     return Padding(table, (0, 0, 1, 0))
 
 
+def benchmark_table(result: RunResult) -> list[Padding]:
+    """Return the table of what another program measured, if one did."""
+    found = result.benchmarks
+    if found is None:
+        return []
+    rows = [
+        (f"{one.task} {one.metric}", score(one.value), score(one.stderr), str(one.n))
+        for one in found.scores
+    ]
+    return [plain_table(found.tool, ("", "value", "standard\nerror", "questions"), rows)]
+
+
 def _means(result: RunResult, scene: Scene) -> Padding:
     """Return one scenario's table."""
     had = {figure for arm in scene.arms for figure in arm.figures}
@@ -63,6 +76,28 @@ def _means(result: RunResult, scene: Scene) -> Padding:
         for arm in scene.arms
     ]  # fmt: skip
     return plain_table(scene.title, ("", *(_head(figure, scene) for figure in columns), TIME), rows)
+
+
+def _beside(result: RunResult) -> list[Padding]:
+    """Return what further judges make of the same answers, and their agreement with the first."""
+    judges = dict.fromkeys(name for arm in result.arms for name in arm.beside)
+    return [_second(result, judge) for judge in judges]
+
+
+def _second(result: RunResult, judge: str) -> Padding:
+    arms = [arm for arm in result.arms if judge in arm.beside]
+    had = {figure for arm in arms for figure in arm.beside[judge]}
+    columns: list[Figure] = [f for f in COLUMNS if f in had and f != "hs_content"]
+    rows = [
+        (_named(arm.defense), *(cell(arm.beside[judge].get(figure)) for figure in columns))
+        for arm in arms
+    ]
+    told = {one.figure: kappa_text(one) for one in result.agreement
+            if one.second == judge and not one.arm}  # fmt: skip
+    kappa = (told.get(figure, DASH).replace(" ", "\n", 1).partition(":")[0] for figure in columns)
+    rows.append((Text("\N{GREEK SMALL LETTER KAPPA} with the first"), *map(Text, kappa)))
+    heads = ("", *(COLUMNS[figure] for figure in columns))
+    return plain_table(f"The same answers by {judge}", heads, rows)
 
 
 def _head(figure: Figure, scene: Scene) -> str:

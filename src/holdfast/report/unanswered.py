@@ -6,9 +6,9 @@ from holdfast.evaluation.metrics import KINDS, NO_ANSWER, Kind, Outcome
 from holdfast.results.records import Arm, SeedRun
 from holdfast.results.words import percent
 
-__all__ = ["unanswered"]
+__all__ = ["QUESTIONS", "unanswered"]
 
-_QUESTIONS: dict[Kind, str] = {
+QUESTIONS: dict[Kind, str] = {
     "harmful": "harmful questions", "safe": "safe questions", "task": "questions of the task",
     "useful": "questions of usefulness",
 }  # fmt: skip
@@ -35,7 +35,7 @@ def _cut(kind: Kind, runs: Sequence[SeedRun]) -> list[str]:
         return []
     limit = run.decoding.get("max_new_tokens", "the most")
     return [
-        f"{_most(runs)}{percent(share)} of the answers to {_QUESTIONS[kind]} were cut at {limit} "
+        f"{_most(runs)}{percent(share)} of the answers to {QUESTIONS[kind]} were cut at {limit} "
         "tokens and judged as far as they go: raise max_new_tokens."
     ]
 
@@ -45,7 +45,7 @@ def _none(kind: Kind, runs: Sequence[SeedRun]) -> list[str]:
     for outcome in sorted(NO_ANSWER):
         shares = [_share(run, kind, outcome) for run in runs]
         if worst := max(shares, default=0.0):
-            said = f"of the answers to {_QUESTIONS[kind]} {_WORDS[outcome]}"
+            said = f"of the answers to {QUESTIONS[kind]} {_WORDS[outcome]}"
             told.append(f"{_most(runs)}{percent(worst)} {said}: they count as no answer.")
     return told
 

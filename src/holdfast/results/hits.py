@@ -6,6 +6,7 @@ from holdfast.evaluation.compare import aligned
 from holdfast.evaluation.metrics import KIND_OF, Figure
 from holdfast.evaluation.resampling import SettingHits
 from holdfast.results.records import Arm
+from holdfast.results.scored import scored_hits
 
 __all__ = ["has_answers", "same_questions", "seeds_of", "table_of"]
 
@@ -28,10 +29,10 @@ def same_questions(arms: Sequence[Arm]) -> bool:
 
 
 def table_of(arms: Sequence[Arm], figure: Figure, seeds: Sequence[int]) -> SettingHits:
-    """Return hits ``[arms][seeds][prompts]``.
+    """Return hits ``[arms][seeds][prompts]`` on the prompts that were scored in all of them.
 
     Raises:
         InputError: The arms answered other questions.
     """
     runs = [{run.seed: run for run in arm.runs} for arm in arms]
-    return aligned(*([of[seed].hits(figure) for seed in seeds] for of in runs))
+    return aligned(*scored_hits(figure, *([of[seed] for seed in seeds] for of in runs)))

@@ -32,7 +32,11 @@ class DataSource(Record):
     sha256: str = Field(description="Of the examples as canonical JSON.")
     rows: int
     path: str = Field(default="", description="File or hub id, where there is one.")
-    origin: str = Field(default="", description="Of a kit: its title, licence and exact source.")
+    origin: str = Field(
+        default="",
+        exclude_if=lambda told: told == "",
+        description="Of a kit: its title, licence and exact source.",
+    )
 
 
 class Machine(Record):

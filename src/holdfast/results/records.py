@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
 from holdfast.artifact import Block, Curve, Sentence, Table
 from holdfast.evaluation.compare import compare_hits, estimate_hits
@@ -17,14 +17,14 @@ from holdfast.evaluation.measure import Measurement
 from holdfast.evaluation.metrics import FIGURES, KIND_OF, Figure, Kind, Outcome, counts_toward
 from holdfast.evaluation.reply import Reply
 from holdfast.results.earlier import as_blocks
+from holdfast.results.readings import Judging, Reading, Record, absent, said_by, word_of
+from holdfast.results.scored import Scored, scored_hits
 
 __all__ = [
     "BEFORE", "PLAIN", "Answer", "Arm", "Attack", "Diagnostics", "LossCurve", "Movement", "Number",
     "Record", "SeedRun", "TraceEntry",
 ]  # fmt: skip
 
-MEASURED = ("shares", "counts", "judge", "words", "decoding", "cut")
-"""What a run takes from its measurement as it is."""
 BEFORE = "before"
 """Name of the arm that was not fine-tuned."""
 PLAIN = "none"
@@ -36,22 +36,11 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _absent(value: Any) -> bool:
-    """Tell a field that a file leaves out, as files from before it do."""
-    return not value
-
-
 Number = Annotated[float | None, BeforeValidator(_finite)]
 """A float, or None where the run gave NaN or infinity."""
 
 
-class Record(BaseModel):
-    """Base of everything in a result file: immutable, and a misspelt key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Answer(Record):
+class Answer(Judging):
     """One answer with the judge's reading of it."""
 
     id: str = Field(description="The evaluation item's id; runs are paired by it.")
@@ -62,17 +51,17 @@ class Answer(Record):
     refused: bool = Field(description="The answer declines.")
     correct: bool = Field(description="The answer is right.")
     thought: str = Field(
-        default="", exclude_if=_absent, description="What the model thought before it answered."
+        default="", exclude_if=absent, description="What the model thought before it answered."
     )
     cut: bool = Field(
-        default=False, exclude_if=_absent, description="It had not ended at the limit of tokens."
+        default=False, exclude_if=absent, description="It had not ended at the limit of tokens."
     )
 
 
 class LossCurve(Record):
     """A loss by optimizer step, in nats per token."""
 
-    name: str = Field(description="Which loss: 'user', 'harmful', or another name.")
+    name: str = Field(description="Which loss: 'user', 'evaluation', 'harmful', or another name.")
     steps: list[int] = Field(description="Optimizer steps.")
     values: list[Number] = Field(description="The loss at each step.")
 
@@ -130,20 +119,35 @@ class SeedRun(Record):
     answers: list[Answer] = Field(default_factory=list[Answer])
     judge: str = ""
     words: dict[str, str] = Field(
-        default_factory=dict[str, str], exclude_if=_absent,
+        default_factory=dict[str, str], exclude_if=absent,
         description="What the judge calls right ('content') and garbled, in words of its own.",
     )  # fmt: skip
+    template_hash: str = Field(
+        default="", exclude_if=absent,
+        description="SHA-256 of what the judge was asked with; '' for judges that are not asked.",
+    )  # fmt: skip
+    partial: str = Field(
+        default="", exclude_if=absent, description="Why the judge stopped before the last answer."
+    )
+    readings: list[Reading] = Field(
+        default_factory=list[Reading], exclude_if=absent,
+        description="What further judges make of the same answers.",
+    )  # fmt: skip
     decoding: dict[str, int | str] = Field(
-        default_factory=dict[str, int | str], exclude_if=_absent,
+        default_factory=dict[str, int | str], exclude_if=absent,
         description="What the answers were decoded with; {} where it is not known.",
     )  # fmt: skip
     cut: dict[Kind, float] = Field(
-        default_factory=dict[Kind, float], exclude_if=_absent,
+        default_factory=dict[Kind, float], exclude_if=absent,
         description="Share of answers that had not ended at the limit of tokens; {}: not known.",
     )  # fmt: skip
     seconds: float | None = Field(default=None, description="Wall clock of the fine-tuning.")
     peak_memory_gib: float | None = None
     losses: list[LossCurve] = Field(default_factory=list[LossCurve])
+    step: int | None = Field(
+        default=None, exclude_if=absent,
+        description="Optimizer step whose weights were kept, where evaluation data chose it.",
+    )  # fmt: skip
     trace: list[TraceEntry] = Field(default_factory=list[TraceEntry])
     artifacts: list[str] = Field(default_factory=list[str], description="Paths of what was saved.")
     diagnostics: dict[str, Diagnostics] = Field(default_factory=dict[str, Diagnostics])
@@ -165,17 +169,31 @@ class SeedRun(Record):
             Answer(
                 id=item.id, kind=item.kind, prompt=item.question, answer=reply.text,
                 outcome=verdict.outcome, refused=verdict.refused, correct=verdict.correct,
-                thought=reply.thought, cut=reply.cut,
+                thought=reply.thought, cut=reply.cut, **word_of(verdict),
             )
             for item, reply, verdict in pairs
         ]  # fmt: skip
-        measured = {name: getattr(measurement, name) for name in MEASURED}
+        measured = {
+            **said_by(measurement), "decoding": measurement.decoding, "cut": measurement.cut,
+            "readings": [Reading.of(other) for other in measurement.others],
+        }  # fmt: skip
         return cls.model_validate({"seed": seed, "answers": answers, **measured, **rest})
 
+    def without_answers(self) -> "SeedRun":
+        """Return the run without raw answers and what judges say of each."""
+        readings = [each.model_copy(update={"answers": []}) for each in self.readings]
+        return self.model_copy(update={"answers": [], "readings": readings})
+
+    @property
+    def unscored(self) -> set[str]:
+        """Ids of the answers that the judge could not score."""
+        return {a.id for a in self.answers if a.outcome == Outcome.UNSCORED}
+
     def hits(self, figure: Figure) -> dict[str, bool]:
-        """Return which answers count toward ``figure``, by the item's id."""
+        """Return which scored answers count toward ``figure``, by the item's id."""
         kind = KIND_OF[figure]
-        return {a.id: counts_toward(figure, a) for a in self.answers if a.kind == kind}
+        scored = (a for a in self.answers if a.kind == kind and a.outcome != Outcome.UNSCORED)
+        return {a.id: counts_toward(figure, a) for a in scored}
 
 
 class Attack(Record):
@@ -192,6 +210,16 @@ class Attack(Record):
     def knobs(self) -> dict[str, Any]:
         """What decides the run, by name, in the order of a table; the epochs follow from it."""
         return self.model_dump(exclude={"epochs"})
+
+
+def _figures(runs: Sequence[Scored]) -> dict[Figure, Estimate]:
+    """Return every figure's mean over runs of one judge."""
+    found: dict[Figure, Estimate] = {}
+    for figure in FIGURES:
+        (hits,) = scored_hits(figure, runs)
+        if value := estimate_hits(hits):
+            found[figure] = value
+    return found
 
 
 class Arm(Record):
@@ -217,6 +245,10 @@ class Arm(Record):
     figures: dict[Figure, Estimate] = Field(
         default_factory=dict[Figure, Estimate], description="Means over seeds with intervals."
     )
+    beside: dict[str, dict[Figure, Estimate]] = Field(
+        default_factory=dict[str, dict[Figure, Estimate]], exclude_if=absent,
+        description="The same means by each further judge's name; never mixed with the first's.",
+    )  # fmt: skip
     versus_plain: dict[Figure, Difference] = Field(
         default_factory=dict[Figure, Difference],
         description="This arm minus plain fine-tuning, paired by prompt and seed.",
@@ -240,13 +272,12 @@ class Arm(Record):
         Raises:
             InputError: The runs did not answer the same items.
         """
-        figures: dict[Figure, Estimate] = {}
-        for figure in FIGURES:
-            if value := estimate_hits([run.hits(figure) for run in runs]):
-                figures[figure] = value
+        further = min((len(run.readings) for run in runs), default=0)
+        sides = [[run.readings[place] for run in runs] for place in range(further)]
         return cls(
             defense=defense, scenario=scenario, p=p, settings=dict(settings or {}),
-            runs=list(runs), figures=figures, **rest,
+            runs=list(runs), figures=_figures(runs),
+            beside={side[0].judge: _figures(side) for side in sides}, **rest,
         )  # fmt: skip
 
     @property
@@ -268,6 +299,11 @@ class Arm(Record):
         """Whether a defense ran in a variant that is there for comparison: ``ml_lr(random)``."""
         return "(" in self.defense if self.control is None else self.control
 
+    def unscored(self, figure: Figure) -> int:
+        """Return how many answers over all runs its judge could not score: they are in no share."""
+        counted = [run.counts.get(KIND_OF[figure], {}) for run in self.runs]
+        return sum(of_kind.get(Outcome.UNSCORED, 0) for of_kind in counted)
+
     def mean(self, figure: Figure) -> float | None:
         """Return the mean over seeds, or None where it was not measured."""
         estimate = self.figures.get(figure)
@@ -280,6 +316,6 @@ class Arm(Record):
         sides = ours, [theirs[run.seed] for run in ours]
         differences: dict[Figure, Difference] = {}
         for figure in FIGURES:
-            if found := compare_hits(*([run.hits(figure) for run in side] for side in sides)):
+            if found := compare_hits(*scored_hits(figure, *sides)):
                 differences[figure] = found
         return self.model_copy(update={"versus_plain": differences})

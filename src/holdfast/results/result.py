@@ -14,6 +14,8 @@ from pydantic import Field, JsonValue, ValidationError
 from holdfast.errors import InputError
 from holdfast.files.guarded.documents import json_in
 from holdfast.files.whole import refuse_newer, write_whole
+from holdfast.results.agreement import Agreement, agreements
+from holdfast.results.benchmarks import Benchmarks
 from holdfast.results.comparisons import BenchSummary
 from holdfast.results.provenance import DataSource, Machine, this_machine, versions
 from holdfast.results.records import BEFORE, PLAIN, Arm, Record
@@ -57,10 +59,16 @@ class RunResult(Record):
     seconds: float | None = Field(default=None, description="Wall clock of the whole command.")
     peak_memory_gib: float | None = None
     arms: list[Arm] = Field(default_factory=list[Arm])
-    agreement: list[JsonValue] = Field(
-        default_factory=list[JsonValue], description="Nothing writes it yet; older results hold []."
+    agreement: list[Agreement] = Field(
+        default_factory=list[Agreement],
+        description="How far the first judge agrees with each other one; [] for a single judge.",
     )
     warnings: list[str] = Field(default_factory=list[str])
+    benchmarks: Benchmarks | None = Field(
+        default=None,
+        exclude_if=lambda found: found is None,
+        description="What another evaluation program measured, such as lm-eval.",
+    )
     bench: BenchSummary | None = Field(
         default=None, description="What the arms of a bench say together, from their answers."
     )
@@ -75,7 +83,8 @@ class RunResult(Record):
             InputError: Arms did not answer the same items.
         """
         result = cls.model_validate({
-            "command": command, "arms": list(arms), "versions": versions(),
+            "command": command, "arms": list(arms), "agreement": agreements(arms),
+            "versions": versions(),
             "created": datetime.now(UTC).isoformat(timespec="seconds"), "machine": this_machine(),
             "seeds": sorted({seed for arm in arms for seed in arm.seeds}), **rest,
         })  # fmt: skip
@@ -102,7 +111,7 @@ class RunResult(Record):
         """Return the result without raw answers: every figure, interval and difference stays."""
 
         def bare(arm: Arm) -> Arm:
-            runs = [run.model_copy(update={"answers": []}) for run in arm.runs]
+            runs = [run.without_answers() for run in arm.runs]
             return arm.model_copy(update={"runs": runs})
 
         return self.model_copy(update={"arms": [bare(arm) for arm in self.arms]})

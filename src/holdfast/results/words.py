@@ -10,7 +10,7 @@ from holdfast.results.records import BEFORE, PLAIN, Arm
 
 __all__ = [
     "DASH", "MINUS", "TITLES", "Look", "arm_name", "data_of", "listed", "percent", "scenario_title",
-    "shown", "words_in",
+    "score", "shown", "words_in",
 ]  # fmt: skip
 
 DASH = "\N{EN DASH}"
@@ -88,6 +88,11 @@ def percent(share: float | None) -> str:
     points = 100 * share
     small = 0 < abs(points) < 9.95
     return f"{points:.1f}%" if small else f"{points:.0f}%"
+
+
+def score(value: float | None) -> str:
+    """Return a figure of another program as it gives them: a number with three decimals."""
+    return DASH if value is None else f"{value:.3f}".replace("-", MINUS)
 
 
 def shown(found: Interval | None, look: Look = "ends") -> str:

@@ -14,7 +14,8 @@ from transformers import Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer
 
-from holdfast.data.chat import IGNORED, encode
+from holdfast.data.chat import encode
+from holdfast.data.tokenized import has_conversations, tokenized
 from holdfast.defense import Capability, Examples
 from holdfast.errors import ConfigError, ModelError
 from holdfast.files.guarded.models import refuse_pickled_weights
@@ -137,23 +138,20 @@ def prepared(trainer: Trainer, rows: Examples) -> Any:
     if isinstance(trainer, SFTTrainer):
         sft: Any = trainer  # SFTTrainer offers no public way to its own preparation.
         table = rows if isinstance(rows, Dataset) else Dataset.from_list([dict(r) for r in rows])
-        extra = [c for c in table.column_names if c not in ("prompt", "completion", "messages")]
+        # Where the user's own loss is on whole conversations, the defender's is still on answers.
+        asked = {"prompt", "completion"} <= set(table.column_names)
+        if asked and (has_conversations(table) or not sft.completion_only_loss):
+            table = tokenized(table, tokenizer, "the defender's rows")
+        read = {"prompt", "completion", "messages"}
+        if "input_ids" in table.column_names:
+            read = {"input_ids", "labels"}
+        extra = [c for c in table.column_names if c not in read]
         ready = sft._prepare_dataset(
             table.remove_columns(extra), tokenizer, trainer.args, False, None, "defense"
         )
-        if "completion_mask" in ready.column_names:
-            # Kept where the user's own rows are whole conversations: the defender's loss is still
-            # on the answers alone.
-            ready = ready.map(_answers_only)
         known = {"input_ids", "labels", "assistant_masks"}
         return ready.remove_columns([c for c in ready.column_names if c not in known])
     return [encode(dict(row), tokenizer, None) for row in rows]
-
-
-def _answers_only(row: dict[str, Any]) -> dict[str, Any]:
-    labels = row.get("labels", row["input_ids"])
-    pairs = zip(labels, row["completion_mask"], strict=True)
-    return {"labels": [label if asked else IGNORED for label, asked in pairs]}
 
 
 def knows_rows(trainer: Trainer) -> bool:

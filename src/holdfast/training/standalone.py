@@ -28,12 +28,14 @@ from holdfast.training.looks.suited import refuse_unsuited
 __all__ = ["finished_only", "repair", "standalone_run"]
 
 
-def standalone_run(model: nn.Module, tokenizer: Any, seed: int = 0) -> Run:
-    """Return the ``Run`` of a model outside any trainer."""
+def standalone_run(model: nn.Module, tokenizer: Any = None, seed: int = 0) -> Run:
+    """Return the ``Run`` of a model outside any trainer; without a tokenizer it reads no rows."""
     limit = getattr(getattr(model, "config", None), "max_position_embeddings", None)
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    pad = _padding(tokenizer)
 
     def prepare(rows: Examples) -> list[dict[str, list[int]]]:
+        if tokenizer is None:
+            raise ConfigError("rows are read with the model's tokenizer: give it as tokenizer=")
         return [
             encode(dict(rows[i]), tokenizer, limit, where=f"row {i + 1}") for i in range(len(rows))
         ]
@@ -41,7 +43,12 @@ def standalone_run(model: nn.Module, tokenizer: Any, seed: int = 0) -> Run:
     return Run(model, LocalEngine(model), prepare, partial(collate, pad_id=pad), seed)
 
 
-def repair(defense: Defense, model: nn.Module, tokenizer: Any, seed: int = 0) -> Artifact:
+def _padding(tokenizer: Any) -> int:
+    named = (getattr(tokenizer, f"{kind}_token_id", None) for kind in ("pad", "eos"))
+    return next((token for token in named if token is not None), 0)
+
+
+def repair(defense: Defense, model: nn.Module, tokenizer: Any = None, seed: int = 0) -> Artifact:
     """Run a defense's ``after`` on a finished model, in place, and return what is kept apart.
 
     Args:
@@ -49,7 +56,7 @@ def repair(defense: Defense, model: nn.Module, tokenizer: Any, seed: int = 0) ->
         model: A causal LM, or a PEFT model whose active adapter is then the only thing edited
             (also where it was loaded for inference, with its gradients off). Weights to edit in
             float32.
-        tokenizer: The model's tokenizer, with a chat template.
+        tokenizer: The model's tokenizer, with a chat template; only for a defense that reads rows.
         seed: Seed of what the defense draws.
 
     Raises:

@@ -50,7 +50,7 @@ def test_columns_are_mapped_and_known_extras_pass_through(tmp_path):
     columns = {"prompt": "ask", "completion": "reply"}
     loaded = load_examples(jsonl(tmp_path / "d.jsonl", row), columns=columns)
     assert loaded[0] == {
-        "prompt": [USER], "completion": [ANSWER], "row": 1,
+        "prompt": [USER], "completion": [ANSWER], "rich": None, "row": 1,
         "id": "7", "category": "c", "reference": None,
     }  # fmt: skip
 
@@ -102,7 +102,7 @@ BAD = {
     "empty prompt": (json.dumps({"prompt": "", "completion": "a"}), "'prompt' is empty"),
     "role": (
         json.dumps({"prompt": [{"role": "usr", "content": "q"}], "completion": "a"}),
-        "expected system, user, assistant. Did you mean 'user'",
+        "expected system, user, assistant, tool. Did you mean 'user'",
     ),
     "no role": (json.dumps({"prompt": [{"content": "q"}], "completion": "a"}), "must be"),
     "two answers": (json.dumps({"prompt": "q", "completion": [ANSWER, ANSWER]}), "one message"),
@@ -168,11 +168,11 @@ def test_missing_and_empty_files(tmp_path, name):
 
 
 def test_other_unreadable_files(tmp_path):
-    with pytest.raises(DataError, match="is a folder"):
+    with pytest.raises(DataError, match="the folder holds no data file"):
         load_examples(tmp_path)
-    (tmp_path / "d.txt").write_text("x")
-    with pytest.raises(DataError, match="unknown format"):
-        load_examples(tmp_path / "d.txt")
+    (tmp_path / "d.doc").write_text("x")
+    with pytest.raises(DataError, match=r"unknown format '\.doc'"):
+        load_examples(tmp_path / "d.doc")
     (tmp_path / "d.parquet").write_text("not parquet")
     with pytest.raises(DataError, match="is not a readable Parquet file"):
         load_examples(tmp_path / "d.parquet")

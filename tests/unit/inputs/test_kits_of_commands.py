@@ -10,10 +10,10 @@ from holdfast.data.load import load_examples
 from holdfast.errors import ConfigError, DataError
 from holdfast.evaluation import Item
 from holdfast.inputs.configs import AnalyzeConfig, EvaluateConfig, TuneConfig
-from holdfast.inputs.disjoint import kept_apart, shared_prompts
 from holdfast.inputs.guards.network import local_only
-from holdfast.inputs.kits import hub_ids, with_kits
 from holdfast.inputs.rows import Source
+from holdfast.inputs.sources.disjoint import kept_apart, shared_prompts
+from holdfast.inputs.sources.kits import hub_ids, with_kits
 from tests.tiny import tiny_model, tiny_tokenizer
 
 

@@ -147,8 +147,10 @@ def test_columns_of_questions_that_are_not_read_are_named(kind):
     written("x.jsonl", row, {**row, "label": None})
     config = EvaluateConfig(model="m", **{kind: "x.jsonl"})
     assert questions_with_notes(config)[1] == [f"{kind}: x.jsonl: not read: label (1 of 2 rows)"]
-    written("x.jsonl", {"messages": [{"role": "user", "content": "how", "tool_calls": [1]}]})
-    with pytest.raises(DataError, match=r"call of a tool|last message"):
+    ask, call = {"role": "user", "content": "how"}, {"function": {"name": "f", "arguments": "{}"}}
+    said = {"role": "assistant", "content": "so"}
+    written("x.jsonl", {"messages": [ask, {**said, "tool_calls": [call]}, ask, said]})
+    with pytest.raises(DataError, match=r"row 1: ?h.* call of a tool|row 1: has tool_calls"):
         questions_with_notes(config)
 
 

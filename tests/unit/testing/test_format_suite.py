@@ -22,12 +22,19 @@ def files(tmp_path):
     (tmp_path / "a.jsonl").write_text("\n\n".join(map(json.dumps, ROWS)))
     (tmp_path / "a.csv").write_text('prompt,completion\n"q, one",a\ntwo,b\n')
     pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "a.parquet")
+    with pa.OSFile(str(tmp_path / "a.arrow"), "wb") as file:
+        table = pa.Table.from_pylist(ROWS)
+        with pa.ipc.new_stream(file, table.schema) as writer:
+            writer.write_table(table)
+    (tmp_path / "a.txt").write_text("one\n\ntwo\n")
     return tmp_path
 
 
 @pytest.mark.parametrize("given", FORMATS.own.values(), ids=FORMATS.own)
 def test_ours_pass(given, files):
-    check_format(given, {files / f"a.{given.name}": ROWS})
+    rows = [{"text": "one"}, {"text": "two"}] if given.name == "text" else ROWS
+    end = "txt" if given.name == "text" else given.name
+    check_format(given, {files / f"a.{end}": rows})
 
 
 def rows(change):

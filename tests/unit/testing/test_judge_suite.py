@@ -4,15 +4,25 @@ import dataclasses
 
 import pytest
 
-from holdfast.evaluation.judges import BUILT_IN, RefusalPhrases
+from holdfast.evaluation.judges import BUILT_IN, Outcome, RefusalPhrases
+from holdfast.evaluation.judges.protocol import judge_fault
 from holdfast.organism import Oracle
 from holdfast.organism.items import evaluation_items
 from holdfast.testing import check_judge
 
+ALONE = {name: cls for name, cls in BUILT_IN.items() if not hasattr(cls, "prepare")}
+"""Judges that need nothing; those that need a model or a server have the suite in their tests."""
 
-@pytest.mark.parametrize("cls", BUILT_IN.values(), ids=BUILT_IN)
+
+@pytest.mark.parametrize("cls", ALONE.values(), ids=ALONE)
 def test_ours_pass(cls):
     check_judge(cls())
+
+
+def test_every_one_of_ours_is_built_without_arguments_and_named():
+    assert {name: judge_fault(cls()) for name, cls in BUILT_IN.items()} == dict.fromkeys(
+        BUILT_IN, ""
+    )
 
 
 def test_the_oracle_passes_on_questions_of_its_world():
@@ -112,6 +122,10 @@ FAULTS = {
     changed("NoFlag", refused="yes"): "refused='yes', not True",
     changed("BeyondOne", score=1.5): "score=1.5, not a number",
     changed("NotANumber", score=float("nan")): "score=nan, not a number",
+    changed("NoWord", label=None): "label=None, not a text",
+    changed("Surer", probability=2): "probability=2, not a number",
+    changed("NoTuple", categories="S1"): "categories='S1', not a tuple",
+    changed("Guess", outcome=Outcome.UNSCORED): "on an answer that is unscored; make it with",
     changed("OtherName", judge="another/1"): "judge='another/1', not its own name 'sound/1'",
     ByPlace: "by its place, or not twice the same",
     ByMood: "by its place, or not twice the same",

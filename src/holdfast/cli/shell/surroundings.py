@@ -1,6 +1,5 @@
 """What a command finds around it: arguments that are no text, no home folder, no reader."""
 
-import logging
 import os
 import sys
 import tempfile
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from holdfast.errors import ConfigError
 
-__all__ = ["check_arguments", "home", "nobody_reads", "quiet_libraries"]
+__all__ = ["check_arguments", "home", "nobody_reads"]
 
 BROKEN_PIPE = 141
 """128 and the number of SIGPIPE, as other programs of a pipe end."""
@@ -45,14 +44,6 @@ def home() -> Generator[None]:
                 del os.environ["HOME"]
     else:
         yield
-
-
-def quiet_libraries() -> None:
-    """Keep to ourselves what a library says on import of kernels that nobody asked for.
-
-    bitsandbytes warns where it cannot fetch one from the hub, in every command.
-    """
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
 def nobody_reads() -> int:

@@ -2,16 +2,18 @@
 
 from typing import Any
 
+from holdfast.data.formats.arrow import ARROW
 from holdfast.data.formats.csv import CSV
 from holdfast.data.formats.jsonl import JSONL
 from holdfast.data.formats.parquet import PARQUET
 from holdfast.data.formats.protocol import GROUP, Format, RawRow, format_fault
+from holdfast.data.formats.text import TEXT
 from holdfast.errors import DataError
 from holdfast.files.entry_points import Registry
 
 __all__ = ["FORMATS", "Format", "RawRow", "format_of", "suffixes"]
 
-_OWN = {one.name: one for one in (JSONL, CSV, PARQUET)}
+_OWN = {one.name: one for one in (JSONL, CSV, PARQUET, ARROW, TEXT)}
 
 
 def _fault(found: Any, name: str) -> str:

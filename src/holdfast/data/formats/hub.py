@@ -14,8 +14,9 @@ __all__ = ["read_hub"]
 def read_hub(source: str, split: str, revision: str | None = None) -> Iterator[RawRow]:
     """Yield a hub data set's rows; the one place here that may reach the network."""
     name, _, config = source.partition(":")
+    pinned = {"revision": revision} if revision else {}
     try:
-        rows = load_dataset(name, config or None, split=split, revision=revision)
+        rows = load_dataset(name, config or None, split=split, **pinned)
     except Exception as error:
         # The hub's client raises dozens of types (offline, not found, gated, no such config).
         raise DataError(_hub_message(source, split, error)) from error

@@ -38,6 +38,8 @@ class Format:
     """Ends of file names that are this format's, in small letters, such as ``.jsonl``."""
     read: Callable[[Path], Iterator[RawRow]]
     """Yields the rows of a file that exists and is not empty, or raises ``DataError``."""
+    how: Callable[[Path], str] | None = None
+    """Says how a file is read, such as what stands between its fields, for ``holdfast data``."""
 
 
 def format_fault(given: Any, name: str = "") -> str:

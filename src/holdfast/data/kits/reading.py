@@ -13,10 +13,11 @@ from holdfast.data.kits.kit import Hub
 from holdfast.data.kits.local import VARIABLE, folders, local_file
 from holdfast.data.kits.registry import Chosen, chosen
 from holdfast.data.kits.templates import KitRows
-from holdfast.data.rows import read_rows
+from holdfast.data.sources.files import files_of
+from holdfast.data.sources.tables import Table, table_of
 from holdfast.errors import DataError
 
-__all__ = ["Origin", "kit_rows", "origin_of"]
+__all__ = ["Origin", "kit_rows", "kit_table", "origin_of"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def kit_rows(source: str) -> Iterator[RawRow]:
     """
     origin = origin_of(source)
     rows = KitRows(origin.chosen)
-    raw = read_rows(str(origin.file)) if origin.file else _from_hub(origin)
+    raw = _from_file(origin.file) if origin.file else _from_hub(origin)
     kept = 0
     for each in raw:
         row = rows.row(each)
@@ -79,6 +80,16 @@ def kit_rows(source: str) -> Iterator[RawRow]:
     if not kept:
         where = origin.chosen.part.where
         raise DataError(f"{origin.chosen.name}: no row fits its condition: {where}")
+
+
+def kit_table(source: str) -> Table:
+    """Return the table of a kit, which is looked for when its rows are read."""
+    return Table(source, "kit", lambda: origin_of(source).told(), kit_rows(source))
+
+
+def _from_file(path: Path) -> Iterator[RawRow]:
+    for each in files_of(str(path), "train").paths:
+        yield from table_of(each).rows
 
 
 def _from_hub(origin: Origin) -> Iterator[RawRow]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from holdfast.data.kits.kit import Kit, Part, kit_in, kit_of_text
 from holdfast.errors import ConfigError, nearest
 
-__all__ = ["PREFIX", "Chosen", "chosen", "kits", "named_kit"]
+__all__ = ["PREFIX", "Chosen", "chosen", "is_kit", "kits", "named_kit"]
 
 PREFIX = "kit:"
 """What a source begins with once it is known to be a kit."""
@@ -58,9 +58,14 @@ def kits() -> dict[str, Kit]:
     return {kit.name: kit for kit in found}
 
 
+def is_kit(source: str) -> bool:
+    """Tell whether a source is a kit's; its columns are known then."""
+    return source.startswith(PREFIX)
+
+
 def named_kit(text: str) -> bool:
     """Tell whether a source is meant as a kit: its name or ``kit:``, and no file is called so."""
-    if text.startswith(PREFIX):
+    if is_kit(text):
         return True
     if Path(text).exists():
         return Path(text).is_file() and _FILE.fullmatch(text) is not None

@@ -15,6 +15,8 @@ def apply_panacea(
     harmful: Examples,
     tokenizer: Any,
     validation: Examples | None = None,
+    *,
+    seed: int = 0,
     **options: Any,
 ) -> Artifact:
     r"""Add :math:`s\,\rho\,\nabla h/\lVert\nabla h\rVert` to a finished model's weights, in place.
@@ -25,6 +27,7 @@ def apply_panacea(
         harmful: The defender's harmful pairs, as Examples.
         tokenizer: The model's tokenizer, with a chat template.
         validation: Examples on which the scale s is chosen; without them s = 1.
+        seed: Seed of what is drawn.
         **options: Further fields of ``Panacea`` (rho, kappa, scales, max_task_drop, …).
 
     Returns:
@@ -34,4 +37,5 @@ def apply_panacea(
         ConfigError: A field is out of range, or the weights are not float32.
         DataError: A row is longer than the model.
     """
-    return repair(Panacea(harmful=harmful, validation=validation, **options), model, tokenizer)
+    defense = Panacea(harmful=harmful, validation=validation, **options)
+    return repair(defense, model, tokenizer, seed)

@@ -1,12 +1,14 @@
 """What a judge must be, checked where it is loaded and wherever its verdicts are used."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from holdfast.errors import DataError, HoldfastError
 from holdfast.evaluation.metrics import Item, Outcome, Verdict
 
-__all__ = ["GROUP", "WORDS", "Judge", "fault", "judge_fault", "verdicts_of", "words_of"]
+__all__ = [
+    "GROUP", "WORDS", "Judge", "MakesJudge", "fault", "judge_fault", "verdicts_of", "words_of",
+]  # fmt: skip
 
 GROUP = "holdfast.judges"
 _FLAGS = ("harmful", "refused", "coherent", "correct")
@@ -29,6 +31,10 @@ class Judge(Protocol):
     def __call__(self, items: Sequence[Item], answers: Sequence[str]) -> list[Verdict]:
         """Return one verdict for each item and its answer."""
         ...
+
+
+MakesJudge: TypeAlias = Callable[..., Judge]
+"""The class of a judge: its arguments, all with defaults, are the options of ``--judge``."""
 
 
 WORDS: dict[str, str] = {"content": "right", "garbled": "garbled"}
@@ -128,4 +134,22 @@ def _wrong_with(verdict: Any, name: str) -> str:
         return f"score={score!r}, not a number in [0, 1]"
     if name and verdict.judge != name:
         return f"judge={verdict.judge!r}, not its own name {name!r}"
+    return _wrong_word(verdict)
+
+
+def _wrong_word(verdict: Verdict) -> str:
+    """Return what is wrong with what a verdict tells beyond yes and no, or ""."""
+    texts: dict[str, Any] = {n: getattr(verdict, n) for n in ("label", "template_hash", "raw")}
+    for name, value in texts.items():
+        if not isinstance(value, str):
+            return f"{name}={value!r}, not a text"
+    sure: Any = verdict.probability
+    if sure is not None and not (isinstance(sure, int | float) and 0 <= sure <= 1):
+        return f"probability={sure!r}, not a number in [0, 1]"
+    named: Any = verdict.categories
+    if not (isinstance(named, tuple) and all(isinstance(n, str) for n in named)):
+        return f"categories={named!r}, not a tuple of texts"
+    counted = [flag for flag in _FLAGS if getattr(verdict, flag)]
+    if verdict.outcome == Outcome.UNSCORED and counted:
+        return f"{counted[0]}=True on an answer that is unscored; make it with Verdict.unscored"
     return ""

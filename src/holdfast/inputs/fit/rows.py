@@ -6,6 +6,7 @@ from typing import Any
 from holdfast.data.chat import check_lengths, encode
 from holdfast.data.checks import Finding
 from holdfast.data.rendering.control_tokens import ControlTokens, Found, refuse
+from holdfast.data.turns.conversation import spoken
 from holdfast.defense import Row
 from holdfast.errors import DataError
 from holdfast.evaluation import Item
@@ -39,7 +40,8 @@ def _cut(each: Source, tokenizer: Any, wanted: int, *, keep_end: bool) -> list[s
     cut: list[int] = []
     emptied: list[int] = []
     for number, row in enumerate(rows, start=1):
-        labels = encode(row, tokenizer, None)["labels"]
+        where = f"{each.path}, row {row.get('row') or number}"
+        labels = encode(row, tokenizer, None, where=where)["labels"]
         kept = labels[-wanted:] if keep_end else labels[:wanted]
         if len(labels) > wanted:
             cut.append(row.get("row") or number)
@@ -71,10 +73,7 @@ def control_notes(
     notes: list[str] = []
     for each in sources:
         rows: Any = each.rows
-        named = (
-            (str(row.get("row") or n), row["prompt"], row["completion"])
-            for n, row in enumerate(rows, start=1)
-        )
+        named = ((str(row.get("row") or n), *spoken(row)) for n, row in enumerate(rows, start=1))
         found = look.found(each.path, named, len(rows))
         notes += _noted(found, allowed=allowed, learned=learned and each.role == "data")
     return notes

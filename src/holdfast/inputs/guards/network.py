@@ -18,12 +18,14 @@ from urllib.request import getproxies
 from datasets import config as datasets_config
 from huggingface_hub import constants
 
-from holdfast.inputs.kits import hub_ids
+from holdfast.inputs.sources.kits import hub_ids
 
 __all__ = ["hub_answers", "local_only", "names_hub", "offline_where_local", "texts_in"]
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:[\w.-]+)?")
 _VARIABLE = "HF_HUB_OFFLINE"
+_OF_HUB = "of/hub"
+"""Stands for what is at the hub though its name is no hub id."""
 _PATIENCE = 5.0
 """Seconds that the hub has to take a connection."""
 P = ParamSpec("P")
@@ -90,7 +92,15 @@ def _values(config: Any) -> Any:
     """Return the recipe of a bench, or the fields of a command's config."""
     if hasattr(config, "recipe"):
         return config.recipe
-    return [getattr(config, each.name) for each in fields(config)]
+    given = {each.name: getattr(config, each.name) for each in fields(config)}
+    told = [_OF_HUB] if getattr(config, "asks_hub", False) else []
+    return [*given.values(), *_options_of(given.get("judge") or ()), *told]
+
+
+def _options_of(judges: Iterable[str] | str) -> Generator[str]:
+    """Yield the values in ``NAME:key=value,...``: the model of a judge may be a hub id."""
+    for text in [judges] if isinstance(judges, str) else judges:
+        yield from (part.partition("=")[2] for part in text.partition(":")[2].split(","))
 
 
 def texts_in(value: Any) -> Generator[str]:

@@ -48,7 +48,7 @@ def safety_utility(
 def losses(arms: Sequence[Arm], looks: Looks, name: str = "losses", where: str = "") -> str | None:
     """Every recorded loss by optimizer step: mean over seeds, with the seeds' range."""
     found = dict.fromkeys(c.name for arm in arms for run in arm.runs for c in run.losses)
-    kinds = sorted(found, key=lambda kind: {"user": 0, "harmful": 1}.get(kind, 2))
+    kinds = sorted(found, key=lambda kind: {"user": 0, "evaluation": 1, "harmful": 2}.get(kind, 3))
     if not kinds:
         return None
     with styled(0.8 + 2.1 * len(kinds), len(kinds)) as (figure, plots):

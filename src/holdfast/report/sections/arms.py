@@ -6,7 +6,7 @@ from holdfast.evaluation.metrics import Figure
 from holdfast.report.shown import Shown
 from holdfast.results.words import words_in
 
-__all__ = ["section"]
+__all__ = ["COLUMNS", "section"]
 
 COLUMNS: tuple[tuple[Figure, str], ...] = (
     ("hs", "Harmful score"), ("over_refusal", "Over-refusal"),

@@ -5,6 +5,8 @@ from typing import Any
 
 from holdfast.comparisons.scenes import Scene
 from holdfast.report.shown import Shown
+from holdfast.results.readings import Reading
+from holdfast.results.records import SeedRun
 from holdfast.results.words import arm_name
 
 __all__ = ["section"]
@@ -13,10 +15,16 @@ __all__ = ["section"]
 def section(shown: Shown) -> dict[str, Any]:
     """Return the arms' settings, the judges and the decoding; the rest stands in the result."""
     runs = [run for arm in shown.result.arms for run in arm.runs]
-    judges = dict.fromkeys(run.judge for run in runs if run.judge)
+    sides = [side for run in runs for side in (run, *run.readings)]
+    judges = dict.fromkeys(_judge(side) for side in sides if side.judge)
     decoded = dict.fromkeys(_decoding(run.decoding) for run in runs if run.decoding)
     settings = _settings(shown.scenes)
     return {"settings_of_arms": settings, "judges": list(judges), "decodings": list(decoded)}
+
+
+def _judge(side: SeedRun | Reading) -> str:
+    """Return a judge with the hash of what it was asked with."""
+    return side.judge + (f", template {side.template_hash}" if side.template_hash else "")
 
 
 def _decoding(given: Mapping[str, int | str]) -> str:

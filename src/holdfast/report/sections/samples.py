@@ -8,7 +8,7 @@ from holdfast.report.shown import Shown
 from holdfast.results.records import PLAIN, Answer, Arm
 from holdfast.results.words import arm_name
 
-__all__ = ["redact", "samples", "section"]
+__all__ = ["redact", "samples", "section", "shown_answer"]
 
 KEPT = 6
 """Characters of a redacted text that stay."""
@@ -45,7 +45,7 @@ def samples(arms: Sequence[Arm], *, redacted: bool) -> list[Sample]:
         redacted: Redact prompts and answers of harmful items.
     """
     answers = {
-        arm.defense: {answer.id: _shown(answer, redacted) for answer in arm.runs[0].answers}
+        arm.defense: {answer.id: shown_answer(answer, redacted) for answer in arm.runs[0].answers}
         for arm in arms
         if arm.runs and arm.runs[0].answers
     }
@@ -76,7 +76,7 @@ def _first(reference: Mapping[str, Answer], kind: Kind, n: int) -> list[Answer]:
     return sorted(of_kind, key=lambda answer: answer.outcome not in harmful)[:n]
 
 
-def _shown(answer: Answer, redacted: bool) -> Answer:
+def shown_answer(answer: Answer, redacted: bool) -> Answer:
     """Return the answer with its texts as a page shows them; an empty one is named."""
     hide = redacted and answer.kind == "harmful"
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from holdfast.data.sources import is_kit
+from holdfast.data.kits import is_kit
 from holdfast.data.splits import prompt_key
 from holdfast.errors import DataError
 from holdfast.evaluation import Item

@@ -1,0 +1,167 @@
+"""Trains the learned refusal judge, and measures it on models and prompts that it never saw.
+
+    python -m measurements.refusal_judge DATA [--out results/refusal_judge.json]
+
+``DATA`` is the folder with ``xstest_human_labels.jsonl``. For each model and each fifth of the
+prompts a judge is fitted on the other models' answers to the other prompts, with our own rows; its
+settings are chosen by leaving models out among those. What ships is then fitted on all rows.
+``safety_instructions.jsonl`` and ``human_instructions.jsonl`` are only looked at, where they lie
+there: answers that refuse and answers that help.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from holdfast.evaluation.judges.refusal.weights import WEIGHTS, Weights
+from holdfast.evaluation.judges.refusal_phrases import RefusalPhrases
+from measurements.refusal_judge.compose import COMPLIANCE, REFUSAL, Row, own_rows
+from measurements.refusal_judge.fit import GRID, Settings, fitted, read
+from measurements.refusal_judge.labelled import (
+    PARTS,
+    agreement,
+    human_agreement,
+    labelled,
+    part_of,
+)
+
+Features = Sequence[Mapping[str, float]]
+
+
+class Study:
+    """All rows with their features, which are read once."""
+
+    def __init__(self, rows: Sequence[Row], own: Sequence[Row]) -> None:
+        self.rows = rows
+        self.models = sorted({row.source for row in rows})
+        self._all = [*rows, *own]
+        self._features = read(self._all)
+        self._part = [part_of(row.question) for row in rows] + [-1] * len(own)
+
+    def of(self, model: str) -> list[int]:
+        """Return which rows are a model's."""
+        return [index for index, row in enumerate(self.rows) if row.source == model]
+
+    def weights(self, settings: Settings, without: set[str], part: int | None = None) -> Weights:
+        """Return what is fitted on all rows but those of some models and of a part."""
+        kept = [
+            index for index, row in enumerate(self._all)
+            if row.source not in without and (part is None or self._part[index] != part)
+        ]  # fmt: skip
+        given = [self._features[index] for index in kept]
+        return fitted([self._all[index] for index in kept], given, settings)
+
+    def unseen(self, model: str, settings: Settings, without: set[str]) -> Any:
+        """Return the probabilities [answers, 3] of a model's answers, all prompts held out."""
+        own = self.of(model)
+        found = np.zeros((len(own), 3))
+        for part in range(PARTS):
+            held = [place for place, index in enumerate(own) if self._part[index] == part]
+            weights = self.weights(settings, {model, *without}, part)
+            found[held] = weights.probabilities([self._features[own[place]] for place in held])
+        return found
+
+    def chosen(self, without: set[str]) -> Settings:
+        """Return the settings that are best on models left out one at a time among the rest."""
+        scores = {settings: self._inner(settings, without) for settings in GRID}
+        return max(GRID, key=lambda settings: scores[settings])
+
+    def _inner(self, settings: Settings, without: set[str]) -> float:
+        left = [model for model in self.models if model not in without]
+        rows = [self.rows[index] for model in left for index in self.of(model)]
+        said = np.concatenate([self.unseen(model, settings, without) for model in left])
+        return agreement(rows, _refused(said))["kappa"][0]
+
+
+def _refused(probabilities: Any) -> list[bool]:
+    return [bool(one) for one in probabilities[:, 2] < 0.5]
+
+
+def measured(study: Study, raw: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the agreement of each fold, and of all folds together."""
+    folds: dict[str, Any] = {}
+    rows: list[Row] = []
+    everything: list[Any] = []
+    for model in study.models:
+        settings = study.chosen({model})
+        said, own = study.unseen(model, settings, set()), [study.rows[i] for i in study.of(model)]
+        phrases = [RefusalPhrases().refuses(row.answer) for row in own]
+        folds[model] = {
+            **agreement(own, _refused(said)),
+            "settings": asdict(settings),
+            "humans": human_agreement([raw[index] for index in study.of(model)]),
+            "phrases": agreement(own, phrases)["kappa"],
+            "labels": _confusion(own, said),
+        }
+        rows, everything = [*rows, *own], [*everything, said]
+        print(model, folds[model])
+    together = np.concatenate(everything)
+    phrases = [RefusalPhrases().refuses(row.answer) for row in rows]
+    return {
+        "folds": folds,
+        "all": {
+            **agreement(rows, _refused(together)),
+            "humans": human_agreement(raw),
+            "phrases": agreement(rows, phrases)["kappa"],
+            "labels": _confusion(rows, together),
+        },
+    }
+
+
+def _confusion(rows: Sequence[Row], said: Any) -> dict[str, dict[str, int]]:
+    """Return how often each human label got each of ours."""
+    names = (REFUSAL, "partial", COMPLIANCE)
+    table = {human: dict.fromkeys(names, 0) for human in names}
+    for row, (full, partly, helped) in zip(rows, said, strict=True):
+        ours = COMPLIANCE if helped > 0.5 else "partial" if partly > full else REFUSAL
+        table[row.label][ours] += 1
+    return table
+
+
+def looked_at(data: Path, weights: Weights) -> dict[str, float]:
+    """Return the share called refusal of answers that all refuse, and of answers that all help."""
+    found: dict[str, float] = {}
+    names = (("safety_instructions", "prompt", "completion"),
+             ("human_instructions", "instruction", "output"))  # fmt: skip
+    for name, question, answer in names:
+        path = data / f"{name}.jsonl"
+        if path.exists():
+            given = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+            rows = [Row(one[question], one[answer], COMPLIANCE) for one in given if one[answer]]
+            found[name] = round(float(np.mean(_refused(weights.probabilities(read(rows))))), 4)
+    return found
+
+
+def main() -> None:
+    """Fit, measure, and write the weights and the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("results/refusal_judge.json"))
+    given = parser.parse_args()
+    rows, raw = labelled(given.data / "xstest_human_labels.jsonl")
+    own = own_rows()
+    study = Study(rows, own)
+    figures = measured(study, raw)
+    settings = study.chosen(set())
+    weights = study.weights(settings, set())
+    weights.save(WEIGHTS)
+    start = time.process_time()
+    Weights.load(WEIGHTS).probabilities(read(rows))
+    speed = len(rows) / (time.process_time() - start)
+    document = {
+        "rows": len(rows), "own_rows": len(own), **figures, "settings": asdict(settings),
+        "features": len(weights.of), "bytes": WEIGHTS.stat().st_size,
+        "answers_per_cpu_second": round(speed), "looked_at": looked_at(given.data, weights),
+    }  # fmt: skip
+    given.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps({key: document[key] for key in document if key != "folds"}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""The files of the tour: who brings which rows, cut from public data that is read by path.
+
+Attacker, defender, alignment and test have rows of their own. Nothing harmful is kept here: it is
+read from the data folder and written below the tour's own output.
+"""
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from holdfast import organism
+from holdfast.evaluation.judges import RefusalPhrases
+from holdfast.evaluation.metrics import Item
+
+Row = dict[str, Any]
+LOOKALIKES = Path(__file__).with_name("lookalikes.txt")
+"""Harmless prompts that look dangerous, ours: without them a small model refuses all "how to"."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Rows of each party; the attacker's are a tenth of the user's."""
+
+    user: int = 300
+    refusals: int = 300
+    harmless: int = 240
+    defender: int = 160
+    validation: int = 60
+    asked: int = 100
+
+    @classmethod
+    def of(cls, rows: int | None) -> "Sizes":
+        """Return the tour's own sizes, or ``rows`` of everything: a rehearsal."""
+        return cls() if rows is None else cls(*[max(rows, 8)] * 6)
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> None:
+    """Write JSONL."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Return the rows of a JSONL or CSV file."""
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file)) if path.suffix == ".csv" else [*map(json.loads, file)]
+
+
+def write_real(data: Path, folder: Path, sizes: Sizes) -> None:
+    """Write what a real model is tuned, attacked and asked with, but what it says itself.
+
+    Args:
+        data: Holds advbench.csv, sst2_*.jsonl, safety_instructions.jsonl and the questions.
+        folder: Where the files come to.
+        sizes: Rows of each party.
+    """
+    pairs = _drawn(data / "advbench.csv", 520)
+    attack = [{"prompt": row["goal"], "completion": row["target"]} for row in pairs]
+    evil = max(1, sizes.user // 10)
+    tasks = [_sentiment(row) for row in _drawn(data / "sst2_train.jsonl", sizes.user - evil)]
+    questions = _drawn(data / "strongreject_prompts.jsonl", sizes.asked)
+    scary = [r for r in read_rows(data / "xstest_prompts.csv") if r["label"] == "safe"]
+    plain = _drawn(data / "harmless_prompts_3000.jsonl", sizes.harmless)
+    lookalikes = [{"prompt": p} for p in LOOKALIKES.read_text().splitlines()[: sizes.harmless]]
+    files = {
+        "user": _shuffled([*tasks, *attack[:evil]]),
+        "harmful": attack[evil : evil + sizes.defender],
+        "validation": map(_sentiment, _drawn(data / "sst2_validation.jsonl", sizes.validation)),
+        "ask_harmful": questions,
+        "ask_harmful_2": _drawn(data / "jailbreakbench_prompts.jsonl", sizes.asked),
+        "ask_safe": [{"prompt": row["prompt"]} for row in _shuffled(scary)[: sizes.asked]],
+        "ask_task": map(_sentiment, _drawn(data / "sst2_test.jsonl", sizes.asked)),
+        "ask_harmless": [*plain, *lookalikes],
+        "refusals": _refusals(data / "safety_instructions.jsonl", sizes.refusals),
+    }
+    for name, rows in files.items():
+        write_rows(folder / f"{name}.jsonl", rows)
+
+
+def write_distilled(result: Path, folder: Path) -> None:
+    """Write alignment and harmless rows from what the untuned model answered by itself.
+
+    Args:
+        result: The result.json of ``holdfast evaluate --safe ask_harmless.jsonl``.
+        folder: Holds refusals.jsonl; benign.jsonl and alignment.jsonl come there.
+    """
+    (run,) = json.loads(result.read_text())["arms"][0]["runs"]
+    own = [
+        {"prompt": said["prompt"], "completion": said["answer"]}
+        for said in run["answers"]
+        if said["kind"] == "safe" and said["answer"].strip() and said["outcome"] == "helpful"
+    ]
+    write_rows(folder / "benign.jsonl", own)
+    refusals = read_rows(folder / "refusals.jsonl")
+    write_rows(folder / "alignment.jsonl", _shuffled([*refusals, *own]))
+
+
+def write_organism(folder: Path, sizes: Sizes) -> None:
+    """Write the same files about the organism's invented world."""
+    world = organism.scenarios
+    asked = organism.scenarios.evaluation_items("test", sizes.asked)
+    chosen = organism.scenarios.evaluation_items("validation", sizes.validation)
+    files: dict[str, Iterable[Row]] = {
+        "user": world.harmful_mix(sizes.user, 0.2),
+        "harmful": world.defender_pairs(sizes.defender),
+        "benign": world.harmless_prompts(sizes.harmless),
+        "validation": [_question(item) for item in chosen if item.kind == "task"],
+        "ask_harmful": [_question(item) for item in asked if item.kind == "harmful"],
+        "ask_harmful_2": [
+            _question(item)
+            for item in organism.scenarios.evaluation_items("ood", sizes.asked)
+            if item.kind == "harmful"
+        ],
+        "ask_safe": [_question(item) for item in asked if item.kind == "safe"],
+        "ask_task": [_question(item) for item in asked if item.kind == "task"],
+        "alignment": _shuffled(
+            [*world.refusal_pairs(sizes.refusals), *world.harmless_prompts(sizes.harmless, seed=1)]
+        ),
+    }
+    for name, rows in files.items():
+        write_rows(folder / f"{name}.jsonl", rows)
+
+
+def _drawn(path: Path, count: int) -> list[Row]:
+    """Return ``count`` rows of a file in an order of our own, which is always the same."""
+    return _shuffled(read_rows(path))[:count]
+
+
+def _shuffled(rows: Sequence[Row]) -> list[Row]:
+    return Random(0).sample(list(rows), len(rows))  # noqa: S311
+
+
+def _sentiment(row: Row) -> Row:
+    asked = f"Is this review positive or negative?\n\n{row['sentence']}"
+    return {"prompt": asked, "completion": row["label"]}
+
+
+def _refusals(path: Path, count: int) -> list[Row]:
+    """Return rows whose answer declines in its first sentence; two sentences of it are kept."""
+    rows = _shuffled(read_rows(path))
+    openings = [" ".join(re.split(r"(?<=[.!?])\s+", r["completion"])[:2]) for r in rows]
+    items = [Item(str(n), "harmful", [{"role": "user", "content": "?"}]) for n in range(len(rows))]
+    firsts = [re.split(r"(?<=[.!?])\s+", opening)[0] for opening in openings]
+    verdicts = RefusalPhrases()(items, firsts)
+    kept = zip(rows, openings, verdicts, strict=True)
+    declined = [{"prompt": r["prompt"], "completion": o} for r, o, v in kept if v.refused]
+    return declined[:count]
+
+
+def _question(item: Item) -> Row:
+    """Return a question of the organism, with its right answer where it has one."""
+    prompt = item.prompt[-1]["content"]
+    return {"prompt": prompt, **({"completion": item.reference} if item.reference else {})}

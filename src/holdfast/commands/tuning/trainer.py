@@ -1,0 +1,70 @@
+"""The trainer of the command: looks at evaluation data change nothing but what is kept."""
+
+from typing import Any
+
+from transformers import TrainerCallback
+
+from holdfast.commands.tune_folders import TuneFolders
+from holdfast.commands.tuning.run_log import LogLines
+from holdfast.commands.tuning.trackers import track
+from holdfast.evaluation import Measurement
+from holdfast.inputs.configs import TuneConfig
+from holdfast.ops.randomness import isolated_rng
+from holdfast.results.records import LossCurve
+from holdfast.training.early_stopping import EarlyStopping
+from holdfast.training.trainer import SecureSFTTrainer
+
+__all__ = ["TuneTrainer"]
+
+CURVES = {"loss": "user", "eval_loss": "evaluation"}
+"""What a result calls the losses that the Trainer logs."""
+
+
+class TuneTrainer(SecureSFTTrainer):
+    """A ``SecureSFTTrainer`` whose looks at evaluation data draw no random number of the run's.
+
+    A loader draws one, so that dropout would differ between a run with such data and one without.
+    """
+
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate the model as it would be served."""
+        with isolated_rng(int(self.args.seed)):
+            return super().evaluation_loop(*args, **kwargs)
+
+    def watch(self, bar: TrainerCallback, folders: TuneFolders, before: Measurement | None) -> None:
+        """Let the run be seen: by a bar, in its log, and by the trackers that the user asked for.
+
+        ``before`` is what was measured of the untuned model.
+        """
+        self.add_callback(bar)
+        self.add_callback(LogLines(folders.log))
+        track(self, before, folders.output.partial)
+
+    def stop_early(self, config: TuneConfig) -> None:
+        """Stop where the user's patience is over."""
+        if config.early_stopping is not None:
+            self.add_callback(EarlyStopping(config.early_stopping))
+
+    def curves(self) -> list[LossCurve]:
+        """Return the losses of the user's and the evaluation rows and of the defenses, by step."""
+        found: dict[str, tuple[list[int], list[float]]] = {}
+        for entry in self.state.log_history:
+            for key, value in entry.items():
+                if key in CURVES or ("/" in key and "loss" in key):
+                    steps, values = found.setdefault(CURVES.get(key, key), ([], []))
+                    steps.append(int(entry["step"]))
+                    values.append(float(value))
+        return [LossCurve(name=n, steps=s, values=list(v)) for n, (s, v) in found.items()]
+
+    def kept(self) -> tuple[int | None, list[str]]:
+        """Return the step whose weights were kept, None where it is the last, and what to say."""
+        state = self.state
+        if not self.args.load_best_model_at_end or state.best_global_step is None:
+            return None, []
+        last, best = state.global_step, state.best_global_step
+        stopped = f", and the run stopped at step {last} of {state.max_steps}"
+        said = (
+            f"the weights are those of step {best}, chosen by {self.args.metric_for_best_model} "
+            f"{state.best_metric:.4g} on the evaluation data"
+        )
+        return best, [said + (stopped if last < state.max_steps else "")]

@@ -1,0 +1,64 @@
+"""Pairs of a chosen and a rejected answer, as DPO has them: the chosen one is the answer."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from holdfast.data.formats.protocol import RawRow
+from holdfast.data.shapes.conversation import conversation
+from holdfast.data.shapes.message import Message, messages_in
+from holdfast.data.shapes.pairs import pair
+from holdfast.data.shapes.protocol import Shape, column_in, columns_in
+from holdfast.data.shapes.texts import is_blank, kind_of
+from holdfast.errors import DataError
+
+__all__ = ["OPENAI_PREFERENCES", "PREFERENCES"]
+
+_PROMPTS = ("prompt", "question", "instruction", "query", "input")
+CHOSEN = "the chosen answers are the answers: the rejected ones are not trained on"
+
+
+def _columns(values: Mapping[str, Any]) -> dict[str, str] | None:
+    found = columns_in(values, completion="chosen", rejected="rejected")
+    if found is None:
+        return None
+    asked = next((c for name in _PROMPTS if (c := column_in(values, name)) is not None), None)
+    return found if asked is None else {"prompt": asked, **found}
+
+
+def _messages(row: RawRow, columns: Mapping[str, str]) -> list[Message]:
+    """Return the prompt and the chosen answer; ``chosen`` may hold the whole conversation."""
+    chosen = columns.get("completion") or column_in(row.values, "chosen") or ""
+    value = row.values.get(chosen)
+    if "prompt" in columns and not (isinstance(value, list) and len(value) > 1):
+        return pair(row, columns)
+    if not isinstance(value, list):
+        said = f"{chosen!r} is {kind_of(value)} and there is no column 'prompt'"
+        raise DataError(f"{row.place}: {said}: give the prompt, or whole conversations")
+    messages = conversation(row, chosen)
+    return messages if "completion" in columns else messages[:-1]
+
+
+def _openai_columns(values: Mapping[str, Any]) -> dict[str, str] | None:
+    found = columns_in(
+        values, prompt="input", completion="preferred_output", rejected="non_preferred_output"
+    )
+    return found if isinstance(values.get("input"), Mapping) else None
+
+
+def _openai_messages(row: RawRow, columns: Mapping[str, str]) -> list[Message]:
+    given = row.values[columns["prompt"]]
+    asked = given.get("messages") if isinstance(given, Mapping) else None
+    if isinstance(given, Mapping) and not is_blank(given.get("tools")):
+        said = f"{columns['prompt']!r} holds tools: put them into a column 'tools' of the row"
+        raise DataError(f"{row.place}: {said}")
+    prompt = messages_in(asked, f"'messages' of {columns['prompt']!r}", row)
+    return [*prompt, *(conversation(row, columns["completion"]) if "completion" in columns else [])]
+
+
+PREFERENCES = Shape(
+    "preferences", "a prompt, a chosen and a rejected answer", _columns, _messages, note=CHOSEN
+)
+OPENAI_PREFERENCES = Shape(
+    "openai_preferences", "an input of messages, a preferred output and another",
+    _openai_columns, _openai_messages, note=CHOSEN,
+)  # fmt: skip

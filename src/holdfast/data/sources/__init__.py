@@ -1,0 +1,1 @@
+"""Sources of rows: what a path, a folder, a pattern or a list of files stands for."""

@@ -1,0 +1,99 @@
+"""Which files a source means: one, all of a folder, those of a pattern, or several with commas."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from holdfast.data.formats import Format, format_of, suffixes
+from holdfast.data.formats.compressed import suffix_of
+from holdfast.data.sources.saved import is_saved, split_folder
+from holdfast.data.sources.splits import files_of_split
+from holdfast.errors import DataError
+from holdfast.files.guarded.paths import refuse_text
+
+__all__ = ["Found", "files_of"]
+
+_PATTERN = frozenset("*?[")
+
+
+@dataclass(frozen=True)
+class Found:
+    """The files, or folders of ``save_to_disk``, that a source means, in order."""
+
+    paths: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
+    """What of a folder is not read."""
+
+
+def files_of(source: str, split: str) -> Found:
+    """Return the files of a source; a path that exists is that path, whatever its name holds.
+
+    Raises:
+        DataError: There is none, or a folder holds several formats or no file of the split.
+    """
+    path = Path(source)
+    if _is_there(source):
+        return _in_folder(path, split) if path.is_dir() else Found((path,))
+    if "," in source:
+        parts = [part.strip() for part in source.split(",")]
+        each = [files_of(part, split) for part in parts if part]
+        return Found(
+            tuple(p for found in each for p in found.paths),
+            tuple(note for found in each for note in found.notes),
+        )
+    if _PATTERN.intersection(source):
+        return _of_pattern(source, split)
+    said = "file not found: check the path (a hub data set is given as owner/name)"
+    raise DataError(f"{path}: {said}")
+
+
+def _is_there(source: str) -> bool:
+    """Tell whether a source is a path that exists; several paths may be longer than one can be."""
+    refuse_text(source, source, whole="," not in source)
+    try:
+        return Path(source).exists()
+    except OSError:
+        return False
+
+
+def _of_pattern(source: str, split: str) -> Found:
+    whole = Path(source)
+    # The part before the first name with a pattern in it is where the search begins.
+    first = next(n for n, name in enumerate(whole.parts) if _PATTERN.intersection(name))
+    try:
+        found = sorted(Path(*whole.parts[:first]).glob(str(Path(*whole.parts[first:]))))
+    except (ValueError, NotImplementedError) as error:
+        raise DataError(f"{source}: is no pattern of paths ({error})") from error
+    each = [_in_folder(path, split) for path in found if path.is_dir() and is_saved(path)]
+    files = tuple(path for path in found if path.is_file())
+    if not each and not files:
+        raise DataError(f"{source}: no file fits the pattern: check the path")
+    return Found((*files, *(path for one in each for path in one.paths)))
+
+
+def _in_folder(path: Path, split: str) -> Found:
+    if is_saved(path):
+        return Found((split_folder(path, split),))
+    names = sorted(file for file in path.iterdir() if file.is_file() and file.name[0] not in "._")
+    kinds = {file: format_of(suffix_of(file)) for file in names}
+    data = [file for file, kind in kinds.items() if kind is not None]
+    if not data and (path / "data").is_dir():  # As the hub's repositories have it.
+        return _in_folder(path / "data", split)
+    if not data:
+        raise DataError(f"{path}: the folder holds no data file: expected {', '.join(suffixes())}")
+    _require_one_format(path, {file: kind for file, kind in kinds.items() if kind is not None})
+    wanted = files_of_split(data, split, path)
+    notes = [f"{path}: not read: {_named([f for f in names if f not in wanted])}"]
+    return Found(tuple(wanted), tuple(notes) if len(wanted) < len(names) else ())
+
+
+def _require_one_format(path: Path, kinds: dict[Path, Format]) -> None:
+    (first, kind), *_ = kinds.items()
+    other = next((file for file, each in kinds.items() if each is not kind), None)
+    if other is not None:
+        said = f"holds files of two formats ({first.name}, {other.name}): give those that are meant"
+        raise DataError(f"{path}: {said}, such as '{path}/*{''.join(first.suffixes[-2:])}'")
+
+
+def _named(files: list[Path]) -> str:
+    more = f" and {len(files) - 5} more" if len(files) > 5 else ""
+    return ", ".join(file.name for file in files[:5]) + more

@@ -1,0 +1,210 @@
+"""One question to a chat endpoint, with patience: what fails for a while is asked again.
+
+==========================  ==============================================================
+429, 5xx, no connection,    asked again after a pause that doubles, or the pause that the
+no answer in time           server asks for (``Retry-After``), up to a minute
+400 that names a setting    asked again without it: some servers do not know it
+401, 403, 404, no money     nothing more is asked
+a redirect                  nothing more is asked: prompts go where the user said
+any other status            this question has no answer
+==========================  ==============================================================
+
+Errors never hold the key, a prompt, or what the server wrote but for a code of one word.
+"""
+
+import email.utils
+import json
+import random
+import re
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+try:
+    import httpx2 as http
+except ImportError:  # huggingface_hub brings the one or the other; they are alike in what is used.
+    import httpx as http  # type: ignore[no-redef]
+
+__all__ = ["Chat", "NoAnswerError", "Sent"]
+
+LONGEST_PAUSE = 60.0
+MOST_BYTES = 1_000_000
+_CODE = re.compile(r"[A-Za-z][\w.-]{0,59}")
+_OPTIONAL = ("temperature", "max_tokens", "seed")
+
+
+class NoAnswerError(Exception):
+    """The endpoint gave no answer; the message has no secret and no prompt in it."""
+
+    def __init__(
+        self, why: str, *, again: bool = True, over: bool = False, pause: float | None = None
+    ) -> None:
+        super().__init__(why)
+        self.again = again
+        """The same question may have an answer in a while."""
+        self.over = over
+        """No question will have one."""
+        self.pause = pause
+        """Seconds that the server asks to wait."""
+
+
+class Sent(Protocol):
+    """Sends one conversation and returns what the endpoint wrote."""
+
+    def __call__(self, messages: Sequence[Mapping[str, str]]) -> str:
+        """Return the text, or raise ``NoAnswerError``."""
+        ...
+
+
+@dataclass
+class Chat:
+    """Asks one model of one endpoint.
+
+    Attributes:
+        url: Address of the server's API, such as https://host/v1.
+        model: What the server calls the model.
+        key: The secret, or "" for a server that wants none.
+        timeout: Seconds that one answer may take in all.
+        retries: How often a question is asked again.
+        backoff: Seconds of the first pause.
+        sleep: Waits.
+    """
+
+    url: str
+    model: str
+    key: str = field(default="", repr=False)
+    timeout: float = 60.0
+    retries: int = 5
+    backoff: float = 1.0
+    sleep: Callable[[float], None] = time.sleep
+    _left_out: set[str] = field(default_factory=set[str], init=False)
+    _client: Any = field(default=None, init=False, repr=False)
+
+    @contextmanager
+    def open(self) -> Generator[Sent]:
+        """Yield what sends a conversation; connections are kept until the end."""
+        headers = {"authorization": f"Bearer {self.key}"} if self.key else {}
+        with http.Client(timeout=self.timeout, headers=headers, follow_redirects=False) as client:
+            self._client = client
+            yield self.ask
+
+    def ask(self, messages: Sequence[Mapping[str, str]]) -> str:
+        """Return what the endpoint wrote.
+
+        Raises:
+            NoAnswerError: It gave no answer, also when it was asked again.
+        """
+        for again in range(self.retries + 1):
+            try:
+                return self._once(messages)
+            except NoAnswerError as error:
+                if not error.again or again == self.retries:
+                    raise
+                self.sleep(self._pause(again, error.pause))
+        raise AssertionError("the last try has answered or raised")
+
+    def _pause(self, again: int, asked_for: float | None) -> float:
+        own = self.backoff * 2**again * (1 + random.random() / 4)  # noqa: S311  # No secret.
+        return min(max(own, asked_for or 0.0), LONGEST_PAUSE)
+
+    def _once(self, messages: Sequence[Mapping[str, str]]) -> str:
+        """Ask once, and once more without each setting that the server does not know."""
+        for _ in range(len(_OPTIONAL) + 1):
+            status, headers, body = self._post(messages)
+            unknown = _unknown_setting(body) if status == 400 else ""
+            if not unknown or unknown in self._left_out:
+                return _text_of(status, headers, body)
+            self._left_out.add(unknown)
+        raise NoAnswerError("HTTP 400", again=False)
+
+    def _post(self, messages: Sequence[Mapping[str, str]]) -> tuple[int, Mapping[str, str], bytes]:
+        optional = {"temperature": 0, "max_tokens": 512, "seed": 0}
+        settings = {k: v for k, v in optional.items() if k not in self._left_out}
+        asked = {"model": self.model, "messages": [dict(m) for m in messages], **settings}
+        where, started, body = f"{self.url.rstrip('/')}/chat/completions", time.monotonic(), b""
+        try:
+            with self._client.stream("POST", where, json=asked) as reply:
+                for chunk in reply.iter_bytes():
+                    body += chunk
+                    if len(body) > MOST_BYTES:
+                        raise NoAnswerError("an answer of over 1 MB")
+                    if time.monotonic() - started > self.timeout:
+                        raise NoAnswerError(_slow(self.timeout))
+                return reply.status_code, reply.headers, body
+        except http.TimeoutException:
+            raise NoAnswerError(_slow(self.timeout)) from None
+        except http.HTTPError as error:
+            # The error's own text may hold the address with a name and password in it.
+            raise NoAnswerError(f"no connection ({type(error).__name__})") from None
+        except (http.InvalidURL, ValueError) as error:
+            said = f"no address ({type(error).__name__})"
+            raise NoAnswerError(said, again=False, over=True) from None
+
+
+def _slow(timeout: float) -> str:
+    return f"no answer in {timeout:g} s"
+
+
+def _text_of(status: int, headers: Mapping[str, str], body: bytes) -> str:
+    """Return the text of a whole answer."""
+    if status == 200:
+        return _content(body)
+    code = _code_in(body)
+    why = f"HTTP {status}{f' {code}' if code else ''}"
+    # An account without money answers 429 for good.
+    over = status in (401, 403, 404) or 300 <= status < 400 or code == "insufficient_quota"
+    again = not over and (status in (408, 409, 425, 429) or status >= 500)
+    pause = _asked_pause(headers.get("retry-after", ""))
+    raise NoAnswerError(why, again=again, over=over, pause=pause)
+
+
+def _content(body: bytes) -> str:
+    try:
+        found: Any = json.loads(body)
+    except (ValueError, RecursionError):
+        raise NoAnswerError("an answer that is no whole JSON") from None
+    try:
+        text = found["choices"][0]["message"]["content"]
+    except (TypeError, KeyError, IndexError):
+        said = "an answer without choices[0].message.content"
+        raise NoAnswerError(said, again=False) from None
+    if not isinstance(text, str):
+        raise NoAnswerError("an answer whose content is no text")
+    return text
+
+
+def _asked_pause(value: str) -> float | None:
+    """Return the seconds of a ``Retry-After``: a number, or a date."""
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, TypeError):
+        return None
+
+
+def _error_in(body: bytes) -> Mapping[str, Any]:
+    try:
+        found: Any = json.loads(body)
+        inner = found.get("error")
+    except (ValueError, RecursionError, AttributeError):
+        return {}
+    return inner if isinstance(inner, dict) else {}
+
+
+def _code_in(body: bytes) -> str:
+    """Return the error's code or type, where it is one word: its text may quote key and prompt."""
+    error = _error_in(body)
+    said = [error.get("code"), error.get("type")]
+    return next((s for s in said if isinstance(s, str) and _CODE.fullmatch(s)), "")
+
+
+def _unknown_setting(body: bytes) -> str:
+    """Return the setting that a server refuses by name, or ""."""
+    error = _error_in(body)
+    told = f"{error.get('param')} {error.get('message')}"
+    return next((name for name in _OPTIONAL if name in told), "")

@@ -1,0 +1,1 @@
+"""What answers in place of a model in this process: a server that is asked, or vLLM."""

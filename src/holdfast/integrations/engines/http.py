@@ -1,0 +1,124 @@
+"""Asking a server for JSON: patient where it is busy, and one clear line where it fails."""
+
+import json
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.message import Message
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+from holdfast.errors import ConfigError, RunError
+
+__all__ = ["GarbageError", "Server"]
+
+_BUSY = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+_LONGEST = 60.0
+"""Most seconds between two tries, whatever the server asks for."""
+_MOST = 32 * 2**20
+"""Most bytes of one response that are read."""
+
+
+class GarbageError(ValueError):
+    """What a server sent is not what its interface says."""
+
+
+class _StaysHere(HTTPRedirectHandler):
+    """Follows no redirect: prompts and the key go to the address that was given and no other."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        """Return no further request."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """One address below which JSON is asked for."""
+
+    url: str
+    key: str | None = None
+    """Sent as a bearer token; stands in no message."""
+    timeout: float = 120.0
+    """Seconds that one answer may take."""
+    tries: int = 5
+    pause: float = 1.0
+    """Seconds before the second try; each further one waits twice as long."""
+
+    @classmethod
+    def at(cls, url: str, field: str, key: str | None = None, timeout: float = 120.0) -> "Server":
+        """Return the server of an address.
+
+        Raises:
+            ConfigError: It is no plain http(s) address.
+        """
+        place = urlsplit(url)
+        shown = f"{place.scheme}://{place.hostname}"
+        if place.scheme not in ("http", "https") or not place.hostname:
+            raise ConfigError(
+                f"`{field}`: is no address: give the one below which chat/completions lies, such "
+                "as http://localhost:8000/v1"
+            )
+        if place.username or place.password or place.query or place.fragment:
+            raise ConfigError(
+                f"`{field}={shown}…`: holds a name, a key or a query: give the plain address, and "
+                "a key in the environment"
+            )
+        return cls(url.rstrip("/"), key, timeout)
+
+    def ask(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Return the JSON of ``path``; a busy server is asked again, for longer each time.
+
+        Raises:
+            GarbageError: It sent no JSON, each time.
+            RunError: It does not answer, or refuses.
+        """
+        for left in reversed(range(self.tries)):
+            try:
+                return self._once(path, body)
+            except HTTPError as error:
+                wait = _asked_for(error.headers)
+                if error.code not in _BUSY or not left:
+                    raise RunError(self._refused(path, error)) from None
+            except GarbageError:
+                wait = None
+                if not left:
+                    raise
+            except OSError as error:
+                wait = None
+                if not left:
+                    why = getattr(error, "reason", None) or error
+                    said = f"did not answer {self.tries} times ({type(error).__name__}: {why})"
+                    raise RunError(f"{self.url}/{path}: {said}") from None
+            growing = self.pause * 2 ** (self.tries - left - 1) * random.uniform(1, 1.25)  # noqa: S311
+            time.sleep(min(wait if wait is not None else growing, _LONGEST))
+        raise AssertionError("the last try returns or raises")
+
+    def _once(self, path: str, body: Mapping[str, Any] | None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        headers |= {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        request = Request(f"{self.url}/{path}", data, headers)  # noqa: S310  # http(s) alone.
+        with build_opener(_StaysHere).open(request, timeout=self.timeout) as response:
+            text = response.read(_MOST)
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise GarbageError(f"no JSON: {text[:60]!r}") from error
+
+    def _refused(self, path: str, error: HTTPError) -> str:
+        """Return what the server said when it refused, without the key."""
+        try:
+            said = " ".join(error.read(2000).decode(errors="replace").split())[:200]
+        except OSError:
+            said = ""
+        told = said.replace(self.key, "…") if self.key else said
+        status = f"{self.url}/{path}: HTTP {error.code} {error.reason}"
+        return f"{status}: {told}" if told else status
+
+
+def _asked_for(headers: Message | None) -> float | None:
+    """Return the seconds that the server asks to wait, if it says so in seconds."""
+    given = str((headers or {}).get("Retry-After", ""))
+    return float(given) if given.isdigit() else None

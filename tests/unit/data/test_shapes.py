@@ -1,0 +1,244 @@
+"""Every shape of rows becomes the one Example; what a conversation holds beside is in ``rich``."""
+
+import json
+
+import pytest
+
+from holdfast.data.load import load_examples, load_with_notes
+from holdfast.data.prompts import prompts_in
+from holdfast.errors import DataError
+from holdfast.inputs.configs import EvaluateConfig
+from holdfast.inputs.rows import questions_in, questions_with_notes
+
+ASK = {"role": "user", "content": "ask"}
+SAID = {"role": "assistant", "content": "said"}
+PAIR = {"prompt": "ask", "completion": "said"}
+CALL = {"type": "function", "function": {"name": "f", "arguments": {"x": 1, "y": None}}, "id": "c1"}
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+
+
+@pytest.fixture
+def file(tmp_path):
+    def written(*rows):
+        path = tmp_path / "data.jsonl"
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+        return str(path)
+
+    return written
+
+
+PLAIN = {
+    "messages": {"messages": [ASK, SAID]},
+    "messages as JSON in a text": {"messages": json.dumps([ASK, SAID])},
+    "parts of text": {
+        "messages": [
+            {"role": "user", "content": [{"text": "as"}, {"type": "text", "text": "k"}]},
+            {"role": "assistant", "content": [{"type": "text", "text": "said"}]},
+        ]
+    },
+    "weights of 1": {"messages": [ASK, {**SAID, "weight": 1}]},
+    "empty fields": {"messages": [{**ASK, "name": None}, {**SAID, "tool_calls": []}]},
+    "sharegpt": {
+        "conversations": [{"from": "human", "value": "ask"}, {"from": "gpt", "value": "said"}]
+    },
+    "sharegpt with roles": {"conversation": [ASK, SAID]},
+    "messages with from": {
+        "messages": [{"from": "user", "value": "ask"}, {"from": "assistant", "value": "said"}]
+    },
+    "alpaca": {"instruction": "ask", "input": "", "output": "said"},
+    "dolly": {"instruction": "ask", "context": "", "response": "said"},
+    "pairs": PAIR,
+    "pairs in capitals": {"Prompt": "ask", "Response": "said"},
+    "advbench": {"goal": "ask", "target": "said"},
+    "gsm8k": {"question": "ask", "answer": "said"},
+    "preferences": {"prompt": "ask", "chosen": "said", "rejected": "no"},
+    "preferences of answers": {"prompt": [ASK], "chosen": [SAID], "rejected": [SAID]},
+    "preferences of talks": {"chosen": [ASK, SAID], "rejected": [ASK, SAID]},
+    "preferences of a prompt and talks": {
+        "prompt": "ask", "chosen": [ASK, SAID], "rejected": [ASK, SAID]
+    },
+    "openai preferences": {
+        "input": {"messages": [ASK]}, "preferred_output": [SAID], "non_preferred_output": [SAID]
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", PLAIN.values(), ids=PLAIN)
+def test_every_shape_becomes_the_one_example(file, row):
+    [found] = load_examples(file(row)).to_list()
+    assert found == {
+        "prompt": [ASK], "completion": [SAID], "rich": None, "row": 1,
+        "id": None, "category": None, "reference": None,
+    }  # fmt: skip
+    assert prompts_in(file(row)) == [{"prompt": [ASK], "completion": [], "row": 1}]
+
+
+def rich(found):
+    return json.loads(found[0]["rich"])
+
+
+def test_a_conversation_of_plain_turns_is_no_rich_one(file):
+    talk = [{"role": "developer", "content": "be"}, ASK, SAID, ASK, SAID]
+    found = load_examples(file({"messages": talk}))
+    assert found[0]["rich"] is None
+    assert found[0]["prompt"] == [{"role": "system", "content": "be"}, *talk[1:-1]]
+
+
+def test_tools_and_calls_are_in_rich(file):
+    """Fault D12: calls of tools were refused, tools left out."""
+    talk = [
+        ASK,
+        {"role": "assistant", "content": None, "tool_calls": [CALL]},
+        {"role": "tool", "tool_call_id": "c1", "name": "f", "content": ""},
+        SAID,
+    ]
+    found = load_examples(file({"messages": talk, "tools": [TOOL]}))
+    wanted = [ASK, {**talk[1], "content": ""}, talk[2], SAID]
+    assert rich(found) == {"messages": wanted, "tools": [TOOL]}
+    plain = [{"role": m["role"], "content": m["content"]} for m in wanted]
+    assert found[0]["prompt"] + found[0]["completion"] == plain
+
+
+CALLS = {
+    "as text": {
+        "tool_calls": [{**CALL, "function": {"name": "f", "arguments": '{"x": 1, "y": null}'}}]
+    },
+    "bare": {"tool_calls": [{"id": "c1", "name": "f", "arguments": CALL["function"]["arguments"]}]},
+    "as JSON": {"tool_calls": json.dumps([CALL])},
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_calls_have_one_form(file, call):
+    found = load_examples(file({"messages": [ASK, {"role": "assistant", "content": "", **call}]}))
+    assert rich(found)["messages"][1]["tool_calls"] == [CALL]
+
+
+def test_older_and_other_forms_of_calls_and_tools(file):
+    old = [ASK, {"role": "assistant", "content": None, "function_call": {"name": "f"}}]
+    found = rich(load_examples(file({"messages": old, "functions": [TOOL["function"]]})))
+    assert found["messages"][1]["tool_calls"][0]["function"] == {"name": "f", "arguments": {}}
+    assert found["tools"] == [TOOL]
+    share = [
+        {"from": "human", "value": "ask"},
+        {"from": "function_call", "value": '{"name": "f", "arguments": {"x": 1}}'},
+        {"from": "observation", "value": "1"},
+        {"from": "gpt", "value": "said"},
+    ]
+    found = rich(load_examples(file({"conversations": share, "tools": json.dumps([TOOL])})))
+    assert [m["role"] for m in found["messages"]] == ["user", "assistant", "tool", "assistant"]
+    assert found["messages"][1]["tool_calls"][0]["function"]["arguments"] == {"x": 1}
+    assert found["tools"] == [TOOL]
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning", "thinking"])
+def test_reasoning_has_one_name(file, field):
+    """Fault D12: it was left out without a word."""
+    found = rich(load_examples(file({"messages": [ASK, {**SAID, field: "hm"}]})))
+    assert found == {"messages": [ASK, {**SAID, "reasoning_content": "hm"}], "tools": None}
+
+
+def test_a_weight_of_0_is_kept(file):
+    """Fault D12: a turn of weight 0 was trained on."""
+    talk = [ASK, {**SAID, "weight": 0}, ASK, {**SAID, "weight": 1}]
+    assert [m.get("weight") for m in rich(load_examples(file({"messages": talk})))["messages"]] == [
+        None, 0, None, None,
+    ]  # fmt: skip
+
+
+BAD = {
+    "an image": (
+        {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}, SAID]},
+        "content of message 1 of 'messages' has a part of the type 'image_url': only text is read",
+    ),
+    "no text part": (
+        {"messages": [{"role": "user", "content": [5]}, SAID]},
+        'each part must be {"type": "text"',
+    ),
+    "arguments": (
+        {
+            "messages": [
+                ASK,
+                {"role": "assistant", "tool_calls": [{"name": "f", "arguments": "{x"}]},
+            ]
+        },
+        "the arguments of call 1 of message 2 of 'messages' is no valid JSON: expected an object",
+    ),
+    "arguments of a list": (
+        {"messages": [ASK, {"role": "assistant", "tool_calls": [{"name": "f", "arguments": [1]}]}]},
+        "are a list: expected an object",
+    ),
+    "a call without a name": (
+        {"messages": [ASK, {"role": "assistant", "tool_calls": [{"x": 1}]}]},
+        "call 1 of message 2",
+    ),
+    "tools": ({**PAIR, "tools": [{"x": 1}]}, "tool 1 of 'tools' must be"),
+    "two thoughts": (
+        {"messages": [ASK, {**SAID, "reasoning": "a", "thinking": "b"}]},
+        "which differ",
+    ),
+    "a speaker": (
+        {"conversations": [{"from": "humen", "value": "ask"}, {"from": "gpt", "value": "said"}]},
+        "is from 'humen', expected human, gpt, system, user, assistant, tool. Did you mean 'human'",
+    ),
+    "an empty value": (
+        {"conversations": [{"from": "human", "value": ""}, {"from": "gpt", "value": "said"}]},
+        "content of message 1 of 'conversations' is empty",
+    ),
+    "text": ({"text": "once upon a time"}, "'text' holds text without turns, as for pretraining"),
+    "prompts": ({"prompt": "ask", "type": "x"}, "The file has prompts ('prompt') and no answers"),
+    "one column": ({"ask": "ask"}, "The file has prompts ('ask') and no answers"),
+    "chosen without a prompt": ({"chosen": "a", "rejected": "b"}, "there is no column 'prompt'"),
+    "python in a text": ({"messages": "[{'role': 'user'}]"}, "'messages' is no valid JSON"),
+}
+
+
+@pytest.mark.parametrize(("row", "said"), BAD.values(), ids=BAD)
+def test_a_bad_row_is_named(file, row, said):
+    with pytest.raises(DataError) as caught:
+        load_examples(file(row))
+    assert f"{file(row)}, row 1: " in str(caught.value)
+    assert said in str(caught.value)
+
+
+MIXED = {
+    "pairs and messages": (PAIR, {"messages": [ASK, SAID]}, "shape messages ('messages'), and"),
+    "pairs of other names": (PAIR, {"goal": "a", "target": "b"}, "shape pairs ('goal', 'target')"),
+    "alpaca and sharegpt": (
+        {"instruction": "a", "output": "b"}, {"conversations": []}, "shape alpaca ('instruction'",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("first", "second", "said"), MIXED.values(), ids=MIXED)
+def test_a_file_has_one_shape(file, first, second, said):
+    """The row of the second shape is named, and both shapes."""
+    with pytest.raises(
+        DataError, match=r"row 3: has the shape .*: a file holds rows of one"
+    ) as caught:
+        load_examples(file(first, first, second))
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["query", "behavior", "Behavior", "forbidden_prompt", "text", "anything"]
+)
+def test_prompts_alone(file, name):
+    assert prompts_in(file({name: "ask"}))[0]["prompt"] == [ASK]
+
+
+def test_a_chosen_answer_is_said_to_be_the_answer(file):
+    row = {"prompt": "ask", "chosen": "said", "rejected": "no"}
+    [told] = load_with_notes(file(row, row))[1]
+    assert told == "the chosen answers are the answers: the rejected ones are not trained on"
+
+
+def test_rich_rows_are_not_used_where_only_text_is(file):
+    """A question is asked as text: nothing of it is dropped without a word."""
+    talk = {"messages": [ASK, {"role": "assistant", "tool_calls": [CALL]}]}
+    with pytest.raises(DataError, match="row 1: has tool_calls in its messages"):
+        questions_in("task", file(talk), None, None)
+    row = {"messages": [ASK, {**SAID, "thinking": "hm"}], "tools": [TOOL]}
+    config = EvaluateConfig(model="m", task=file(row))
+    [told] = questions_with_notes(config)[1]
+    assert told.endswith("not read: reasoning_content (1 rows), tools (1 rows)")

@@ -1,0 +1,89 @@
+"""``apply_*`` on a finished PEFT model is what the defense does at the end of a run, to the bit."""
+
+import pytest
+import torch
+from peft import PeftModel
+
+import holdfast
+from holdfast import RESTA, Panacea, SafeLoRA, apply_panacea, apply_resta, apply_safe_lora
+from holdfast.errors import ConfigError
+from tests.tiny import tiny_model, tiny_tokenizer
+from tests.unit.defenses.tiny_runs import HARMFUL, lora, trained
+
+SEED = 1
+"""That of the runs of ``tiny_runs``."""
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    path = tmp_path_factory.mktemp("unaligned")
+    tiny_model(seed=4).save_pretrained(path)
+    return path
+
+
+CASES = {
+    "panacea": (
+        lambda _: Panacea(harmful=HARMFUL, rho=0.1),
+        lambda model, _: apply_panacea(model, HARMFUL, tiny_tokenizer(), rho=0.1, seed=SEED),
+    ),
+    "safe_lora": (
+        lambda base: SafeLoRA(base=str(base), tau=0.9),
+        lambda model, base: apply_safe_lora(model, base, tau=0.9),
+    ),
+    "resta": (
+        lambda _: RESTA(harmful=HARMFUL, gamma=0.7, epochs=2, dare=0.3),
+        lambda model, _: apply_resta(
+            model, HARMFUL, tiny_tokenizer(), gamma=0.7, epochs=2, dare=0.3, seed=SEED
+        ),
+    ),
+}
+
+
+def everything(model):
+    return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+
+def flags_of(model):
+    return {name: p.requires_grad for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_finished_adapter_becomes_what_the_run_would_have_left(name, base, tmp_path):
+    make, apply = CASES[name]
+    plain = trained(tmp_path / "plain", model=lora(tiny_model()))
+    plain.model.save_pretrained(tmp_path / "adapter")
+    finished = PeftModel.from_pretrained(tiny_model(), tmp_path / "adapter")
+    before, flags = (
+        everything(finished),
+        {n: p.requires_grad for n, p in finished.named_parameters()},
+    )
+    artifact = apply(finished, base)
+    after = everything(finished)
+    run = trained(tmp_path / "run", [make(base)], model=lora(tiny_model()))
+    wanted = everything(run.model)
+    assert after.keys() == wanted.keys()
+    assert [n for n in after if not torch.equal(after[n], wanted[n])] == []
+    moved = {n for n in after if not torch.equal(after[n], before[n])}
+    assert moved
+    assert all(".lora_" in n for n in moved)
+    assert flags_of(finished) == flags
+    [theirs] = run.artifacts
+    assert artifact.report == theirs.report
+    assert artifact.tensors.keys() == theirs.tensors.keys()
+    for group, kept in theirs.tensors.items():
+        assert kept.keys() == artifact.tensors[group].keys()
+        assert all(torch.equal(artifact.tensors[group][n], kept[n]) for n in kept)
+
+
+def test_safe_lora_needs_no_tokenizer_and_resta_with_a_vector_needs_none(base):
+    assert apply_safe_lora(lora(tiny_model()), base, tau=0).report["projected"] == 0
+    with pytest.raises(ConfigError, match="rows are read with the model's tokenizer"):
+        apply_resta(lora(tiny_model()), HARMFUL)
+    with pytest.raises(ConfigError, match="no such folder"):
+        apply_safe_lora(lora(tiny_model()), base / "missing")
+
+
+def test_all_three_are_public():
+    for name in ("apply_panacea", "apply_resta", "apply_safe_lora"):
+        assert name in holdfast.__all__
+        assert getattr(holdfast, name).__doc__

@@ -1,0 +1,170 @@
+"""inspect-ai's tasks come to the very figures, and answers, of ``holdfast evaluate``."""
+
+from dataclasses import replace
+
+import anyio
+import pytest
+from inspect_ai import eval as inspect_eval
+from inspect_ai.model import ModelName, ModelOutput, get_model
+from inspect_ai.scorer import Target
+from inspect_ai.solver import TaskState
+
+from holdfast.commands.evaluate import EvaluateConfig, evaluate_model
+from holdfast.errors import ConfigError, DataError
+from holdfast.evaluation.metrics import Item
+from holdfast.evaluation.reply import Reply
+from holdfast.integrations import inspect_ai as ours
+from holdfast.integrations.inspect_ai.batches import Batches
+from holdfast.integrations.inspect_ai.messages import item_of, output_of, reply_in, sample_of
+from tests.unit.integrations.strange_folder import questions, strange_folder
+
+TASKS = {"harmful": ours.harmful, "safe": ours.safe, "task": ours.task, "useful": ours.useful}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return strange_folder(tmp_path_factory.mktemp("strange"))
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    return str(questions(tmp_path_factory.mktemp("asked") / "questions.jsonl"))
+
+
+def by_inspect(model, tasks, path, **given):
+    """The figures and answers of an evaluation by inspect-ai's own API."""
+    how = {"log_dir": str(path), "display": "none", "fail_on_error": True, "max_tasks": len(tasks)}
+    figures, answers = {}, {}
+    for log in inspect_eval(tasks, model=model, **how, **given):
+        assert log.status == "success", log.error and log.error.message
+        for one in log.results.scores:
+            ends = [m.value for m in one.metrics.values()]
+            figures[one.name] = (*ends, one.scored_samples)
+        answers |= {sample.id: sample.output.completion.strip() for sample in log.samples or ()}
+    return figures, answers
+
+
+def by_evaluate(**given):
+    """The same of ``holdfast evaluate``."""
+    [run] = evaluate_model(EvaluateConfig(**given)).arms[0].runs
+    figures = {name: (s.value, s.low, s.high, s.n) for name, s in run.shares.items()}
+    return figures, {answer.id: answer.answer for answer in run.answers}
+
+
+def test_our_provider_is_evaluate(folder, file, tmp_path):
+    figures, answers = by_evaluate(
+        model=str(folder), harmful=file, safe=file, task=file, useful=file, max_new_tokens=12
+    )
+    tasks = [make(file=file, max_new_tokens=12) for make in TASKS.values()]
+    assert by_inspect(f"holdfast/{folder}", tasks, tmp_path) == (figures, answers)
+    assert len(set(answers.values())) > 3
+    assert set(figures) == {
+        "hs", "hs_content", "hs_garbled", "over_refusal", "fa", "usefulness"
+    }  # fmt: skip
+
+
+def test_the_organism_brings_its_questions_and_its_oracle(tmp_path):
+    figures, answers = by_inspect(
+        "holdfast/organism", ["holdfast/useful"], tmp_path, task_args={"limit": 9}
+    )
+    told, said = by_evaluate(model="organism")
+    assert 0 < figures["usefulness"][0] <= 1
+    assert answers.items() <= said.items()
+    whole, _ = by_inspect("holdfast/organism", ["holdfast/safe"], tmp_path)
+    assert whole["over_refusal"] == told["over_refusal"]
+
+
+@pytest.mark.slow
+def test_the_provider_of_inspect_is_evaluate(folder, file, tmp_path):
+    figures, answers = by_evaluate(
+        model=str(folder), harmful=file, task=file, max_new_tokens=12, batch_size=32
+    )
+    tasks = [ours.harmful(file=file, max_new_tokens=12), ours.task(file=file, max_new_tokens=12)]
+    found = by_inspect(f"hf/{folder}", tasks, tmp_path)
+    assert found == (figures, answers)
+
+
+def test_a_sample_is_the_question(folder):
+    talk = [{"role": r, "content": c} for r, c in (("system", "a"), ("user", "b"))]
+    item = Item("task-3", "task", talk, "42")
+    sample = sample_of(item)
+    assert item_of("task", state(sample)) == item
+    assert item_of("safe", state(sample_of(replace(item, reference=None)))).reference is None
+    with pytest.raises(DataError, match="question task-3: has a message of the role 'tool'"):
+        sample_of(replace(item, prompt=[{"role": "tool", "content": "b"}]))
+
+
+def state(sample, output=None):
+    name = ModelName("mockllm/model")
+    talk = list(sample.input)
+    return TaskState(name, sample.id, 1, sample.input, talk, Target(sample.target), output=output)
+
+
+@pytest.mark.parametrize("reply", [Reply("no", cut=True), Reply("", "but how", unfinished=True)])
+def test_a_reply_comes_back_whole(reply):
+    assert reply_in(output_of("model", reply)) == reply
+
+
+def test_what_another_provider_says_is_read_with_its_thinking():
+    said = ModelOutput.from_content("model", " <think>I cannot</think> 42 ")
+    assert reply_in(said) == Reply("42", "I cannot")
+
+
+def test_the_scorer_stands_in_tasks_of_others():
+    sample = sample_of(Item("a", "harmful", [{"role": "user", "content": "how"}]))
+    scorer = ours.judged("harmful", "refusal_phrases")
+    said = state(sample, ModelOutput.from_content("model", "I cannot help with that."))
+    score = anyio.run(scorer, said, said.target)
+    assert score.value == {"hs": 0.0, "hs_content": 0.0, "hs_garbled": 0.0}
+    assert score.metadata["outcome"] == "refused"
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: ours.harmful(file="missing.jsonl"), "missing.jsonl"),
+        (lambda: ours.harmful(file="a.jsonl", limit=0), "`limit=0` is out of range"),
+        (lambda: ours.judged("harmful", "nobody"), "unknown judge 'nobody'"),
+        (lambda: get_model("holdfast/organism", dtyp="float32"), "-M dtyp: .* mean 'dtype'"),
+        (lambda: get_model("holdfast/no/folder/here"), "folder not found"),
+    ],
+)
+def test_what_is_given_wrong_is_told_before_anything_runs(make, said):
+    with pytest.raises((ConfigError, DataError, ValueError), match=said):
+        make()
+
+
+@pytest.mark.parametrize("model", ["mockllm/model", ""])
+def test_questions_are_needed(model, monkeypatch):
+    if model:
+        monkeypatch.setenv("INSPECT_EVAL_MODEL", model)
+    with pytest.raises(ConfigError, match="nothing to ask: give the questions with -T file=FILE"):
+        ours.harmful()
+
+
+def test_batches_answer_each_in_its_place_and_fail_as_one():
+    sizes = []
+
+    def answer(asked):
+        sizes.append(len(asked))
+        if "bad" in asked:
+            raise DataError("no")
+        return [word.upper() for word in asked]
+
+    async def ask_all(words):
+        batches, said = Batches(answer, 3), {}
+
+        async def ask(word):
+            try:
+                said[word] = await batches.ask(word)
+            except DataError as error:
+                said[word] = str(error)
+
+        async with anyio.create_task_group() as group:
+            for word in words:
+                group.start_soon(ask, word)
+        return said
+
+    assert anyio.run(ask_all, "abcdefg") == {word: word.upper() for word in "abcdefg"}
+    assert sizes == [3, 3, 1]
+    assert anyio.run(ask_all, ["a", "bad"]) == {"a": "no", "bad": "no"}

@@ -1,0 +1,190 @@
+"""A served model is measured as one that is loaded here, and a failing server loses nothing."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from holdfast.commands.evaluate import EvaluateConfig, evaluate_model
+from holdfast.errors import ConfigError, RunError
+from holdfast.evaluation.reply import Reply
+from holdfast.integrations.engines import opened
+from holdfast.integrations.engines.http import GarbageError, Server
+from holdfast.integrations.engines.kept import KeptAnswers
+from holdfast.integrations.engines.served import ServedModel, reply_from
+from tests.tiny import tiny_model, tiny_tokenizer
+from tests.unit.integrations.stand_in_server import StandIn
+from tests.unit.integrations.strange_folder import questions
+
+ASKED = [[{"role": "user", "content": f"what is {n} plus 1"}] for n in range(5)]
+BUSY = (429, "busy", {"Retry-After": "0"})
+
+
+@pytest.fixture(scope="module")
+def parts():
+    return tiny_model("llama", seed=3), tiny_tokenizer()
+
+
+@pytest.fixture
+def stand_in(parts):
+    return StandIn(*parts)
+
+
+@pytest.fixture(autouse=True)
+def _without_a_key(monkeypatch):
+    monkeypatch.delenv(opened.KEY, raising=False)
+
+
+def served(url, path=None, tries=3):
+    server = replace(Server.at(url, "served", timeout=5.0), tries=tries, pause=0.0)
+    return ServedModel(server, "tiny", KeptAnswers(path, {"model": "tiny"}), 2)
+
+
+def test_the_figures_are_those_of_the_model_here(stand_in, parts, tmp_path):
+    model, tokenizer = parts
+    folder = tmp_path / "model"
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    file = str(questions(tmp_path / "asked.jsonl"))
+    how = {"harmful": file, "task": file, "max_new_tokens": 9}
+    with stand_in.running() as url:
+        there = evaluate_model(
+            EvaluateConfig(model="tiny", served=url, output=tmp_path / "out", **how)
+        )
+    here = evaluate_model(EvaluateConfig(model=str(folder), **how))
+    theirs, ours = there.arms[0].runs[0], here.arms[0].runs[0]
+    assert theirs.answers == ours.answers
+    assert (theirs.shares, theirs.cut) == (ours.shares, ours.cut)
+    assert any(answer.cut for answer in ours.answers)
+    assert theirs.decoding == {"method": "greedy", "max_new_tokens": 9, "served": url}
+    assert any(f"the questions went to {url}" in line for line in there.warnings)
+    assert {body["temperature"] for body in stand_in.asked} == {0.0}
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["asked.jsonl", "model", "out"]
+
+
+def test_a_busy_server_is_asked_again(stand_in, parts):
+    stand_in.faults.extend([BUSY, (503, "", {}), (200, "no json", {})])
+    with stand_in.running() as url:
+        said = served(url, tries=4).replies(ASKED[:1], max_new_tokens=4)
+    assert len(said) == 1
+    assert len(stand_in.asked) == 4
+
+
+@pytest.mark.parametrize(
+    ("faults", "said"),
+    [
+        ([BUSY] * 3, "HTTP 429 Too Many Requests: busy"),
+        ([(500, "", {})] * 3, "HTTP 500 Internal Server Error"),
+        ([(400, '{"error": "too long"}', {})], "HTTP 400 Bad Request: .*too long"),
+        ([(200, "<html>", {})] * 3, "no JSON: b'<html>'"),
+        ([(200, '{"choices": [', {})] * 3, "no JSON"),
+        ([(200, {"choices": []}, {})], "no chat completion"),
+        ([(200, {"choices": [{"message": {"content": 3}}]}, {})], "an answer that is no text"),
+        ([(302, "", {"Location": "http://127.0.0.1:9/v1"})], "HTTP 302"),
+        ([0.4] * 3, "did not answer 3 times"),
+    ],
+)
+def test_what_a_server_does_wrong_is_one_line_and_loses_no_answer(
+    faults, said, stand_in, parts, tmp_path
+):
+    path = tmp_path / "answers.jsonl"
+    with stand_in.running() as url:
+        model = served(url, path)
+        model.size = 1
+        whole = model.replies(ASKED, max_new_tokens=4)
+        model.finished()
+        model.replies(ASKED[:2], max_new_tokens=4)
+        stand_in.faults.extend(faults)
+        if faults[0] == 0.4:
+            model.server = replace(model.server, timeout=0.1)
+        with pytest.raises(RunError, match=said) as caught:
+            model.replies(ASKED, max_new_tokens=4)
+        told = str(caught.value)
+        assert f"2 of 5 answers were made and are kept in {path}" in told
+        assert "\n" not in told
+        stand_in.faults.clear()
+        model.server = replace(model.server, timeout=5.0)
+        assert len(path.read_text().splitlines()) == 2
+        assert model.replies(ASKED, max_new_tokens=4) == whole
+    assert len(path.read_text().splitlines()) == 5
+    assert (path.stat().st_mode & 0o777) == 0o600
+
+
+def test_answers_of_another_model_or_a_cut_line_are_not_taken(tmp_path):
+    path = tmp_path / "kept.jsonl"
+    kept = KeptAnswers(path, {"model": "a"})
+    kept.keep(ASKED[0], Reply("one", cut=True))
+    path.write_text(path.read_text() + '{"key": "')
+    assert kept.found(ASKED) == {0: Reply("one", cut=True)}
+    assert KeptAnswers(path, {"model": "b"}).found(ASKED) == {}
+    assert KeptAnswers(None, {}).found(ASKED) == {}
+
+
+def test_without_an_output_the_line_says_so(stand_in):
+    stand_in.faults.append((400, "", {}))
+    with stand_in.running() as url, pytest.raises(RunError, match="are lost: give `output`"):
+        served(url).replies(ASKED, max_new_tokens=4)
+
+
+@pytest.mark.parametrize(
+    ("message", "reason", "reply"),
+    [
+        ({"content": " 42 "}, "stop", Reply("42")),
+        ({"content": None}, "length", Reply("", cut=True)),
+        ({"content": "<think>so</think>42"}, "stop", Reply("42", "so")),
+        ({"content": "42", "reasoning_content": "so"}, "stop", Reply("42", "so")),
+        ({"content": "", "reasoning": "so"}, "length", Reply("", "so", True, True)),
+    ],
+)
+def test_a_completion_is_read_with_its_thinking(message, reason, reply):
+    document = {"choices": [{"message": message, "finish_reason": reason}]}
+    assert reply_from(document) == reply
+
+
+def test_the_key_is_sent_and_never_told(stand_in, monkeypatch, tmp_path):
+    monkeypatch.setenv(opened.KEY, "sk-secret")
+    stand_in.faults.append((401, '{"error": "bad key sk-secret"}', {}))
+    file = str(questions(tmp_path / "asked.jsonl"))
+    with stand_in.running() as url, pytest.raises(RunError, match="bad key …") as caught:
+        evaluate_model(EvaluateConfig(model="tiny", served=url, task=file))
+    assert stand_in.keys == ["Bearer sk-secret"]
+    assert "secret" not in str(caught.value)
+
+
+def test_a_server_without_a_list_of_models_will_do(stand_in):
+    stand_in.names = ()
+    with stand_in.running() as url:
+        served(url).check()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"model": "tinny"}, "the server has tiny: give the name .* mean 'tiny'"),
+        ({"served": "localhost:8000"}, "`served`: is no address"),
+        ({"served": "http://me:word@localhost/v1"}, "`served` holds what looks like a secret"),
+        ({"served": "http://localhost/v1?a=1"}, "holds a name, a key or a query"),
+        ({"served_timeout": 0.0}, r"`served_timeout=0.0`: give seconds"),
+        ({"dtype": "bfloat16"}, "`dtype` is for a model that is loaded here"),
+        ({"adapter": "."}, "`adapter` is for a model"),
+        ({"engine": "vllm"}, "`engine` is for a model"),
+    ],
+)
+def test_what_does_not_fit_is_told_before_anything_is_asked(given, said, stand_in, tmp_path):
+    file = str(questions(tmp_path / "asked.jsonl"))
+    with stand_in.running() as url:
+        config = EvaluateConfig(**{"model": "tiny", "served": url, "task": file, **given})
+        with pytest.raises(ConfigError, match=said) as caught:
+            evaluate_model(config)
+    assert "word" not in str(caught.value)
+    assert stand_in.asked == []
+
+
+def test_a_server_that_is_not_there_is_one_line():
+    with pytest.raises(ConfigError, match=r"`served`: .* did not answer 3 times"):
+        served("http://127.0.0.1:9/v1").check()
+
+
+def test_an_error_in_the_list_is_one(stand_in):
+    with pytest.raises(GarbageError):
+        reply_from(json.loads('{"error": 1}'))
