@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from holdfast.commands.data_view.options import DataConfig
 from holdfast.commands.data_view.sources import overlaps, source_of
 from holdfast.commands.data_view.tokens import ModelView, model_view
 from holdfast.data.checks import Finding, findings_of
@@ -14,7 +15,6 @@ from holdfast.data.overview.overlap import Overlap
 from holdfast.data.overview.repeats import empty_answers, repeated_but_for_form
 from holdfast.data.rows import Part
 from holdfast.errors import ConfigError
-from holdfast.commands.data_view.options import DataConfig
 from holdfast.inputs.guards.network import offline_where_local
 
 __all__ = ["DataView", "FileView", "look_at_data"]

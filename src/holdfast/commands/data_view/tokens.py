@@ -8,6 +8,7 @@ from typing import Any
 
 from datasets import Dataset
 
+from holdfast.commands.data_view.options import DataConfig
 from holdfast.commands.data_view.shown import Shown, shown_rows
 from holdfast.data.checks import Finding
 from holdfast.data.load import FEATURES
@@ -18,7 +19,6 @@ from holdfast.data.rendering.control_tokens import ControlTokens
 from holdfast.data.tokenized import rows_with_turns
 from holdfast.data.turns.conversation import spoken
 from holdfast.files.guarded.plain_config import plain_config
-from holdfast.commands.data_view.options import DataConfig
 from holdfast.inputs.fit.turns import turn_notes
 from holdfast.inputs.loading.names import check_folder, is_local, loaded
 from holdfast.inputs.loading.tokenizers import tokenizer_of
