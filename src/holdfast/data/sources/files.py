@@ -98,7 +98,7 @@ def _in_folder(path: Path, split: str) -> Found:
         raise DataError(f"{path}: the folder holds no data file: expected {', '.join(suffixes())}")
     _require_one_format(path, {file: kind for file, kind in kinds.items() if kind is not None})
     wanted = files_of_split(data, split, path)
-    notes = [f"{path}: not read: {_named([f for f in names if f not in wanted])}"]
+    notes = [f"not read: {_named([f for f in names if f not in wanted])}"]
     return Found(tuple(wanted), tuple(notes) if len(wanted) < len(names) else ())
 
 
