@@ -58,7 +58,7 @@ def rows_to_judge(
         )
     if limit is not None and limit < 1:
         raise ConfigError(f"`limit={limit}` is out of range, expected at least 1")
-    rows = [_row(raw, given, labels, by) for raw, _ in islice(Rows(source, None), limit)]
+    rows = [_row(raw, given, labels, by) for raw in islice(Rows(source, None).raw(), limit)]
     if not rows:
         raise DataError(f"{source}: has no rows: expected at least one answer")
     return rows
