@@ -156,9 +156,9 @@ def read(
     panel = judges_for(config.model, config.judge, config.refusal_phrases)
     loaded = load(config)
     model, tokenizer, limit = loaded.model, loaded.tokenizer, loaded.limit
-    adapter, trained = what_is_trained(adapter, model)
-    told = _told(config, sources, items, loaded, options) if tokenizer else loaded.notes
-    told = [*told, *trained]
+    asked = isinstance(config, EvaluateConfig)  # Nothing is trained then.
+    adapter, trained = (None, []) if asked else what_is_trained(adapter, model)
+    told = [*_told(config, sources, items, loaded, options), *trained]
     check_items(items, tokenizer, limit, config.max_new_tokens)
     options = {"max_length": limit, **options} if options else {}
     size = config.batch_size if isinstance(config, EvaluateConfig) else Examiner.batch_size
@@ -197,6 +197,8 @@ def _told(
 ) -> list[str]:
     """Return what a reader must know of how model, rows and questions fit; refuse what does not."""
     tokenizer, allowed = loaded.tokenizer, config.control_tokens
+    if tokenizer is None:  # What answers has its own, somewhere else.
+        return loaded.notes
     return [
         *base_notes(config),
         *loaded.notes,
