@@ -6,12 +6,14 @@ out of date is an error.
 
 import argparse
 import ast
+import json
 import re
 import sys
 import textwrap
 from pathlib import Path
 from typing import Any
 
+from architectures import architectures_page
 from choosing import by_moment, by_outcome
 from faults import faults_table
 from tables import (
@@ -38,6 +40,7 @@ BENIGN = ROOT / "results" / "benign_defenses.json"
 BENCH = ROOT / "results" / "bench" / "result.json"
 CLAIMS = ROOT / "results" / "claims"
 CONTROLS = ROOT / "results" / "benign_obedience_fresh_10_seeds.json"
+ARCHITECTURES = ROOT / "results" / "architectures.json"
 FAULTS = "0010-faults-mended-as-kinds.md"
 SOURCES = {
     "demo": ("`holdfast demo`", DEMO.name),
@@ -262,6 +265,8 @@ def pages() -> dict[Path, str]:
         parts += [measured_table(demo, name), measured_table(benign, name)]
         parts += [controls_table(controls, name)] if parts[-1] else []
         out[card] = replaced(card.read_text(), "measured", "\n\n".join(filter(None, parts)))
+    types = ROOT / "docs" / "architectures.md"
+    out[types] = architectures_page(json.loads(ARCHITECTURES.read_text()))
     return {readme: text, ROOT / "docs" / "claims.md": claims_page(), **out}
 
 

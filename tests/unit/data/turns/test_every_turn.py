@@ -136,6 +136,14 @@ def test_the_templates_own_tags_are_its_mask():
     assert [int(label >= 0) for label in ours["labels"]] == theirs["assistant_masks"]
 
 
+def test_of_a_turn_only_what_the_template_tags_is_learned():
+    thinking = TAGGED.replace("{% generation %}", "<think></think>{% generation %}")
+    assert learned(thinking, *TALK) == learned(TAGGED, *TALK)
+    without_end = TAGGED.replace("+ '<|im_end|>' }}{% endgeneration %}", "}}{% endgeneration %}"
+                                 "{{ '<|im_end|>' }}")  # fmt: skip
+    assert learned(without_end, *TALK) == learned(TAGGED, *TALK)  # The end is always learned.
+
+
 def test_what_a_template_leaves_out_is_told():
     def told(template, *messages, tools=None):
         talk = conversation_of(row(*messages, tools=tools), "r")
