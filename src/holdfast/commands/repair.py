@@ -6,9 +6,9 @@ from holdfast.commands.exports import export_artifacts
 from holdfast.commands.served import save_served
 from holdfast.commands.streaming.repair import streamed_repair
 from holdfast.files.folders import ModelFolders
-from holdfast.inputs.base_card import base_card
 from holdfast.inputs.configs import RepairConfig
 from holdfast.inputs.guards.network import offline_where_local
+from holdfast.inputs.loading.base_card import base_card
 from holdfast.inputs.read import Inputs, read
 from holdfast.inputs.values import as_json
 from holdfast.progress import Progress
