@@ -4,6 +4,7 @@ import typer
 
 from holdfast.cli.analyze import analyze
 from holdfast.cli.bench import bench
+from holdfast.cli.data import data
 from holdfast.cli.demo import demo
 from holdfast.cli.evaluate import evaluate
 from holdfast.cli.inspect import inspect
@@ -27,7 +28,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 commands = (
-    demo, inspect, align, tune, repair, evaluate, judge, analyze, bench, compare, claims,
+    demo, inspect, data, align, tune, repair, evaluate, judge, analyze, bench, compare,
+    claims,
 )  # fmt: skip
 for command in commands:
     app.command(command.__name__)(interruptible(command))

@@ -106,7 +106,7 @@ class TuneConfig(ModelConfig, TestConfig):
     early_stopping: int | None = None
     """Stop when so many looks in a row found no lower loss on --eval-data; keeps the best."""
     split: str = "train"
-    """Split of a hub data set in --data."""
+    """Split of a hub data set, or of a folder with several, in --data."""
     limit: int | None = None
     """Most rows of --data to read; all by default."""
     config: Path | None = None
@@ -175,6 +175,8 @@ class RepairConfig(ModelConfig, TestConfig):
     """Which of the assistant's turns in a conversation are learned: all, or the last."""
     validation: str | None = None
     """Pairs on which the strength is chosen: file, hub id or 'organism'."""
+    streamed: bool = False
+    """Read, edit and write one shard at a time, for a model larger than the memory."""
     max_task_drop: float | None = None
     """Largest drop of the score on --validation that the repair may cost, in [0, 1]."""
     artifacts: Path | None = None

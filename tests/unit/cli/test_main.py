@@ -112,7 +112,7 @@ def _seconds_of_children():
 def test_every_command_is_short_and_registered():
     names = {command.name for command in app.registered_commands}
     assert names == {
-        *("demo", "inspect", "align", "tune", "repair", "evaluate", "judge", "analyze"),
+        *("demo", "inspect", "data", "align", "tune", "repair", "evaluate", "judge", "analyze"),
         *("bench", "claims", "compare", "list"),
     }
     assert [group.name for group in app.registered_groups] == ["organism"]
