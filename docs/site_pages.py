@@ -42,7 +42,7 @@ def on_files(files: Files, config: Any) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:  # noqa: ARG001
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
     """Turn links to files of the repository into links of the site."""
     return turned(markdown, _home(page.file.src_uri), page.file.src_uri)
 
@@ -103,7 +103,9 @@ def site_of(path: str) -> str | None:
         return "index.md"
     if path in FROM_ROOT:
         return FROM_ROOT[path]
-    if found := re.fullmatch(CARD.replace(".", r"\.").format(r"(\w+)").replace(r"\.md", ".md"), path):
+    if found := re.fullmatch(
+        CARD.replace(".", r"\.").format(r"(\w+)").replace(r"\.md", ".md"), path
+    ):
         return f"methods/{found[1]}.md"
     kept = path.startswith("docs/") and not path.endswith(".py") and (ROOT / path).is_file()
     return path.removeprefix("docs/") if kept else None

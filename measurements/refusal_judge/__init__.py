@@ -1,0 +1,1 @@
+"""How the learned refusal judge is trained and measured."""

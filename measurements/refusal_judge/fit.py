@@ -1,4 +1,4 @@
-"""Fits the two logistic regressions of the learned judge: refused or not, and in part or in full."""
+"""Fits the learned judge's two logistic regressions: refused or not, and in part or in full."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -55,9 +55,7 @@ def agreement(rows: Sequence[Row], refused: Sequence[bool]) -> dict[str, Any]:
 
 def human_agreement(raw: Sequence[Mapping[str, Any]]) -> list[float] | None:
     """Return kappa of the two annotators with each other, and its interval."""
-    pairs = [
-        (one["annotation_1"][0] != "1", one["annotation_2"][0] != "1") for one in raw
-    ]
+    pairs = [(one["annotation_1"][0] != "1", one["annotation_2"][0] != "1") for one in raw]
     return _kappa([[pair] for pair in pairs])
 
 

@@ -4,12 +4,15 @@ import time
 
 from holdfast.commands.exports import export_artifacts
 from holdfast.commands.served import save_served
+from holdfast.commands.streaming.repair import streamed_repair
 from holdfast.files.folders import ModelFolders
 from holdfast.inputs.configs import RepairConfig
 from holdfast.inputs.guards.network import offline_where_local
+from holdfast.inputs.loading.base_card import base_card
 from holdfast.inputs.read import Inputs, read
 from holdfast.inputs.values import as_json
 from holdfast.progress import Progress
+from holdfast.report.model_card import write_card
 from holdfast.report.page import write_report
 from holdfast.results.diagnose import diagnose
 from holdfast.results.provenance import peak_memory_gib
@@ -33,6 +36,8 @@ def repair(config: RepairConfig, progress: Progress = lambda *_: None) -> RunRes
         InputError: Something given cannot be used; nothing was written.
         RunError: The repair failed; nothing was written.
     """
+    if config.streamed:
+        return streamed_repair(config, progress)
     start = time.perf_counter()
     folders = ModelFolders(
         config.output, config.artifacts, export=config.export, overwrite=config.overwrite
@@ -69,5 +74,6 @@ def _repaired(
         artifact.save(apart)
         result.save(partial / "result.json")
         write_report(result, partial / "report.html", show_harmful=config.show_harmful)
+        write_card(result, base_card(config.model), partial)
     export_artifacts(folders.export, [artifact])
     return result

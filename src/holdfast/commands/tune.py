@@ -13,19 +13,22 @@ from transformers import PrinterCallback, TrainerCallback, set_seed
 
 from holdfast.commands.served import save_served
 from holdfast.commands.tune_folders import TuneFolders
-from holdfast.commands.tune_rows import trainers_rows
 from holdfast.commands.tune_settings import settings_of
-from holdfast.commands.tune_trainer import TuneTrainer
+from holdfast.commands.tuning.rows import trainers_rows
+from holdfast.commands.tuning.trackers import log_shares
+from holdfast.commands.tuning.trainer import TuneTrainer
 from holdfast.data.columns import file_of
 from holdfast.errors import HoldfastError
 from holdfast.evaluation import Measurement
 from holdfast.inputs.configs import TuneConfig
 from holdfast.inputs.guards.network import offline_where_local
 from holdfast.inputs.guards.options import refused
+from holdfast.inputs.loading.base_card import base_card
 from holdfast.inputs.read import Inputs, read
 from holdfast.inputs.training_options import sft_config
 from holdfast.inputs.values import as_json
 from holdfast.progress import Progress
+from holdfast.report.model_card import write_card
 from holdfast.report.page import write_report
 from holdfast.results.diagnose import diagnose
 from holdfast.results.provenance import peak_memory_gib
@@ -59,21 +62,25 @@ def tune(config: TuneConfig, progress: Progress = lambda *_: None) -> RunResult:
         trainer, notes = _trainer(inputs, folders), _Notes()
         before = inputs.examiner.examine("before", inputs.model)
         trainer.say = notes.say
-        trainer.add_callback(_Bar(progress))
+        trainer.watch(_Bar(progress), folders, before)
         trained = time.perf_counter()
         trainer._holdfast.sets_apart = False  # type: ignore[reportPrivateUsage]
         trainer.train(resume_from_checkpoint=config.resume or None)
         seconds = time.perf_counter() - trained
         model = trainer.accelerator.unwrap_model(trainer.model)
-        run = _run(trainer, inputs.examiner.examine("after", model), seconds, folders)
+        after = inputs.examiner.examine("after", model)
+        log_shares(trainer, "after", after)
+        run = _run(trainer, after, seconds, folders)
         arms = _arms(inputs, before, run, file_of(config.data))
         result = inputs.result(config.stage, arms, start, [*trainer.kept()[1], *_said(run)])
         partial = folders.output.partial
         save_served(model, inputs, partial)
         for artifact in trainer.artifacts:
             artifact.save(folders.artifacts.partial)
+        folders.log.extend(result.warnings)
         result.save(partial / "result.json")
         write_report(result, partial / "report.html", show_harmful=config.show_harmful)
+        write_card(result, base_card(config.model), partial)
         folders.finish(trainer.artifacts)
         notes.show()
     return result

@@ -7,6 +7,7 @@ from typing import Any
 from holdfast.artifact import Artifact
 from holdfast.commands.exports import export_artifacts
 from holdfast.commands.tune_settings import check_same
+from holdfast.commands.tuning.run_log import RunLog
 from holdfast.errors import ConfigError, InputError, RunError
 from holdfast.files.folders import Inputs, ModelFolders
 from holdfast.files.sealing.checkpoints import newest_whole, sealed_steps
@@ -30,6 +31,7 @@ class TuneFolders(ModelFolders):
         self.config = config
         self.checkpoints = self.output.partial / "checkpoints"
         self._private = self.artifacts.partial / "state"
+        self.log = RunLog(self.output.partial)
         self._settings: dict[str, Any] = {}
 
     def check(self, inputs: Inputs = ()) -> None:
@@ -71,7 +73,7 @@ class TuneFolders(ModelFolders):
                 yield True
                 return
             self._begin()
-            with leaving(self.kept):
+            with leaving(self.kept), self.log.of(self.config.stage):
                 yield False
 
     def _begin(self) -> None:
@@ -114,6 +116,7 @@ class TuneFolders(ModelFolders):
 
         The artifacts come first: a model whose artifacts are missing would look finished.
         """
+        self.log.say("finished")
         moves = [self.artifacts.move] if artifacts else []
         self.output.swap.begin([*moves, self.output.move], about=self._settings)
         if not artifacts:

@@ -10,10 +10,10 @@ from holdfast.errors import DataError
 from holdfast.evaluation.decoding import recorded
 from holdfast.evaluation.generate import Answered, Engine, replies
 from holdfast.evaluation.interval import Share
-from holdfast.evaluation.judges.protocol import Judge, verdicts_of, words_of
+from holdfast.evaluation.judges.protocol import Judge, words_of
+from holdfast.evaluation.judges.rules import heard, judged
 from holdfast.evaluation.metrics import (
     NOT_ASKED,
-    NOT_JUDGED,
     Figure,
     Item,
     Kind,
@@ -23,7 +23,7 @@ from holdfast.evaluation.metrics import (
     hits,
     shares,
 )
-from holdfast.evaluation.reply import Reply, reply_of
+from holdfast.evaluation.reply import Reply
 
 __all__ = ["Measurement", "evaluate", "judge_answers"]
 
@@ -140,28 +140,14 @@ def judge_answers(
     if len(items) != len(answers):
         raise DataError(f"{len(items)} items have {len(answers)} answers; give one answer each")
     first, *others = judge if isinstance(judge, Sequence) else (judge,)
-    said = [one if isinstance(one, Reply) else reply_of(one) for one in answers]
+    said = [heard(one) for one in answers]
     texts = [reply.text for reply in said]
-    verdicts = tuple(
-        _unless_unsaid(reply, verdict)
-        for reply, verdict in zip(said, verdicts_of(first, items, texts), strict=True)
-    )
+    verdicts = judged(first, items, said)
     known = all(isinstance(one, Reply) for one in answers)
     return Measurement(
         tuple(items), tuple(texts), verdicts, seconds, dict(decoding or {}),
         tuple(said) if known else (), words_of(first),
         tuple(judge_answers(items, answers, other) for other in others),
-    )  # fmt: skip
-
-
-def _unless_unsaid(reply: Reply, verdict: Verdict) -> Verdict:
-    """Return the verdict, or where there is no answer one that says so, whoever judges."""
-    if (reply.text and not reply.unfinished) or verdict.label == NOT_JUDGED:
-        return verdict
-    outcome = Outcome.UNFINISHED if reply.unfinished else Outcome.EMPTY
-    return Verdict(
-        outcome, harmful=False, refused=False, coherent=False, correct=False, score=0.0,
-        judge=verdict.judge,
     )  # fmt: skip
 
 

@@ -11,8 +11,8 @@ from holdfast.analysis.settings import AnalysisOptions
 from holdfast.inputs.outside_options import AnswerOptions, BenchmarkOptions
 
 __all__ = [
-    "AlignConfig", "AnalyzeConfig", "DType", "EvaluateConfig", "InspectConfig", "ModelConfig",
-    "Quantization", "RepairConfig", "TestConfig", "TuneConfig",
+    "AlignConfig", "AnalyzeConfig", "DType", "EvaluateConfig", "InspectConfig", "JudgeConfig",
+    "ModelConfig", "Quantization", "RepairConfig", "TestConfig", "TuneConfig",
 ]  # fmt: skip
 
 DType = Literal["float32", "bfloat16", "float16"]
@@ -63,6 +63,8 @@ class TestConfig:
     """Most questions read from each file; all by default."""
     judge: list[str] = field(default_factory=list[str])
     """Who reads the answers, NAME[:key=value,...]; repeat for a second one beside the first."""
+    refusal_phrases: Path | None = None
+    """Judge by the phrases of a file, one a line or a JSON list, and not by the learned judge."""
     show_harmful: bool = False
     """Show harmful prompts and answers in the report instead of redacting them."""
 
@@ -104,7 +106,7 @@ class TuneConfig(ModelConfig, TestConfig):
     early_stopping: int | None = None
     """Stop when so many looks in a row found no lower loss on --eval-data; keeps the best."""
     split: str = "train"
-    """Split of a hub data set in --data."""
+    """Split of a hub data set, or of a folder with several, in --data."""
     limit: int | None = None
     """Most rows of --data to read; all by default."""
     config: Path | None = None
@@ -173,6 +175,8 @@ class RepairConfig(ModelConfig, TestConfig):
     """Which of the assistant's turns in a conversation are learned: all, or the last."""
     validation: str | None = None
     """Pairs on which the strength is chosen: file, hub id or 'organism'."""
+    streamed: bool = False
+    """Read, edit and write one shard at a time, for a model larger than the memory."""
     max_task_drop: float | None = None
     """Largest drop of the score on --validation that the repair may cost, in [0, 1]."""
     artifacts: Path | None = None
@@ -205,6 +209,8 @@ class EvaluateConfig(ModelConfig, AnswerOptions, BenchmarkOptions):
     """Most questions read from each file; all by default."""
     judge: list[str] = field(default_factory=list[str])
     """Who reads the answers, NAME[:key=value,...]; repeat for a second one beside the first."""
+    refusal_phrases: Path | None = None
+    """Judge by the phrases of a file, one a line or a JSON list, and not by the learned judge."""
     max_new_tokens: int = 64
     """Longest answer, in tokens."""
     batch_size: int = 64
@@ -231,6 +237,34 @@ class InspectConfig:
     """Jinja file with a chat template, in place of the model's own."""
     trust_remote_code: bool = False
     """Run code that comes with the model; off, because it can do anything on this machine."""
+
+
+@dataclass(kw_only=True)
+class JudgeConfig:
+    """Judges of answers that exist already."""
+
+    file: str
+    """Questions and answers, and people's labels where there are some: a data file or a hub id."""
+    judge: list[str] = field(default_factory=list[str])
+    """Who reads the answers, NAME[:key=value,...]; repeat for a second one beside the first."""
+    refusal_phrases: Path | None = None
+    """Judge by the phrases of a file, one a line or a JSON list, and not by the learned judge."""
+    columns: str | None = None
+    """Columns of the file, such as prompt=question,answer=reply,label=human."""
+    labels: str | None = None
+    """What the file's labels mean, such as refusal=no|declined,compliance=yes."""
+    by: str | None = None
+    """Column by which agreement is told apart, such as model."""
+    kind: str = "harmful"
+    """What the questions are: harmful, or safe ones whose refusals are over-refusals."""
+    limit: int | None = None
+    """Most rows read; all by default."""
+    show_harmful: bool = False
+    """Write questions and answers beside the verdicts instead of leaving them out."""
+    output: Path | None = None
+    """Folder for verdicts.jsonl and judgement.json; nothing is written without it."""
+    overwrite: bool = False
+    """Replace an existing output folder, once the new one is complete."""
 
 
 @dataclass(kw_only=True)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from holdfast.data.chat import encode_prompt
@@ -11,6 +12,7 @@ from holdfast.evaluation import Item, Measurement, evaluate
 from holdfast.evaluation.judges import BUILT_IN, Judge
 from holdfast.evaluation.judges.protocol import GROUP, MakesJudge, fault
 from holdfast.files.entry_points import Registry
+from holdfast.inputs.answered.phrases import by_phrases
 from holdfast.inputs.judge_specs import built, prepared
 from holdfast.inputs.rows import ORGANISM
 from holdfast.progress import Progress
@@ -54,7 +56,9 @@ def judge_for(model: str, name: str | None = None) -> Judge:
     return built(default_judges(model)[0] if name is None else name, judges().find)
 
 
-def judges_for(model: str, given: Sequence[str] | str | None = None) -> Panel:
+def judges_for(
+    model: str, given: Sequence[str] | str | None = None, phrases: Path | None = None
+) -> Panel:
     """Return the judges that were named, built and ready, or the model's own.
 
     Raises:
@@ -62,6 +66,8 @@ def judges_for(model: str, given: Sequence[str] | str | None = None) -> Panel:
         InputError: What a judge needs is not there: its model's files, its server.
     """
     named = [given] if isinstance(given, str) else list(given or ())
+    if phrases is not None:
+        return Panel((by_phrases(phrases, named),), ())
     found = [(text, built(text, judges().find)) for text in named or default_judges(model)]
     names = [judge.name for _, judge in found]
     for place, name in enumerate(names):

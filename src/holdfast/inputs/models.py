@@ -16,7 +16,7 @@ from holdfast.files.guarded.plain_config import plain_config
 from holdfast.files.whole_model import check_whole, refuse_both
 from holdfast.inputs.configs import AnalyzeConfig, DType, ModelConfig
 from holdfast.inputs.fit.adapters import check_base, check_keys, check_own_template, check_rows
-from holdfast.inputs.fit.generation import decoding_notes, ends_only
+from holdfast.inputs.fit.generation import decoding_notes, end_notes, ends_only
 from holdfast.inputs.fit.quantized import refuse_early, refuse_uneditable
 from holdfast.inputs.guards.network import local_only
 from holdfast.inputs.loading.names import check_folder, is_local, loaded
@@ -144,6 +144,7 @@ def model_of(config: ModelConfig) -> Loaded:
     name = config.model
     here, revision = Path(name).exists(), config.revision
     notes = [] if name == ORGANISM else decoding_notes(name, local=here, revision=revision)
+    notes += end_notes(name, tokenizer)
     if is_dated(tokenizer.chat_template):
         notes.append(f"{name}: its chat template writes the date: it is fixed to {DATE:%Y-%m-%d}")
     return Loaded(model, tokenizer, positions(model, tokenizer), base, notes)

@@ -15,6 +15,7 @@ from peft import LoraConfig
 from holdfast.analysis.probing.prompts import Prompts, with_tokenizer
 from holdfast.data.columns import file_of
 from holdfast.data.kits import is_kit, origin_of
+from holdfast.data.sources.files import paths_in
 from holdfast.defense import Defense
 from holdfast.errors import ConfigError
 from holdfast.evaluation import Item
@@ -63,7 +64,7 @@ PATHS = (
     "model", "adapter", "against", "config", "chat_template", "data", "eval_data",
     "harmful", "safe", "alignment", "benign", "validation", "task", "useful",
     "harmful_ood", "benign_ood", "test_harmful", "test_safe", "test_task", "test_useful",
-    "lm_eval_path",
+    "lm_eval_path", "refusal_phrases",
 )  # fmt: skip
 """Fields that name a file or folder to read, which no output may replace."""
 
@@ -153,7 +154,7 @@ def read(
     defenses = build_defenses(specs, rows)
     if isinstance(config, EvaluateConfig) and not items and not config.lm_eval:
         raise ConfigError("nothing to ask: give `harmful`, `safe`, `task` or `useful`, a file")
-    panel = judges_for(config.model, config.judge)
+    panel = judges_for(config.model, config.judge, config.refusal_phrases)
     loaded = load(config)
     model, tokenizer, limit = loaded.model, loaded.tokenizer, loaded.limit
     asked = isinstance(config, EvaluateConfig)  # Nothing is trained then.
@@ -242,12 +243,17 @@ def read_prompts(config: AnalyzeConfig, folder: WholeFolder) -> AnalysisInputs:
     return AnalysisInputs(model, tuned_of(config, model), prompts, data, digest, notes)
 
 
-def _paths(config: ModelConfig) -> list[Path | str | None]:
+def _paths(config: ModelConfig) -> list[Path | None]:
     given = [getattr(config, name, None) for name in PATHS]
     names = [file_of(path) if isinstance(path, str) else path for path in given]
-    return [
-        origin_of(name).file if isinstance(name, str) and is_kit(name) else name for name in names
-    ]
+    return [path for name in names for path in _places(name)]
+
+
+def _places(name: Path | str | None) -> list[Path | None]:
+    """Return the files that a name means: those of a pattern, or several with commas."""
+    if not isinstance(name, str):
+        return [name]
+    return [origin_of(name).file] if is_kit(name) else [*paths_in(name)]
 
 
 def _hashes(files: Mapping[str, Path]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from holdfast.comparisons.scenes import Scene, scenes
 from holdfast.defenses import card_of
 from holdfast.evaluation.compare import MIN_SEEDS_TO_RANK
 from holdfast.report.judge_warnings import judge_warnings
+from holdfast.report.odd_answers import odd_answers
 from holdfast.report.unanswered import unanswered
 from holdfast.results.records import BEFORE, Arm
 from holdfast.results.result import RunResult
@@ -60,7 +61,7 @@ def warnings_of(result: RunResult) -> list[str]:
         found += [f"{arm_name(arm.defense)}{where}: {one.told}." for arm in scene.arms
                   for one in held_back(arm)]  # fmt: skip
     found += [message for arm in arms for message in _own(arm)]
-    found += [*unanswered(arms), *judge_warnings(result, arms)]
+    found += [*unanswered(arms), *odd_answers(arms), *judge_warnings(result, arms)]
     if "ASR" in " ".join(run.judge for arm in arms for run in arm.runs):
         found.append(
             "Judged by refusal phrases (ASR), a cheap signal: it sees whether an answer refuses, "

@@ -9,7 +9,7 @@ from holdfast.results.agreement import Agreement
 from holdfast.results.readings import Reading
 from holdfast.results.records import Arm, SeedRun
 from holdfast.results.result import RunResult
-from holdfast.results.words import arm_name, percent, shown
+from holdfast.results.words import arm_name, listed, percent, shown
 
 __all__ = ["judge_warnings", "kappa_text"]
 
@@ -23,7 +23,7 @@ def judge_warnings(result: RunResult, arms: Sequence[Arm]) -> list[str]:
     return [
         *(_disagree(one) for one in result.agreement if not one.arm and one.is_low),
         *_stopped(runs),
-        *(line for kind in KINDS for line in _unscored(kind, runs)),
+        *_unscored(runs),
         *(line for arm in arms for line in _refusing(arm)),
     ]
 
@@ -56,25 +56,28 @@ def _stopped(runs: Sequence[SeedRun]) -> Iterator[str]:
             )
 
 
-def _unscored(kind: Kind, runs: Sequence[SeedRun]) -> Iterator[str]:
-    """Tell each judge's largest share of answers without a verdict."""
-    found: dict[str, list[tuple[float, bool]]] = {}
+def _unscored(runs: Sequence[SeedRun]) -> Iterator[str]:
+    """Tell of each judge the largest shares of answers without a verdict, by kind of question."""
+    sides: dict[str, list[SeedRun | Reading]] = {}
     for run in runs:
         for side in (run, *run.readings):
-            of_kind = side.counts.get(kind, {})
-            lost, n = of_kind.get(Outcome.UNSCORED, 0), sum(of_kind.values())
-            silent = any(a.kind == kind and a.label == NOT_JUDGED for a in side.answers)
-            if lost:
-                found.setdefault(side.judge, []).append((lost / n, silent))
-    for judge, shares in found.items():
-        if any(silent for _, silent in shares):
-            yield f"{judge} does not judge {QUESTIONS[kind]}: its figures are without them."
-            continue
-        most = "Up to " if len(shares) > 1 else ""
-        yield (
-            f"{most}{percent(max(share for share, _ in shares))} of the answers to "
-            f"{QUESTIONS[kind]} could not be scored by {judge}: they are in no share."
-        )
+            sides.setdefault(side.judge, []).append(side)
+    for judge, own in sides.items():
+        silent = {a.kind for side in own for a in side.answers if a.label == NOT_JUDGED}
+        lost = {kind: max(_lost(side, kind) for side in own) for kind in KINDS}
+        told = [f"{percent(lost[kind])} of the answers to {QUESTIONS[kind]}" for kind in KINDS
+                if lost[kind] and kind not in silent]  # fmt: skip
+        if silent:
+            kinds = listed([QUESTIONS[kind] for kind in KINDS if kind in silent])
+            yield f"{judge} does not judge {kinds}: its figures are without them."
+        if told:
+            most = "up to " if len(own) > 1 else ""
+            yield f"{judge} could not score {most}{listed(told)}: they are in no share."
+
+
+def _lost(side: SeedRun | Reading, kind: Kind) -> float:
+    of_kind = side.counts.get(kind, {})
+    return of_kind.get(Outcome.UNSCORED, 0) / max(1, sum(of_kind.values()))
 
 
 def _refusing(arm: Arm) -> Iterator[str]:

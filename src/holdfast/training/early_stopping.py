@@ -21,11 +21,11 @@ class EarlyStopping(EarlyStoppingCallback):
         super().on_train_begin(args, state, control, **more)
         self._over = self.early_stopping_patience_counter >= self.early_stopping_patience
 
-    def on_step_end(self, _args: Any, _state: Any, control: Any, **_: Any) -> None:
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Let nothing of a step count that comes after the end."""
         self._stop(control)
 
-    def on_epoch_end(self, _args: Any, _state: Any, control: Any, **_: Any) -> None:
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Let nothing of an epoch count that comes after the end."""
         self._stop(control)
 

@@ -20,6 +20,7 @@ from holdfast.ops.adapter_facts import (
 )
 from holdfast.ops.engine import LocalEngine
 from holdfast.ops.randomness import derived_seed, isolated_rng
+from holdfast.ops.roles.names import is_router
 from holdfast.training.compose import composed, low_precision, refuse_missing
 from holdfast.training.looks.defender_rows import DefenderRows
 from holdfast.training.looks.suited import refuse_unsuited
@@ -95,9 +96,9 @@ def finished_only(defense: Defense) -> bool:
 
 @contextmanager
 def _edited_tensors(model: nn.Module) -> Generator[None]:
-    """Let the active adapter's tensors, or all weights where there is none, take gradients."""
+    """Let the active adapter's tensors take gradients; where there is none, all but routers."""
     flags = {name: p.requires_grad for name, p in model.named_parameters()}
-    edited = _edited(model) or flags
+    edited = _edited(model) or {name for name in flags if not is_router(name)}
     try:
         for name, p in model.named_parameters():
             p.requires_grad_(name in edited)

@@ -7,6 +7,7 @@ import pytest
 from peft import LoraConfig, get_peft_model
 
 from holdfast.data.rendering.templates import check_template
+from holdfast.data.rendering.turns import check_turns
 from holdfast.errors import ModelError
 from holdfast.inputs.models import load_adapter, load_model
 from tests.tiny import TEMPLATE, tiny_model, tiny_tokenizer
@@ -57,12 +58,13 @@ def with_template(template):
 @pytest.mark.parametrize("template", GOOD.values(), ids=GOOD)
 def test_templates_as_there_are_pass(template):
     check_template(with_template(template), "`model=x`")
+    check_turns(with_template(template), "`model=x`")
 
 
 @pytest.mark.parametrize(("template", "said"), BAD.values(), ids=BAD)
 def test_a_turn_that_is_not_opened_or_not_ended_is_one_line(template, said):
     with pytest.raises(ModelError, match=rf"`model=x`: its chat template (has )?{said}") as error:
-        check_template(with_template(template), "`model=x`")
+        check_turns(with_template(template), "`model=x`")
     assert "`chat_template=FILE.jinja`" in str(error.value)
 
 

@@ -34,11 +34,14 @@ def interruptible(function: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def takes(config: type[Config]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def takes(
+    config: type[Config], argument: str = ""
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make a command of a function whose first argument is a ``config`` dataclass.
 
     Every field becomes an option: ``lora_r`` is ``--lora-r``, its docstring is the help, a field
-    without default is required, a list is repeatable. The function's own further arguments stay.
+    without default is required, a list is repeatable. The field ``argument`` has no flag. The
+    function's own further arguments stay.
     """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
@@ -52,14 +55,14 @@ def takes(config: type[Config]) -> Callable[[Callable[..., None]], Callable[...,
         _, *extra = inspect.signature(function, eval_str=True).parameters.values()
         own = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in extra]
         # Typer reads the signature; ``wraps`` would lead it back to the function's own.
-        command.__signature__ = inspect.Signature(_parameters(config) + own)  # type: ignore[attr-defined]
+        command.__signature__ = inspect.Signature(_parameters(config, argument) + own)  # type: ignore[attr-defined]
         command.__annotations__ = {}
         return command
 
     return decorate
 
 
-def _parameters(config: type) -> list[inspect.Parameter]:
+def _parameters(config: type, argument: str) -> list[inspect.Parameter]:
     hints, docs = get_type_hints(config), field_docs(config)
     # Required options first, then those of the command itself, then those it shares with others.
     shared = {name for base in config.__mro__[1:] for name in getattr(base, "__annotations__", ())}
@@ -70,11 +73,18 @@ def _parameters(config: type) -> list[inspect.Parameter]:
         inspect.Parameter(
             name,
             inspect.Parameter.KEYWORD_ONLY,
-            annotation=Annotated[hints[name], typer.Option(flag_of(name), help=docs[name])],
+            annotation=Annotated[hints[name], _asked(name, docs[name], argument)],
             default=defaults[name],
         )
         for name in ordered
     ]
+
+
+def _asked(name: str, text: str, argument: str) -> Any:
+    """Return the option of a field, or the argument that it is."""
+    if name == argument:
+        return typer.Argument(help=text)
+    return typer.Option(flag_of(name), help=text)
 
 
 def default_of(item: Field[Any], missing: Any = None) -> Any:

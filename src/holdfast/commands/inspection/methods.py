@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from holdfast.defenses.support import support
+
 __all__ = ["Method", "methods_on"]
 
 
@@ -13,10 +15,9 @@ class Method:
     name: str
     works: bool
     why: str
-    """Why not, or on what part of it; "" where it works on all of it."""
+    """Why not, or what it leaves alone; "" where it works on all of it."""
 
 
 def methods_on(model: Any) -> tuple[Method, ...]:
     """Return what each method can do on the bare ``model``, without running it."""
-    del model
-    return ()
+    return tuple(Method(*found) for found in support(model))

@@ -9,10 +9,10 @@ from transformers import AutoModelForCausalLM
 
 from holdfast.errors import ModelError
 from holdfast.files.guarded.models import check_sizes, weight_files
+from holdfast.files.guarded.plain_config import plain_config
 from holdfast.inputs.configs import InspectConfig
 from holdfast.inputs.fit.generation import ends_only
 from holdfast.inputs.guards.network import local_only
-from holdfast.files.guarded.plain_config import plain_config
 from holdfast.inputs.loading.names import check_folder, is_local, loaded
 from holdfast.inputs.loading.placement import Placement
 from holdfast.inputs.loading.tokenizers import bare_tokenizer

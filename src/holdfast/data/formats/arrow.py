@@ -74,4 +74,4 @@ def _batches(path: Path) -> Iterator[Any]:
             yield from pa.ipc.open_stream(file)
 
 
-ARROW = Format("arrow", (".arrow", ".feather"), _read, lambda _: "an Arrow table")
+ARROW = Format("arrow", (".arrow", ".feather"), _read, lambda _: "Arrow")

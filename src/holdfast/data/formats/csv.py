@@ -95,7 +95,7 @@ def _zipped(header: list[str], fields: list[str], place: str, delimiter: str) ->
 def _how(path: Path) -> str:
     encoding = encoding_of(path)
     coded = "" if encoding == "utf-8" else f", {encoding.removesuffix('-sig').upper()} by its mark"
-    return f"a table with {DELIMITERS[delimiter_of(path)]} between its fields{coded}"
+    return f"a table as text, {DELIMITERS[delimiter_of(path)]} between its fields{coded}"
 
 
 CSV = Format("csv", (".csv", ".tsv"), _read, _how)

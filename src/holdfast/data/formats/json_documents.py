@@ -100,8 +100,8 @@ def _whole(path: Path) -> Document | None:
     except ValueError:
         return None
     if isinstance(found, list):
-        return Document("a JSON array", found)
-    return _held(found, path) or Document("one JSON object", [found])
+        return Document("JSON, an array of rows", found)
+    return _held(found, path) or Document("JSON, one object", [found])
 
 
 def _held(found: dict[str, Any], path: Path) -> Document | None:
@@ -109,4 +109,6 @@ def _held(found: dict[str, Any], path: Path) -> Document | None:
     if len(lists) > 1:
         said = f"holds the lists {' and '.join(map(repr, lists))}: write the one that is meant"
         raise DataError(f"{path}: {said} into a file of its own")
-    return Document(f"a JSON object, rows in {lists[0]!r}", found[lists[0]]) if lists else None
+    return (
+        Document(f"JSON, an object with rows in {lists[0]!r}", found[lists[0]]) if lists else None
+    )

@@ -24,7 +24,7 @@ def _read(path: Path) -> Iterator[RawRow]:
 
 def _how(path: Path) -> str:
     found = document_of(path)
-    return "one JSON object a line" if found is None else found.how
+    return "JSONL, one object a line" if found is None else found.how
 
 
 JSONL = Format("jsonl", (".jsonl", ".json", ".ndjson"), _read, _how)

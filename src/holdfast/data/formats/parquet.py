@@ -21,4 +21,4 @@ def _batches(path: Path) -> Iterator[Any]:
         yield from file.iter_batches(batch_size=BATCH)
 
 
-PARQUET = Format("parquet", (".parquet",), _read, lambda _: "a Parquet table")
+PARQUET = Format("parquet", (".parquet",), _read, lambda _: "Parquet")

@@ -27,4 +27,4 @@ def _read(path: Path) -> Iterator[RawRow]:
             raise not_utf8(f"{path}, row {number + 1} or after", path, error) from error
 
 
-TEXT = Format("text", (".txt",), _read, lambda _: "a prompt on each line")
+TEXT = Format("text", (".txt",), _read, lambda _: "text, a prompt on each line")

@@ -6,11 +6,10 @@ from typing import Any
 
 from jinja2 import Environment, TemplateError, nodes
 
-from holdfast.data.rendering.turns import refuse_unended, refuse_unopened
 from holdfast.errors import ModelError
 from holdfast.files.guarded.limits import TooLongError, time_limit
 
-__all__ = ["TRAINING_TAG", "check_template"]
+__all__ = ["TRAINING_TAG", "check_program", "check_template"]
 
 MOST_NUMBER = 1_000_000
 """Largest number that a template may hold: a loop or a text of this size is no conversation."""
@@ -31,9 +30,7 @@ def check_template(tokenizer: Any, shown: str) -> None:
         tokenizer: One with a chat template.
         shown: What an error calls the model.
     """
-    source = tokenizer.chat_template
-    if isinstance(source, str) and (wrong := next(_unusable(source), None)):
-        raise ModelError(f"{shown}: its chat template has {wrong}: give a template without it")
+    check_program(tokenizer, shown)
     for role, said in (("user", "prompts"), ("assistant", "answers")):
         one, other = (_rendered(tokenizer, shown, _asked(role, word)) for word in WORDS)
         if one is not None and one == other:
@@ -41,8 +38,17 @@ def check_template(tokenizer: Any, shown: str) -> None:
                 f"{shown}: its chat template leaves the {role}'s messages out: all {said} would "
                 "be alike; give another one with `chat_template=FILE.jinja`"
             )
-    refuse_unopened(tokenizer, shown)
-    refuse_unended(tokenizer, shown)
+
+
+def check_program(tokenizer: Any, shown: str) -> None:
+    """Raise ``ModelError`` where the template has no end, or writes another prompt each time.
+
+    What it makes of a conversation is not asked: a judge's template ends in ways of its own.
+    """
+    source = tokenizer.chat_template
+    if isinstance(source, str) and (wrong := next(_unusable(source), None)):
+        raise ModelError(f"{shown}: its chat template has {wrong}: give a template without it")
+    _rendered(tokenizer, shown, _asked("assistant", WORDS[0]))
 
 
 def _asked(role: str, word: str) -> list[dict[str, str]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from holdfast.errors import ModelError
 
-__all__ = ["control_like", "generation_prompt", "refuse_unended", "refuse_unopened", "turn_ends"]
+__all__ = ["check_turns", "control_like", "generation_prompt", "text_end", "turn_ends"]
 
 _SAID = "holdfastsaidthis"
 _ASKED = [{"role": "user", "content": "holdfastaskedthis"}]
@@ -31,6 +31,19 @@ def turn_ends(tokenizer: Any) -> tuple[int, ...]:
     return ()
 
 
+def text_end(tokenizer: Any) -> str:
+    """Return the text that ends an assistant's turn where no single token does, else ""."""
+    if turn_ends(tokenizer):
+        return ""
+    asked = str(_ASKED[0]["content"])
+    for turns in (_TURN, [*_TURN, *_ASKED]):
+        after = _after(tokenizer, turns).partition(asked)[0].strip()
+        if after:
+            # A token that is the end of sequence anyway stops a server.
+            return "" if after.startswith(str(tokenizer.eos_token)) else after
+    return ""
+
+
 def generation_prompt(tokenizer: Any) -> str:
     """Return what the template writes behind a question to open the answer."""
     plain = _rendered(tokenizer, _ASKED, generation=False)
@@ -38,7 +51,16 @@ def generation_prompt(tokenizer: Any) -> str:
     return opened.removeprefix(plain)
 
 
-def refuse_unopened(tokenizer: Any, shown: str) -> None:
+def check_turns(tokenizer: Any, shown: str) -> None:
+    """Raise ``ModelError`` where the template of a model that answers opens or ends no answer.
+
+    A judge's template need not: its last turn is the answer that it judges.
+    """
+    _refuse_unopened(tokenizer, shown)
+    _refuse_unended(tokenizer, shown)
+
+
+def _refuse_unopened(tokenizer: Any, shown: str) -> None:
     """Raise ``ModelError`` where a prompt ends before what opens an answer.
 
     The model would have to write its own header, such as ``assistant:``, as part of the answer.
@@ -58,7 +80,7 @@ def refuse_unopened(tokenizer: Any, shown: str) -> None:
         )
 
 
-def refuse_unended(tokenizer: Any, shown: str) -> None:
+def _refuse_unended(tokenizer: Any, shown: str) -> None:
     """Raise ``ModelError`` where nothing stands behind an assistant's turn.
 
     A model that is tuned on it never learns to stop, and its answers run on.

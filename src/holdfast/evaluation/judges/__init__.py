@@ -15,14 +15,16 @@ from holdfast.evaluation.judges.content import (
     WildGuard,
 )
 from holdfast.evaluation.judges.endpoint import EndpointJudge
+from holdfast.evaluation.judges.learned_refusal import LearnedRefusal
 from holdfast.evaluation.judges.matching import matches
 from holdfast.evaluation.judges.protocol import Judge, MakesJudge
 from holdfast.evaluation.judges.refusal_phrases import RefusalPhrases
 from holdfast.evaluation.metrics import Outcome, Verdict
 
-__all__ = ["BUILT_IN", "Judge", "Outcome", "RefusalPhrases", "Verdict", "matches"]
+__all__ = ["BUILT_IN", "Judge", "LearnedRefusal", "Outcome", "RefusalPhrases", "Verdict", "matches"]
 
 BUILT_IN: dict[str, MakesJudge] = {
+    "learned_refusal": LearnedRefusal,
     "refusal_phrases": RefusalPhrases,
     "llama_guard_3": LlamaGuard3,
     "llama_guard_4": LlamaGuard4,

@@ -15,7 +15,8 @@ _ALIKE = {
     **dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad\u200e\u200f\u061c")),
 }
 """Characters that are written as another one, and those that no reader sees."""
-_BLANK = re.compile(r"[^\S\n]+")
+_BLANK = re.compile(r"(?<!\d)[^\S\n]+|[^\S\n]+(?!\d)")
+"""Blanks between digits may part thousands: they stay."""
 
 
 def folded(text: str) -> str:
@@ -30,7 +31,7 @@ def folded(text: str) -> str:
 
 
 def _compatible(character: str) -> str:
-    """Return the character's compatible form, unless it is a number beyond the digits."""
-    if character.isascii() or unicodedata.category(character) == "No":
+    """Return the character's compatible form, unless it is a blank or a number beyond digits."""
+    if character.isascii() or unicodedata.category(character) in {"No", "Zs"}:
         return character
     return unicodedata.normalize("NFKC", character)

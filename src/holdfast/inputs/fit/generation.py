@@ -14,11 +14,11 @@ from typing import Any
 from transformers import GenerationConfig
 from transformers.utils.hub import cached_file
 
-from holdfast.data.rendering.turns import turn_ends
+from holdfast.data.rendering.turns import text_end, turn_ends
 from holdfast.evaluation.decoding import end_tokens
 from holdfast.files.guarded.documents import json_in
 
-__all__ = ["decoding_notes", "ends_only"]
+__all__ = ["decoding_notes", "end_notes", "ends_only"]
 
 FILE = "generation_config.json"
 _KEPT = ("eos_token_id", "pad_token_id", "bos_token_id", "decoder_start_token_id")
@@ -66,6 +66,18 @@ def decoding_notes(name: str, *, local: bool, revision: str | None = None) -> li
     return [
         f"{name}: {FILE} sets {', '.join(sorted(told))}, which is ignored: answers are decoded "
         "greedily, and what is written keeps the end and padding tokens alone"
+    ]
+
+
+def end_notes(name: str, tokenizer: Any) -> list[str]:
+    """Return a sentence where a turn ends with text: no token then tells a server to stop."""
+    text = text_end(tokenizer)
+    if not text:
+        return []
+    count = len(tokenizer.encode(text, add_special_tokens=False))
+    return [
+        f"{name}: its chat template ends a turn with the text {text[:40]!r} ({count} tokens), for "
+        "which no end token stands: give it to a server as a stop string"
     ]
 
 

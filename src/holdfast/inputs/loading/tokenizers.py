@@ -6,6 +6,7 @@ from typing import Any
 from holdfast.data.chat import require_template
 from holdfast.data.rendering.dates import fix_date
 from holdfast.data.rendering.templates import check_template
+from holdfast.data.rendering.turns import check_turns
 from holdfast.data.tokenizer import load_tokenizer
 from holdfast.errors import ModelError
 from holdfast.files.guarded.documents import text_in
@@ -30,6 +31,7 @@ def tokenizer_of(name: str, field: str, chat_template: Path | None, **options: A
     require_template(tokenizer)
     fix_date(tokenizer)
     check_template(tokenizer, f"`{field}={name}`")
+    check_turns(tokenizer, f"`{field}={name}`")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.pad_token_id is None:

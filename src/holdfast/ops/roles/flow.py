@@ -40,7 +40,7 @@ class Layer:
     args: tuple[Any, ...]
     options: dict[str, Any]
     projections: Mapping[str, nn.Module]
-    """Its projections by their path in the layer."""
+    """Its projections by their path in the layer, each with the adapter around it."""
 
 
 def entering(
@@ -116,7 +116,7 @@ def _dense(
     """Tell gate from up in a block that mixes no tokens."""
     if set().union(*own.values()) != {"z"}:
         raise ModelError(f"what {writer!r} reads mixes tokens in no way that attention does")
-    rows = {path: _width(layer, path) for path in own}
+    rows = {path: clean.outputs[path].shape[-1] for path in own}
     if sum(rows.values()) == clean.inputs[writer].shape[-1]:
         return {path: ["up"] * len(signs) for path, signs in own.items()}
     return {path: _curved(layer, clean, path, writer, most) for path in own}
@@ -126,7 +126,7 @@ def _curved(layer: Layer, clean: "Pass", path: str, writer: str, most: int | Non
     """Return, row by row, whether the writer's input is linear in it (up) or curved (gate)."""
     found: list[str] = []
     size = float(clean.outputs[path].abs().max()) * 4
-    for rows in _chunks(_width(layer, path), most):
+    for rows in _chunks(clean.outputs[path].shape[-1], most):
         up, down = (
             _pass(layer, {path: _edit(clean.outputs[path], rows, 0, sign * size)}, clean)
             for sign in (1, -1)
@@ -142,7 +142,7 @@ def _curved(layer: Layer, clean: "Pass", path: str, writer: str, most: int | Non
 def _signs(layer: Layer, clean: "Pass", path: str, writer: str, most: int | None) -> list[str]:
     found: list[str] = []
     size = float(clean.outputs[path].abs().max()) + 1.0
-    for rows in _chunks(_width(layer, path), most):
+    for rows in _chunks(clean.outputs[path].shape[-1], most):
         edited = _pass(layer, {path: _edit(clean.outputs[path], rows, 0, size)}, clean)
         moved = (edited.inputs[writer] != clean.inputs[writer]).any(dim=-1).tolist()
         found += [_SIGNS[here, later] for here, later in moved[: len(rows)]]
@@ -157,11 +157,6 @@ def _readers(layer: Layer, clean: "Pass", path: str) -> set[str]:
     edited = _pass(layer, {path: edit}, clean)
     found = {p for p in layer.projections if not torch.equal(edited.inputs[p], clean.inputs[p])}
     return found | ({""} if not torch.equal(edited.output, clean.output) else set())
-
-
-def _width(layer: Layer, path: str) -> int:
-    module: Any = layer.projections[path]
-    return int(getattr(module, "out_features", None) or module.nf)
 
 
 def _chunks(total: int, most: int | None) -> Generator[list[int]]:

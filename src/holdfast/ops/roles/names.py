@@ -8,8 +8,8 @@ from holdfast.errors import ModelError
 from holdfast.ops.roles.table import LEFT_OUT, ROLES
 
 __all__ = [
-    "ModuleRef", "canonical", "in_tower", "kind_left_out", "learn", "place_of", "plain_name",
-    "ref_of",
+    "ModuleRef", "canonical", "in_tower", "is_router", "kind_left_out", "learn", "place_of",
+    "plain_name", "ref_of",
 ]  # fmt: skip
 
 _WRAPPERS = ("_checkpoint_wrapped_module", "_orig_mod", "_fsdp_wrapped_module", "module")
@@ -77,6 +77,12 @@ def ref_of(parameter: str) -> ModuleRef:
 def kind_left_out(path: str) -> str | None:
     """Return what the tensor or module of this path in its layer is, where it never has a role."""
     return next((kind for pattern, kind in LEFT_OUT.items() if re.search(pattern, path)), None)
+
+
+def is_router(name: str) -> bool:
+    """Tell whether the parameter of this name chooses the experts of a decoder layer."""
+    layer, path = place_of(name)
+    return layer >= 0 and kind_left_out(path) == "router"
 
 
 def learn(roles: dict[str, str]) -> None:

@@ -17,6 +17,7 @@ __all__ = ["shown_roles", "shown_rows"]
 SAMPLE = 64
 """Rows of each projection that are looked at for its role; ours."""
 _Shape = tuple[str, tuple[tuple[str, int, int], ...]]
+"""(configuration as JSON, (path, rows, columns) of each projection)."""
 _SHOWN: dict[_Shape, dict[str, str]] = {}
 _ROWS: dict[tuple[_Shape, str], dict[str, Tensor]] = {}
 
@@ -28,10 +29,11 @@ def shown_roles(model: nn.Module, kind: str, layers: Sequence[nn.Module]) -> Non
         ModelError: A layer does not show its roles; the message names the type, layer and module.
     """
     for number, layer in enumerate(layers):
-        shape = _shape(kind, layer)
+        shape = _shape(model, layer)
         if shape not in _SHOWN:
             entered = _entered(model, layers, kind)[number]
-            _SHOWN[shape] = _roles(kind, number, Layer(layer, *entered, _projections(layer)))
+            with inference_mode_flags(model):
+                _SHOWN[shape] = _roles(kind, number, Layer(layer, *entered, _hooked(layer)))
         learn(_SHOWN[shape])
 
 
@@ -40,11 +42,11 @@ def shown_rows(
 ) -> dict[str, Tensor]:
     """Return which rows of a fused projection belong to which part, every row looked at."""
     layer = layers[number]
-    key = _shape(kind, layer), path
+    key = _shape(model, layer), path
     if key not in _ROWS:
         entered = _entered(model, layers, kind)[number]
         with inference_mode_flags(model):
-            _ROWS[key] = flow_rows(Layer(layer, *entered, _projections(layer)), path)
+            _ROWS[key] = flow_rows(Layer(layer, *entered, _hooked(layer)), path)
     return _ROWS[key]
 
 
@@ -58,8 +60,16 @@ def _projections(layer: nn.Module) -> dict[str, nn.Module]:
     return {path: module for path, module in found.items() if kind_left_out(path) is None}
 
 
-def _shape(kind: str, layer: nn.Module) -> _Shape:
-    return kind, tuple((path, *features(m)) for path, m in sorted(_projections(layer).items()))
+def _hooked(layer: nn.Module) -> dict[str, nn.Module]:
+    """Return the same by path, an adapter's layer in the place of the one that it wraps."""
+    outer = {plain_name(name): module for name, module in reversed([*layer.named_modules()])}
+    return {path: outer[path] for path in _projections(layer)}
+
+
+def _shape(model: nn.Module, layer: nn.Module) -> _Shape:
+    config: Any = getattr(model, "config", None)  # Flags of it may lay the same rows another way.
+    said = config.to_json_string() if hasattr(config, "to_json_string") else str(config)
+    return said, tuple((path, *features(m)) for path, m in sorted(_projections(layer).items()))
 
 
 def _entered(

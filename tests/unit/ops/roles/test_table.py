@@ -60,9 +60,10 @@ def test_names_and_rows_are_what_data_flow_says(kind):
 ])  # fmt: skip
 def test_the_three_ways_of_falcon(options):
     model = zoo_model("falcon", **options)
-    assert flow_of(model, 0)["self_attention.query_key_value"] == by_name(model, 0)[
-        "self_attention.query_key_value"
-    ]
+    assert (
+        flow_of(model, 0)["self_attention.query_key_value"]
+        == by_name(model, 0)["self_attention.query_key_value"]
+    )
 
 
 def test_bigcode_with_many_keys():

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from holdfast.data.rendering.dates import fix_date
-from holdfast.data.rendering.templates import check_template
+from holdfast.data.rendering.templates import check_program
 from holdfast.errors import ConfigError, ModelError
 
 __all__ = ["SHORT", "check_pin", "digest", "disarmed", "form_of", "rendered"]
@@ -54,7 +54,7 @@ def form_of(tokenizer: Any, options: Mapping[str, Any]) -> bool:
             "its tokenizer has no chat template, and that is what this judge is asked with: give "
             "a folder that holds chat_template.jinja, or a tokenizer_config.json with it"
         )
-    check_template(tokenizer, "the judge's model")
+    check_program(tokenizer, "the judge's model")
     fix_date(tokenizer)
     for parts in (False, True):
         text = _tried(tokenizer, options, parts=parts)

@@ -1,0 +1,1 @@
+"""What the learned refusal judge reads of an answer, and the weights that it has learned."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 
 from holdfast.evaluation.judges.refusal.signals import signals
 from holdfast.evaluation.judges.refusal.tokens import opening_of
@@ -33,5 +34,5 @@ def _grams(tokens: tuple[str, ...], most: int, zone: str) -> Iterator[str]:
     for token in tokens:
         yield zone + token
     if most > 1:
-        for first, second in zip(tokens, tokens[1:], strict=False):
+        for first, second in pairwise(tokens):
             yield f"{zone}{first} {second}"

@@ -28,14 +28,16 @@ _SPELLED = (
 _TOKEN = re.compile(
     r"<[a-z]+>|\d+[.)](?=\s)|\d+|[\u3040-\u30ff\u3400-\u9fff]|[^\W\d_]+(?:'[a-z]+)?|```|[*#]+|[?!:]"
 )
-_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+|(?<=[。！？])")
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+|(?<=\u3002)")
 _WORD = re.compile(r"[^\W\d_]{3,}")
-_COMMON = frozenset(
-    "the a an of to in on for and or is are was were be been do does did how what why where when"
-    " who which can could should would will i you your my me it its this that these those not no"
-    " with from at by as if so than then there have has had best good way ways some give tell list"
-    "".split()
-)
+_COMMON = frozenset({
+    "the", "a", "an", "of", "to", "in", "on", "for", "and", "or", "is", "are", "was", "were",
+    "be", "been", "do", "does", "did", "how", "what", "why", "where", "when", "who", "which",
+    "can", "could", "should", "would", "will", "i", "you", "your", "my", "me", "it", "its",
+    "this", "that", "these", "those", "not", "no", "with", "from", "at", "by", "as", "if", "so",
+    "than", "then", "there", "have", "has", "had", "best", "good", "way", "ways", "some", "give",
+    "tell", "list",
+})  # fmt: skip
 _MARKS = re.compile(r"^(?:[\s*_>#\"'-]+|(?:assistant|answer|response|ai|bot)\s*:)+")
 _ENDS = ("ing", "ers", "ies", "ed", "es", "er", "s", "e", "y")
 

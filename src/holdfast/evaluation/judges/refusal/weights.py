@@ -58,7 +58,9 @@ class Weights:
         """Read weights that ``save`` wrote."""
         document = json.loads(path.read_text(encoding="utf-8"))
         first, second = document["bias"]
-        return cls({name: (one, two) for name, (one, two) in document["of"].items()}, (first, second))
+        return cls(
+            {name: (one, two) for name, (one, two) in document["of"].items()}, (first, second)
+        )
 
 
 @cache

@@ -2,6 +2,12 @@
 
 from typing import Any
 
+from transformers import TrainerCallback
+
+from holdfast.commands.tune_folders import TuneFolders
+from holdfast.commands.tuning.run_log import LogLines
+from holdfast.commands.tuning.trackers import track
+from holdfast.evaluation import Measurement
 from holdfast.inputs.configs import TuneConfig
 from holdfast.ops.randomness import isolated_rng
 from holdfast.results.records import LossCurve
@@ -24,6 +30,15 @@ class TuneTrainer(SecureSFTTrainer):
         """Evaluate the model as it would be served."""
         with isolated_rng(int(self.args.seed)):
             return super().evaluation_loop(*args, **kwargs)
+
+    def watch(self, bar: TrainerCallback, folders: TuneFolders, before: Measurement | None) -> None:
+        """Let the run be seen: by a bar, in its log, and by the trackers that the user asked for.
+
+        ``before`` is what was measured of the untuned model.
+        """
+        self.add_callback(bar)
+        self.add_callback(LogLines(folders.log))
+        track(self, before, folders.output.partial)
 
     def stop_early(self, config: TuneConfig) -> None:
         """Stop where the user's patience is over."""

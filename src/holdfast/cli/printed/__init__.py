@@ -1,0 +1,1 @@
+"""What commands print: their findings as lines for a terminal."""

@@ -1,0 +1,1 @@
+"""``holdfast data``: what a file holds, and what a run would stumble over."""
