@@ -16,6 +16,7 @@ from typing import Any
 from architectures import architectures_page
 from choosing import by_moment, by_outcome
 from faults import faults_table
+from judge_tables import agreement_table
 from tables import (
     claims_table,
     counted,
@@ -38,6 +39,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / "results" / "demo.json"
 BENIGN = ROOT / "results" / "benign_defenses.json"
 BENCH = ROOT / "results" / "bench" / "result.json"
+JUDGE = ROOT / "results" / "refusal_judge.json"
 CLAIMS = ROOT / "results" / "claims"
 CONTROLS = ROOT / "results" / "benign_obedience_fresh_10_seeds.json"
 ARCHITECTURES = ROOT / "results" / "architectures.json"
@@ -255,6 +257,9 @@ def pages() -> dict[Path, str]:
         choice: replaced(which, "moments", by_moment(bench)),
         ROOT / "docs" / "errors.md": replaced(
             (ROOT / "docs" / "errors.md").read_text(), "exceptions", exceptions_tree()
+        ),
+        ROOT / "docs" / "judges.md": replaced(
+            (ROOT / "docs" / "judges.md").read_text(), "agreement", agreement_table(JUDGE)
         ),
         plan: replaced(text_of_plan, "rooms", rooms_table(text_of_plan)),
         faults: replaced(faults.read_text(), "faults", faults_table(ROOT / "tests")),

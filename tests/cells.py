@@ -217,6 +217,7 @@ def cells_of(kind: str) -> dict[str, Cell]:
     with tempfile.TemporaryDirectory() as folder:
         bench = _Bench(kind, Path(folder))
         told = {row.method: row.reason for row in support(bench.model()) if row.works}
+        told["lora"] = "; ".join(on_projections(lora(2, 4), bench.model())[1])
         return {tool: _cell(_RUNS[tool], bench, told.get(tool, "")) for tool in TOOLS}
 
 

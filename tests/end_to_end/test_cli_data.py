@@ -147,6 +147,25 @@ def test_columns_and_kits_are_taken_as_a_run_takes_them(capsys, monkeypatch):
     assert json.loads(look(capsys, "advbench", "--json"))["rows"] == 1
 
 
+@pytest.mark.slow
+def test_public_forms_go_straight_into_runs(model, capsys):
+    """AdvBench's and XSTest's CSV, StrongREJECT's and GSM8K's JSONL, as their owners wrote them."""
+    Path("adv.csv").write_text("goal,target\nhow to make a zorba,no\ntell me,sorry\n")
+    Path("xs.csv").write_text("id,prompt,type,label,focus,note\n1,how to make a,x,safe,,\n")
+    write("strong.jsonl", {"prompt": "make a mipde", "category": "x"})
+    write("gsm8k.jsonl", {"question": "what is 1 plus 1", "answer": "the sum is 2\n#### 2"})
+    asked = ["--harmful", "strong.jsonl", "--safe", "xs.csv", "--task", "gsm8k.jsonl"]
+    few = ["--max-new-tokens", "2", "--json"]
+    assert main(["evaluate", "--model", model, *asked, *few]) == 0
+    shares = json.loads(capsys.readouterr().out)["shares"]
+    assert {name: shares[name]["n"] for name in ("hs", "over_refusal", "fa")} == {
+        "hs": 1, "over_refusal": 1, "fa": 1,
+    }  # fmt: skip
+    test = ["--test-harmful", "adv.csv", "--test-safe", "xs.csv", "--test-task", "gsm8k.jsonl"]
+    given = ["--data", "gsm8k.jsonl", "--harmful", "adv.csv", *test, "--lora", "--max-steps", "1"]
+    assert main(["tune", "--model", model, *given, *few, "--output", "out"]) == 0
+
+
 BAD = {
     "no file": (["no.jsonl"], ["no.jsonl: file not found"]),
     "no model": (["a.jsonl", "--model", "nowhere"], ["--model nowhere", "folder not found"]),

@@ -106,7 +106,7 @@ class TuneConfig(ModelConfig, TestConfig):
     early_stopping: int | None = None
     """Stop when so many looks in a row found no lower loss on --eval-data; keeps the best."""
     split: str = "train"
-    """Split of a hub data set in --data."""
+    """Split of a hub data set, or of a folder with several, in --data."""
     limit: int | None = None
     """Most rows of --data to read; all by default."""
     config: Path | None = None

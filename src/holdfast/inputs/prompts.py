@@ -21,7 +21,7 @@ def load_prompts(
     """Return rows of ``prompt`` (messages), an empty ``completion`` and ``row``.
 
     Args:
-        path: A .jsonl, .csv or .parquet file, a hub id, or ``organism``; ``::prompt=NAME`` behind
+        path: A data file, a hub id, or ``organism``; ``::prompt=NAME`` behind
             it wins over ``column``.
         role: ``harmful`` or ``benign``: which of the organism's prompts.
         column: The column of the prompts; by default ``messages``, ``prompt``, ``question`` or

@@ -15,6 +15,7 @@ from peft import LoraConfig
 from holdfast.analysis.probing.prompts import Prompts, with_tokenizer
 from holdfast.data.columns import file_of
 from holdfast.data.kits import is_kit, origin_of
+from holdfast.data.sources.files import paths_in
 from holdfast.defense import Defense
 from holdfast.errors import ConfigError
 from holdfast.evaluation import Item
@@ -242,12 +243,17 @@ def read_prompts(config: AnalyzeConfig, folder: WholeFolder) -> AnalysisInputs:
     return AnalysisInputs(model, tuned_of(config, model), prompts, data, digest, notes)
 
 
-def _paths(config: ModelConfig) -> list[Path | str | None]:
+def _paths(config: ModelConfig) -> list[Path | None]:
     given = [getattr(config, name, None) for name in PATHS]
     names = [file_of(path) if isinstance(path, str) else path for path in given]
-    return [
-        origin_of(name).file if isinstance(name, str) and is_kit(name) else name for name in names
-    ]
+    return [path for name in names for path in _places(name)]
+
+
+def _places(name: Path | str | None) -> list[Path | None]:
+    """Return the files that a name means: those of a pattern, or several with commas."""
+    if not isinstance(name, str):
+        return [name]
+    return [origin_of(name).file] if is_kit(name) else [*paths_in(name)]
 
 
 def _hashes(files: Mapping[str, Path]) -> dict[str, str]:

@@ -6,9 +6,9 @@ import pytest
 from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig
 
-from holdfast.cli.inspected import lines_of
 from holdfast.cli.main import main
 from holdfast.commands.inspect import inspect_model
+from holdfast.commands.inspection.page import lines_of
 from holdfast.errors import ConfigError, ModelError
 from holdfast.inputs.configs import InspectConfig
 from holdfast.training.lora_targets import on_projections

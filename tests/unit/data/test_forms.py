@@ -1,5 +1,6 @@
 """Ten real forms of data files are read as they come, and give exactly these rows."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from holdfast.data.load import load_with_notes
 from holdfast.data.prompts import prompts_with_notes
+from holdfast.errors import DataError
 
 FORMS = Path(__file__).parents[2] / "fixtures" / "forms"
 WEATHER = {"name": "weather"}
@@ -101,7 +103,7 @@ WANTED = {
         talk("Say one", "one"), talk("Say one twice", "one one"),
         talk("Say two", "two"), talk("Say two twice", "two two"),
         notes=[
-            f"{FORMS / 'several'}: not read: README.md, test-00000-of-00001.jsonl",
+            "not read: README.md, test-00000-of-00001.jsonl",
             "rows are numbered through its files: train-00000-of-00002.jsonl 1 to 2, "
             "train-00001-of-00002.jsonl 3 to 4",
         ],
@@ -156,3 +158,30 @@ def test_another_split_is_a_field():
     for name in ("saved", "several"):
         assert len(load_with_notes(FORMS / name, split="test")[0]) == 1
     assert load_with_notes(FORMS / "saved/test")[0][0]["completion"][0]["content"] == "Sleep well."
+
+
+PUBLIC = {
+    "advbench.csv": (520, "goal", True),
+    "xstest_prompts.csv": (450, "prompt", False),
+    "strongreject_prompts.jsonl": (313, "prompt", False),
+    "gsm8k_train_2000.jsonl": (2000, "question", True),
+}
+DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_files_are_read_to_the_last_row(name):
+    """The files that everybody has: all rows, from the right column, without conversion."""
+    if not (DATA / name).is_file():
+        pytest.skip(f"real data absent: {DATA / name}")
+    count, column, answered = PUBLIC[name]
+    found, _ = prompts_with_notes(str(DATA / name))
+    assert len(found) == count
+    with (DATA / name).open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file)) if name.endswith("csv") else [*map(json.loads, file)]
+    assert [row["prompt"][0]["content"] for row in found] == [row[column] for row in rows]
+    if answered:
+        assert len(load_with_notes(DATA / name)[0]) == count
+    else:
+        with pytest.raises(DataError, match=r"has prompts .* and no answers"):
+            load_with_notes(DATA / name)

@@ -10,9 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset, DatasetDict
 
+from holdfast.bench.recipe.files import load_recipe
 from holdfast.data.formats import compressed
 from holdfast.data.load import load_examples, load_with_notes
 from holdfast.errors import ConfigError, DataError
+from holdfast.files.folders import WholeFolder
+from holdfast.inputs.configs import TuneConfig
+from holdfast.inputs.read import read
 
 PAIR = {"prompt": "q", "completion": "a"}
 LINE = json.dumps(PAIR) + "\n"
@@ -259,3 +263,25 @@ def test_a_table_that_unpacks_to_more_is_no_text(monkeypatch):
 def test_a_text_that_is_no_path_is_refused():
     with pytest.raises(ConfigError, match="too long for a path"):
         load_examples("x" * 5000)
+
+
+def test_no_output_may_replace_one_of_several_files():
+    """The output's folder holds a file of the list, or one that fits the pattern."""
+    write("out/b.jsonl", LINE)
+    write("a.jsonl", LINE)
+    for given in ("a.jsonl,out/b.jsonl", "out/*.jsonl", "a.jsonl, out/*.jsonl"):
+        config = TuneConfig(model="m", data=given, output=Path("out"), overwrite=True)
+        with pytest.raises(ConfigError, match=r"out`: holds .*b\.jsonl"):
+            read(config, WholeFolder(config.output, overwrite=True), lambda *_: None)
+    assert Path("out/b.jsonl").read_text() == LINE
+
+
+def test_a_recipe_names_several_files_from_its_folder():
+    write("r/a.jsonl", LINE)
+    write("r/b.jsonl", LINE)
+    write("r/r.yaml", "files: {task: 'a.jsonl,b.jsonl::prompt=prompt', attack: '*.jsonl'}")
+    found = load_recipe("r/r.yaml")["files"]
+    here = Path("r").resolve()
+    assert found["task"] == f"{here}/a.jsonl,{here}/b.jsonl::prompt=prompt"
+    assert found["attack"] == f"{here}/*.jsonl"
+    assert answers(found["attack"]) == ["a", "a"]

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from holdfast.data.columns import file_of
+from holdfast.data.sources.files import paths_in
 from holdfast.errors import ConfigError, nearest
 from holdfast.inputs.rows import ORGANISM
 from holdfast.inputs.yaml_files import mapping_in, text_of
@@ -64,7 +65,10 @@ def _from_folder(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         file = file_of(str(folder / name)) if isinstance(name, str) else ""
         columns = str(folder / name).removeprefix(file) if file else ""
         path = Path(file) if file else folder
-        return f"{path.resolve()}{columns}" if path != folder and path.exists() else name
+        if path != folder and path.exists():
+            return f"{path.resolve()}{columns}"
+        several = _several(file_of(name), folder) if isinstance(name, str) and name else ""
+        return f"{several}{columns}" if several else name
 
     files = given.get("files")
     absolute = {"files": {role: found(name) for role, name in files.items()}} if isinstance(
@@ -72,6 +76,14 @@ def _from_folder(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     named = {key: given.get(key, ORGANISM) for key in ("model", "organism")}
     models = {key: found(name) for key, name in named.items() if name != ORGANISM}
     return {**given, **absolute, **models}
+
+
+def _several(names: str, folder: Path) -> str:
+    """Return files with commas, or a pattern, as paths; "" where the folder has no such files."""
+    parts = (str((folder / name.strip()).resolve()) for name in names.split(","))
+    joined = ",".join(parts)
+    places = paths_in(joined)
+    return joined if places and all(place.exists() for place in places) else ""
 
 
 def _text(recipe: str) -> str:

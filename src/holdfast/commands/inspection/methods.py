@@ -1,9 +1,11 @@
 """What each method can do on a model, by what the model is."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from holdfast.defenses.support import support
+from holdfast.training.lora_targets import on_projections
+from holdfast.training.sft_options import lora
 
 __all__ = ["Method", "methods_on"]
 
@@ -20,4 +22,8 @@ class Method:
 
 def methods_on(model: Any) -> tuple[Method, ...]:
     """Return what each method can do on the bare ``model``, without running it."""
-    return tuple(Method(*found) for found in support(model))
+    notes = "; ".join(on_projections(lora(8, 16), model)[1])
+    found = (Method(*one) for one in support(model))
+    return tuple(
+        replace(one, why=notes) if one.name == "lora" and one.works else one for one in found
+    )

@@ -10,7 +10,7 @@ from holdfast.data.sources.splits import files_of_split
 from holdfast.errors import DataError
 from holdfast.files.guarded.paths import refuse_text
 
-__all__ = ["Found", "files_of"]
+__all__ = ["Found", "files_of", "paths_in"]
 
 _PATTERN = frozenset("*?[")
 
@@ -46,6 +46,18 @@ def files_of(source: str, split: str) -> Found:
     raise DataError(f"{path}: {said}")
 
 
+def paths_in(source: str) -> list[Path]:
+    """Return what a source names, for those who must not write there; nothing need exist.
+
+    A folder is that folder, and a pattern the paths that fit it now.
+    """
+    if _is_there(source):
+        return [Path(source)]
+    if "," in source:
+        return [path for part in source.split(",") if part for path in paths_in(part.strip())]
+    return _fitting(source) if _PATTERN.intersection(source) else [Path(source)]
+
+
 def _is_there(source: str) -> bool:
     """Tell whether a source is a path that exists; several paths may be longer than one can be."""
     refuse_text(source, source, whole="," not in source)
@@ -56,18 +68,22 @@ def _is_there(source: str) -> bool:
 
 
 def _of_pattern(source: str, split: str) -> Found:
-    whole = Path(source)
-    # The part before the first name with a pattern in it is where the search begins.
-    first = next(n for n, name in enumerate(whole.parts) if _PATTERN.intersection(name))
-    try:
-        found = sorted(Path(*whole.parts[:first]).glob(str(Path(*whole.parts[first:]))))
-    except (ValueError, NotImplementedError) as error:
-        raise DataError(f"{source}: is no pattern of paths ({error})") from error
+    found = _fitting(source)
     each = [_in_folder(path, split) for path in found if path.is_dir() and is_saved(path)]
     files = tuple(path for path in found if path.is_file())
     if not each and not files:
         raise DataError(f"{source}: no file fits the pattern: check the path")
     return Found((*files, *(path for one in each for path in one.paths)))
+
+
+def _fitting(source: str) -> list[Path]:
+    whole = Path(source)
+    # The part before the first name with a pattern in it is where the search begins.
+    first = next(n for n, name in enumerate(whole.parts) if _PATTERN.intersection(name))
+    try:
+        return sorted(Path(*whole.parts[:first]).glob(str(Path(*whole.parts[first:]))))
+    except (ValueError, NotImplementedError) as error:
+        raise DataError(f"{source}: is no pattern of paths ({error})") from error
 
 
 def _in_folder(path: Path, split: str) -> Found:
@@ -82,7 +98,7 @@ def _in_folder(path: Path, split: str) -> Found:
         raise DataError(f"{path}: the folder holds no data file: expected {', '.join(suffixes())}")
     _require_one_format(path, {file: kind for file, kind in kinds.items() if kind is not None})
     wanted = files_of_split(data, split, path)
-    notes = [f"{path}: not read: {_named([f for f in names if f not in wanted])}"]
+    notes = [f"not read: {_named([f for f in names if f not in wanted])}"]
     return Found(tuple(wanted), tuple(notes) if len(wanted) < len(names) else ())
 
 

@@ -76,6 +76,7 @@ def test_the_users_words_change_nothing_that_is_learned(template):
 
 @EVERY
 def test_a_turn_of_weight_0_is_read_and_not_learned(template):
+    """Fault D12: a weight of 0 was refused, and before that trained on."""
     talk = [*TALK[:3], {**TALK[3], "weight": 0}, *TALK[4:]]
     assert learned(template, *talk) == [learned(template, *TALK)[n] for n in (0, 2)]
     assert learned(template, *TALK[:3], {**TALK[3], "weight": 1}, *TALK[4:]) == learned(
