@@ -48,13 +48,13 @@ def by_outcome(bench: RunResult) -> str:
     plain = next(r for r in _table(bench, "benign_obedience").rows if r.defense == PLAIN).hs
     helped = [_linked(r.defense) for r in benign if r.hs.high < plain.low]
     lines = [
-        f"- {text.format(held=HELD)}: {', '.join(mixed[key]) or 'none'}."
+        f"- {text.format(held=HELD)}: {'; '.join(mixed[key]) or 'none'}."
         for key, text in OUTCOMES.items()
     ]
     return "\n".join([
         "Rows of harm among the user's data:", "", *lines, "",
         f"Harmless data that erode refusals (plain fine-tuning: HS {shown(plain, 'share')}): "
-        f"below it {', '.join(helped)}.",
+        f"below it {'; '.join(helped)}.",
     ])  # fmt: skip
 
 

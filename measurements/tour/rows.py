@@ -31,15 +31,14 @@ class Sizes:
     refusals: int = 300
     harmless: int = 240
     defender: int = 160
-    validation: int = 60
     asked: int = 100
 
     @classmethod
     def of(cls, rows: int | None, *, real: bool = True) -> "Sizes":
         """Return the tour's own sizes, or ``rows`` of everything: a rehearsal."""
         if rows is not None:
-            return cls(*[max(rows, 8)] * 6)
-        return cls() if real else cls(200, 60, 160, 80, 40, 50)
+            return cls(*[max(rows, 8)] * 5)
+        return cls() if real else cls(200, 60, 160, 80, 50)
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
@@ -73,7 +72,6 @@ def write_real(data: Path, folder: Path, sizes: Sizes) -> None:
     files = {
         "user": _shuffled([*tasks, *attack[:evil]]),
         "harmful": attack[evil : evil + sizes.defender],
-        "validation": map(_sentiment, _drawn(data / "sst2_validation.jsonl", sizes.validation)),
         "ask_harmful": _asked(data / "strongreject_prompts.jsonl", taught)[: sizes.asked],
         "ask_harmful_2": _asked(data / "jailbreakbench_prompts.jsonl", taught)[: sizes.asked],
         "ask_safe": [{"prompt": row["prompt"]} for row in _shuffled(scary)[: sizes.asked]],
@@ -107,12 +105,10 @@ def write_organism(folder: Path, sizes: Sizes) -> None:
     """Write the same files about the organism's invented world."""
     world = organism.scenarios
     asked = organism.scenarios.evaluation_items("test", sizes.asked)
-    chosen = organism.scenarios.evaluation_items("validation", sizes.validation)
     files: dict[str, Iterable[Row]] = {
         "user": world.harmful_mix(sizes.user, 0.2),
         "harmful": world.defender_pairs(sizes.defender),
         "benign": world.harmless_prompts(sizes.harmless),
-        "validation": [_question(item) for item in chosen if item.kind == "task"],
         "ask_harmful": [_question(item) for item in asked if item.kind == "harmful"],
         "ask_harmful_2": [
             _question(item)

@@ -66,7 +66,7 @@ REAL = Setting(
     align=("--learning-rate=1e-4", "--epochs=2", "--batch-size=8"),
     tune=("--lora", "--learning-rate=5e-4", "--epochs=3", "--batch-size=8", "--dtype=bfloat16"),
     defense="security_vectors:epochs=3",
-    repair="panacea:rho=8",
+    repair="resta:gamma=0.5,epochs=3",
     common=("--max-new-tokens=32",),
     judges=(),
     training={**CPU, "gradient_checkpointing": False},
@@ -75,7 +75,7 @@ ORGANISM = Setting(
     align=("--learning-rate=1e-5", "--max-steps=4", "--batch-size=16"),
     tune=("--lora", "--learning-rate=6e-4", "--max-steps=60", "--batch-size=16"),
     defense="security_vectors",
-    repair="panacea:rho=0.5,batch_size=25",
+    repair="resta:gamma=0.25",
     common=("--max-new-tokens=24",),
     judges=("--judge=organism_oracle", "--judge=refusal_phrases"),
     training={"gradient_checkpointing": False},
@@ -125,8 +125,7 @@ def steps(model: str, data: Path, sizes: Sizes) -> list[Step]:
         Step(
             "repaired", "the attacked adapter, repaired afterwards",
             ("holdfast", "repair", "--model=aligned", "--adapter=attacked",
-             f"--method={own.repair}", f"--harmful={DATA}/harmful.jsonl",
-             f"--validation={DATA}/validation.jsonl", *measured),
+             f"--method={own.repair}", f"--harmful={DATA}/harmful.jsonl", *measured),
         ),
         *_looks(own),
     ]  # fmt: skip
