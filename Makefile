@@ -4,7 +4,10 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 WORKERS ?= 2
 
-.PHONY: setup demo test test-fast check fix docs measure
+MODEL ?= models/smollm2
+OUT ?= tour-out
+
+.PHONY: setup demo test test-fast check fix docs site tour measure
 setup: $(STAMP)
 
 # torch is pinned in constraints.txt and installed first, so that nothing else picks another build.
@@ -36,6 +39,15 @@ fix: setup
 
 docs: setup
 	$(BIN)/python docs/build.py
+
+# The documentation as a site, below site/; a link that leads nowhere is an error.
+site: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# A real chat model through all of it: `make tour`, or `make tour MODEL=organism` for the built-in one.
+tour: setup
+	test "$(MODEL)" != models/smollm2 || $(BIN)/python measurements/real_model.py --out $(MODEL)
+	$(BIN)/python -m measurements.tour --model $(MODEL) --out $(OUT)
 
 measure: setup
 	$(BIN)/python measurements/step_cost.py --out results/step_cost.json

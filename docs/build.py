@@ -6,14 +6,17 @@ out of date is an error.
 
 import argparse
 import ast
+import json
 import re
 import sys
 import textwrap
 from pathlib import Path
 from typing import Any
 
+from architectures import architectures_page
 from choosing import by_moment, by_outcome
 from faults import faults_table
+from judge_tables import agreement_table
 from tables import (
     claims_table,
     counted,
@@ -36,8 +39,10 @@ ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / "results" / "demo.json"
 BENIGN = ROOT / "results" / "benign_defenses.json"
 BENCH = ROOT / "results" / "bench" / "result.json"
+JUDGE = ROOT / "results" / "refusal_judge.json"
 CLAIMS = ROOT / "results" / "claims"
 CONTROLS = ROOT / "results" / "benign_obedience_fresh_10_seeds.json"
+ARCHITECTURES = ROOT / "results" / "architectures.json"
 FAULTS = "0010-faults-mended-as-kinds.md"
 SOURCES = {
     "demo": ("`holdfast demo`", DEMO.name),
@@ -253,6 +258,9 @@ def pages() -> dict[Path, str]:
         ROOT / "docs" / "errors.md": replaced(
             (ROOT / "docs" / "errors.md").read_text(), "exceptions", exceptions_tree()
         ),
+        ROOT / "docs" / "judges.md": replaced(
+            (ROOT / "docs" / "judges.md").read_text(), "agreement", agreement_table(JUDGE)
+        ),
         plan: replaced(text_of_plan, "rooms", rooms_table(text_of_plan)),
         faults: replaced(faults.read_text(), "faults", faults_table(ROOT / "tests")),
     }
@@ -262,6 +270,8 @@ def pages() -> dict[Path, str]:
         parts += [measured_table(demo, name), measured_table(benign, name)]
         parts += [controls_table(controls, name)] if parts[-1] else []
         out[card] = replaced(card.read_text(), "measured", "\n\n".join(filter(None, parts)))
+    types = ROOT / "docs" / "architectures.md"
+    out[types] = architectures_page(json.loads(ARCHITECTURES.read_text()))
     return {readme: text, ROOT / "docs" / "claims.md": claims_page(), **out}
 
 

@@ -20,6 +20,7 @@ from scipy import special, stats
 from holdfast.evaluation.crossed import difference_ends, mean_squares, share_ends
 from holdfast.evaluation.interval import Interval
 from holdfast.evaluation.resampling import bootstrap_weights
+from holdfast.evaluation.settings.worst_case import worst_case
 from holdfast.evaluation.statistics import (
     Hits,
     mcnemar,
@@ -27,7 +28,6 @@ from holdfast.evaluation.statistics import (
     share_over_seeds,
     wilson,
 )
-from holdfast.evaluation.worst_case import worst_case
 from holdfast.results.provenance import this_machine, versions
 
 PROMPTS = 100

@@ -34,7 +34,8 @@ def main() -> None:
     model = str(local.resolve()) if local.is_dir() else given.model
     out: Path = given.out.resolve()
     _begin(out, {"model": model, "rows": given.rows})
-    plan = steps(model, given.data.resolve(), Sizes.of(given.rows))
+    sizes = Sizes.of(given.rows, real=model != "organism")
+    plan = steps(model, given.data.resolve(), sizes)
     records = {step.name: _done(step, out, f"{n}/{len(plan)}") for n, step in enumerate(plan, 1)}
     text = json.dumps(_summary(model, given.rows, out, records), indent=1)
     for path in filter(None, [out / "tour.json", given.summary]):

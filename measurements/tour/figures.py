@@ -30,9 +30,7 @@ def figures_of(folder: Path, name: str) -> dict[str, Any]:
     for reading in run.get("readings", []):
         shares[reading["judge"]] = _shares(reading["shares"])
     found: dict[str, Any] = {"shares": shares}
-    if result.get("agreement"):
-        found["agreement"] = result["agreement"]
-    return found
+    return found | {key: result[key] for key in ("agreement", "benchmarks") if result.get(key)}
 
 
 def _shares(shares: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,8 @@ read from the data folder and written below the tour's own output.
 import csv
 import json
 import re
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -34,9 +35,11 @@ class Sizes:
     asked: int = 100
 
     @classmethod
-    def of(cls, rows: int | None) -> "Sizes":
+    def of(cls, rows: int | None, *, real: bool = True) -> "Sizes":
         """Return the tour's own sizes, or ``rows`` of everything: a rehearsal."""
-        return cls() if rows is None else cls(*[max(rows, 8)] * 6)
+        if rows is not None:
+            return cls(*[max(rows, 8)] * 6)
+        return cls() if real else cls(200, 60, 160, 80, 40, 50)
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
@@ -63,7 +66,7 @@ def write_real(data: Path, folder: Path, sizes: Sizes) -> None:
     attack = [{"prompt": row["goal"], "completion": row["target"]} for row in pairs]
     evil = max(1, sizes.user // 10)
     tasks = [_sentiment(row) for row in _drawn(data / "sst2_train.jsonl", sizes.user - evil)]
-    questions = _drawn(data / "strongreject_prompts.jsonl", sizes.asked)
+    taught = {_folded(row["prompt"]) for row in attack}
     scary = [r for r in read_rows(data / "xstest_prompts.csv") if r["label"] == "safe"]
     plain = _drawn(data / "harmless_prompts_3000.jsonl", sizes.harmless)
     lookalikes = [{"prompt": p} for p in LOOKALIKES.read_text().splitlines()[: sizes.harmless]]
@@ -71,8 +74,8 @@ def write_real(data: Path, folder: Path, sizes: Sizes) -> None:
         "user": _shuffled([*tasks, *attack[:evil]]),
         "harmful": attack[evil : evil + sizes.defender],
         "validation": map(_sentiment, _drawn(data / "sst2_validation.jsonl", sizes.validation)),
-        "ask_harmful": questions,
-        "ask_harmful_2": _drawn(data / "jailbreakbench_prompts.jsonl", sizes.asked),
+        "ask_harmful": _asked(data / "strongreject_prompts.jsonl", taught)[: sizes.asked],
+        "ask_harmful_2": _asked(data / "jailbreakbench_prompts.jsonl", taught)[: sizes.asked],
         "ask_safe": [{"prompt": row["prompt"]} for row in _shuffled(scary)[: sizes.asked]],
         "ask_task": map(_sentiment, _drawn(data / "sst2_test.jsonl", sizes.asked)),
         "ask_harmless": [*plain, *lookalikes],
@@ -126,9 +129,53 @@ def write_organism(folder: Path, sizes: Sizes) -> None:
         write_rows(folder / f"{name}.jsonl", rows)
 
 
+TOY = "toy_pairs"
+"""Name of the task of lm-eval that the tour brings: which of two answers belongs to a question?"""
+TASK = """task: {name}
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {file}}}}}
+test_split: test
+output_type: multiple_choice
+doc_to_text: "{{{{question}}}}\\n"
+doc_to_choice: choices
+doc_to_target: label
+metric_list: [{{metric: acc}}]
+metadata: {{version: 1}}
+"""
+
+
+def write_toy_task(folder: Path) -> None:
+    """Write a task of lm-eval from the questions of the user's task: the right answer, or another.
+
+    Args:
+        folder: Holds ask_task.jsonl; the task comes to lm_eval below it.
+    """
+    asked = read_rows(folder / "ask_task.jsonl")
+    rows: list[Row] = []
+    for number, row in enumerate(asked):
+        right = row["completion"]
+        wrong = next((o["completion"] for o in asked if o["completion"] != right), None)
+        if wrong is not None:
+            pair = [right, wrong] if number % 2 else [wrong, right]
+            rows.append({"question": row["prompt"], "choices": pair, "label": pair.index(right)})
+    file = folder / "lm_eval" / "rows.jsonl"
+    write_rows(file, rows)
+    (file.parent / f"{TOY}.yaml").write_text(TASK.format(name=TOY, file=file))
+
+
 def _drawn(path: Path, count: int) -> list[Row]:
     """Return ``count`` rows of a file in an order of our own, which is always the same."""
     return _shuffled(read_rows(path))[:count]
+
+
+def _asked(path: Path, taught: Set[str]) -> list[Row]:
+    """Return a set's questions but those that AdvBench holds too, from which rows are taught."""
+    rows = _drawn(path, sys.maxsize)
+    return [{"prompt": r["prompt"]} for r in rows if _folded(r["prompt"]) not in taught]
+
+
+def _folded(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text.lower()))
 
 
 def _shuffled(rows: Sequence[Row]) -> list[Row]:

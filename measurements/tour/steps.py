@@ -5,7 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from measurements.tour.rows import Sizes, write_distilled, write_organism, write_real
+from measurements.tour.rows import (
+    TOY,
+    Sizes,
+    write_distilled,
+    write_organism,
+    write_real,
+    write_toy_task,
+)
 
 DATA = "data"
 TRAINING = f"{DATA}/training.yaml"
@@ -146,6 +153,10 @@ def _looks(own: Setting) -> list[Step]:
         Step("evaluated", "other harmful questions, which no party trained on",
              ("holdfast", "evaluate", *served, *other)),
         Step("inspected", "the same questions through inspect-ai", inspected, needs="inspect_ai"),
+        Step("useful", "a task of lm-eval on the defended model",
+             ("holdfast", "evaluate", *served, f"--task={DATA}/ask_task.jsonl", *own.common,
+              f"--lm-eval={TOY}", f"--lm-eval-path={DATA}/lm_eval", *own.judges),
+             needs="lm_eval", prepare=lambda folder: write_toy_task(folder / DATA)),
         Step("compared", "attacked and defended, question by question",
              ("holdfast", "compare", "attacked", "defended")),
     ]  # fmt: skip

@@ -45,7 +45,8 @@ from holdfast.ops.modules import ModuleRef
 
 __all__ = [
     "HOOKS", "Backward", "Capability", "Card", "Defense", "Examples", "ModelRole", "Reads", "Row",
-    "Run", "Shared", "Stage", "Step", "Variant", "implements", "in_range", "listed", "need_data",
+    "Run", "Shared", "Stage", "Step", "Tensorwise", "Variant", "implements", "in_range", "listed",
+    "need_data",
 ]  # fmt: skip
 
 Row = dict[str, Any]
@@ -226,6 +227,22 @@ class Step:
         return self.run.engine
 
 
+class Tensorwise(Protocol):
+    """A repair of one weight at a time: each edit is made of that weight and of files alone."""
+
+    def edit(self, ref: ModuleRef, linear: Any) -> Tensor | None:
+        """Return what is added to the weight of a projection, in float32 as it is stored.
+
+        ``linear`` holds its weight in float32 for the time of the call; the rest of the model has
+        no values. None leaves the weight as it is.
+        """
+        ...
+
+    def artifact(self) -> Artifact:
+        """Return what ``after`` would have returned, once every weight was edited."""
+        ...
+
+
 class Backward(Protocol):
     """Runs the user's forward and backward, adding to ``.grad``; returns the detached loss."""
 
@@ -295,6 +312,20 @@ class Defense:
     def shared(self) -> Shared | None:
         """Return what runs can take over from one another; None where there is nothing."""
         return None
+
+    def tensorwise(self, model: nn.Module) -> Tensorwise | None:
+        """Return the repair as edits of one weight at a time, the same as ``after`` makes.
+
+        Args:
+            model: The model as it was tuned, with its shapes and no values.
+
+        Returns:
+            None where these hyperparameters need a pass through the model.
+
+        Raises:
+            ConfigError: A folder that it reads is missing or another one.
+            ModelError: The folders' models or the change are of another model.
+        """
 
     def data(self, run: Run, rows: Any) -> Any:
         """Return what the user's prepared data become (add rows, drop rows)."""

@@ -44,10 +44,10 @@ def test_generated_parts_are_current():
 def test_a_stale_part_is_found(tmp_path, monkeypatch):
     build = _build()
     copy = tmp_path / "repo"
-    shutil.copytree(ROOT / "src" / "holdfast" / "defenses", copy / "src/holdfast/defenses")
-    (copy / "docs").mkdir()
-    shutil.copy(ROOT / "docs" / "map.md", copy / "docs")
-    shutil.copytree(ROOT / "docs" / "decisions", copy / "docs" / "decisions")
+    shutil.copytree(
+        ROOT / "src" / "holdfast", copy / "src/holdfast", ignore=shutil.ignore_patterns("*.pyc")
+    )
+    shutil.copytree(ROOT / "docs", copy / "docs")
     shutil.copytree(ROOT / "tests" / "docs", copy / "tests" / "docs")
     (copy / "README.md").write_text(README.replace("| `", "| `x"))
     if "<!-- defenses:start -->" not in README:

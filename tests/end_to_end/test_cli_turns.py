@@ -68,6 +68,7 @@ def of_trl() -> dict[str, torch.Tensor]:
 
 
 def test_all_turns_are_trained_as_trl_trains_them_by_its_own_masks(folder):
+    """Fault D12: earlier turns were not trained on, even with assistant_only_loss, silently."""
     ours, theirs = weights("all"), of_trl()
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
 

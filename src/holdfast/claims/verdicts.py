@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from holdfast.evaluation.compare import MIN_SEEDS_TO_RANK
-from holdfast.evaluation.equal_accuracy import equal_accuracy_difference
 from holdfast.evaluation.interval import Interval
 from holdfast.evaluation.resampling import SettingHits
+from holdfast.evaluation.settings.equal_accuracy import equal_accuracy_difference
 from holdfast.evaluation.statistics import Hits, paired_difference, share_over_seeds, student
 
 __all__ = [

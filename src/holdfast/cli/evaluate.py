@@ -14,13 +14,14 @@ __all__ = ["evaluate"]
 def evaluate(config: EvaluateConfig, json: JsonFlag = False) -> None:
     """Let a model answer files of questions and print the shares with their intervals."""
     from holdfast.commands.evaluate import evaluate_model
+    from holdfast.report.odd_answers import distinct, distinct_text
 
     with working(as_json=json) as progress:
         result = evaluate_model(config, progress)
     [run] = result.arms[0].runs
     shares: dict[str, Any] = {name: share.__dict__ for name, share in run.shares.items()}
     if json:
-        told: dict[str, Any] = {"cut": run.cut, "decoding": run.decoding}
+        told: dict[str, Any] = {"cut": run.cut, "decoding": run.decoding, "distinct": distinct(run)}
         told["benchmarks"] = result.benchmarks and result.benchmarks.model_dump()
         told["warnings"] = result.warnings
         judged = result.model_dump(include={"agreement"})
@@ -30,6 +31,7 @@ def evaluate(config: EvaluateConfig, json: JsonFlag = False) -> None:
         return
     print_result(result)
     if run.judge:
+        say(f"distinct answers: {distinct_text(run)}")
         say(f"judge: {' beside '.join([run.judge, *(one.judge for one in run.readings)])}")
     if config.output is not None:
         say(f"report: {config.output / 'report.html'}")

@@ -30,8 +30,8 @@ def inspect(
     json: JsonFlag = False,
 ) -> None:
     """Say what a model is and what each method can do on it; no weights are read or downloaded."""
-    from holdfast.cli.inspected import lines_of
     from holdfast.commands.inspect import inspect_model
+    from holdfast.commands.inspection.page import lines_of
 
     config = InspectConfig(
         model=model,

@@ -2,7 +2,7 @@
 
 import time
 
-from holdfast.evaluation.engine import Engine
+from holdfast.evaluation.generate import Engine
 from holdfast.files.folders import WholeFolder
 from holdfast.inputs.configs import EvaluateConfig
 from holdfast.inputs.guards.network import offline_where_local

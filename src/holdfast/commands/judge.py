@@ -11,11 +11,11 @@ from holdfast.errors import ConfigError
 from holdfast.evaluation.measure import Measurement, judge_answers
 from holdfast.evaluation.metrics import Item, Kind
 from holdfast.files.folders import WholeFolder
+from holdfast.inputs.answered.labels import Labels
+from holdfast.inputs.answered.rows import JudgedRow, rows_to_judge
 from holdfast.inputs.configs import JudgeConfig
 from holdfast.inputs.guards.network import offline_where_local
-from holdfast.inputs.judged_rows import JudgedRow, rows_to_judge
 from holdfast.inputs.judging import judges_for
-from holdfast.inputs.labels import Labels
 from holdfast.progress import Progress
 
 __all__ = ["JudgeConfig", "Judgement", "judge_file"]

@@ -4,10 +4,11 @@ import time
 
 from holdfast.commands.exports import export_artifacts
 from holdfast.commands.served import save_served
+from holdfast.commands.streaming.repair import streamed_repair
 from holdfast.files.folders import ModelFolders
-from holdfast.inputs.base_card import base_card
 from holdfast.inputs.configs import RepairConfig
 from holdfast.inputs.guards.network import offline_where_local
+from holdfast.inputs.loading.base_card import base_card
 from holdfast.inputs.read import Inputs, read
 from holdfast.inputs.values import as_json
 from holdfast.progress import Progress
@@ -35,6 +36,8 @@ def repair(config: RepairConfig, progress: Progress = lambda *_: None) -> RunRes
         InputError: Something given cannot be used; nothing was written.
         RunError: The repair failed; nothing was written.
     """
+    if config.streamed:
+        return streamed_repair(config, progress)
     start = time.perf_counter()
     folders = ModelFolders(
         config.output, config.artifacts, export=config.export, overwrite=config.overwrite

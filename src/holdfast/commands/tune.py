@@ -20,10 +20,10 @@ from holdfast.commands.tuning.trainer import TuneTrainer
 from holdfast.data.columns import file_of
 from holdfast.errors import HoldfastError
 from holdfast.evaluation import Measurement
-from holdfast.inputs.base_card import base_card
 from holdfast.inputs.configs import TuneConfig
 from holdfast.inputs.guards.network import offline_where_local
 from holdfast.inputs.guards.options import refused
+from holdfast.inputs.loading.base_card import base_card
 from holdfast.inputs.read import Inputs, read
 from holdfast.inputs.training_options import sft_config
 from holdfast.inputs.values import as_json

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from holdfast.defenses import card_of
-from holdfast.evaluation.equal_accuracy import equal_accuracy_difference, harmful_score_at
-from holdfast.evaluation.fronts import pareto_front
 from holdfast.evaluation.interval import Interval
 from holdfast.evaluation.resampling import SettingHits
+from holdfast.evaluation.settings.equal_accuracy import equal_accuracy_difference, harmful_score_at
+from holdfast.evaluation.settings.fronts import pareto_front
 from holdfast.results.comparisons import EqualAccuracy, Front, FrontRow, LeftOut
 from holdfast.results.hits import has_answers, same_questions, table_of
 from holdfast.results.records import PLAIN, Arm, Attack

@@ -16,8 +16,8 @@ from holdfast.evaluation.kappa import kappa_over_prompts
 from holdfast.evaluation.measure import Measurement
 from holdfast.evaluation.metrics import Outcome, Verdict
 from holdfast.evaluation.statistics import wilson
-from holdfast.inputs.judged_rows import JudgedRow
-from holdfast.inputs.labels import HARM, REFUSALS
+from holdfast.inputs.answered.labels import HARM, REFUSALS
+from holdfast.inputs.answered.rows import JudgedRow
 
 __all__ = ["Agreed", "Judged", "Pair", "judgements", "pairs_of"]
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from holdfast.comparisons.fronts import fronts
 from holdfast.evaluation.interval import Interval
 from holdfast.evaluation.metrics import Figure
+from holdfast.evaluation.settings.worst_case import worst_case
 from holdfast.evaluation.statistics import share_over_seeds
-from holdfast.evaluation.worst_case import worst_case
 from holdfast.results.attacks import attacked, common_attacks
 from holdfast.results.comparisons import BenchSummary, LeftOut, WorstCaseRow, WorstCaseTable
 from holdfast.results.hits import has_answers, same_questions, seeds_of, table_of

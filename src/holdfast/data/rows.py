@@ -88,6 +88,16 @@ class Rows:
                 yield replace(row, number=part.last), reader
             before = part.last
 
+    def raw(self) -> Iterator[RawRow]:
+        """Yield each row as its file has it, without looking for a shape; raises as the other."""
+        refuse_text(self.source, self.source, whole="," not in self.source)
+        before = last = 0
+        for table in self._tables():
+            for row in table.rows:
+                last = before + row.number
+                yield replace(row, number=last)
+            before = last
+
     def told(self) -> list[str]:
         """Return what is to be told of the source once its rows are read."""
         names = [f"{Path(p.table.name).name} {p.before + 1} to {p.last}" for p in self.parts]

@@ -8,7 +8,7 @@ side and padding token stay untouched.
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import takewhile
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -18,10 +18,37 @@ from holdfast.errors import ConfigError, DataError
 from holdfast.evaluation.decoding import alone, end_tokens, greedy
 from holdfast.evaluation.reply import Replies, Reply
 
-__all__ = ["Answered", "generate", "inference_mode", "replies"]
+__all__ = ["Answered", "Engine", "generate", "inference_mode", "replies"]
 
 Answered = Callable[[int, int], None]
 """Called with (prompts answered so far, prompts in all) after each batch."""
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Stands in the place of a model; it decodes greedily and brings its own tokenizer."""
+
+    def replies(
+        self,
+        prompts: Sequence[Sequence[Mapping[str, str]]],
+        *,
+        max_new_tokens: int,
+        progress: Answered | None = None,
+    ) -> list[Reply]:
+        """Return the reply to each prompt, in order.
+
+        Raises:
+            RunError: It failed; what was answered before is kept where that can be.
+        """
+        ...
+
+    def recorded(self, max_new_tokens: int) -> dict[str, int | str]:
+        """Return what a result keeps of the decoding."""
+        ...
+
+    def finished(self) -> None:
+        """Take that the answers are in a result: what was kept of them may go."""
+        ...
 
 
 def generate(

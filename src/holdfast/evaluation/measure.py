@@ -8,8 +8,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from holdfast.errors import DataError
 from holdfast.evaluation.decoding import recorded
-from holdfast.evaluation.engine import Engine
-from holdfast.evaluation.generate import Answered, replies
+from holdfast.evaluation.generate import Answered, Engine, replies
 from holdfast.evaluation.interval import Share
 from holdfast.evaluation.judges.protocol import Judge, words_of
 from holdfast.evaluation.judges.rules import heard, judged

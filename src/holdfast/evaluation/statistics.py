@@ -6,8 +6,9 @@ An answer is indexed by the run's seed and by its prompt, and neither axis is a 
 same prompts return under every seed, and a run may shift all its answers. Several seeds are
 therefore read as a crossed design (:mod:`holdfast.evaluation.crossed`). A percentile bootstrap over
 both axes (the "pigeonhole" bootstrap, Owen 2007) covers 84 to 93 % at five seeds that differ much
-and 77 to 91 % at three, so only one seed's difference and :mod:`holdfast.evaluation.fronts`
-resample. ``results/statistics_check.json`` holds the coverage of both.
+and 77 to 91 % at three, so only one seed's difference and
+:mod:`holdfast.evaluation.settings.fronts` resample. ``results/statistics_check.json`` holds the
+coverage of both.
 """
 
 import math

@@ -175,6 +175,8 @@ class RepairConfig(ModelConfig, TestConfig):
     """Which of the assistant's turns in a conversation are learned: all, or the last."""
     validation: str | None = None
     """Pairs on which the strength is chosen: file, hub id or 'organism'."""
+    streamed: bool = False
+    """Read, edit and write one shard at a time, for a model larger than the memory."""
     max_task_drop: float | None = None
     """Largest drop of the score on --validation that the repair may cost, in [0, 1]."""
     artifacts: Path | None = None

@@ -12,8 +12,8 @@ from holdfast.evaluation import Item, Measurement, evaluate
 from holdfast.evaluation.judges import BUILT_IN, Judge
 from holdfast.evaluation.judges.protocol import GROUP, MakesJudge, fault
 from holdfast.files.entry_points import Registry
+from holdfast.inputs.answered.phrases import by_phrases
 from holdfast.inputs.judge_specs import built, prepared
-from holdfast.inputs.phrases import by_phrases
 from holdfast.inputs.rows import ORGANISM
 from holdfast.progress import Progress
 

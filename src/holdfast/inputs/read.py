@@ -64,7 +64,7 @@ PATHS = (
     "model", "adapter", "against", "config", "chat_template", "data", "eval_data",
     "harmful", "safe", "alignment", "benign", "validation", "task", "useful",
     "harmful_ood", "benign_ood", "test_harmful", "test_safe", "test_task", "test_useful",
-    "lm_eval_path",
+    "lm_eval_path", "refusal_phrases",
 )  # fmt: skip
 """Fields that name a file or folder to read, which no output may replace."""
 
@@ -157,9 +157,9 @@ def read(
     panel = judges_for(config.model, config.judge, config.refusal_phrases)
     loaded = load(config)
     model, tokenizer, limit = loaded.model, loaded.tokenizer, loaded.limit
-    adapter, trained = what_is_trained(adapter, model)
-    told = _told(config, sources, items, loaded, options) if tokenizer else loaded.notes
-    told = [*told, *trained]
+    asked = isinstance(config, EvaluateConfig)  # Nothing is trained then.
+    adapter, trained = (None, []) if asked else what_is_trained(adapter, model)
+    told = [*_told(config, sources, items, loaded, options), *trained]
     check_items(items, tokenizer, limit, config.max_new_tokens)
     options = {"max_length": limit, **options} if options else {}
     size = config.batch_size if isinstance(config, EvaluateConfig) else Examiner.batch_size
@@ -198,6 +198,8 @@ def _told(
 ) -> list[str]:
     """Return what a reader must know of how model, rows and questions fit; refuse what does not."""
     tokenizer, allowed = loaded.tokenizer, config.control_tokens
+    if tokenizer is None:  # What answers has its own, somewhere else.
+        return loaded.notes
     return [
         *base_notes(config),
         *loaded.notes,

@@ -10,7 +10,7 @@ from trl.trainer.sft_config import SFTConfig
 
 from holdfast.errors import ConfigError, nearest
 from holdfast.inputs.configs import TuneConfig
-from holdfast.inputs.eval_options import eval_options
+from holdfast.inputs.fit.evaluation import eval_options
 from holdfast.inputs.guards.options import built, checked_options
 from holdfast.inputs.guards.secrets import refuse_secrets, without_secret
 from holdfast.inputs.values import checked

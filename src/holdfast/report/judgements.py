@@ -8,7 +8,7 @@ from rich.text import Text
 
 from holdfast.comparisons.judgements import Agreed, Judged, Pair
 from holdfast.evaluation.interval import Interval
-from holdfast.inputs.labels import HARM, REFUSALS
+from holdfast.inputs.answered.labels import HARM, REFUSALS
 from holdfast.report.terminal import plain_table
 from holdfast.results.words import DASH, percent, shown
 

@@ -13,7 +13,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from holdfast.defenses import card_of
 from holdfast.evaluation.metrics import Figure
 from holdfast.files.whole import write_whole
-from holdfast.inputs.base_card import BaseCard
+from holdfast.inputs.loading.base_card import BaseCard
 from holdfast.results.records import Arm
 from holdfast.results.result import RunResult
 from holdfast.results.words import arm_name, listed, shown, words_in
@@ -80,7 +80,8 @@ def _relation(base: BaseCard, *, adapter: bool) -> str | None:
 
 def _head(result: RunResult, arm: Arm, base: BaseCard) -> Iterator[str]:
     done = _DONE.get(result.command, "made")
-    yield f"# {base.name}, {done} with {arm_name(arm.defense)}"
+    defended = f" with {arm_name(arm.defense)}" if arm.defenses else ""
+    yield f"# {base.name}, {done}{defended}"
     version = result.versions.get("holdfast", "")
     made_from = base.base_model or base.name
     yield f"Made from {made_from} by holdfast {version} (`holdfast {result.command}`)."

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from holdfast.evaluation.judges.refusals import REFUSAL_WORDS
 from holdfast.evaluation.metrics import Kind, Outcome
 from holdfast.results.records import BEFORE, Arm, SeedRun
-from holdfast.results.words import arm_name
+from holdfast.results.words import arm_name, percent
 
-__all__ = ["distinct", "odd_answers"]
+__all__ = ["distinct", "distinct_text", "odd_answers"]
 
 FEWEST = 10
 """Of fewer answers nothing is said: they may be alike by chance."""
@@ -20,8 +20,7 @@ def odd_answers(arms: Sequence[Arm]) -> list[str]:
     judges = {run.judge for arm in arms for run in arm.runs if run.words == REFUSAL_WORDS}
     if any("ASR" not in judge for judge in judges):
         found.append(
-            "Judged by whether an answer refuses: the judge does not look whether what it says is "
-            "harmful or right."
+            "Judged by whether an answer refuses: the judge does not look at what it says."
         )
     return found
 
@@ -32,6 +31,11 @@ def distinct(run: SeedRun) -> Mapping[Kind, float]:
     for answer in run.answers:
         texts.setdefault(answer.kind, []).append(" ".join(answer.answer.split()))
     return {kind: len(set(said)) / len(said) for kind, said in texts.items()}
+
+
+def distinct_text(run: SeedRun) -> str:
+    """Return the share of distinct answers of each kind in words."""
+    return ", ".join(f"{kind} {percent(share)}" for kind, share in distinct(run).items())
 
 
 def _one_sentence(arm: Arm) -> list[str]:

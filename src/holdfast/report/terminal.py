@@ -80,7 +80,7 @@ def _means(result: RunResult, scene: Scene) -> Padding:
 
 def _beside(result: RunResult) -> list[Padding]:
     """Return what further judges make of the same answers, and their agreement with the first."""
-    judges = dict.fromkeys(name for arm in result.arms for name in arm.beside)
+    judges = dict.fromkeys(n for arm in result.arms for n, had in arm.beside.items() if had)
     return [_second(result, judge) for judge in judges]
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from peft import LoraConfig
+from peft.tuners.tuners_utils import _check_lora_target_modules_mamba  # type: ignore[reportPrivateUsage]
 from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
 from torch import nn
 
@@ -25,10 +26,12 @@ def on_projections(config: LoraConfig, model: nn.Module) -> tuple[LoraConfig, li
     It is the one that was given unless it says ``all-linear`` and the model has a router, stacked
     experts or a tower.
     """
-    kinds = _kinds(model)
-    if config.target_modules != "all-linear" or not kinds:
+    kinds, names = _kinds(model), sorted(plain_name(name) for name in linears(model))
+    refused = {leaf for leaf in map(_leaf, names) if not _is_taken(config, leaf, model)}
+    if config.target_modules != "all-linear" or not (kinds or refused):
         return config, []
-    names = sorted(plain_name(name) for name in linears(model))
+    kinds += [f"{leaf} (PEFT refuses it on this model type)" for leaf in sorted(refused)]
+    names = [name for name in names if _leaf(name) not in refused]
     kept = [name for name in names if _is_kept(name.rpartition(".")[2], model)]
     notes = [
         f"the adapter is on the {len(kept)} projections of the decoder and not on: "
@@ -68,6 +71,19 @@ def _kinds(model: nn.Module) -> list[str]:
         if kind in ("vision or audio tower", "router", "routed experts"):
             found[kind] = None
     return list(found)
+
+
+def _leaf(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _is_taken(config: LoraConfig, leaf: str, model: nn.Module) -> bool:
+    """Tell whether PEFT puts an adapter on a module of this name: on state-space models not all."""
+    try:
+        _check_lora_target_modules_mamba(config, model, leaf)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_kept(leaf: str, model: Any) -> bool:

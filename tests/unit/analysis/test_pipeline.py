@@ -11,9 +11,9 @@ from holdfast.analysis.modules.robust_modules import RobustModules
 from holdfast.analysis.modules.robustness import Robustness
 from holdfast.analysis.pipeline import AnalysisSettings, analyze, find_robust_modules
 from holdfast.analysis.probing.prompts import Prompts
-from holdfast.errors import ConfigError, InputError, ModelError
+from holdfast.errors import ConfigError, InputError
 from holdfast.files.hashes import sha256_of
-from holdfast.ops.modules import projections
+from holdfast.ops.modules import parts, projections
 from holdfast.ops.randomness import derived_seed
 from tests.tiny import tiny_model
 from tests.unit.analysis.probing.test_prompts import Reader
@@ -45,9 +45,13 @@ def test_every_architecture_with_split_projections(arch, adapter):
     found.robust.check(model)
 
 
-def test_a_fused_projection_is_refused_by_name():
-    with pytest.raises(ModelError, match=r"layers\.0\.attention\.query_key_value.*fused"):
-        analyze(tiny_model("gpt_neox"), prompts())
+@pytest.mark.parametrize("method", ["gradient", "noise"])
+def test_a_fused_projection_is_scored_by_part(method):
+    model = tiny_model("gpt_neox")
+    found = analyze(model, prompts(), replace(NOISE, method=method))
+    assert found.robustness.table().keys() == {(r.layer, r.role) for r in parts(model)}
+    names = {m.name for m in found.robustness.modules}
+    assert "gpt_neox.layers.0.attention.query_key_value[k]" in names
 
 
 @pytest.mark.parametrize("method", ["gradient", "noise"])

@@ -6,11 +6,12 @@ import pytest
 from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig
 
-from holdfast.cli.inspected import lines_of
 from holdfast.cli.main import main
 from holdfast.commands.inspect import inspect_model
+from holdfast.commands.inspection.page import lines_of
 from holdfast.errors import ConfigError, ModelError
 from holdfast.inputs.configs import InspectConfig
+from holdfast.training.lora_targets import on_projections
 from holdfast.training.sft_options import lora
 from tests.tiny import TEMPLATE, tiny_tokenizer
 from tests.zoo import zoo_model
@@ -36,7 +37,7 @@ def test_counts_are_those_of_the_model(tmp_path, kind):
     ids = {id(p): p.numel() for p in model.parameters()}
     assert found.total == sum(ids.values())
     assert found.total == found.decoder + found.embeddings + found.other
-    adapted = get_peft_model(model, lora(8, 16))
+    adapted = get_peft_model(model, on_projections(lora(8, 16), model)[0])
     assert found.lora == sum(p.numel() for p in adapted.parameters() if p.requires_grad)
 
 
@@ -168,5 +169,6 @@ def test_the_page_fits_a_terminal(tmp_path, capsys):
     assert main(["inspect", str(tmp_path)]) == 0
     page = capsys.readouterr().out
     assert "router" in page
+    assert "panacea" in page
     assert "note: it cannot be loaded" in page
     assert main(["inspect", str(tmp_path / "nowhere")]) == 2

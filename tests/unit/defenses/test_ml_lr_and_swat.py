@@ -119,8 +119,8 @@ class TestLists:
         with pytest.raises(ModelError, match=r"ml_lr: modules=.*robust\.json.*8 layers.*has 2"):
             self.run(tmp_path, listed(tmp_path, {(0, "q")}, layers=8))
 
-    def test_a_fused_projection_is_named(self, tmp_path):
-        with pytest.raises(ModelError, match=r"robust\.json.*query_key_value.*fused"):
+    def test_a_part_of_a_fused_projection_alone_is_no_module(self, tmp_path):
+        with pytest.raises(ConfigError, match=r"subset=robust is empty.*roles down, o, qkv, up"):
             self.run(tmp_path, listed(tmp_path, {(0, "q")}), tiny_model("gpt_neox"))
 
     def test_a_role_that_the_model_lacks_is_named(self, tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from holdfast.errors import InputError
-from holdfast.evaluation.equal_accuracy import (
+from holdfast.evaluation.settings.equal_accuracy import (
     equal_accuracy_difference,
     harmful_score_at,
     interpolate,

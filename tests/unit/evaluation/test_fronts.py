@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from holdfast.errors import InputError
-from holdfast.evaluation.fronts import on_front, pareto_front
+from holdfast.evaluation.settings.fronts import on_front, pareto_front
 from tests.unit.evaluation.setting_hits import hits, noisy
 
 

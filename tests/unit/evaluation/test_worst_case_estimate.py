@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from holdfast.errors import InputError
+from holdfast.evaluation.settings.worst_case import worst_case
 from holdfast.evaluation.statistics import share_over_seeds
-from holdfast.evaluation.worst_case import worst_case
 from tests.unit.evaluation.setting_hits import hits, noisy
 
 

@@ -29,7 +29,7 @@ def base(tmp_path, monkeypatch) -> Path:
 
 
 def test_an_adapters_folder_names_the_end_tokens_of_its_template(base):
-    """It had none, so that a server of the adapter took the base's and let answers run on."""
+    """Fault D5: it had none, so that a server took those of the base and let answers run on."""
     tune(TuneConfig(model="base", data="data.jsonl", output=Path("a"), max_steps=1, lora=True))
     wanted = [2, tiny_tokenizer().convert_tokens_to_ids("<system>")]
     assert GenerationConfig.from_pretrained("a").eos_token_id == wanted

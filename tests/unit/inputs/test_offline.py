@@ -29,6 +29,12 @@ class Config:
 
 
 @dataclass
+class Judged:
+    model: str
+    judge: list[str]
+
+
+@dataclass
 class Bench:
     recipe: dict
 
@@ -43,6 +49,9 @@ HERE = str(Path(__file__))
         (Config(HERE, Path("owner/name")), True),
         (Config("owner/name"), False),
         (Config("organism", ["owner/rows:config"]), False),
+        (Judged("organism", ["llama_guard_3:model=owner/name"]), False),
+        (Judged("organism", [f"llama_guard_3:dtype=float32,model={HERE}"]), True),
+        (Judged("organism", ["endpoint:url=https://host.example/v1,model=m"]), True),
         (Bench({"model": "organism", "files": {"task": "rows.jsonl"}, "n": 3}), True),
         (Bench({"model": "organism", "files": {"task": ["owner/rows"]}}), False),
     ],

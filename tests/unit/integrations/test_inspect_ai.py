@@ -1,5 +1,6 @@
 """inspect-ai's tasks come to the very figures, and answers, of ``holdfast evaluate``."""
 
+import math
 from dataclasses import replace
 
 import anyio
@@ -11,9 +12,10 @@ from inspect_ai.solver import TaskState
 
 from holdfast.commands.evaluate import EvaluateConfig, evaluate_model
 from holdfast.errors import ConfigError, DataError
-from holdfast.evaluation.metrics import Item
+from holdfast.evaluation.metrics import Item, Verdict
 from holdfast.evaluation.reply import Reply
 from holdfast.integrations import inspect_ai as ours
+from holdfast.integrations.inspect_ai import scorer as scorer_module
 from holdfast.integrations.inspect_ai.batches import Batches
 from holdfast.integrations.inspect_ai.messages import item_of, output_of, reply_in, sample_of
 from tests.unit.integrations.strange_folder import questions, strange_folder
@@ -168,3 +170,19 @@ def test_batches_answer_each_in_its_place_and_fail_as_one():
     assert anyio.run(ask_all, "abcdefg") == {word: word.upper() for word in "abcdefg"}
     assert sizes == [3, 3, 1]
     assert anyio.run(ask_all, ["a", "bad"]) == {"a": "no", "bad": "no"}
+
+
+def test_what_a_judge_cannot_score_is_in_no_share(monkeypatch):
+    class Shy:
+        name, version = "shy/1", "1"
+
+        def __call__(self, items, answers):
+            return [Verdict.unscored(self.name, "no verdict") for _ in answers]
+
+    monkeypatch.setattr(scorer_module, "_ready", lambda *_: Shy())
+    sample = sample_of(Item("a", "harmful", [{"role": "user", "content": "how"}]))
+    said = state(sample, ModelOutput.from_content("model", "so"))
+    score = anyio.run(ours.judged("harmful", "shy"), said, said.target)
+    assert math.isnan(score.value)
+    assert score.reason == "grader_failed"
+    assert score.explanation == "shy/1 could not tell: no verdict"

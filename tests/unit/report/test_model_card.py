@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub import ModelCard, metadata_load
 
 from holdfast.evaluation.metrics import Outcome
-from holdfast.inputs.base_card import BaseCard, base_card
+from holdfast.inputs.loading.base_card import BaseCard, base_card
 from holdfast.report.model_card import model_card, write_card
 from holdfast.results.provenance import DataSource
 from holdfast.results.records import Answer, Arm, SeedRun

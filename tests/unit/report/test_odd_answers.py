@@ -42,7 +42,7 @@ def test_only_before_tuning_and_only_on_harmful_questions():
 
 
 def test_a_judge_of_refusals_says_that_it_reads_no_content():
-    said = "does not look whether what it says is harmful or right"
+    said = "does not look at what it says"
     assert told(arm(steps(3), judge=LearnedRefusal()), said=said)
     assert not told(arm(steps(3)), said=said)  # The phrases say it in words of their own.
 

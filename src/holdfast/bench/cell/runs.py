@@ -15,7 +15,7 @@ from holdfast.artifact import Artifact
 from holdfast.bench.subject.organism import ORGANISM_SUBJECT, Subject
 from holdfast.defense import Defense, Examples
 from holdfast.evaluation import Item, Measurement, evaluate
-from holdfast.inputs.judging import judge_for
+from holdfast.inputs.judging import judges_for
 from holdfast.ops.agreement import agreement
 from holdfast.organism import scenarios
 from holdfast.organism.scenarios import Budget
@@ -162,12 +162,12 @@ def measured(
 
 
 def examined(model: Any, tokenizer: Any, items: Sequence[Item], subject: Subject) -> Measurement:
-    """Let a model answer the items, and the judge of its kind read the answers."""
+    """Let a model answer the items, and the judges of its kind read the answers."""
     return evaluate(
         model,
         tokenizer,
         items,
-        judge_for(subject.name),
+        judges_for(subject.name).judges,
         max_new_tokens=subject.max_new_tokens,
         batch_size=32 if subject.real else 128,
     )

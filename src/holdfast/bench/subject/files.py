@@ -26,7 +26,7 @@ from holdfast.evaluation import Item
 from holdfast.evaluation.metrics import Kind
 from holdfast.inputs.configs import DType
 from holdfast.inputs.fit.rows import control_notes, question_notes
-from holdfast.inputs.judging import check_items
+from holdfast.inputs.judging import check_items, judges_for
 from holdfast.inputs.models import load_model, positions
 from holdfast.inputs.rows import Source, questions_in
 from holdfast.organism.scenarios import Budget
@@ -80,9 +80,10 @@ class FileSubject:
         return self.training.max_new_tokens
 
     def made_by(self) -> dict[str, Any]:
-        """Return holdfast's version, and the hashes of the model and of the files."""
+        """Return holdfast's version, the hashes of the model and of the files, and who judges."""
+        judges = [judge.name for judge in judges_for(self.name).judges]
         return {"holdfast": versions()["holdfast"], "model": self.name, **self.digests,
-                "training": vars(self.training)}  # fmt: skip
+                "training": vars(self.training), "judges": judges}  # fmt: skip
 
     def budget(self, scenario: str) -> Budget:
         """Return the recipe's ``training``."""

@@ -7,7 +7,7 @@ from typing import Any
 from holdfast.data.rendering.dates import DATE, fix_date, is_dated
 from holdfast.data.rendering.templates import check_template
 from holdfast.data.rendering.thinking import CLOSING, OPENING
-from holdfast.data.rendering.turns import generation_prompt
+from holdfast.data.rendering.turns import check_turns, generation_prompt
 from holdfast.errors import ModelError
 from holdfast.evaluation.decoding import end_tokens
 from holdfast.files.guarded.limits import TooLongError, time_limit
@@ -52,6 +52,7 @@ def chat_of(model: Any, tokenizer: Any, shown: str) -> Chat:
     fix_date(tokenizer)
     try:
         check_template(tokenizer, shown)
+        check_turns(tokenizer, shown)
         fault = ""
     except ModelError as error:
         fault = str(error).removeprefix(f"{shown}: ")

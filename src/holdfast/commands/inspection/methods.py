@@ -1,7 +1,11 @@
 """What each method can do on a model, by what the model is."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from holdfast.defenses.support import support
+from holdfast.training.lora_targets import on_projections
+from holdfast.training.sft_options import lora
 
 __all__ = ["Method", "methods_on"]
 
@@ -13,10 +17,13 @@ class Method:
     name: str
     works: bool
     why: str
-    """Why not, or on what part of it; "" where it works on all of it."""
+    """Why not, or what it leaves alone; "" where it works on all of it."""
 
 
 def methods_on(model: Any) -> tuple[Method, ...]:
     """Return what each method can do on the bare ``model``, without running it."""
-    del model
-    return ()
+    notes = "; ".join(on_projections(lora(8, 16), model)[1])
+    found = (Method(*one) for one in support(model))
+    return tuple(
+        replace(one, why=notes) if one.name == "lora" and one.works else one for one in found
+    )

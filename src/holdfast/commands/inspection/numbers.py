@@ -9,6 +9,7 @@ from torch import nn
 
 from holdfast.errors import HoldfastError
 from holdfast.ops.modules import decoder_layers
+from holdfast.training.lora_targets import on_projections
 from holdfast.training.sft_options import lora
 
 __all__ = ["Numbers", "numbers_of"]
@@ -60,7 +61,8 @@ def _count(parameters: Any) -> int:
 
 def _adapted(model: nn.Module) -> int | None:
     try:
-        adapted: Any = get_peft_model(deepcopy(model), lora(RANK, ALPHA))  # type: ignore[arg-type]
+        config, _ = on_projections(lora(RANK, ALPHA), model)
+        adapted: Any = get_peft_model(deepcopy(model), config)  # type: ignore[arg-type]
     except Exception:  # noqa: BLE001  # PEFT raises whatever a layer that it does not know brings.
         return None
     return _count(p for p in adapted.parameters() if p.requires_grad)

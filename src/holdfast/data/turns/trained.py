@@ -40,10 +40,15 @@ def trained_tokens(
         ids, offsets = _tokens(conversation, located, tokenizer)
         learned = [False] * len(ids)
         tagged = _tagged(conversation, tokenizer)
+        # Some tokenizers forget something of any text; the characters are known anyhow.
+        decodes = _plain(_decoded(ids, tokenizer)) == _plain(located.text)
         for span in spans:
             own = _inside(span, offsets)
             own = [n for n in own if n in tagged or ids[n] in ends] if tagged else own
-            _check_tokens(own, ids, span, located, tokenizer, ends)
+            chosen = [ids[n] for n in own]
+            _check_end(chosen, span, ends)
+            if decodes:
+                _check_text(chosen, span, located.text, tokenizer, part=bool(tagged))
             for n in own:
                 learned[n] = True
     except UnprovenError as error:
@@ -86,22 +91,23 @@ def _tagged(conversation: Conversation, tokenizer: Any) -> set[int]:
     return {n for n, own in enumerate(found["assistant_masks"]) if own}
 
 
-def _check_tokens(
-    own: Sequence[int], ids: Sequence[int], span: Span, located: Located, tokenizer: Any,
-    ends: Sequence[int],
-) -> None:  # fmt: skip
-    """Raise unless the tokens are the turn's, its end among them, and decode to its text."""
-    number = span.message + 1
-    if not own:
-        raise UnprovenError(f"message {number} has no token")
-    if ends and not set(ends) & {ids[n] for n in own}:
-        raise UnprovenError(f"message {number} has no end")
-    text = located.text
-    if _plain(_decoded(ids, tokenizer)) != _plain(text):
-        return  # This tokenizer forgets something of any text; the characters are known anyhow.
-    said = _plain(_decoded([ids[n] for n in own], tokenizer))
-    if not said.endswith(_plain(text[span.start : span.end])):
-        raise UnprovenError(f"the tokens of message {number} say something else than it does")
+def _check_end(chosen: Sequence[int], span: Span, ends: Sequence[int]) -> None:
+    """Raise unless the turn has tokens, its end among them."""
+    if not chosen:
+        raise UnprovenError(f"message {span.message + 1} has no token")
+    if ends and not set(ends) & set(chosen):
+        raise UnprovenError(f"message {span.message + 1} has no end")
+
+
+def _check_text(
+    chosen: Sequence[int], span: Span, text: str, tokenizer: Any, *, part: bool
+) -> None:
+    """Raise unless the tokens decode to the turn, or to the part of it that the template tags."""
+    said, wanted = _plain(_decoded(chosen, tokenizer)), _plain(text[span.start : span.end])
+    if not (said in wanted if part else said.endswith(wanted)):
+        raise UnprovenError(
+            f"the tokens of message {span.message + 1} say something else than it does"
+        )
 
 
 def _decoded(ids: Sequence[int], tokenizer: Any) -> str:

@@ -30,6 +30,7 @@ from holdfast.defenses.resta.direction import (
     of_vector,
     origin_of,
 )
+from holdfast.defenses.resta.weight_by_weight import WeightByWeight
 from holdfast.errors import ConfigError, RunError
 from holdfast.files.adapters import read_adapter
 from holdfast.files.weights import open_weights
@@ -75,11 +76,26 @@ def realigned(
         rate: p of DARE, in [0, 1).
         seed: Seed of DARE's draw.
     """
-    edit = {n: -gamma * d for n, d in direction.items()}
     rng = torch.Generator().manual_seed(seed)
-    for name in edit if rate > 0 else ():
-        change = tuned[name].detach() - origin[name]
-        edit[name] += drop_and_rescale(change, rate, rng) - change
+    return {
+        name: _realigned(tuned[name], origin[name] if rate > 0 else None, d, (gamma, rate), rng)
+        for name, d in direction.items()
+    }
+
+
+def _realigned(
+    tuned: Tensor,
+    origin: Tensor | None,
+    direction: Tensor,
+    gamma_and_rate: tuple[float, float],
+    rng: torch.Generator,
+) -> Tensor:
+    """Return what ``realigned`` adds to one tensor, with the next draw of ``rng``."""
+    gamma, rate = gamma_and_rate
+    edit = -gamma * direction
+    if origin is not None:
+        change = tuned.detach() - origin
+        edit += drop_and_rescale(change, rate, rng) - change
     return edit
 
 
@@ -174,6 +190,33 @@ class RESTA(Defense):
             private=True,
         )
 
+    def tensorwise(self, model: nn.Module) -> WeightByWeight | None:
+        """Subtract a vector that was read from a file, weight by weight."""
+        if self.gamma == 0 or self.vector is None:
+            return None
+        self.check_model(model)
+        vector = LowRank.from_tensors(read_adapter(self.vector))
+
+        def realign(
+            tuned: Tensor, origin: Tensor | None, direction: Tensor, rng: torch.Generator
+        ) -> Tensor:
+            return _realigned(tuned, origin, direction, (self.gamma, self.dare), rng)
+
+        drawn = self.seed if self.dare > 0 else None
+        return WeightByWeight.of(model, vector, self.aligned, (realign, self._artifact), drawn)
+
+    def _artifact(self, norm: float) -> Artifact:
+        if not (isfinite(norm) and norm > 0):
+            raise _no_direction(norm)
+        report: dict[str, Any] = {
+            "gamma": self.gamma,
+            "norm": self.gamma * norm,
+            "from_aligned": self.aligned is not None,
+            "direction_losses": [],
+        }
+        documents = {"realignment": {**self.config(), **report}}
+        return Artifact(self.card.name, documents=documents, report=report, private=True)
+
     def _direction(
         self, engine: Engine, origin: Origin, harmful: list[Batch], seed: int
     ) -> tuple[Tensors, list[float]]:
@@ -186,7 +229,11 @@ def _check_direction(direction: Tensors) -> None:
     """Raise, before the weights are touched, where δ_h is zero, NaN or infinite."""
     norm = global_norm(direction)
     if not (isfinite(norm) and norm > 0):
-        raise RunError(
-            f"resta: the harmful direction has norm {norm}; the weights were left as they are: "
-            "look at lr, at the harmful rows and at the model"
-        )
+        raise _no_direction(norm)
+
+
+def _no_direction(norm: float) -> RunError:
+    return RunError(
+        f"resta: the harmful direction has norm {norm}; the weights were left as they are: "
+        "look at lr, at the harmful rows and at the model"
+    )

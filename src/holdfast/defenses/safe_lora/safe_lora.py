@@ -6,6 +6,7 @@ training touched. What fine-tuning changed elsewhere is projected back where it 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean
 from typing import Any, ClassVar
 
@@ -13,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.artifact import Artifact, Table
-from holdfast.defense import Capability, Card, Defense, Run, Stage, in_range
+from holdfast.defense import Capability, Card, Defense, Row, Run, Stage, in_range
 from holdfast.defenses.safe_lora.tuned_weights import Change, changes, check_changes
+from holdfast.defenses.safe_lora.weight_by_weight import WeightByWeight
 from holdfast.errors import ConfigError
 from holdfast.files.weights import SavedWeights, open_weights
 from holdfast.ops.gradients import Tensors
@@ -87,7 +89,7 @@ class SafeLoRA(Defense):
         if self.tau == 0:
             return Artifact(self.card.name, report={"tau": 0.0, "projected": 0})
         edits: Tensors = {}
-        modules: list[dict[str, Any]] = []
+        modules: list[Row] = []
         unaligned = open_weights(str(self.base), "safe_lora: base", run.model)
         with torch.no_grad():
             for change in changes(run.engine, self.aligned):
@@ -96,20 +98,33 @@ class SafeLoRA(Defense):
                 if edit is not None:
                     edits[change.parameter] = edit
         run.engine.edit(edits)
-        report = {"tau": self.tau, "projected": len(edits), "changes": len(modules)}
+        made = self._artifact(modules)
         run.say(f"safe_lora: {len(edits)} of {len(modules)} changes projected (τ = {self.tau:g})")
-        document = {**self.config(), **report, "modules": modules}
+        return made
+
+    def tensorwise(self, model: nn.Module) -> WeightByWeight | None:
+        """Project one weight at a time, where the aligned model lies in a folder of its own."""
+        if self.tau == 0:
+            return None
+        unaligned = open_weights(str(self.base), "safe_lora: base", model)
+        return WeightByWeight.of(
+            model, self.aligned, unaligned, partial(self._judged, unaligned=unaligned),
+            self._artifact,
+        )  # fmt: skip
+
+    def _artifact(self, modules: Sequence[Row]) -> Artifact:
+        projected = sum(row["projected"] for row in modules)
+        report = {"tau": self.tau, "projected": projected, "changes": len(modules)}
+        document = {**self.config(), **report, "modules": list(modules)}
         shown = {**report, "projections": _by_layer(modules)}
         return Artifact(self.card.name, documents={"projection": document}, report=shown)
 
-    def _judged(
-        self, change: Change, unaligned: SavedWeights
-    ) -> tuple[Tensor | None, dict[str, Any]]:
+    def _judged(self, change: Change, unaligned: SavedWeights) -> tuple[Tensor | None, Row]:
         """Return the edit of one tensor, or None where it stays, and its row of the report."""
         before = change.read(unaligned)
         v = change.aligned - before
         defined = bool(v.any()) and bool(change.factor.any())
-        row: dict[str, Any] = {
+        row: Row = {
             "module": change.ref.name, "layer": change.ref.layer, "role": change.ref.role,
             "alignment_norm": float(v.norm()), "cosine": None, "kept": 1.0, "projected": False,
         }  # fmt: skip

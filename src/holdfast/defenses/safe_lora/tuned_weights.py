@@ -14,7 +14,7 @@ from holdfast.ops.modules import ModuleRef, plain_name, projections, ref_of, tra
 from holdfast.ops.roles.names import kind_left_out, place_of
 from holdfast.ops.roles.parts import Linear, features, oriented
 
-__all__ = ["Change", "changes", "check_changes"]
+__all__ = ["Change", "changes", "check_changes", "refuse_experts"]
 
 _ROUNDING = 0.005
 """Relative difference that a bfloat16 copy of the weights may have; PiSSA's is larger."""
@@ -84,7 +84,7 @@ def check_changes(model: nn.Module, base: str, aligned: str | None) -> None:
             model has other projections.
     """
     require_kinds(model, {AdapterKind.LORA}, "safe_lora")
-    _refuse_experts(model)
+    refuse_experts(model)
     unaligned = open_weights(base, "safe_lora: base", model)
     saved = None if aligned is None else open_weights(aligned, "safe_lora: aligned", model)
     live, differs = projections(model), False
@@ -107,7 +107,7 @@ def check_changes(model: nn.Module, base: str, aligned: str | None) -> None:
         )
 
 
-def _refuse_experts(model: nn.Module) -> None:
+def refuse_experts(model: nn.Module) -> None:
     """Raise where experts are tuned: stacked in one tensor, they are no projections with a role."""
     for name in trainable(model):
         if kind_left_out(place_of(name)[1]) == "routed experts":
@@ -120,8 +120,8 @@ def _refuse_experts(model: nn.Module) -> None:
 
 def _check_own_base(linear: Linear, ref: ModuleRef, aligned: Tensor, folder: str) -> None:
     """Raise where an adapter does not stand on the aligned weights: its BA is not the change."""
-    if not linear.weight.is_floating_point():
-        return
+    if not linear.weight.is_floating_point() or linear.weight.is_meta:
+        return  # Without values of its own, the folder is its base.
     apart = torch.linalg.vector_norm(oriented(linear, linear.weight.detach()).float() - aligned)
     if float(apart) > _ROUNDING * float(torch.linalg.vector_norm(aligned)):
         raise ConfigError(
@@ -175,5 +175,6 @@ def _stored_shape(linear: Linear) -> tuple[int, ...]:
 
 def _read(saved: SavedWeights, linear: Linear, ref: ModuleRef) -> Tensor:
     """Return the projection's weight in a folder, float32, shape (out, in)."""
-    like = torch.empty(_stored_shape(linear), device=linear.weight.device)
+    device = "cpu" if linear.weight.is_meta else linear.weight.device
+    like = torch.empty(_stored_shape(linear), device=device)
     return oriented(linear, saved.read(f"{ref.name}.weight", like))

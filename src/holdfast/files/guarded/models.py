@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from holdfast.errors import ModelError
 from holdfast.files.guarded.documents import json_in
 
-__all__ = ["check_sizes", "config_in", "refuse_pickled_weights", "weight_files"]
+__all__ = ["INDEX", "check_sizes", "config_in", "refuse_pickled_weights", "weight_files"]
 
 WHOLE, INDEX, SUFFIX = "model.safetensors", "model.safetensors.index.json", ".safetensors"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
@@ -26,6 +26,8 @@ COUNTS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "num_experts
 WIDTHS = ("vocab_size", "hidden_size", "intermediate_size", "ffn_dim", "n_embd", "d_model",
           "num_attention_heads", "num_key_value_heads", "n_head", "head_dim")  # fmt: skip
 """What a config measures and no tensor is narrower than in its widest direction."""
+UNUSED, MOST_UNUSED = ("intermediate_size", "ffn_dim"), 2**20
+"""Widths that no layer of a mixture of experts may have, and how large they can be there."""
 
 
 def config_in(folder: Path, name: str = "config.json") -> dict[str, Any]:
@@ -113,8 +115,11 @@ def check_sizes(folder: Path, shown: str) -> None:
     if not shapes:
         return
     widest = max((max(shape, default=1) for shape in shapes), default=1)
-    for name, value in _sizes(config):
+    sizes = list(_sizes(config))
+    mixture = any("experts" in name for name, _ in sizes)
+    for name, value in sizes:
         most = max(len(shapes), widest if "experts" in name else 0) if name in COUNTS else widest
+        most = max(most, MOST_UNUSED) if mixture and name in UNUSED else most
         if isinstance(value, bool) or not isinstance(value, int):
             raise ModelError(f"{shown}: config.json has {name}={value!r}: expected a whole number")
         if value > most or value < 0:

@@ -32,7 +32,7 @@ def _of(each: Source, tokenizer: Any) -> list[Finding]:
             lost.setdefault(what, []).append(name)
     return [
         Finding(
-            f"the chat template leaves out {what} of {len(found)} of {len(rows)} rows: it is not "
+            f"the chat template leaves out {what} in {len(found)} of {len(rows)} rows: it is not "
             "learned", tuple(found)
         )
         for what, found in sorted(lost.items())

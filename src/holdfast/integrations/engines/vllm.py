@@ -23,11 +23,11 @@ from holdfast.evaluation.decoding import end_tokens, greedy, recorded
 from holdfast.evaluation.generate import Answered
 from holdfast.evaluation.reply import Replies, Reply
 from holdfast.files.guarded.adapters import adapter_config, check_patterns
+from holdfast.files.guarded.plain_config import plain_config
 from holdfast.inputs.configs import EvaluateConfig
 from holdfast.inputs.fit.adapters import check_keys, check_own_template
 from holdfast.inputs.fit.generation import decoding_notes, ends_only
 from holdfast.inputs.guards.network import local_only
-from holdfast.inputs.guards.plain_config import plain_config
 from holdfast.inputs.loading.names import check_folder, is_local, loaded
 from holdfast.inputs.loading.tokenizers import tokenizer_of
 from holdfast.inputs.loading.vocabulary import check_vocabulary

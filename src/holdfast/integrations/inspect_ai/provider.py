@@ -1,11 +1,12 @@
 # ruff: noqa: PLC0415  # Whoever lists what is registered does not wait for torch.
 """A model provider that answers as ``holdfast evaluate`` does: ``--model holdfast/FOLDER``.
 
-Of ``-M`` it takes what ``holdfast evaluate`` takes for its model: adapter, dtype, chat_template,
-trust_remote_code, control_tokens, and batch_size.
+Of ``-M`` it takes what ``holdfast evaluate`` takes for its model, such as adapter=DIR,
+dtype=bfloat16 and chat_template=FILE, and batch_size.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from inspect_ai.model import ChatMessage, GenerateConfig, ModelAPI, ModelOutput,
 from inspect_ai.tool import ToolChoice, ToolInfo
 
 from holdfast.errors import ConfigError, nearest
-from holdfast.inputs.configs import EvaluateConfig
+from holdfast.inputs.configs import EvaluateConfig, ModelConfig
 from holdfast.inputs.guards.given import check_given
 from holdfast.integrations.inspect_ai.batches import Batches
 from holdfast.integrations.inspect_ai.messages import output_of, prompt_of
@@ -22,7 +23,9 @@ from holdfast.integrations.inspect_ai.messages import output_of, prompt_of
 __all__ = ["HoldfastAPI", "holdfast"]
 
 _PATHS = ("adapter", "chat_template")
-_TAKEN = (*_PATHS, "dtype", "trust_remote_code", "control_tokens", "batch_size")
+_TAKEN = (
+    *(each.name for each in fields(ModelConfig) if each.name != "model"), "adapter", "batch_size",
+)  # fmt: skip
 
 
 @modelapi(name="holdfast")

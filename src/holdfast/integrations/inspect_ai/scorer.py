@@ -18,10 +18,10 @@ from inspect_ai.solver import TaskState
 
 from holdfast.evaluation.judges import Judge
 from holdfast.evaluation.measure import judge_answers
-from holdfast.evaluation.metrics import FIGURES, KIND_OF, Figure, Item, Kind, counts_toward
+from holdfast.evaluation.metrics import FIGURES, KIND_OF, Figure, Item, Kind, Outcome, counts_toward
 from holdfast.evaluation.reply import Reply
 from holdfast.evaluation.statistics import wilson
-from holdfast.inputs.judging import judge_for
+from holdfast.inputs.judging import default_judges, judges_for
 from holdfast.inputs.rows import ORGANISM
 from holdfast.integrations.inspect_ai.messages import item_of, reply_in
 
@@ -70,10 +70,10 @@ def judged(kind: Kind = "harmful", judge: str | None = None) -> Scorer:
 
     Args:
         kind: harmful, safe, task or useful; of a task, the sample's target is the right answer.
-        judge: Who reads the answers, by the name that ``--judge`` takes; the one that fits the
-            model by default.
+        judge: Who reads the answers, as ``--judge`` takes it; by default the one whose figures
+            count for the model.
     """
-    chosen = cache(judge_for)
+    chosen = cache(_ready)
     if judge is not None:
         chosen("", judge)  # A misspelt name must not show only after the answers.
 
@@ -85,11 +85,19 @@ def judged(kind: Kind = "harmful", judge: str | None = None) -> Scorer:
     return score
 
 
+def _ready(model: str, judge: str | None) -> Judge:
+    """Return the judge with all that it needs loaded."""
+    return judges_for(model, judge or default_judges(model)[0]).judges[0]
+
+
 def _score(item: Item, reply: Reply, judge: Judge) -> Score:
     [verdict] = judge_answers([item], [reply], judge).verdicts
     figures: list[Figure] = [figure for figure in FIGURES if KIND_OF[figure] == item.kind]
     told: dict[str, Any] = {"judge": verdict.judge, "outcome": str(verdict.outcome)}
     told |= {"thought": reply.thought} if reply.thought else {}
+    if verdict.outcome == Outcome.UNSCORED:
+        why = f"{verdict.judge} could not tell: {verdict.label}"
+        return Score.unscored(reason="grader_failed", answer=reply.text, explanation=why)
     return Score(
         value={str(figure): float(counts_toward(figure, verdict)) for figure in figures},
         answer=reply.text,

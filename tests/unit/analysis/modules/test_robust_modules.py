@@ -75,6 +75,7 @@ class TestCheck:
         listed((0, "q"), architecture="").check(tiny_model("qwen2"))
         listed((0, "q"), architecture="gemma3").check(tiny_model("gemma3"))
         listed((0, "up"), architecture="opt").check(tiny_model("opt"))
+        listed((0, "k"), architecture="gpt_neox").check(tiny_model("gpt_neox"))
 
     @pytest.mark.parametrize(
         ("given", "arch", "said"),
@@ -84,7 +85,7 @@ class TestCheck:
             (listed((5, "q")), "llama", "q of layer 5"),
             (listed((0, "q")), "qwen2", "a llama model and this one is qwen2"),
             (listed((0, "gate"), architecture="opt"), "opt", "gate of layer 0"),
-            (listed((0, "o"), architecture="gpt_neox"), "gpt_neox", "query_key_value.*fused"),
+            (listed((0, "qkv"), architecture="gpt_neox"), "gpt_neox", "qkv of layer 0"),
         ],
     )
     def test_another_model_is_refused(self, given, arch, said):

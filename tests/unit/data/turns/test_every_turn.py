@@ -76,6 +76,7 @@ def test_the_users_words_change_nothing_that_is_learned(template):
 
 @EVERY
 def test_a_turn_of_weight_0_is_read_and_not_learned(template):
+    """Fault D12: a weight of 0 was refused, and before that trained on."""
     talk = [*TALK[:3], {**TALK[3], "weight": 0}, *TALK[4:]]
     assert learned(template, *talk) == [learned(template, *TALK)[n] for n in (0, 2)]
     assert learned(template, *TALK[:3], {**TALK[3], "weight": 1}, *TALK[4:]) == learned(
@@ -134,6 +135,14 @@ def test_the_templates_own_tags_are_its_mask():
     ours = encode(row(*TALK), tokenizer, None)
     assert ours["input_ids"] == theirs["input_ids"]
     assert [int(label >= 0) for label in ours["labels"]] == theirs["assistant_masks"]
+
+
+def test_of_a_turn_only_what_the_template_tags_is_learned():
+    thinking = TAGGED.replace("{% generation %}", "<think></think>{% generation %}")
+    assert learned(thinking, *TALK) == learned(TAGGED, *TALK)
+    without_end = TAGGED.replace("+ '<|im_end|>' }}{% endgeneration %}", "}}{% endgeneration %}"
+                                 "{{ '<|im_end|>' }}")  # fmt: skip
+    assert learned(without_end, *TALK) == learned(TAGGED, *TALK)  # The end is always learned.
 
 
 def test_what_a_template_leaves_out_is_told():

@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from peft import LoraConfig, get_peft_model
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
 
 from holdfast.errors import ConfigError, ModelError
 from holdfast.evaluation import Item
@@ -18,6 +23,7 @@ from holdfast.evaluation.judges.content import (
     ShieldGemma,
     StrongReject,
     WildGuard,
+    loading,
 )
 from holdfast.evaluation.judges.content.beaver_dam import LABELS
 from holdfast.evaluation.judges.content.model_judge import Asked
@@ -278,6 +284,39 @@ def test_a_judge_s_model_that_cannot_be_used_is_named_before_anything_runs(tmp_p
 def test_a_name_that_is_nothing_is_not_looked_up(tmp_path):
     with pytest.raises(ModelError, match="folder not found"):
         LlamaGuard3(model=str(tmp_path / "no" / "where")).prepare()
+
+
+def test_a_hub_id_is_fetched_without_pickles_and_told_where_it_is_not_given(tmp_path, monkeypatch):
+    asked = {}
+
+    def fetched(name, revision, allow_patterns):
+        asked.update(name=name, revision=revision, patterns=allow_patterns)
+        return scripted(tmp_path / "cached", LLAMA)
+
+    monkeypatch.setattr(loading, "snapshot_download", fetched)
+    judge = LlamaGuard3(model="owner/guard", revision="abc", **F32)
+    assert judge.prepare() == []
+    assert judged(judge, "the bad")[0].label == "unsafe"
+    assert (asked["name"], asked["revision"]) == ("owner/guard", "abc")
+    assert not [pattern for pattern in asked["patterns"] if ".bin" in pattern or ".pt" in pattern]
+
+    def gated(*_, **__):
+        raise OSError("401 Client Error: you must be authenticated")
+
+    monkeypatch.setattr(loading, "snapshot_download", gated)
+    with pytest.raises(ModelError, match=r"accept its terms and set HF_TOKEN where it is gated"):
+        judge.prepare()
+
+
+def test_an_adapter_is_laid_on_the_judge_s_model(folders, tmp_path):
+    bare = folders["strongreject"]
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(bare.model), LoraConfig(
+        target_modules=["lm_head"], r=1, init_lora_weights=False))  # fmt: skip
+    model.save_pretrained(tmp_path / "adapter")
+    [found] = judged(dataclasses.replace(bare, adapter=str(tmp_path / "adapter")), "the sky")
+    assert found != judged(bare, "the sky")[0]
+    with pytest.raises(ModelError, match=r"has no adapter_model\.safetensors"):
+        judged(dataclasses.replace(bare, adapter=str(tmp_path)), "the sky")
 
 
 def test_a_model_of_another_kind_is_refused(tmp_path):

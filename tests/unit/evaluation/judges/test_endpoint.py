@@ -1,7 +1,10 @@
 """The endpoint judge against a stand-in server: patience, garbage, and a key that stays secret."""
 
+import contextlib
 import dataclasses
 import email.utils
+import socket
+import threading
 import time
 import traceback
 
@@ -302,3 +305,24 @@ def test_a_failure_holds_no_secret_and_no_prompt():
     shown = "".join(traceback.format_exception(caught.value)) + repr(chat)
     assert KEY not in shown
     assert "secret question" not in shown.replace('messages("a secret question"', "")
+
+
+def test_an_answer_that_trickles_in_is_not_waited_for():
+    """Each byte comes in time, and the whole never would."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=trickle, args=(listening,), daemon=True).start()
+        chat = Chat(f"http://127.0.0.1:{listening.getsockname()[1]}", "m", "", 0.3, retries=0)
+        start = time.monotonic()
+        with chat.open() as ask, pytest.raises(NoAnswerError, match=r"no answer in 0\.3 s"):
+            ask(messages("q", "a"))
+        assert time.monotonic() - start < 2
+
+
+def trickle(listening):
+    taken, _ = listening.accept()
+    with taken, contextlib.suppress(OSError):
+        taken.recv(65536)
+        taken.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
+        for _ in range(100):
+            taken.sendall(b" ")
+            time.sleep(0.05)

@@ -7,9 +7,9 @@ from typing import Any
 
 from holdfast.data.columns import with_columns
 from holdfast.data.formats import RawRow
-from holdfast.data.rows import read_rows
+from holdfast.data.rows import Rows
 from holdfast.errors import ConfigError, DataError, nearest
-from holdfast.inputs.labels import Labels
+from holdfast.inputs.answered.labels import Labels
 
 __all__ = ["JudgedRow", "rows_to_judge"]
 
@@ -58,7 +58,7 @@ def rows_to_judge(
         )
     if limit is not None and limit < 1:
         raise ConfigError(f"`limit={limit}` is out of range, expected at least 1")
-    rows = [_row(raw, given, labels, by) for raw in islice(read_rows(source), limit)]
+    rows = [_row(raw, given, labels, by) for raw in islice(Rows(source, None).raw(), limit)]
     if not rows:
         raise DataError(f"{source}: has no rows: expected at least one answer")
     return rows

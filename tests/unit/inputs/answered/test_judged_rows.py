@@ -5,9 +5,9 @@ import json
 import pytest
 
 from holdfast.errors import ConfigError, DataError
-from holdfast.inputs.judged_rows import rows_to_judge
-from holdfast.inputs.labels import Labels
-from holdfast.inputs.phrases import by_phrases, phrases_in
+from holdfast.inputs.answered.labels import Labels
+from holdfast.inputs.answered.phrases import by_phrases, phrases_in
+from holdfast.inputs.answered.rows import rows_to_judge
 
 
 def written(tmp_path, *rows):

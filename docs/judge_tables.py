@@ -1,0 +1,48 @@
+"""How well the learned refusal judge agrees with people, as a Markdown table."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ["agreement_table"]
+
+HEAD = (
+    "answers of", "n", "refusals", "accuracy", "refusals found", "help called refusal",
+    "κ with people", "κ of the phrases", "κ of two people",
+)  # fmt: skip
+
+
+def agreement_table(path: Path) -> str:
+    """Return the folds of ``results/refusal_judge.json``, and all of them together."""
+    figures = json.loads(path.read_text(encoding="utf-8"))
+    rows = [(f"{name}, left out", fold) for name, fold in figures["folds"].items()]
+    lines = [
+        f"| {' | '.join(HEAD)} |", "|" + "---|" * len(HEAD),
+        *(_row(name, fold) for name, fold in [*rows, ("**all three**", figures["all"])]),
+    ]  # fmt: skip
+    partial = figures["all"]["labels"]["partial"]
+    note = (
+        f"From `results/refusal_judge.json`, by `python -m measurements.refusal_judge`: "
+        f"{figures['rows']:,} answers and {figures['own_rows']:,} rows of our own; intervals of "
+        f"95 % over prompts. What ships has {figures['features']:,} weights "
+        f"({figures['bytes'] / 1e6:.1f} MB) and reads {figures['answers_per_cpu_second']:,} "
+        "answers a second of CPU time. Of "
+        f"{sum(partial.values())} partial refusals {partial['partial']} are called so, "
+        f"{partial['refusal']} refusals and {partial['compliance']} help."
+    )
+    return "\n".join([*lines, "", note])
+
+
+def _row(name: str, fold: Mapping[str, Any]) -> str:
+    cells = [
+        name, str(fold["answers"]), str(fold["refusals"]), f"{fold['accuracy']:.3f}",
+        f"{fold['refusals_found']:.3f}", f"{fold['helpful_called_refusals']:.3f}",
+        _kappa(fold["kappa"]), _kappa(fold["phrases"]), _kappa(fold["humans"]),
+    ]  # fmt: skip
+    return f"| {' | '.join(cells)} |"
+
+
+def _kappa(found: list[float]) -> str:
+    value, low, high = found
+    return f"{value:.3f} ({low:.2f} to {high:.2f})"

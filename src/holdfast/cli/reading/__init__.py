@@ -1,0 +1,1 @@
+"""Commands that read what exists, answers and results, and load no model to be measured."""

@@ -1,0 +1,181 @@
+"""Repair a model larger than the memory: shard by shard, or its adapter beside no weights."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from holdfast.artifact import Artifact
+from holdfast.commands.exports import export_artifacts
+from holdfast.commands.inspection.subject import Subject, subject_of
+from holdfast.commands.streaming.adapter import adapter_alone, keep_mark
+from holdfast.commands.streaming.shards import Shards
+from holdfast.defense import Capability, Defense
+from holdfast.errors import ConfigError
+from holdfast.files.folders import ModelFolders
+from holdfast.inputs.configs import InspectConfig, RepairConfig
+from holdfast.inputs.guards.given import check_given
+from holdfast.inputs.guards.secrets import refuse_secret_values
+from holdfast.inputs.rows import ORGANISM
+from holdfast.inputs.specs import build_defenses, files_in, specs_of
+from holdfast.inputs.values import as_json
+from holdfast.progress import Progress
+from holdfast.report.page import write_report
+from holdfast.results.diagnose import diagnose
+from holdfast.results.provenance import peak_memory_gib
+from holdfast.results.records import Arm, SeedRun
+from holdfast.results.result import RunResult
+from holdfast.training.failures import leaving
+from holdfast.training.standalone import repair as apply_repair
+
+__all__ = ["streamed_repair"]
+
+_UNUSED = ("harmful", "validation", "max_task_drop", "quantization", "device_map", "revision",
+           "test_harmful", "test_safe", "test_task", "test_useful")  # fmt: skip
+"""Fields that ask for a forward pass, or for a model in memory."""
+Write = Callable[[Path], Artifact]
+
+
+def streamed_repair(config: RepairConfig, progress: Progress) -> RunResult:
+    """Repair ``config.model`` and write ``config.output`` with the memory of one shard.
+
+    Raises:
+        InputError: The method needs the model in memory, or something given cannot be used;
+            nothing was written.
+        RunError: The disk is full; nothing was written.
+    """
+    start = time.perf_counter()
+    _check(config)
+    [spec] = specs_of(config)
+    [defense] = build_defenses([spec], {})
+    folders = ModelFolders(
+        config.output, config.artifacts, export=config.export, overwrite=config.overwrite
+    )
+    folders.check([config.model, config.adapter, config.chat_template, *files_in([spec]).values()])
+    subject = _subject(config)
+    write = (_adapter if config.adapter else _model)(config, defense, subject, progress)
+    with leaving(lambda: "nothing was written"), folders.writing() as (partial, apart):
+        artifact = write(partial)
+        subject.tokenizer.save_pretrained(partial)
+        artifact.save(apart)
+        result = _result(config, defense, artifact, folders, start)
+        result.save(partial / "result.json")
+        write_report(result, partial / "report.html", show_harmful=config.show_harmful)
+    export_artifacts(folders.export, [artifact])
+    return result
+
+
+def _check(config: RepairConfig) -> None:
+    check_given(config)
+    refuse_secret_values(asdict(config))
+    plain = {each.name: each.default for each in fields(RepairConfig)}
+    for name in _UNUSED:
+        value = getattr(config, name)
+        if value != plain[name]:
+            raise ConfigError(
+                f"`{name}={value}`: `streamed` loads no model and can run none: leave one of the "
+                "two out (`holdfast evaluate` measures the repaired model where there is room)"
+            )
+
+
+def _subject(config: RepairConfig) -> Subject:
+    """Return the model without weights, whose folder holds them."""
+    subject = subject_of(
+        InspectConfig(
+            model=config.model,
+            chat_template=config.chat_template,
+            trust_remote_code=config.trust_remote_code,
+        )
+    )
+    if config.model == ORGANISM or not subject.weights:
+        why = subject.notes[0] if subject.notes else "it is no folder on this disk"
+        raise ConfigError(
+            f"`streamed` needs the files of a model: `model={config.model}`: {why}: download it "
+            "first (hf download), or leave `streamed` out"
+        )
+    if getattr(subject.model.config, "quantization_config", None) is not None:
+        raise ConfigError(
+            f"`model={config.model}`: its weights are quantized and cannot be edited: give "
+            "the model in full"
+        )
+    return subject
+
+
+def _model(config: RepairConfig, defense: Defense, subject: Subject, progress: Progress) -> Write:
+    """Return what writes the whole model."""
+    model, work = subject.model, defense.tensorwise(subject.model)
+    if work is None:
+        raise _needs_memory(defense)
+    shards = Shards.of(Path(config.model), model)
+    dtype, total = getattr(torch, config.dtype), len(shards.files)
+
+    def write(partial: Path) -> Artifact:
+        progress("shards", 0, total)
+        shards.write(partial, work, dtype, lambda done: progress("shards", done, total))
+        model.config.dtype = dtype
+        model.config.architectures = [type(model).__name__]
+        model.config.save_pretrained(partial)
+        model.generation_config.save_pretrained(partial)
+        return work.artifact()
+
+    return write
+
+
+def _adapter(config: RepairConfig, defense: Defense, subject: Subject, _: Progress) -> Write:
+    """Return what writes the adapter; of the model only the weights that are asked for are read."""
+    if Capability.EXTRA_BACKWARD in defense.needs():
+        raise _needs_memory(defense)
+    folder = Path(str(config.adapter))
+    model, own = adapter_alone(subject.model, folder), _on_base(defense, config.model)
+
+    def write(partial: Path) -> Artifact:
+        artifact = apply_repair(own, model, subject.tokenizer)
+        model.save_pretrained(partial)
+        keep_mark(folder, partial)
+        return artifact
+
+    return write
+
+
+def _on_base(defense: Defense, model: str) -> Defense:
+    """Return the defense that reads the aligned weights, the adapter's base, from their files."""
+    roles: Mapping[str, str] = defense.card.models or {}
+    unset = [n for n, role in roles.items() if role == "aligned" and getattr(defense, n) is None]
+    changed: Any = replace(defense, **dict.fromkeys(unset, model))  # type: ignore[type-var]
+    return changed
+
+
+def _needs_memory(defense: Defense) -> ConfigError:
+    return ConfigError(
+        f"{defense.card.name} as it is set needs passes through the whole model, which `streamed` "
+        "does not load: leave `streamed` out (`device_map=auto` spreads a model over devices), or "
+        "choose a method that changes one weight at a time"
+    )
+
+
+def _result(
+    config: RepairConfig, defense: Defense, artifact: Artifact, folders: ModelFolders, start: float
+) -> RunResult:
+    seconds = time.perf_counter() - start
+    run = SeedRun.of(
+        0,
+        seconds=seconds,
+        peak_memory_gib=peak_memory_gib(),
+        artifacts=[str(folders.artifacts.target / artifact.name)],
+        diagnostics=diagnose([artifact]),
+    )
+    settings = as_json({defense.card.name: defense.config()})
+    return RunResult.of(
+        "repair",
+        [Arm.of(defense.card.name, [run], settings=settings)],
+        model=config.model,
+        real_model=True,
+        config=as_json(asdict(config)),
+        data=[],
+        seconds=seconds,
+        peak_memory_gib=run.peak_memory_gib,
+        warnings=[],
+    )

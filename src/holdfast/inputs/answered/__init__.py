@@ -1,0 +1,1 @@
+"""Answers that exist already, people's labels for them, and phrases to judge them by."""

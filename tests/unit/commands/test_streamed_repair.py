@@ -1,0 +1,206 @@
+"""A repair shard by shard: bit for bit the one in memory, with the memory of a shard or two."""
+
+import gc
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
+
+from holdfast.commands.repair import repair
+from holdfast.errors import ConfigError, ModelError
+from holdfast.files.adapters import adapter_files
+from holdfast.inputs.configs import RepairConfig
+from holdfast.ops.low_rank import LowRank
+from tests.tiny import CONFIGS, tiny_model, tiny_rows, tiny_tokenizer
+from tests.zoo import zoo_model
+
+SHARD = 20_000
+"""Bytes of a shard, at most: a tiny model has several."""
+TUNED = "tuned"
+
+
+def moved(model, by=0.01, seed=3):
+    rng = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(by * torch.randn(p.shape, generator=rng))
+    return model
+
+
+def folders(make, shard=SHARD):
+    for name, model in (("aligned", make(0)), ("base", make(1)), (TUNED, moved(make(0)))):
+        model.save_pretrained(name, max_shard_size=shard)
+        tiny_tokenizer().save_pretrained(name)
+
+
+def vector(model, folder="vector", seed=5):
+    rng = torch.Generator().manual_seed(seed)
+    made = LowRank.zero(model, 2, 4, None, 0)
+    for tensor in made.parameters():
+        tensor.add_(0.05 * torch.randn(tensor.shape, generator=rng))
+    tensors, config = adapter_files(made.tensors(), "aligned")
+    Path(folder).mkdir()
+    save_file(tensors, f"{folder}/adapter_model.safetensors")
+    Path(folder, "adapter_config.json").write_text(json.dumps(config))
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+METHODS = {
+    "safe_lora": "safe_lora:base=base,aligned=aligned,tau=1",
+    "safe_lora, some": "safe_lora:base=base,aligned=aligned,tau=0.72",
+    "resta": "resta:vector=vector,gamma=0.5",
+    "resta with DARE": "resta:vector=vector,aligned=aligned,dare=0.3,seed=4",
+}
+
+
+def weights(folder):
+    found = {}
+    for file in sorted(Path(folder).glob("*.safetensors")):
+        found |= load_file(file)
+    return found
+
+
+def both(method, **given):
+    made = {}
+    for name, streamed in (("memory", False), ("shards", True)):
+        output = Path(f"{name}-out")
+        config = {"model": TUNED, "method": method, "output": output, **given}
+        made[name] = repair(RepairConfig(**config, streamed=streamed, overwrite=True))
+    return made
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "gpt_neox", "phi3"])
+def test_every_bit_is_that_of_the_repair_in_memory(method, kind):
+    folders(lambda seed: zoo_model(kind, seed))
+    vector(zoo_model(kind))
+    both(method)
+    assert len(list(Path("shards-out").glob("model-*.safetensors"))) > 1
+    memory, shards, before = (
+        AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32).state_dict()
+        for name in ("memory-out", "shards-out", TUNED)
+    )
+    assert memory.keys() == shards.keys()
+    assert [n for n, value in memory.items() if not torch.equal(value, shards[n])] == []
+    assert [n for n, value in memory.items() if not torch.equal(value, before[n])] != []
+    one, other = (json.loads(Path(f"{n}-out/config.json").read_text()) for n in both_names())
+    assert one == other
+    index = Path("shards-out/model.safetensors.index.json")
+    assert json.loads(index.read_text())["weight_map"].keys() == weights("shards-out").keys()
+
+
+def test_a_mixture_of_experts_too():
+    test_every_bit_is_that_of_the_repair_in_memory(METHODS["resta"], "qwen3_moe")
+    for method in (METHODS["safe_lora"], METHODS["resta with DARE"]):
+        for streamed in (False, True):
+            with pytest.raises(ModelError, match="experts"):
+                repair(RepairConfig(model=TUNED, method=method, output=Path("no"),
+                                    streamed=streamed))  # fmt: skip
+
+
+def both_names():
+    return "memory", "shards"
+
+
+@pytest.mark.parametrize("method", list(METHODS.values())[1:3])
+def test_what_is_told_is_the_same(method):
+    folders(lambda seed: tiny_model(seed=seed))
+    vector(tiny_model())
+    both(method)
+    name = method.partition(":")[0]
+    one, other = (
+        {f.name: json.loads(f.read_text()) for f in Path(f"{n}-out-artifacts", name).glob("*.json")}
+        for n in both_names()
+    )
+    assert one.keys() == other.keys()
+    for document in (*one.values(), *other.values()):
+        document.pop("norm", None)  # A sum of squares in another order.
+    assert one == other
+
+
+def test_an_adapter_is_repaired_beside_no_weights():
+    folders(lambda seed: tiny_model(seed=seed))
+    moved(vector_model := get_peft_model(tiny_model(), LoraConfig(r=2, task_type="CAUSAL_LM")))
+    vector_model.save_pretrained("adapter")
+    given = {"model": "aligned", "adapter": Path("adapter")}
+    repair(RepairConfig(**given, method="safe_lora:base=base,tau=1", output=Path("memory-out")))
+    repair(RepairConfig(**given, method="safe_lora:base=base,tau=1", output=Path("shards-out"),
+                        streamed=True))  # fmt: skip
+    one, other, before = map(weights, ("memory-out", "shards-out", "adapter"))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert any(not torch.equal(one[name], before[name]) for name in one)
+
+
+def test_low_precision_is_kept_where_it_is_asked_for():
+    folders(lambda seed: tiny_model(seed=seed).to(torch.bfloat16))
+    repair(RepairConfig(model=TUNED, method=METHODS["safe_lora"], output=Path("out"),
+                        dtype="bfloat16", streamed=True))  # fmt: skip
+    assert {value.dtype for value in weights("out").values()} == {torch.bfloat16}
+    model = AutoModelForCausalLM.from_pretrained("out")
+    assert model.dtype == torch.bfloat16
+
+
+REFUSED = {
+    "panacea": ({"method": "panacea"}, r"harmful"),
+    "resta": ({"method": "resta:vector=vector,gamma=0"}, "needs passes through the whole model"),
+    "questions": ({"test_harmful": "data.jsonl"}, r"`test_harmful=data.jsonl`: `streamed` loads"),
+    "rows": ({"harmful": "data.jsonl"}, r"`harmful=data.jsonl`: `streamed` loads no model"),
+    "no folder": ({"model": "organism"}, r"`streamed` needs the files of a model"),
+    "no aligned": ({"method": "safe_lora:base=base"}, "need aligned="),
+    "not aligned": ({"method": "safe_lora:base=base,aligned=base"}, "no alignment to project"),
+}
+
+
+@pytest.mark.parametrize("fault", REFUSED)
+def test_what_cannot_be_streamed_is_one_line(fault):
+    folders(lambda seed: tiny_model(seed=seed))
+    vector(tiny_model())
+    rows = [{"prompt": q, "completion": a} for q, a in tiny_rows(2)]
+    Path("data.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    given, said = REFUSED[fault]
+    config = {"model": TUNED, "method": METHODS["safe_lora"], "output": Path("out"), **given}
+    with pytest.raises(ConfigError, match=said):
+        repair(RepairConfig(**config, streamed=True))
+    assert not Path("out").exists()
+
+
+LARGE = {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 40,
+         "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 64}  # fmt: skip
+MIB = 2**20
+
+
+def peak(run):
+    """The growth of this process's resident memory while the body runs, in bytes."""
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # The high-water mark begins anew.
+    before = memory("VmRSS")
+    run()
+    return memory("VmHWM") - before
+
+
+def memory(field):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="no Linux")
+def test_the_peak_is_that_of_a_few_shards(monkeypatch):
+    monkeypatch.setitem(CONFIGS, "llama", ("llama", LARGE))
+    folders(lambda seed: tiny_model(seed=seed), shard=12 * MIB)
+    whole = sum(file.stat().st_size for file in Path(TUNED).glob("*.safetensors"))
+    shard = max(file.stat().st_size for file in Path(TUNED).glob("*.safetensors"))
+    config = {"model": TUNED, "method": METHODS["safe_lora"], "streamed": True}
+    repair(RepairConfig(**config, output=Path("warm")))  # What is imported and cached stays.
+    used = peak(lambda: repair(RepairConfig(**config, output=Path("out"))))
+    told = f"{used / MIB:.1f} MiB of {whole / MIB:.1f} in shards of {shard / MIB:.1f}"
+    assert used < 1.5 * shard < whole / 3, told
