@@ -285,3 +285,16 @@ def test_a_recipe_names_several_files_from_its_folder():
     assert found["task"] == f"{here}/a.jsonl,{here}/b.jsonl::prompt=prompt"
     assert found["attack"] == f"{here}/*.jsonl"
     assert answers(found["attack"]) == ["a", "a"]
+
+
+def test_what_a_column_makes_null_is_left_out():
+    """A column of objects has all fields of all rows: a tool must not get another's parameters."""
+
+    def row(name):
+        schema = {"type": "object", "properties": {name: {"type": "string"}}}
+        tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
+        return {**PAIR, "tools": [tool]}
+
+    pq.write_table(pa.Table.from_pylist([row("x"), row("y")]), "a.parquet")
+    found = [json.loads(rich)["tools"] for rich in load_examples("a.parquet")["rich"]]
+    assert found == [row("x")["tools"], row("y")["tools"]]
