@@ -1,6 +1,6 @@
 """Run every tool on every model type of the zoo and write ``results/architectures.json``.
 
-Usage: ``PYTHONPATH=src:. python measurements/architectures.py``, about a minute; then ``make docs``.
+Usage: ``PYTHONPATH=src:. python measurements/architectures.py`` (a minute), then ``make docs``.
 """
 
 import contextlib
