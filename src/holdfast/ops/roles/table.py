@@ -4,9 +4,7 @@ A name means the same in every type that is listed here; the tests prove each en
 (``roles.flow``) on transformers' own classes.
 """
 
-__all__ = [
-    "ARCHITECTURES", "ATTENTION_ROLES", "FUSED", "LEFT_OUT", "MIXTURES", "ROLES", "WHOLE_ROLES",
-]  # fmt: skip
+__all__ = ["ARCHITECTURES", "ATTENTION_ROLES", "FUSED", "LEFT_OUT", "MIXTURES", "ROLES"]
 
 ROLES: dict[str, str] = {
     "self_attn.q_proj": "q", "self_attn.k_proj": "k", "self_attn.v_proj": "v",
@@ -42,8 +40,6 @@ FUSED: dict[str, tuple[str, ...]] = {"qkv": ("q", "k", "v"), "gate_up": ("gate",
 ATTENTION_ROLES = frozenset({
     "q", "k", "v", "o", "qkv", "q_a", "q_b", "kv_a", "kv_b", "z", "a", "b",
 })  # fmt: skip
-WHOLE_ROLES = frozenset(ROLES.values())
-"""Roles that a module or its parts can have, those that data flow finds among them."""
 LEFT_OUT: dict[str, str] = {
     r"(^|\.)experts(\.|$)": "routed experts",
     r"(^|\.)(shared_expert_gate|router)(\.|$)|^(mlp|block_sparse_moe)\.gate(\.|$)": "router",
