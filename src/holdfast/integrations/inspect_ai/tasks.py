@@ -1,18 +1,21 @@
 """The four kinds of question of holdfast as tasks; files are read as ``holdfast evaluate`` does."""
 
+from typing import Any
+
 from inspect_ai import Task
 from inspect_ai import task as registered
 from inspect_ai.dataset import MemoryDataset
 from inspect_ai.model import GenerateConfig, get_model
 from inspect_ai.solver import generate
 
-from holdfast.data.columns import columns_of, file_of
+from holdfast.data.columns import file_of
 from holdfast.errors import ConfigError
 from holdfast.evaluation.metrics import Item, Kind
 from holdfast.inputs.configs import EvaluateConfig
 from holdfast.inputs.guards.given import check_given
 from holdfast.inputs.guards.network import local_only
-from holdfast.inputs.rows import ORGANISM, questions_in
+from holdfast.inputs.rows import ORGANISM, questions_of
+from holdfast.inputs.sources.kits import with_kits
 from holdfast.integrations.inspect_ai.messages import sample_of
 from holdfast.integrations.inspect_ai.scorer import judged
 from holdfast.integrations.inspect_ai.solver import decoded_as_here
@@ -31,7 +34,7 @@ def harmful(
     """Harmful requests: what share of them is answered (hs, its content and its garble).
 
     Args:
-        file: A file or hub id of questions, as ``--harmful`` takes it; the organism has its own.
+        file: Questions as ``--harmful`` takes them: a file, a kit, a hub id; the organism has own.
         judge: Who reads the answers, as ``--judge`` takes it.
         limit: Most questions read.
         columns: Columns of the file, such as prompt=goal.
@@ -106,10 +109,13 @@ def _task(  # What the four tasks take, in their order.
 
 def _items(kind: Kind, file: str | None, columns: str | None, limit: int | None) -> list[Item]:
     """Return the questions of a file, or those that the organism brings."""
-    check_given(EvaluateConfig(model="", limit=limit, columns=columns))
+    questions: dict[str, Any] = {kind: file}
+    config = EvaluateConfig(model="", limit=limit, columns=columns, **questions)
+    check_given(config)
     if file is not None:
-        with local_only([file]):
-            return questions_in(kind, file, columns_of(columns), limit)
+        config = with_kits(config)
+        with local_only([getattr(config, kind)]):
+            return questions_of(config)
     if not _of_organism():
         raise ConfigError(
             f"nothing to ask: give the questions with -T file=FILE, as `holdfast evaluate` takes "
