@@ -134,7 +134,7 @@ E12 = {
     ),
 }  # fmt: skip
 PACKAGES = {
-    "optim=adamw_bnb_8bit": "bitsandbytes", "optim=schedule_free_adamw": "schedulefree",
+    "optim=schedule_free_adamw": "schedulefree",
     "optim=galore_adamw": "galore", "optim=lomo": "lomo", "report_to=wandb": "wandb",
     "report_to=mlflow": "mlflow", "use_liger_kernel=true": "liger",
 }  # fmt: skip
