@@ -1,7 +1,7 @@
 """What a result keeps of judges: their word on each answer, and a further judge's whole reading."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -9,7 +9,7 @@ from holdfast.evaluation.interval import Share
 from holdfast.evaluation.measure import Measurement
 from holdfast.evaluation.metrics import KIND_OF, Figure, Kind, Outcome, Verdict, counts_toward
 
-__all__ = ["Judging", "Opinion", "Reading", "Record", "absent", "said_by", "word_of"]
+__all__ = ["Judged", "Judging", "Opinion", "Reading", "Record", "absent", "said_by", "word_of"]
 
 RAW = 120
 """Characters of what a judge wrote that a result keeps: its format fits, a quotation does not."""
@@ -24,6 +24,24 @@ class Record(BaseModel):
     """Base of everything in a result file: immutable, and a misspelt key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Judged(Record):
+    """Answers and a judge's word on each."""
+
+    if TYPE_CHECKING:  # Each record has its field where it stands in the file.
+        answers: list[Any]
+
+    @property
+    def unscored(self) -> set[str]:
+        """Ids of the answers that the judge could not score."""
+        return {a.id for a in self.answers if a.outcome == Outcome.UNSCORED}
+
+    def hits(self, figure: Figure) -> dict[str, bool]:
+        """Return which scored answers count toward ``figure``, by the item's id."""
+        kind = KIND_OF[figure]
+        scored = (a for a in self.answers if a.kind == kind and a.outcome != Outcome.UNSCORED)
+        return {a.id: counts_toward(figure, a) for a in scored}
 
 
 class Judging(Record):
@@ -56,7 +74,7 @@ class Opinion(Judging):
     correct: bool = Field(description="The answer is right.")
 
 
-class Reading(Record):
+class Reading(Judged):
     """What a further judge makes of a run's answers; its figures stand beside the first judge's."""
 
     judge: str = Field(description="Name and version of the judge.")
@@ -67,7 +85,7 @@ class Reading(Record):
     )
     shares: dict[Figure, Share] = Field(default_factory=dict[Figure, Share])
     counts: dict[Kind, dict[Outcome, int]] = Field(default_factory=dict[Kind, dict[Outcome, int]])
-    answers: Annotated[list[Opinion], BeforeValidator(list)] = Field(
+    answers: Annotated[list[Opinion], BeforeValidator(list)] = Field(  # type: ignore[assignment]
         default_factory=list[Opinion], exclude_if=absent
     )
 
@@ -83,17 +101,6 @@ class Reading(Record):
             for item, verdict in pairs
         ]  # fmt: skip
         return cls.model_validate({**said_by(measured), "answers": opinions})
-
-    @property
-    def unscored(self) -> set[str]:
-        """Ids of the answers that the judge could not score."""
-        return {a.id for a in self.answers if a.outcome == Outcome.UNSCORED}
-
-    def hits(self, figure: Figure) -> dict[str, bool]:
-        """Return which scored answers count toward ``figure``, by the item's id."""
-        kind = KIND_OF[figure]
-        scored = (a for a in self.answers if a.kind == kind and a.outcome != Outcome.UNSCORED)
-        return {a.id: counts_toward(figure, a) for a in scored}
 
 
 def said_by(measured: Measurement) -> dict[str, Any]:

@@ -14,10 +14,10 @@ from holdfast.artifact import Block, Curve, Sentence, Table
 from holdfast.evaluation.compare import compare_hits, estimate_hits
 from holdfast.evaluation.interval import Difference, Estimate, Share
 from holdfast.evaluation.measure import Measurement
-from holdfast.evaluation.metrics import FIGURES, KIND_OF, Figure, Kind, Outcome, counts_toward
+from holdfast.evaluation.metrics import FIGURES, KIND_OF, Figure, Kind, Outcome
 from holdfast.evaluation.reply import Reply
 from holdfast.results.earlier import as_blocks
-from holdfast.results.readings import Judging, Reading, Record, absent, said_by, word_of
+from holdfast.results.readings import Judged, Judging, Reading, Record, absent, said_by, word_of
 from holdfast.results.scored import Scored, scored_hits
 
 __all__ = [
@@ -110,7 +110,7 @@ class Movement(Record):
     )
 
 
-class SeedRun(Record):
+class SeedRun(Judged):
     """One fine-tuning run, or one look at the untouched model."""
 
     seed: int
@@ -183,17 +183,6 @@ class SeedRun(Record):
         """Return the run without raw answers and what judges say of each."""
         readings = [each.model_copy(update={"answers": []}) for each in self.readings]
         return self.model_copy(update={"answers": [], "readings": readings})
-
-    @property
-    def unscored(self) -> set[str]:
-        """Ids of the answers that the judge could not score."""
-        return {a.id for a in self.answers if a.outcome == Outcome.UNSCORED}
-
-    def hits(self, figure: Figure) -> dict[str, bool]:
-        """Return which scored answers count toward ``figure``, by the item's id."""
-        kind = KIND_OF[figure]
-        scored = (a for a in self.answers if a.kind == kind and a.outcome != Outcome.UNSCORED)
-        return {a.id: counts_toward(figure, a) for a in scored}
 
 
 class Attack(Record):
