@@ -16,6 +16,8 @@ __all__ = ["shown_roles", "shown_rows"]
 
 SAMPLE = 64
 """Rows of each projection that are looked at for its role; ours."""
+_FAULTS = (TypeError, ValueError, RuntimeError, KeyError, IndexError, AttributeError)
+"""What a stranger's layer raises when it is run in a way that it was not made for."""
 _Shape = tuple[str, tuple[tuple[str, int, int], ...]]
 """(configuration as JSON, (path, rows, columns) of each projection)."""
 _SHOWN: dict[_Shape, dict[str, str]] = {}
@@ -78,7 +80,7 @@ def _entered(
     try:
         with inference_mode_flags(model):
             return entering(model, layers, lambda ids: model(input_ids=ids, use_cache=False))
-    except (TypeError, ValueError, RuntimeError, KeyError, IndexError) as error:
+    except _FAULTS as error:
         raise ModelError(
             f"architecture {kind!r} is not in holdfast's table of names, and two tokens cannot be "
             f"run through it to see what its projections do ({error})"
@@ -93,7 +95,7 @@ def _roles(kind: str, number: int, layer: Layer) -> dict[str, str]:
     way_out = "add its names to holdfast.ops.roles.table, or use a method that needs no roles"
     try:
         signs = rows_by_flow(layer, SAMPLE)
-    except ModelError as error:
+    except (ModelError, *_FAULTS) as error:
         raise ModelError(f"{refused}: {error}; {way_out}") from error
     roles: Mapping[str, str | None] = {path: fused_role(rows) for path, rows in signs.items()}
     for path, role in roles.items():
