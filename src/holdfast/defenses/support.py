@@ -5,7 +5,7 @@ method needs (rows, folders, kinds of adapter, precision) is checked by the meth
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from torch import nn
@@ -14,6 +14,8 @@ from holdfast.defense import Reads
 from holdfast.defenses import registry
 from holdfast.errors import ModelError
 from holdfast.ops.modules import attentions, left_out, linears, parts, projections
+from holdfast.ops.roles.names import place_of
+from holdfast.ops.roles.parts import LINEAR
 
 __all__ = ["Support", "support"]
 
@@ -69,19 +71,15 @@ def _attentions(model: nn.Module) -> str:
 
 
 def _adapters(model: nn.Module) -> str:
-    if not linears(model):
-        raise ModelError(
-            f"the decoder layers of {type(model).__name__} hold no linear layers for an adapter; "
-            "tune all weights"
-        )
+    # Layers that are not found among a decoder's (BERT's, for one) take an adapter all the same.
+    outside = any(place_of(n)[0] < 0 and isinstance(m, LINEAR) for n, m in _inner(model))
+    if not linears(model) and not outside:
+        raise ModelError(f"{type(model).__name__} holds no linear layers; tune all weights")
     return ""
 
 
 def _analysis(model: nn.Module) -> str:
     attentions(model)
-    bare: Any = getattr(model, "get_base_model", lambda: model)()
-    if not isinstance(getattr(bare, "get_decoder", lambda: None)(), nn.Module):
-        raise ModelError(f"{type(bare).__name__} has no get_decoder(); give a causal model")
     return _parts(model)
 
 
@@ -90,6 +88,12 @@ def _generation(model: nn.Module) -> str:
     if not getattr(bare, "can_generate", lambda: False)():
         raise ModelError(f"{type(bare).__name__} cannot generate; give a causal language model")
     return ""
+
+
+def _inner(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the modules that are not the head."""
+    head = getattr(model, "get_output_embeddings", lambda: None)()
+    yield from ((name, module) for name, module in model.named_modules() if module is not head)
 
 
 def _left(model: nn.Module) -> str:

@@ -96,8 +96,8 @@ def _keys(names: Mapping[str, Path], model: nn.Module) -> dict[str, str]:
     own = [n.replace(".base_layer.", ".") for n, _ in bare.named_parameters() if "lora_" not in n]
     found: dict[str, str] = {}
     for name in own:
-        # A tensor that is saved in several pieces (stacked experts are) has no name to give.
+        # A tensor that is saved in several pieces (a stack, a fused one) has no name to give.
         if name not in names and ".experts." not in name and hasattr(bare, "base_model_prefix"):
-            (key,) = revert_weight_conversion(bare, {name: torch.empty(0, device="meta")})
-            found |= {name: key} if key in names else {}
+            keys = list(revert_weight_conversion(bare, {name: torch.empty(0, device="meta")}))
+            found |= {name: keys[0]} if len(keys) == 1 and keys[0] in names else {}
     return found

@@ -14,6 +14,7 @@ from peft.tuners.tuners_utils import _check_lora_target_modules_mamba  # type: i
 from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
 from torch import nn
 
+from holdfast.errors import ModelError
 from holdfast.ops.modules import linears, plain_name
 from holdfast.ops.roles.names import in_tower, is_router, kind_left_out, place_of
 
@@ -25,14 +26,24 @@ def on_projections(config: LoraConfig, model: nn.Module) -> tuple[LoraConfig, li
 
     It is the one that was given unless it says ``all-linear`` and the model has a router, stacked
     experts or a tower.
+
+    Raises:
+        ModelError: No projection of the decoder is left for an adapter.
     """
-    kinds, names = _kinds(model), sorted(plain_name(name) for name in linears(model))
+    live = {plain_name(name): module for name, module in linears(model).items()}
+    kinds, names = _kinds(model), sorted(live)
     refused = {leaf for leaf in map(_leaf, names) if not _is_taken(config, leaf, model)}
+    refused |= {_leaf(name) for name, module in live.items() if _is_grouped(module)}
     if config.target_modules != "all-linear" or not (kinds or refused):
         return config, []
     kinds += [f"{leaf} (PEFT refuses it on this model type)" for leaf in sorted(refused)]
     names = [name for name in names if _leaf(name) not in refused]
     kept = [name for name in names if _is_kept(name.rpartition(".")[2], model)]
+    if not kept:
+        raise ModelError(
+            f"{type(model).__name__} has no projection of decoder layers for an adapter without "
+            f"{', '.join(kinds)}; tune all weights, or name modules in `lora_targets`"
+        )
     notes = [
         f"the adapter is on the {len(kept)} projections of the decoder and not on: "
         f"{', '.join(kinds)}; to adapt those as well, name them in `lora_targets`"
@@ -84,6 +95,11 @@ def _is_taken(config: LoraConfig, leaf: str, model: nn.Module) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_grouped(module: nn.Module) -> bool:
+    """Tell whether its product is one per group of inputs: no adapter of PEFT's has that shape."""
+    return getattr(module, "n_groups", 1) > 1
 
 
 def _is_kept(leaf: str, model: Any) -> bool:

@@ -96,7 +96,8 @@ def _watched(model: nn.Module, modules: Modules) -> Generator[Seen]:
         return keep
 
     def differentiable(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
-        return output.requires_grad_()
+        # A copy: some decoders scale their embeddings in place, which no leaf allows.
+        return output.requires_grad_().clone()
 
     with ExitStack() as stack:
         embedding: Any = model.get_input_embeddings()  # type: ignore[operator]

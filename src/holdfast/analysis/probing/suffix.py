@@ -179,12 +179,19 @@ def decoder(model: nn.Module) -> nn.Module:
         ModelError: The model does not say which part of it is the decoder.
     """
     bare: Any = getattr(model, "get_base_model", lambda: model)()
-    found = getattr(bare, "get_decoder", lambda: None)()
-    if not isinstance(found, nn.Module):
+    last = decoder_layers(bare)[-1]
+    # Some types call another module of theirs ``decoder``: their output head, for one.
+    offered = (getattr(bare, "get_decoder", lambda: None)(), getattr(bare, "base_model", None))
+    found = next((m for m in offered if isinstance(m, nn.Module) and _holds(m, last)), None)
+    if found is None:
         raise ModelError(
             f"{type(bare).__name__} has no get_decoder(); give a causal language model"
         )
     return found
+
+
+def _holds(module: nn.Module, layer: nn.Module) -> bool:
+    return any(inner is layer for inner in module.modules())
 
 
 def _repeats(clean: Tensor, whole: Tensor, native: Tensor) -> bool:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from holdfast.defenses.support import support
+from holdfast.errors import ModelError
 from holdfast.training.lora_targets import on_projections
 from holdfast.training.sft_options import lora
 
@@ -22,8 +23,12 @@ class Method:
 
 def methods_on(model: Any) -> tuple[Method, ...]:
     """Return what each method can do on the bare ``model``, without running it."""
-    notes = "; ".join(on_projections(lora(8, 16), model)[1])
+    try:
+        works, told = True, "; ".join(on_projections(lora(8, 16), model)[1])
+    except ModelError as error:
+        works, told = False, str(error)
     found = (Method(*one) for one in support(model))
     return tuple(
-        replace(one, why=notes) if one.name == "lora" and one.works else one for one in found
+        replace(one, works=works, why=told) if one.name == "lora" and one.works else one
+        for one in found
     )

@@ -87,9 +87,12 @@ def _adapter(found: "Inspection") -> Iterator[str]:
 
 
 def _methods(found: "Inspection") -> Iterator[str]:
+    told: dict[str, str] = {}
     for method in found.methods:
         state = "works" if method.works else "refused"
-        yield from _told(method.name, f"{state}{': ' if method.why else ''}{method.why}", width=20)
+        first = told.setdefault(method.why, method.name)
+        why = method.why if first == method.name else f"as {first}"
+        yield from _told(method.name, f"{state}: {why}" if method.why else state, width=20)
 
 
 def _chat(found: "Inspection") -> Iterator[str]:

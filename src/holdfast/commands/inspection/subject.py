@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM
 
+from holdfast.commands.inspection.stand_in import COUNTS, let_stand_in
 from holdfast.errors import ModelError
 from holdfast.files.guarded.models import check_sizes, weight_files
 from holdfast.files.guarded.plain_config import plain_config
@@ -22,7 +23,6 @@ __all__ = ["Subject", "subject_of"]
 
 MOST_LAYERS = 1000
 """Largest number of layers of a config without weights: building ten million would take hours."""
-COUNTS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ def subject_of(config: InspectConfig) -> Subject:
         found = loaded(name, "model", lambda: plain_config(name, **shared), placement.revision)
         _check_layers(found, f"`model={name}`")
         model = loaded(name, "model", lambda: _built(found, config))
+        let_stand_in(model, lambda small: _built(small, config, "cpu"))
         tokenizer = bare_tokenizer(name, "model", config.chat_template, **shared)
         model.generation_config = ends_only(
             name, model, tokenizer, local=local, revision=placement.revision
@@ -73,8 +74,8 @@ def subject_of(config: InspectConfig) -> Subject:
     return Subject(name, model, tokenizer, whole, card, notes)
 
 
-def _built(found: Any, config: InspectConfig) -> Any:
-    with torch.device("meta"):
+def _built(found: Any, config: InspectConfig, device: str = "meta") -> Any:
+    with torch.device(device):
         return AutoModelForCausalLM.from_config(
             found, trust_remote_code=config.trust_remote_code
         ).eval()

@@ -198,7 +198,7 @@ def _pass(layer: Layer, edits: Mapping[str, Tensor], clean: Pass | None = None) 
 
             stack.callback(module.register_forward_hook(keep).remove)
         found = layer.module(*layer.args, **layer.options)
-    return Pass(inputs, outputs, found[0] if isinstance(found, tuple) else found)
+    return Pass(inputs, outputs, found[0] if isinstance(found, tuple | list) else found)
 
 
 def fused_role(signs: Sequence[str]) -> str | None:
