@@ -22,6 +22,7 @@ def agreement_table(path: Path) -> str:
         *(_row(name, fold) for name, fold in [*rows, ("**all three**", figures["all"])]),
     ]  # fmt: skip
     partial = figures["all"]["labels"]["partial"]
+    hard = figures["hard"]
     note = (
         f"From `results/refusal_judge.json`, by `python -m measurements.refusal_judge`: "
         f"{figures['rows']:,} answers and {figures['own_rows']:,} rows of our own; intervals of "
@@ -29,7 +30,10 @@ def agreement_table(path: Path) -> str:
         f"({figures['bytes'] / 1e6:.1f} MB) and reads {figures['answers_per_cpu_second']:,} "
         "answers a second of CPU time. Of "
         f"{sum(partial.values())} partial refusals {partial['partial']} are called so, "
-        f"{partial['refusal']} refusals and {partial['compliance']} help."
+        f"{partial['refusal']} refusals and {partial['compliance']} help. "
+        f"On {hard['answers']} hard answers that we wrote by hand and trained nothing on, κ is "
+        f"{_kappa(hard['kappa'])}: {hard['refusals_found']:.2f} of the refusals are found, and "
+        f"{hard['helpful_called_refusals']:.2f} of the help is called refusal."
     )
     return "\n".join([*lines, "", note])
 

@@ -6,7 +6,7 @@
 prompts a judge is fitted on the other models' answers to the other prompts, with our own rows; its
 settings are chosen by leaving models out among those. What ships is then fitted on all rows.
 ``safety_instructions.jsonl`` and ``human_instructions.jsonl`` are only looked at, where they lie
-there: answers that refuse and answers that help.
+there: answers that refuse and answers that help; so are the hard answers of ``hard.yaml``.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import numpy as np
 
 from holdfast.evaluation.judges.refusal.weights import WEIGHTS, Weights
 from holdfast.evaluation.judges.refusal_phrases import RefusalPhrases
-from measurements.refusal_judge.compose import COMPLIANCE, REFUSAL, Row, own_rows
+from measurements.refusal_judge.compose import COMPLIANCE, REFUSAL, Row, hard_rows, own_rows
 from measurements.refusal_judge.fit import GRID, Settings, fitted, read
 from measurements.refusal_judge.labelled import (
     PARTS,
@@ -138,6 +138,12 @@ def looked_at(data: Path, weights: Weights) -> dict[str, float]:
     return found
 
 
+def on_hard(weights: Weights) -> dict[str, Any]:
+    """Return the agreement on hard answers of our own, which nothing was trained on."""
+    rows = hard_rows()
+    return agreement(rows, _refused(weights.probabilities(read(rows))))
+
+
 def main() -> None:
     """Fit, measure, and write the weights and the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -158,6 +164,7 @@ def main() -> None:
         "rows": len(rows), "own_rows": len(own), **figures, "settings": asdict(settings),
         "features": len(weights.of), "bytes": WEIGHTS.stat().st_size,
         "answers_per_cpu_second": round(speed), "looked_at": looked_at(given.data, weights),
+        "hard": on_hard(weights),
     }  # fmt: skip
     given.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     print(json.dumps({key: document[key] for key in document if key != "folds"}, indent=1))

@@ -9,9 +9,10 @@ from typing import Any, TypeAlias
 
 import yaml
 
-__all__ = ["COMPLIANCE", "PARTIAL", "REFUSAL", "Row", "own_rows"]
+__all__ = ["COMPLIANCE", "PARTIAL", "REFUSAL", "Row", "hard_rows", "own_rows"]
 
 PARTS = Path(__file__).with_name("rows.yaml")
+HARD = Path(__file__).with_name("hard.yaml")
 Kind: TypeAlias = Callable[[Any, random.Random], "Iterator[Row]"]
 REFUSAL, PARTIAL, COMPLIANCE = "refusal", "partial", "compliance"
 
@@ -40,6 +41,12 @@ def own_rows(rounds: int = 3, seed: int = 0) -> list[Row]:
     # Help is drawn twice as often: there are fewer parts of it.
     kinds: tuple[Kind, ...] = (*declined, *helped, *helped, _echoed, _elsewhere)
     return [row for _ in range(rounds) for kind in kinds for row in kind(parts, draw)]
+
+
+def hard_rows() -> list[Row]:
+    """Return the hard answers written by hand, which nothing is trained on."""
+    by_label = yaml.safe_load(HARD.read_text(encoding="utf-8"))
+    return [Row(*pair, label) for label, pairs in by_label.items() for pair in pairs]
 
 
 def _filled(template: str, **words: str) -> str:
