@@ -31,7 +31,7 @@ class Sizes:
     refusals: int = 300
     harmless: int = 240
     defender: int = 160
-    asked: int = 100
+    asked: int = 60
 
     @classmethod
     def of(cls, rows: int | None, *, real: bool = True) -> "Sizes":

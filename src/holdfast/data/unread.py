@@ -8,7 +8,7 @@ from typing import Any
 from holdfast.data.formats import RawRow
 from holdfast.data.shapes.conversation import FIELDS
 from holdfast.data.shapes.message import READ
-from holdfast.data.shapes.texts import is_blank
+from holdfast.data.shapes.texts import few, is_blank
 from holdfast.errors import DataError
 
 __all__ = ["Unread", "refuse_rich"]
@@ -39,8 +39,11 @@ class Unread:
 
     def notes(self) -> list[str]:
         """Return a sentence on the columns that are not read, if there are any."""
-        told = [f"{name} ({count} of {self._rows} rows)" for name, count in self._columns.items()]
-        return [f"not read: {', '.join(told)}"] if told else []
+        told = [f"{name} ({count} of {self._rows} rows)" for name, count in self._named()]
+        return [f"not read: {few(told, longest=100)}"] if told else []
+
+    def _named(self) -> Iterator[tuple[str, int]]:
+        yield from ((few([name]), count) for name, count in self._columns.items())
 
 
 def refuse_rich(examples: Iterable[Mapping[str, Any]], path: str) -> list[str]:

@@ -97,6 +97,43 @@ def test_what_windows_wrote_is_named_and_not_guessed(name):
         load_examples(name)
 
 
+def test_what_powershell_wrote_is_named_as_utf_16():
+    write("d.jsonl", LINE.encode("utf-16"))
+    with pytest.raises(DataError, match=r"row 1.*UTF-16 by its mark.*iconv -f utf-16"):
+        load_examples("d.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (gzip.compress(LINE.encode()), "is packed with gzip"),
+        (b"PAR1 and more", "is a Parquet file"),
+    ],
+)
+def test_what_is_packed_twice_is_not_called_text(content, said):
+    write("d.jsonl.gz", gzip.compress(content))
+    with pytest.raises(DataError, match=rf"what is packed in it {said}: unpack it"):
+        load_examples("d.jsonl.gz")
+
+
+def test_a_missing_answer_is_no_misspelt_prompt():
+    write("d.jsonl", json.dumps({"prompt": "q"}))
+    with pytest.raises(DataError, match="'completion' is missing") as caught:
+        load_examples("d.jsonl")
+    assert "Did you mean" not in str(caught.value)
+
+
+def test_columns_without_end_are_not_all_named():
+    write("d.jsonl", json.dumps({"x" * 10**6: 1, **{f"c{n}": 1 for n in range(1000)}}))
+    with pytest.raises(DataError, match=r"9\d\d more") as caught:
+        load_examples("d.jsonl")
+    write("e.jsonl", json.dumps({**PAIR, "x" * 10**6: 1, **{f"c{n}": 1 for n in range(1000)}}))
+    [note] = load_with_notes("e.jsonl")[1]
+    assert len(str(caught.value)) < 600
+    assert len(note) < 1000
+    assert note.endswith("981 more")
+
+
 def test_both_forms_of_arrow_are_read():
     table = pa.Table.from_pylist([PAIR])
     for name, writer in (("d.arrow", pa.ipc.new_stream), ("d.feather", pa.ipc.new_file)):

@@ -53,7 +53,12 @@ def opened(path: Path) -> BinaryIO:
                 raise DataError(f"{path}: {said}")
         file.seek(0)
         return file
-    return cast("BinaryIO", io.BufferedReader(_Unpacked(path, file, kind)))
+    unpacked = io.BufferedReader(_Unpacked(path, file, kind))
+    for mark, said in _MARKS.items():
+        if unpacked.peek(32).startswith(mark):
+            unpacked.close()
+            raise DataError(f"{path}: what is packed in it {said.partition(':')[0]}: unpack it")
+    return cast("BinaryIO", unpacked)
 
 
 def refuse_bomb(path: Path, unpacked: int) -> None:

@@ -28,8 +28,9 @@ def not_utf8(place: str, path: Path, error: UnicodeDecodeError) -> DataError:
     """Return the error of a byte that is no text in UTF-8, with the likely encoding."""
     found = error.object[error.start : error.start + 1]
     plain = path.suffix.lower() not in (".gz", ".zst")
-    how = f" (iconv -f cp1252 -t utf-8 {path.name} > NEW)" if plain else ""
-    said = (
-        f"is not UTF-8 (byte 0x{found.hex()}, which cp1252 of Windows has): save it as UTF-8{how}"
-    )
+    marked = encoding_of(path) == "utf-16"  # As PowerShell's ">" writes it.
+    coding = "utf-16" if marked else "cp1252"
+    why = "it is UTF-16 by its mark" if marked else "which cp1252 of Windows has"
+    how = f" (iconv -f {coding} -t utf-8 {path.name} > NEW)" if plain else ""
+    said = f"is not UTF-8 (byte 0x{found.hex()}, {why}): save it as UTF-8{how}"
     return DataError(f"{place}: {said}")

@@ -12,6 +12,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from holdfast.data.formats import RawRow
 from holdfast.data.kits.registry import Chosen
+from holdfast.data.shapes.texts import few
 from holdfast.errors import ConfigError, DataError
 from holdfast.files.guarded.limits import time_limit
 
@@ -70,7 +71,7 @@ class KitRows:
                 return template(**columns)
         except Exception as error:
             # A template computes with what a stranger's row holds, so it can fail in any way.
-            found = ", ".join(map(repr, raw.values)) or "none"
+            found = few(map(repr, raw.values))
             why = " ".join(str(error).split()) or type(error).__name__
             raise DataError(
                 f"{raw.place}: does not fit the kit {self._name}: {why} (columns found: {found}): "

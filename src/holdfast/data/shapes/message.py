@@ -121,6 +121,6 @@ def _counts(weight: Any, name: str, row: RawRow) -> bool:
     if weight is None:
         return True
     if not isinstance(weight, int | float) or weight not in (0, 1):
-        said = f"has weight={str(weight)[:20]}: expected 0 (no loss) or 1"
+        said = f"has weight={repr(weight)[:20]}: expected the number 0 (no loss) or 1"
         raise DataError(f"{row.place}: {name} {said}")
     return bool(weight)

@@ -7,6 +7,7 @@ from holdfast.data.shapes import MAPPED, SHAPES, Shape, columns_of, shape_of
 from holdfast.data.shapes.message import Message
 from holdfast.data.shapes.pairs import beside
 from holdfast.data.shapes.protocol import messages_of
+from holdfast.data.shapes.texts import few
 from holdfast.data.shapes.tools import TOOLS
 from holdfast.errors import DataError, nearest
 
@@ -23,6 +24,9 @@ _ANSWERS = frozenset({
     "rejected",
 })  # fmt: skip
 """Columns that files of questions may well have, and that nobody misses."""
+
+
+_OURS = frozenset({"prompt", "completion", "messages", *EXTRA, *SYSTEM, *TOOLS})
 
 
 class ShapeReader:
@@ -104,9 +108,11 @@ def _no_answers(row: RawRow, shape: Shape | None) -> DataError:
 
 
 def _missing(row: RawRow, column: str) -> DataError:
-    found = ", ".join(repr(name) for name in row.values) or "none"
+    found = few(map(repr, row.values))
+    # What has a name of ours is no misspelling of another.
+    free = [name for name in row.values if name.casefold() not in _OURS]
     return DataError(
         f"{row.place}: column {column!r} is missing (columns found: {found})."
-        f"{nearest(column, row.values)} Rename it or map it with "
+        f"{nearest(column, free)} Rename it or map it with "
         "`columns=prompt=NAME,completion=NAME`"
     )

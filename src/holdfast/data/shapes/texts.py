@@ -1,18 +1,29 @@
 """Texts of a row, checked: what is no text, empty or broken is an error that names its place."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from holdfast.data.formats.protocol import RawRow
 from holdfast.errors import DataError
 from holdfast.files.guarded.documents import json_of
 
-__all__ = ["is_blank", "kind_of", "missing_text", "parsed", "text_of", "whole"]
+__all__ = ["few", "is_blank", "kind_of", "missing_text", "parsed", "text_of", "whole"]
 
 
 def is_blank(value: Any) -> bool:
     """Tell whether a cell holds nothing."""
     return value is None or value in ([], {}) or (isinstance(value, str) and not value.strip())
+
+
+def few(names: Iterable[str], most: int = 20, longest: int = 60) -> str:
+    """Return the names of columns for a person: of many the first, and of long ones the beginning.
+
+    A file may have thousands of columns, and names as long as it likes.
+    """
+    cut = [each if len(each) <= longest else f"{each[: longest - 3]}..." for each in names]
+    more = [f"{len(cut) - most:,} more"] if len(cut) > most else []
+    return ", ".join((*cut[:most], *more)) or "none"
 
 
 def text_of(value: Any, row: RawRow, column: str) -> str:

@@ -77,7 +77,9 @@ def _span(
     rest = whole.text[own[1] :]
     shared = _shared(suffix, rest)
     if suffix[shared:].strip():
-        raise UnprovenError(f"it ends message {turn + 1} in another way when more follows")
+        shared = _to_token(suffix, shared, tokenizer)
+        if not _closes_all(suffix, shared, conversation, turn, tokenizer):
+            raise UnprovenError(f"it ends message {turn + 1} in another way when more follows")
     end = own[1] + shared
     # Some templates end only those turns that another one follows.
     if turn_end and turn_end not in whole.text[own[1] : end]:
@@ -85,6 +87,26 @@ def _span(
         if following.lstrip().startswith(turn_end):
             end += following.index(turn_end) + len(turn_end)
     return Span(turn, start, end)
+
+
+def _to_token(text: str, at: int, tokenizer: Any) -> int:
+    """Return the first character of the token that a place is in: two ends begin with one ``<``."""
+    if not getattr(tokenizer, "is_fast", False):
+        return at
+    found = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    return max((a for a, b in found["offset_mapping"] if a <= at < b), default=at)
+
+
+def _closes_all(
+    suffix: str, shared: int, conversation: Conversation, turn: int, tokenizer: Any
+) -> bool:
+    """Tell whether the rest of a suffix ends every text, whoever spoke last, and no turn.
+
+    Phi-3's template writes the end of sequence so, behind the token that ends the turn.
+    """
+    asked = conversation.messages[:turn]
+    plain = rendered(asked, tokenizer, generation=False, tools=conversation.tools)
+    return bool(suffix[:shared].strip()) and plain.endswith(suffix[shared:])
 
 
 def _start(

@@ -1,24 +1,31 @@
 """Answers that exist already, read from a file: question, answer, and what people called them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
 from holdfast.data.columns import with_columns
 from holdfast.data.formats import RawRow
 from holdfast.data.rows import Rows
+from holdfast.data.shapes.conversation import conversation
+from holdfast.data.shapes.message import Message
+from holdfast.data.shapes.pairs import beside
+from holdfast.data.shapes.protocol import column_in
+from holdfast.data.shapes.texts import few, is_blank
 from holdfast.errors import ConfigError, DataError, nearest
 from holdfast.inputs.answered.labels import Labels
 
 __all__ = ["JudgedRow", "rows_to_judge"]
 
 _NAMES: dict[str, Sequence[str]] = {
-    "prompt": ("prompt", "question", "goal", "instruction", "messages"),
-    "answer": ("answer", "completion", "response", "output", "generation", "target"),
+    "prompt": ("prompt", "question", "goal", "instruction", "query", "behavior", "problem"),
+    "answer": ("answer", "completion", "response", "output", "generation", "target", "solution"),
     "label": ("label", "final_label"),
 }
 """What columns are called in public files, the first that is there counts."""
+_TALKS = ("messages", "conversations", "conversation", "dialogue", "dialog")
+"""Columns of whole conversations, whose last turn is the answer where no column holds one."""
 
 
 @dataclass(frozen=True)
@@ -58,33 +65,64 @@ def rows_to_judge(
         )
     if limit is not None and limit < 1:
         raise ConfigError(f"`limit={limit}` is out of range, expected at least 1")
-    rows = [_row(raw, given, labels, by) for raw in islice(Rows(source, None).raw(), limit)]
+    read = _Reader(given, labels, by)
+    rows = [read.row(raw) for raw in islice(Rows(source, None).raw(), limit)]
     if not rows:
         raise DataError(f"{source}: has no rows: expected at least one answer")
     return rows
 
 
-def _row(raw: RawRow, given: Mapping[str, str], labels: Labels, by: str | None) -> JudgedRow:
-    names = {kind: _column(raw, kind, given.get(kind)) for kind in _NAMES}
-    question, answer = _said(raw, names["prompt"], names["answer"])
-    label = _text(raw, names["label"]) if names["label"] else ""
-    return JudgedRow(
-        raw.number, question, answer, labels.of(label, raw.place) if label else "",
-        _text(raw, _grouping(raw, by)) if by else "",
-    )  # fmt: skip
+class _Reader:
+    """Reads rows; what the columns of a file are is found in its first row, and holds for all."""
+
+    def __init__(self, given: Mapping[str, str], labels: Labels, by: str | None) -> None:
+        self._given, self._labels, self._by = given, labels, by
+        self._file, self._found = "", dict[str, str]()
+
+    def row(self, raw: RawRow) -> JudgedRow:
+        """Return one row.
+
+        Raises:
+            DataError: A column is missing, or holds what it should not.
+        """
+        file = raw.place.rpartition(", row ")[0]
+        if file != self._file:
+            self._file, self._found = file, _asked_and_answered(raw, self._given)
+        if missing := [name for name in self._found.values() if name not in raw.values]:
+            raise _missing(raw, missing[0], "prompt" if missing[0] != "answer" else "answer")
+        question, answer = _said(raw, self._found["prompt"], self._found.get("answer", ""))
+        named = self._given.get("label") or _first(raw, _NAMES["label"])
+        if named and named not in raw.values:
+            raise _missing(raw, named, "label")
+        label = _text(raw, named) if named else ""
+        return JudgedRow(
+            raw.number, question, answer, self._labels.of(label, raw.place) if label else "",
+            _text(raw, _grouping(raw, self._by)) if self._by else "",
+        )  # fmt: skip
 
 
-def _column(raw: RawRow, kind: str, given: str | None) -> str:
-    """Return the column of a kind; "" where the row may do without it."""
-    found = given or next((name for name in _NAMES[kind] if name in raw.values), "")
-    free = kind == "label" or (kind == "answer" and "messages" in raw.values)
-    if (not found and not free) or (given and given not in raw.values):
-        columns = ", ".join(map(repr, raw.values)) or "none"
-        raise DataError(
-            f"{raw.place}: column {given or kind!r} is missing (columns found: {columns}): name "
-            f"it with `columns={kind}=NAME`"
-        )
-    return found
+def _first(raw: RawRow, names: Sequence[str]) -> str:
+    found = (column_in(raw.values, name) for name in names)
+    return next((name for name in found if name is not None), "")
+
+
+def _asked_and_answered(raw: RawRow, given: Mapping[str, str]) -> dict[str, str]:
+    """Return the columns of question and answer; of a conversation its own alone."""
+    talk, answer = _first(raw, _TALKS), given.get("answer") or _first(raw, _NAMES["answer"])
+    prompt = given.get("prompt") or ("" if talk and not answer else _first(raw, _NAMES["prompt"]))
+    prompt = prompt or talk
+    if not prompt:
+        raise _missing(raw, "prompt", "prompt")
+    if not answer and not talk and isinstance(raw.values.get(prompt), str):
+        raise _missing(raw, "answer", "answer")
+    return {"prompt": prompt, **({"answer": answer} if answer else {})}
+
+
+def _missing(raw: RawRow, column: str, kind: str) -> DataError:
+    return DataError(
+        f"{raw.place}: column {column!r} is missing (columns found: "
+        f"{few(map(repr, raw.values))}): name it with `columns={kind}=NAME`"
+    )
 
 
 def _grouping(raw: RawRow, by: str) -> str:
@@ -97,19 +135,40 @@ def _grouping(raw: RawRow, by: str) -> str:
 def _said(raw: RawRow, prompt: str, answer: str) -> tuple[str, str]:
     """Return question and answer; of a conversation without a column of answers its last turn."""
     asked: Any = raw.values[prompt]
-    if isinstance(asked, str):
+    if isinstance(asked, str) and prompt.casefold() not in _TALKS:
         if not answer:
             raise DataError(f"{raw.place}: has no column of answers: give `columns=answer=NAME`")
-        return asked, _text(raw, answer)
-    turns = [turn for turn in asked if isinstance(turn, Mapping)] if isinstance(asked, list) else []
-    users = [str(turn.get("content")) for turn in turns if turn.get("role") == "user"]
+        more = [_text(raw, name) for name in beside(raw.values, prompt)]
+        return "\n\n".join(text for text in (asked, *more) if text.strip()), _text(raw, answer)
+    turns, empty = _turns(raw, prompt)
+    users = [turn["content"] for turn in turns if turn["role"] == "user"]
     if not users:
         raise DataError(f"{raw.place}: {prompt} is neither text nor messages with a user's turn")
     if answer:
         return users[-1], _text(raw, answer)
-    if turns[-1].get("role") != "assistant":
+    if empty:
+        return users[-1], ""
+    if turns[-1]["role"] != "assistant":
         raise DataError(f"{raw.place}: {prompt} does not end with an assistant's answer")
-    return users[-1], str(turns[-1].get("content") or "")
+    return users[-1], turns[-1]["content"]
+
+
+def _turns(raw: RawRow, column: str) -> tuple[list[Message], bool]:
+    """Return the messages of a column, and whether an answer without words stood behind them."""
+    value: Any = raw.values[column]
+    if not isinstance(value, list | str):
+        return [], False
+    last: Any = value[-1] if isinstance(value, list) and len(value) > 1 else None
+    if isinstance(last, Mapping) and _is_empty(last):
+        # Data to learn must not hold it; here it is an outcome.
+        return conversation(replace(raw, values={**raw.values, column: value[:-1]}), column), True
+    return conversation(raw, column), False
+
+
+def _is_empty(turn: Mapping[str, Any]) -> bool:
+    speaker = str(turn.get("role", turn.get("from"))).casefold()
+    said = turn.get("content", turn.get("value"))
+    return speaker not in ("user", "human", "system", "tool") and is_blank(said)
 
 
 def _text(raw: RawRow, name: str) -> str:

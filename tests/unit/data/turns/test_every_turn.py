@@ -196,6 +196,27 @@ def test_a_template_that_ends_only_turns_that_another_follows_has_its_ends_learn
     assert learned(template, *talk) == ["\nit is sunny<|im_end|>", "rain  <|im_end|>"]
 
 
+PHI3 = (
+    "{% for m in messages %}<start_of_turn>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<start_of_turn>assistant\n{% else %}{{ eos_token }}{% endif %}"
+)
+
+
+def test_a_template_that_ends_every_text_as_phi_3_does_has_all_turns_learned():
+    found = learned(PHI3, *TALK)
+    assert found == [
+        "\nit is sunny<|im_end|>\n",
+        "rain  <|im_end|>\n",
+        "because<|im_end|>\n<|end|>",
+    ]
+
+
+def test_an_end_of_text_that_is_the_only_end_of_a_turn_is_none():
+    """What stands behind the last turn alone teaches nobody where the others end."""
+    with pytest.raises(DataError, match="ends message 2 in another way"):
+        learned(PHI3.replace("<|im_end|>\n", ""), *TALK)
+
+
 @pytest.mark.parametrize("weight", [0.5, 2, -1, "1"])
 def test_another_weight_is_refused(weight):
     with pytest.raises(DataError, match=r"f, row 1: message 2 has weight=.*: give 0 or 1"):

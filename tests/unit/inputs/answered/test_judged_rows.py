@@ -33,6 +33,47 @@ def test_conversations_end_with_the_answer(tmp_path):
     assert (found.question, found.answer, found.label) == ("q", "a", "")
 
 
+USER, ANSWER = {"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}
+PARTS = [
+    {"role": r, "content": [{"type": "text", "text": t}]}
+    for r, t in (("user", "q"), ("assistant", "a"))
+]
+SHAREGPT = [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]
+
+
+@pytest.mark.parametrize(
+    ("row", "question", "answer"),
+    [
+        ({"messages": PARTS}, "q", "a"),
+        ({"conversations": SHAREGPT}, "q", "a"),
+        ({"conversations": [SHAREGPT[0], {"from": "gpt", "value": None}]}, "q", ""),
+        ({"messages": [USER, {"role": "assistant", "content": None}]}, "q", ""),
+        ({"messages": json.dumps([USER, ANSWER])}, "q", "a"),
+        ({"prompt": "first", "messages": [USER, ANSWER]}, "q", "a"),
+        ({"prompt": [USER], "response": "a"}, "q", "a"),
+        ({"instruction": "do", "input": "this", "output": "a"}, "do\n\nthis", "a"),
+        ({"Query": "q", "Response": "a"}, "q", "a"),
+    ],
+)  # fmt: skip
+def test_answers_are_read_in_the_shapes_of_other_data(tmp_path, row, question, answer):
+    [found] = read(written(tmp_path, row))
+    assert (found.question, found.answer) == (question, answer)
+
+
+def test_a_file_of_two_shapes_is_refused_at_the_second(tmp_path):
+    path = written(tmp_path, {"prompt": "q", "answer": "a"}, {"messages": [USER, ANSWER]})
+    with pytest.raises(DataError, match="row 2: column 'prompt' is missing"):
+        read(path)
+
+
+def test_two_files_may_differ(tmp_path):
+    one = written(tmp_path, {"prompt": "q", "answer": "a"})
+    two = tmp_path / "b.csv"
+    two.write_text("question,response\nr,b\n")
+    found = read(f"{one},{two}")
+    assert [(each.question, each.answer) for each in found] == [("q", "a"), ("r", "b")]
+
+
 def test_an_empty_answer_is_one_and_a_missing_label_is_none(tmp_path):
     path = written(tmp_path, {"prompt": "p", "answer": None, "label": None})
     [found] = read(path)
