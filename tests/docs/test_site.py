@@ -45,3 +45,13 @@ def test_the_site_builds_and_a_dead_link_stops_it(tmp_path, monkeypatch):
     assert (tmp_path / "site" / "methods" / "swat.html").is_file()
     page = (tmp_path / "site" / "which_defense.html").read_text()
     assert 'href="methods/security_vectors.html"' in page
+
+
+def test_every_page_is_in_the_navigation_or_left_out_by_name():
+    """A page that nothing lists is found by nobody: the strict build stops at it."""
+    settings = (ROOT / "mkdocs.yml").read_text()
+    assert "omitted_files: warn" in settings
+    left_out = settings.partition("not_in_nav: |\n")[2].partition("\n\n")[0].split()
+    for page in (ROOT / "docs").rglob("*.md"):
+        name = str(page.relative_to(ROOT / "docs"))
+        assert f": {name}\n" in settings or any(name.startswith(part) for part in left_out), name

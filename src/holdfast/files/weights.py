@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers.core_model_loading import revert_weight_conversion
 
 from holdfast.errors import ConfigError, ModelError
+from holdfast.files.guarded.models import INDEX, WHOLE, weight_files
 from holdfast.files.whole_model import refuse_both
 
 __all__ = ["SavedWeights", "open_weights"]
@@ -73,7 +74,7 @@ def open_weights(folder: str, given: str, model: nn.Module | None = None) -> Sav
     if not path.is_dir():
         raise ConfigError(f"{given}={folder!r}: no such folder: give a model folder on this disk")
     refuse_both(path, f"{given}={folder!r}")
-    found = sorted(f for f in path.glob("*.safetensors") if f.name != "adapter_model.safetensors")
+    found = _files(path)
     if not found:
         raise ConfigError(
             f"{given}={folder!r}: holds no *.safetensors of a whole model: give a folder saved by "
@@ -88,6 +89,16 @@ def open_weights(folder: str, given: str, model: nn.Module | None = None) -> Sav
             raise ConfigError(f"{given}: {file} cannot be read ({error}): save it again") from error
     keys = _keys(names, model) if model is not None else {}
     return SavedWeights(path, names | {own: names[key] for own, key in keys.items()}, keys)
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return what transformers itself would read: old shards may still lie beside it.
+
+    A folder without one whole file or an index has its tensors in files of any name.
+    """
+    if (folder / WHOLE).is_file() or (folder / INDEX).is_file():
+        return weight_files(folder, str(folder))
+    return sorted(f for f in folder.glob("*.safetensors") if f.name != "adapter_model.safetensors")
 
 
 def _keys(names: Mapping[str, Path], model: nn.Module) -> dict[str, str]:

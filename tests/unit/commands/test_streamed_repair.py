@@ -89,6 +89,8 @@ def test_every_bit_is_that_of_the_repair_in_memory(method, kind):
         for name in ("memory-out", "shards-out", TUNED)
     )
     assert memory.keys() == shards.keys()
+    cards = [Path(f"{n}-out/README.md").read_text() for n in both_names()]
+    assert cards[0] == cards[1]
     assert [n for n, value in memory.items() if not torch.equal(value, shards[n])] == []
     assert [n for n, value in memory.items() if not torch.equal(value, before[n])] != []
     one, other = (json.loads(Path(f"{n}-out/config.json").read_text()) for n in both_names())

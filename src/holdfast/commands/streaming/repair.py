@@ -19,10 +19,12 @@ from holdfast.files.folders import ModelFolders
 from holdfast.inputs.configs import InspectConfig, RepairConfig
 from holdfast.inputs.guards.given import check_given
 from holdfast.inputs.guards.secrets import refuse_secret_values
+from holdfast.inputs.loading.base_card import base_card
 from holdfast.inputs.rows import ORGANISM
 from holdfast.inputs.specs import build_defenses, files_in, specs_of
 from holdfast.inputs.values import as_json
 from holdfast.progress import Progress
+from holdfast.report.model_card import write_card
 from holdfast.report.page import write_report
 from holdfast.results.diagnose import diagnose
 from holdfast.results.provenance import peak_memory_gib
@@ -64,6 +66,7 @@ def streamed_repair(config: RepairConfig, progress: Progress) -> RunResult:
         result = _result(config, defense, artifact, folders, start)
         result.save(partial / "result.json")
         write_report(result, partial / "report.html", show_harmful=config.show_harmful)
+        write_card(result, base_card(config.model), partial)
     export_artifacts(folders.export, [artifact])
     return result
 

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from holdfast.errors import ModelError
 from holdfast.files.guarded.documents import json_in
 
-__all__ = ["INDEX", "check_sizes", "config_in", "refuse_pickled_weights", "weight_files"]
+__all__ = ["INDEX", "WHOLE", "check_sizes", "config_in", "refuse_pickled_weights", "weight_files"]
 
 WHOLE, INDEX, SUFFIX = "model.safetensors", "model.safetensors.index.json", ".safetensors"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
