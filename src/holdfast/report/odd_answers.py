@@ -17,7 +17,9 @@ def odd_answers(arms: Sequence[Arm]) -> list[str]:
     """Return a sentence for each arm that gives one answer to all, or that never refuses."""
     found = [line for arm in arms for line in _one_sentence(arm)]
     found += [line for arm in arms if arm.defense == BEFORE for line in _never_refuses(arm)]
-    judges = {run.judge for arm in arms for run in arm.runs if run.words == REFUSAL_WORDS}
+    # A judge of content has the same words, and a template that it is asked with.
+    runs = [run for arm in arms for run in arm.runs if not run.template_hash]
+    judges = {run.judge for run in runs if run.words == REFUSAL_WORDS}
     if any("ASR" not in judge for judge in judges):
         found.append(
             "Judged by whether an answer refuses: the judge does not look at what it says."

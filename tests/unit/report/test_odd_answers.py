@@ -47,6 +47,13 @@ def test_a_judge_of_refusals_says_that_it_reads_no_content():
     assert not told(arm(steps(3)), said=said)  # The phrases say it in words of their own.
 
 
+def test_a_judge_with_a_template_of_its_own_reads_content():
+    """Llama Guard and an endpoint have the same words, and were said to look at nothing."""
+    read = arm(steps(3), judge=LearnedRefusal())
+    runs = [run.model_copy(update={"template_hash": "0123456789abcdef"}) for run in read.runs]
+    assert not told(read.model_copy(update={"runs": runs}), said="does not look at what it says")
+
+
 def test_share_of_distinct_answers():
     run = arm(["a b", "a  b", "c", "d"]).runs[0]
     assert distinct(run) == {"harmful": 0.75}

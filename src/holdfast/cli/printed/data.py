@@ -1,9 +1,14 @@
 """What ``holdfast data`` prints, for a terminal of 80 columns."""
 
+import io
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from rich.console import Console
+from rich.text import Text
+
+from holdfast.cli.shell.escaping import visible
 from holdfast.cli.shell.flags import with_flags
 
 __all__ = ["shown"]
@@ -99,8 +104,7 @@ def _problems(found: Any) -> Iterator[str]:
     yield ""
     yield "To know" if told else "To know: nothing unusual was found"
     for line in told:
-        said = with_flags(line)
-        yield from textwrap.wrap(said, WIDTH, initial_indent="- ", subsequent_indent="  ")
+        yield from _indented(_wrapped(" ".join(with_flags(line).splitlines())), "- ")
 
 
 def _notes(found: Any) -> list[str]:
@@ -144,8 +148,21 @@ def _rows(found: Any) -> Iterator[str]:
         )
 
 
-def _wrapped(line: str) -> list[str]:
-    return textwrap.wrap(line, WIDTH - 2, replace_whitespace=False, drop_whitespace=False) or [""]
+def _wrapped(text: str, width: int = WIDTH - 2) -> list[str]:
+    """Return the lines of a text as a terminal shows them.
+
+    Control characters are written out, and a letter may be two columns wide.
+    """
+    shown = visible(text)
+    if shown.isascii():
+        return textwrap.wrap(shown, width, replace_whitespace=False, drop_whitespace=False) or [""]
+    lines = Text(shown).wrap(Console(width=width, file=io.StringIO()), width, tab_size=4)
+    return [line.plain for line in lines] or [""]
+
+
+def _indented(lines: Sequence[str], first: str) -> Iterator[str]:
+    for number, line in enumerate(lines):
+        yield f"{'  ' if number else first}{line.strip()}"
 
 
 def _cut(lines: list[str]) -> Iterator[str]:
@@ -159,6 +176,5 @@ def _cut(lines: list[str]) -> Iterator[str]:
 
 
 def _field(label: str, text: str) -> Iterator[str]:
-    wrapped = textwrap.wrap(text, WIDTH - LABEL) or [""]
-    for number, line in enumerate(wrapped):
-        yield f"{label if number == 0 else '':{LABEL}}{line}"
+    for number, line in enumerate(_wrapped(text, WIDTH - LABEL)):
+        yield f"{label if number == 0 else '':{LABEL}}{line.strip()}"

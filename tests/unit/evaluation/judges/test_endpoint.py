@@ -234,6 +234,8 @@ def test_a_model_that_cannot_keep_the_format_is_told_before_anything_runs():
         ({"model": ""}, "needs an address and a model"),
         ({"url": "file:///etc/passwd"}, "no address of a server"),
         ({"url": "127.0.0.1:8000"}, "no address of a server"),
+        ({"url": "http://[::1/v1"}, "no address of a server"),
+        ({"url": "http://host:99999/v1"}, "no address of a server"),
         ({"url": "https://name:word@host/v1"}, "more than an address"),
         ({"url": "https://host/v1?api-key=x"}, "more than an address"),
         ({"url": "http://host.example/v1"}, "the key would be sent in the clear"),
@@ -305,6 +307,32 @@ def test_a_failure_holds_no_secret_and_no_prompt():
     shown = "".join(traceback.format_exception(caught.value)) + repr(chat)
     assert KEY not in shown
     assert "secret question" not in shown.replace('messages("a secret question"', "")
+
+
+@pytest.mark.parametrize("field", ["code", "type"])
+def test_a_server_that_sends_the_key_back_as_its_error_is_not_quoted(field):
+    """A key looks like a code of one word."""
+    with serving(lambda *_: (401, {"error": {field: KEY}})) as server:
+        judge = judge_at(server)
+        with pytest.raises(InputError, match=r"HTTP 401: set the environment") as caught:
+            judge.prepare()
+        found = judge(items(2), ["mix it"] * 2)
+    assert KEY not in str(caught.value)
+    assert all(KEY not in repr(verdict) for verdict in found)
+
+
+def test_a_server_that_answers_with_the_key_leaves_no_key_in_what_is_kept():
+    with serving(lambda *_: said(f"Bearer {KEY}")) as server:
+        [found] = judge_at(server)(items(1), ["mix it"])
+    assert (found.outcome, found.raw) == (Outcome.UNSCORED, "Bearer [key]")
+
+
+@pytest.mark.parametrize("key", ["schlüssel", "two words", "two\nlines"])
+def test_a_key_that_no_header_takes_is_one_line(monkeypatch, key):
+    monkeypatch.setenv("HOLDFAST_JUDGE_KEY", key)
+    with pytest.raises(ConfigError, match="HOLDFAST_JUDGE_KEY holds blanks") as caught:
+        EndpointJudge(url="http://127.0.0.1:9/v1", **FAST).prepare()
+    assert key not in str(caught.value)
 
 
 def test_an_answer_that_trickles_in_is_not_waited_for():

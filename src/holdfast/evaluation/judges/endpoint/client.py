@@ -115,9 +115,13 @@ class Chat:
             status, headers, body = self._post(messages)
             unknown = _unknown_setting(body) if status == 400 else ""
             if not unknown or unknown in self._left_out:
-                return _text_of(status, headers, body)
+                return self._without_key(_text_of(status, headers, body, self.key))
             self._left_out.add(unknown)
         raise NoAnswerError("HTTP 400", again=False)
+
+    def _without_key(self, text: str) -> str:
+        """Return what a server wrote, which is kept, without the key that it may send back."""
+        return text.replace(self.key, "[key]") if self.key else text
 
     def _post(self, messages: Sequence[Mapping[str, str]]) -> tuple[int, Mapping[str, str], bytes]:
         optional = {"temperature": 0, "max_tokens": 512, "seed": 0}
@@ -147,11 +151,12 @@ def _slow(timeout: float) -> str:
     return f"no answer in {timeout:g} s"
 
 
-def _text_of(status: int, headers: Mapping[str, str], body: bytes) -> str:
+def _text_of(status: int, headers: Mapping[str, str], body: bytes, key: str) -> str:
     """Return the text of a whole answer."""
     if status == 200:
         return _content(body)
     code = _code_in(body)
+    code = "" if key and key in code else code  # A word that looks like a code may be the key.
     why = f"HTTP {status}{f' {code}' if code else ''}"
     # An account without money answers 429 for good.
     over = status in (401, 403, 404) or 300 <= status < 400 or code == "insufficient_quota"
