@@ -1,6 +1,7 @@
 """Quiet runs, no deadlines, and a heap frozen once so that each garbage collection is short."""
 
 import gc
+import signal
 from collections import defaultdict
 from itertools import count
 
@@ -33,6 +34,12 @@ def install(tmp_path, monkeypatch):
     yield add
     monkeypatch.undo()
     uninstall()
+
+
+@pytest.fixture(autouse=True)
+def _usual_ctrl_c():
+    """Ray and inspect-ai, once they ran in this process, leave handlers of their own."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

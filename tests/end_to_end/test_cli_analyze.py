@@ -247,8 +247,8 @@ BAD = {
         ["benign, row 25", "same prompt as harmful, row 4"],
     ),
     "no prompts": (
-        lambda: [*ANALYZE, "--harmful", jsonl("x.jsonl", harmful(), "text")],
-        ["x.jsonl, row 1", "'prompt' is missing", "'text'", "--columns prompt=NAME"],
+        lambda: [*ANALYZE, "--harmful", jsonl("x.jsonl", harmful(), "blurb")],
+        ["x.jsonl, row 1", "'prompt' is missing", "'blurb'", "--columns prompt=NAME"],
     ),
     "columns": (lambda: [*ANALYZE, "--columns", "goal"], ["--columns goal", "prompt=NAME"]),
     "delta of nothing": (lambda: [*ANALYZE, "--method", "delta"], ["--method delta", "--against"]),
@@ -291,9 +291,8 @@ def test_an_existing_output_stays(folder, capfd):
     assert not Path("out/mine.txt").exists()
 
 
-def test_a_fused_projection_is_named(folder, capfd):
+def test_a_fused_projection_is_analyzed_by_its_parts(folder):
     write_place(folder, "gpt_neox")
-    assert main(ANALYZE) == 2
-    said = capfd.readouterr().err
-    assert "layers.0.attention.query_key_value" in said
-    assert "fused" in said
+    assert main(ANALYZE) == 0
+    told = Path("out/robustness.json").read_text()
+    assert all(f"layers.0.attention.query_key_value[{part}]" in told for part in "qkv")

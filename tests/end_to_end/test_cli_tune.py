@@ -62,7 +62,7 @@ def test_everything_is_written_and_loads(folder, capfd):
     assert {curve.name for curve in run.losses} >= {"user"}
     assert len(run.losses[0].steps) == 6
     assert {entry.defense for entry in run.trace} == {"security_vectors", "panacea"}
-    assert {source.name for source in result.data} == {"data", "harmful", "benign"}
+    assert {source.name for source in result.data} == {"data", "harmful", "benign", "test_task"}
     assert "<html" in Path("out/report.html").read_text()
     AutoModelForCausalLM.from_pretrained("out")
     assert AutoTokenizer.from_pretrained("out").chat_template

@@ -290,7 +290,7 @@ def test_a_config_is_no_larger_than_its_weights(strange, capfd, changes):
 
 def test_a_row_is_no_larger_than_a_limit(strange, capfd, monkeypatch):
     """Fault E14: a line without an end was read to its end."""
-    monkeypatch.setattr("holdfast.data.formats.jsonl.MOST_LINE", 1000)
+    monkeypatch.setattr("holdfast.data.formats.json_lines.MOST_LINE", 1000)
     written("rows.jsonl", json.dumps({"prompt": "q" * 2000, "completion": "a"}))(strange)
     refused(capfd, EVALUATE, "row 1", "MiB")
 

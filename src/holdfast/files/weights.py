@@ -94,9 +94,11 @@ def open_weights(folder: str, given: str, model: nn.Module | None = None) -> Sav
 def _files(folder: Path) -> list[Path]:
     """Return what transformers itself would read: old shards may still lie beside it.
 
-    A folder without one whole file or an index has its tensors in files of any name.
+    A folder that is none of a model's, or has neither one whole file nor an index, has its tensors
+    in files of any name.
     """
-    if (folder / WHOLE).is_file() or (folder / INDEX).is_file():
+    named = (folder / WHOLE).is_file() or (folder / INDEX).is_file()
+    if named and (folder / "config.json").is_file():
         return weight_files(folder, str(folder))
     return sorted(f for f in folder.glob("*.safetensors") if f.name != "adapter_model.safetensors")
 

@@ -35,7 +35,7 @@ _SCOPE = """\
 The defenses protect whoever controls the training: a provider of fine-tuning, or an honest user
 whose data hold harm unnoticed. They do not stop someone who has these weights and trains them
 further, and they are no promise about prompts or attacks that were not measured. Measure again on
-questions of your own before you rely on it: `holdfast evaluate --model DIR --harmful FILE`."""
+questions of your own before you rely on it; `holdfast evaluate` does it."""
 
 
 def write_card(result: RunResult, base: BaseCard, folder: Path) -> None:

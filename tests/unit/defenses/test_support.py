@@ -54,4 +54,4 @@ def test_no_weights_are_needed_for_a_known_type(kind):
 
 def test_something_else_is_refused_line_by_line():
     found = by_name(nn.Linear(2, 2))
-    assert not any(found[name].works for name in ("roles", "lora", "analyze", "evaluate"))
+    assert not any(found[name].works for name in ("roles", "analyze", "evaluate"))
