@@ -29,7 +29,9 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 
 def jsonl(name: str, texts: list[str], column: str = "prompt") -> str:
-    Path(name).write_text("".join(f"{json.dumps({column: text})}\n" for text in texts))
+    beside = {} if column == "prompt" else {"note": "a column alone would be the prompts"}
+    rows = ({column: text, **beside} for text in texts)
+    Path(name).write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     return name
 
 
