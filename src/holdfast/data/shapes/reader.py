@@ -71,7 +71,7 @@ class ShapeReader:
     def _found(self, row: RawRow) -> Shape:
         shape = shape_of(row.values, answers=self._answers)
         if shape is None or (self._answers and not shape.answered):
-            raise _no_answers(row, shape)
+            raise _no_answers(row, shape) if self._answers else _no_prompt(row)
         found = dict(columns_of(shape, row.values) or {})
         if not self._answers:  # Whatever stands beside a prompt is left alone.
             found = {what: column for what, column in found.items() if what != "completion"}
@@ -92,6 +92,12 @@ class ShapeReader:
         )
 
 
+def _no_prompt(row: RawRow) -> DataError:
+    """Return the error of a row of which a prompt alone is wanted, and that has none."""
+    told = _missing(row, "prompt", "prompt=NAME")
+    return DataError("; ".join([str(told), *SHAPES.unusable().values()]))
+
+
 def _no_answers(row: RawRow, shape: Shape | None) -> DataError:
     if shape is None:
         known = {name.casefold() for name in row.values}
@@ -107,12 +113,11 @@ def _no_answers(row: RawRow, shape: Shape | None) -> DataError:
     return DataError(f"{told}. The file has prompts ({column!r}) and no answers to them")
 
 
-def _missing(row: RawRow, column: str) -> DataError:
+def _missing(row: RawRow, column: str, mapping: str = "prompt=NAME,completion=NAME") -> DataError:
     found = few(map(repr, row.values))
     # What has a name of ours is no misspelling of another.
     free = [name for name in row.values if name.casefold() not in _OURS]
     return DataError(
         f"{row.place}: column {column!r} is missing (columns found: {found})."
-        f"{nearest(column, free)} Rename it or map it with "
-        "`columns=prompt=NAME,completion=NAME`"
+        f"{nearest(column, free)} Rename it or map it with `columns={mapping}`"
     )
