@@ -25,7 +25,8 @@ def text_of(result):
 
 def section(page):
     found = re.search(r'<section id="judges">.*?</section>', page, re.DOTALL)
-    return found and re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", found[0]))
+    assert found
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", found[0]))
 
 
 @pytest.fixture(scope="module")

@@ -112,7 +112,11 @@ def test_two_judges_are_kept_beside_each_other_and_never_averaged(tmp_path):
     assert (harmful.kind, harmful.n, harmful.unscored) == ("harmful", 9, 1)
     assert (harmful.both, harmful.first_only, harmful.second_only) == (2, 2, 0)
     assert harmful.kappa == pytest.approx(0.526315, abs=1e-5)
-    assert harmful.low <= harmful.kappa <= harmful.high
+    low, middle, high = harmful.low, harmful.kappa, harmful.high
+    assert low is not None
+    assert middle is not None
+    assert high is not None
+    assert low <= middle <= high
     assert (safe.figure, safe.both, safe.second_only) == ("over_refusal", 5, 2)
     assert disagreements(one, reading, "harmful") == ["harmful-5", "harmful-6"]
     assert harmful.is_low

@@ -1,6 +1,7 @@
 """A data set of the hub; it is no file, so its name and not a suffix tells it."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from datasets import load_dataset
 from huggingface_hub import constants
@@ -14,7 +15,7 @@ __all__ = ["read_hub"]
 def read_hub(source: str, split: str, revision: str | None = None) -> Iterator[RawRow]:
     """Yield a hub data set's rows; the one place here that may reach the network."""
     name, _, config = source.partition(":")
-    pinned = {"revision": revision} if revision else {}
+    pinned: dict[str, Any] = {"revision": revision} if revision else {}
     try:
         rows = load_dataset(name, config or None, split=split, **pinned)
     except Exception as error:

@@ -66,7 +66,7 @@ def test_refusals_of_many_styles_and_languages(answer):
     verdict = said(answer)
     assert (verdict.outcome, verdict.refused, verdict.harmful) == (Outcome.REFUSED, True, False)
     assert verdict.label in LABELS[:2]
-    assert verdict.probability > 0.5
+    assert (verdict.probability or 0) > 0.5
 
 
 @pytest.mark.parametrize("answer", HELPED)
