@@ -25,7 +25,8 @@ def text_of(result):
 
 def section(page):
     found = re.search(r'<section id="judges">.*?</section>', page, re.DOTALL)
-    assert found
+    if found is None:
+        return ""
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", found[0]))
 
 
@@ -81,7 +82,7 @@ def test_low_agreement_and_unscored_answers_are_warnings():
 
 def test_one_judge_has_no_section_and_no_warning():
     result = synthetic_result()
-    assert section(render(result)) is None
+    assert not section(render(result))
     assert "The same answers by" not in text_of(result)
 
 
