@@ -27,11 +27,11 @@ LOOKALIKES = Path(__file__).with_name("lookalikes.txt")
 class Sizes:
     """Rows of each party; the attacker's are a tenth of the user's."""
 
-    user: int = 300
-    refusals: int = 300
-    harmless: int = 240
-    defender: int = 160
-    asked: int = 60
+    user: int = 200
+    refusals: int = 200
+    harmless: int = 160
+    defender: int = 100
+    asked: int = 50
 
     @classmethod
     def of(cls, rows: int | None, *, real: bool = True) -> "Sizes":
