@@ -5,7 +5,7 @@ defenses with them, 5. questions and their judge, 6. the model, 7. every row aga
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -165,7 +165,6 @@ def read(
     size = config.batch_size if isinstance(config, EvaluateConfig) else Examiner.batch_size
     examiner = Examiner(items, tokenizer, panel.judges, progress, config.max_new_tokens, size)
     data = [each.record() for each in sources.values()]
-    unused = unused_data(defenses, rows)
     return Inputs(
         config=given,
         model=model,
@@ -179,14 +178,20 @@ def read(
         adapter=adapter,
         hashes={each.name: each.sha256 for each in data} | _hashes(files),
         warnings=[
-            *(f"`{role}` was given and no defense of the list uses it" for role in unused),
-            *(line for each in sources.values() for line in each.warnings()),
+            *_of_rows(sources, unused_data(defenses, rows)),
             *unread,
             *shared_prompts(sources, items),
             *panel.notes,
             *told,
         ],
     )
+
+
+def _of_rows(sources: Mapping[str, Source], unused: Iterable[str]) -> Iterator[str]:
+    """Yield what is told of the rows themselves."""
+    yield from (f"`{role}` was given and no defense of the list uses it" for role in unused)
+    for each in sources.values():
+        yield from each.warnings()
 
 
 def _told(
