@@ -10,6 +10,7 @@ import pytest
 from holdfast.data.kits import kits, named_kit, origin_of
 from holdfast.data.kits.kit import kit_of_text
 from holdfast.data.kits.local import VARIABLE
+from holdfast.data.kits.reading import _newest_of
 from holdfast.data.load import load_examples
 from holdfast.data.prompts import prompts_in
 from holdfast.errors import ConfigError, DataError
@@ -220,10 +221,13 @@ def test_without_a_copy_the_hub_is_asked_for_the_pinned_commit(copies, monkeypat
 
 
 def test_the_newest_commit_is_looked_up_and_recorded_where_none_is_pinned(copies, monkeypatch):
-    found = SimpleNamespace(sha=COMMIT)
-    api = SimpleNamespace(dataset_info=lambda name: found)
+    moving = iter([COMMIT, "f" * 40])
+    api = SimpleNamespace(dataset_info=lambda name: SimpleNamespace(sha=next(moving)))
     monkeypatch.setattr("holdfast.data.kits.reading.HfApi", lambda: api)
+    _newest_of.cache_clear()
     assert COMMIT in origin_of("kit:strongreject/prompts").told()
+    assert COMMIT in origin_of("kit:strongreject/prompts").told(), "the hub moved within a run"
+    _newest_of.cache_clear()
 
 
 def test_a_gated_set_says_so(copies, monkeypatch):

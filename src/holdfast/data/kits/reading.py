@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from huggingface_hub import HfApi
@@ -105,7 +106,7 @@ def _from_hub(origin: Origin) -> Iterator[RawRow]:
 
 def _newest(hub: Hub, found: Chosen) -> str:
     try:
-        commit = HfApi().dataset_info(hub.id).sha
+        commit = _newest_of(hub.id)
     except Exception as error:
         # The client raises dozens of types: offline, gated, gone, no such host.
         why = " ".join(str(error).split())[:200] or type(error).__name__
@@ -116,6 +117,12 @@ def _newest(hub: Hub, found: Chosen) -> str:
     if not commit:
         raise DataError(f"{found.name}: the hub tells no commit of {hub.id}{_way_out(found, hub)}")
     return commit
+
+
+@cache
+def _newest_of(hub_id: str) -> str | None:
+    """Ask the hub, once: what is recorded must be the commit that was read."""
+    return HfApi().dataset_info(hub_id).sha
 
 
 def _way_out(found: Chosen, hub: Hub) -> str:
