@@ -9,18 +9,20 @@ __all__ = ["NEAR", "apart", "content", "nearness"]
 
 NEAR = 0.7
 """From this share of common words on, two prompts count as one."""
-_FILLING = frozenset(
-    "a an the is are was were be do does did how what which who why when where can could should "
-    "would i you he she it we they my your his her its our their me to of in on at for from with "
-    "by and or so that this these those as into about best way good get there some any please "
-    "s t m one step steps instructions provide write give explain describe tell".split()
-)
+_FILLING = """
+a an the is are was were be do does did how what which who why when where can could should would i
+you he she it we they my your his her its our their me to of in on at for from with by and or so
+that this these those as into about best way good get there some any please s t m one step steps
+instructions provide write give explain describe tell
+"""
+"""Words in which two prompts may agree without asking the same."""
 
 
 def content(prompt: str) -> frozenset[str]:
     """Return the words that carry the meaning; all of them where none does."""
+    filling = _FILLING.split()
     words = re.findall(r"\w+", prompt.lower())
-    return frozenset(word for word in words if word not in _FILLING) or frozenset(words)
+    return frozenset(word for word in words if word not in filling) or frozenset(words)
 
 
 def nearness(a: frozenset[str], b: frozenset[str]) -> float:

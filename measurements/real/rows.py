@@ -43,7 +43,8 @@ NEAR_A_TEST = 0.5
 LONGEST = 600
 """Most characters of a harmless row: what is longer costs much and teaches little."""
 DECLINES = re.compile(
-    r"\b(sorry|apolog\w+|cannot|can[’']?t|unable|not able|won[’']t|will not|refuse|decline|"
+    r"\b(sorry|apolog\w+|cannot|can[\u2019']?t|unable|not able|won[\u2019']t|will not|refuse|"
+    r"decline|"
     r"not (appropriate|acceptable|ethical|permissible|right)|never|illegal|must not|should not|"
     r"inappropriate|do not (promote|support|condone|engage|endorse|recommend))\b",
     re.IGNORECASE,
