@@ -5,9 +5,9 @@ The rule, stated before anything is measured: of the settings with a harmful sco
 one that refuses least of val_safe; at a tie the one that keeps more of the untuned model's answers.
 Where no setting is within both, the one with the least sum of the three; the record says so.
 
-No file of a test is read but ask_test_useful, whose prompts the chosen model answers at the end.
+Of tests only ask_test_useful is read, whose prompts the chosen model answers at the end.
 Usage: ``python -m measurements.real.align_search --data real-out --model models/smollm2 --out found
---device cuda --jobs 10``; a rehearsal: ``--rows 8 --limit 4 --settings 1 --device cpu``.
+--work /tmp/w --device cuda --jobs 10``; a rehearsal: ``--rows 8 --limit 4 --settings 1``.
 """
 
 import argparse
@@ -52,7 +52,6 @@ Record = dict[str, Any]
 def main() -> None:
     """Search, print the table and write align.json, the adapters and the models' own answers."""
     given = _arguments()
-    given.out.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     model, tokenizer = loaded(str(given.model), given.device)
     told = write_answers(model, tokenizer, given.data, "untuned", given.batch_size)
@@ -67,7 +66,7 @@ def main() -> None:
     rest = _all_tried(given, [(setting, seed) for seed in SEEDS[1:]])
     print(f"chosen: {best['name']}" + ("" if met else " (NO setting is within the limits)"))
     _kept(given, best, [best, *rest])
-    aligned, tokenizer = loaded(str(given.out / "aligned"), given.device)
+    aligned, tokenizer = loaded(str(given.work / "aligned"), given.device)
     own = write_answers(aligned, tokenizer, given.data, "aligned", given.batch_size)
     print(f"aligned answers: {own}")
     record = {
@@ -77,11 +76,11 @@ def main() -> None:
         "chosen": best["setting"],
         "seeds": [{k: r[k] for k in ("seed", "figures", "adapter_sha256")} for r in (best, *rest)],
         "untuned": before,
-        "tried": records,
+        "tried": [{k: v for k, v in r.items() if k != "adapter"} for r in records],
         "own_answers": {"untuned": told, "aligned": own},
         "rows": {p.stem: sha256(p) for p in sorted(given.data.glob("*.jsonl"))},
         "base_weights": sha256(given.model / "model.safetensors"),
-        "aligned_weights": sha256(given.out / "aligned" / "model.safetensors"),
+        "aligned_weights": sha256(given.work / "aligned" / "model.safetensors"),
         "seconds": round(time.monotonic() - began, 1),
         "machine": this_machine().model_dump(),
         "versions": versions(),
@@ -94,14 +93,18 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--data", type=Path, required=True, help="folder that rows.py wrote")
     parser.add_argument("--model", type=Path, default=Path("models/smollm2"))
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="gets align.json and adapters")
+    parser.add_argument("--work", type=Path, help="gets what is large; OUT/work without it")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--jobs", type=int, default=1, help="processes side by side")
     parser.add_argument("--batch-size", type=int, default=64, help="prompts answered at a time")
     parser.add_argument("--rows", type=int, help="so many rows of each kind: a rehearsal")
     parser.add_argument("--limit", type=int, help="so many questions of each kind")
     parser.add_argument("--settings", type=int, help="only the first so many settings")
-    return parser.parse_args()
+    given = parser.parse_args()
+    given.work = given.work or given.out / "work"
+    given.out.mkdir(parents=True, exist_ok=True)
+    return given
 
 
 def _small(setting: Setting, rows: int | None) -> Setting:
@@ -124,7 +127,7 @@ def tried(given: argparse.Namespace, case: tuple[Setting, int]) -> Record:
     """Align by one setting and measure it on validation prompts."""
     torch.set_num_threads(1)
     setting, seed = case
-    out, began = given.out / f"{setting.name}-s{seed}", time.monotonic()
+    out, began = given.work / f"{setting.name}-s{seed}", time.monotonic()
     cpu = given.device == "cpu"
     adapter = align(given.model, given.data, setting, seed=seed, out=out, cpu=cpu)
     learned = time.monotonic() - began
@@ -178,7 +181,7 @@ def _kept(given: argparse.Namespace, best: Record, records: list[Record]) -> Non
         shutil.copytree(record["adapter"], place, dirs_exist_ok=True)
     data = Path(best["adapter"]).with_name("alignment.jsonl")
     shutil.copy(data, given.data / "alignment.jsonl")
-    save_merged(given.model, given.out / f"adapter-{best['seed']}", given.out / "aligned")
+    save_merged(given.model, given.out / f"adapter-{best['seed']}", given.work / "aligned")
 
 
 if __name__ == "__main__":

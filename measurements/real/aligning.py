@@ -24,7 +24,7 @@ from holdfast.ops.agreement import agreement
 from holdfast.ops.engine import LocalEngine
 from measurements.public_rows import Row, read_rows, write_rows
 
-__all__ = ["Setting", "align", "alignment_rows", "measured", "merged", "save_merged"]
+__all__ = ["Setting", "align", "alignment_rows", "kept", "measured", "merged", "save_merged"]
 
 WEIGHTS = "adapter_model.safetensors"
 TRAVELS = ("adapter_config.json", "holdfast_base.json")
@@ -131,7 +131,7 @@ def measured(
         "harmful_score": shares["hs"].value,
         "over_refusal": shares["over_refusal"].value,
         "plain_refusal": said["over_refusal"].value,
-        "kept": _kept(model, tokenizer, read_rows(folder / "val_untuned.jsonl")[:limit]),
+        "kept": kept(model, tokenizer, read_rows(folder / "val_untuned.jsonl")[:limit]),
     }
 
 
@@ -139,7 +139,7 @@ def _questions(kind: Any, folder: Path, name: str, limit: int | None) -> list[An
     return questions_in(kind, str(folder / f"{name}.jsonl"), None, limit)
 
 
-def _kept(model: Any, tokenizer: Any, rows: list[Row]) -> float:
+def kept(model: Any, tokenizer: Any, rows: list[Row]) -> float:
     """Return the share of the answers' tokens that are the model's first choice."""
     encoded = [encode(_example(row), tokenizer, None) for row in rows]
     batches = [
