@@ -50,6 +50,6 @@ tour: setup
 	$(BIN)/python -m measurements.tour --model $(MODEL) --out $(OUT)
 
 measure: setup
-	$(BIN)/python measurements/step_cost.py --out results/step_cost.json
+	$(BIN)/python -m measurements.step_cost --out results/step_cost.json
 	$(BIN)/python measurements/generation.py --out results/generation.json
 	$(BIN)/python measurements/analysis_cost.py --out results/analysis_cost.json

@@ -205,19 +205,12 @@ class Panacea(Defense):
         chosen = harmful[: self.batches]
         radius = self._radius(engine)
         total: Tensors = {}
-        single: list[Profile] = []
-        for batch in chosen:
-            gradient, _ = engine.gradients([batch])
-            single.append(profile(gradient, radius))
-            if total:
-                for name, part in gradient.items():
-                    total[name].add_(part)
-            else:
-                total = gradient
+        single = [_gradient_of(batch, engine, radius, total) for batch in chosen]
         if self.mode == "in-loop" and self.direction_:
             eps = {n: e.to(total[n].device) for n, e in self.direction_.items()}
         else:
             eps = ascent_step(total, radius)
+        total.clear()  # Freed before the coefficients take memory of their own.
         _check_direction(eps)
         return eps, layer_coefficients(eps, single)
 
@@ -237,6 +230,15 @@ class Panacea(Defense):
         weights, config = adapter_files(change.tensors(), base)
         stem = "safety_patch/adapter"
         return Artifact(self.card.name, {f"{stem}_model": weights}, {f"{stem}_config": config})
+
+
+def _gradient_of(batch: Batch, engine: Engine, radius: float, total: Tensors) -> Profile:
+    """Add one batch's gradient to ``total``, keep none of it, and return its profile."""
+    gradient, _ = engine.gradients([batch])
+    found = profile(gradient, radius)
+    for name, part in gradient.items():
+        total[name] = total[name].add_(part) if name in total else part
+    return found
 
 
 def _no_patch(run: Run, why: str) -> dict[str, str]:
