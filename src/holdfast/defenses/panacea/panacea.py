@@ -217,15 +217,7 @@ class Panacea(Defense):
         engine, chosen = run.engine, harmful[: self.batches]
         radius = self._radius(engine)
         total: Tensors = {}
-        single: list[Profile] = []
-        for batch in chosen:
-            gradient, _ = engine.gradients([batch])
-            single.append(profile(gradient, radius))
-            if total:
-                for name, part in gradient.items():
-                    total[name].add_(part)
-            else:
-                total = gradient
+        single = [_gradient_of(batch, engine, radius, total) for batch in chosen]
         if self.mode == "in-loop" and self.direction_:
             eps = {n: e.to(total[n].device) for n, e in self.direction_.items()}
         elif self.metric == "fisher" or self.steps > 1:
@@ -235,6 +227,7 @@ class Panacea(Defense):
             eps = stepped_ascent(engine, chosen, fisher, (radius, self.steps, self.damping))
         else:
             eps = ascent_step(total, radius)
+        total.clear()  # Freed before the coefficients take memory of their own.
         _check_direction(eps)
         return eps, layer_coefficients(eps, single)
 
@@ -243,6 +236,15 @@ class Panacea(Defense):
             return []
         validation = run.batches(self.validation, max(self.batch_size, 32))
         return measure(run.engine, eps, self.scales, harmful, validation)
+
+
+def _gradient_of(batch: Batch, engine: Engine, radius: float, total: Tensors) -> Profile:
+    """Add one batch's gradient to ``total``, keep none of it, and return its profile."""
+    gradient, _ = engine.gradients([batch])
+    found = profile(gradient, radius)
+    for name, part in gradient.items():
+        total[name] = total[name].add_(part) if name in total else part
+    return found
 
 
 def _check_direction(eps: Tensors) -> None:
