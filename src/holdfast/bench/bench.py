@@ -16,7 +16,8 @@ from holdfast.bench.pool.executors import opened
 from holdfast.bench.pool.runner import Outcome, run_cells
 from holdfast.bench.recipe.files import load_recipe, merged
 from holdfast.bench.recipe.grid import expand
-from holdfast.comparisons.exports import write_bench_tables
+from holdfast.comparisons.costs import cost_rows
+from holdfast.comparisons.exports import csv_text, write_bench_tables
 from holdfast.comparisons.worst_case import summarize
 from holdfast.errors import ConfigError, InputError
 from holdfast.files.guarded.documents import json_in
@@ -136,6 +137,8 @@ def _write(result: RunResult, out: Path) -> None:
     from holdfast.report.page import write_report  # noqa: PLC0415  # Imports matplotlib.
 
     result.save(out / "result.json")
+    if costs := cost_rows(result):
+        write_whole(out / "cost.csv", csv_text(costs))
     if result.bench is not None:
         write_bench_tables(result.bench, out)
     write_report(result, out / "report.html")

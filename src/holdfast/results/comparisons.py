@@ -41,7 +41,7 @@ class WorstCaseRow(Record):
     fa_worst: Interval | None = Field(default=None, description="The smallest of all.")
     relative_time: Number = Field(
         default=None,
-        description="Seconds over those of plain fine-tuning under the same attack and seed, mean.",
+        description="Time over that of plain fine-tuning under the same attack and seed, mean.",
     )
     relative_memory: Number = Field(default=None, description="The same of peak memory.")
 
