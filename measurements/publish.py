@@ -1,6 +1,7 @@
 """A run's ``result.json`` as it is published: without raw answers.
 
-What only answers tell is added before: ``config.comparisons`` has, for each scenario and method
+What only answers tell is added before: the hardest attack of a bench that was run before there was
+one, and ``config.comparisons``, which has, for each scenario and method
 that ran beside controls of its own (``method(...)``), the method minus plain fine-tuning and minus
 each control, paired by prompt and seed.
 """
@@ -9,6 +10,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from holdfast.comparisons.hardest import hardest
 from holdfast.evaluation.compare import compare_hits
 from holdfast.evaluation.metrics import Figure
 from holdfast.results.records import PLAIN, Arm
@@ -20,7 +22,9 @@ FIGURES: tuple[Figure, ...] = ("hs", "fa", "usefulness")
 def published(result: RunResult) -> RunResult:
     """Return the result with its comparisons and without its answers."""
     rows = comparisons(result.arms)
-    added = {"config": {**result.config, "comparisons": rows}} if rows else {}
+    added: dict[str, Any] = {"config": {**result.config, "comparisons": rows}} if rows else {}
+    if result.bench is not None and (found := hardest(result.arms)) is not None:
+        added["bench"] = result.bench.model_copy(update={"hardest": found})
     return result.without_answers().model_copy(update=added)
 
 
