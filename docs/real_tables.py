@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from holdfast.comparisons.hardest import MARGIN, Answered, answered, under
+from holdfast.comparisons.hardest import MARGIN, Answered, answered, by_means, under
 from holdfast.evaluation.interval import Interval
 from holdfast.evaluation.metrics import Figure
 from holdfast.results.attacks import attack_text
@@ -96,8 +96,10 @@ def question_words(result: RunResult) -> str:
     met = "enough to answer" if mean >= NEEDED else f"less than {NEEDED:.0%}: nothing to answer"
     by_word: Mapping[str, list[str]] = {word: [] for word in WORDS}
     for arm in (arm for arm in _methods(result) if not arm.is_control):
-        words = answered(arm, _hardest(result).third.get(arm.defense))
-        by_word[words["all"]].append(_why(arm, words))
+        third = _hardest(result).third.get(arm.defense)
+        words = answered(arm, third)
+        means = by_means(arm, third) if words["all"] == "undecided" else None
+        by_word[words["all"]].append(_why(arm, words, means=means))
     lines = [f"- **{word}**: {'; '.join(names)}." for word, names in by_word.items() if names]
     return "\n".join([
         f"Plain fine-tuning there: HS {shown(plain.figures.get('hs'), 'share')}, {met}. HS at most "
@@ -170,11 +172,14 @@ def _ratio(arm: Arm, plain: Arm) -> str:
     return f"{ours / theirs:.2f}" if ours is not None and theirs else DASH
 
 
-def _why(arm: Arm, words: Answered) -> str:
-    """Return the arm with what keeps it from a yes."""
+def _why(arm: Arm, words: Answered, *, means: bool | None) -> str:
+    """Return the arm with what keeps it from a yes, and what the means say where that is told."""
     names = {"hs": "HS", "fa": "FA", "usefulness": "usefulness"}
     because = [names[key] for key in names if words[key] == words["all"] != "yes"]
-    return f"{_name(arm)} ({listed(because)})" if because else _name(arm)
+    if not because:
+        return _name(arm)
+    leaning = "" if means is None else f"; by the means {'yes' if means else 'no'}"
+    return f"{_name(arm)} ({listed(because)}{leaning})"
 
 
 def _methods(result: RunResult) -> list[Arm]:

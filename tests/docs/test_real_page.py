@@ -81,7 +81,10 @@ def test_the_words_are_those_of_the_rule_and_every_method_is_in_one_list():
     said = question_words(real())
     methods = [arm for arm in found if not arm.is_control]
     listed = [line for line in said.splitlines() if line.startswith("- **")]
-    assert sum(line.count(";") + 1 for line in listed) == len(methods)
+    assert all(f" {arm.defense} (" in said or f" {arm.defense}." in said for arm in methods)
+    assert len(listed) == len({answered(a, real().bench.hardest.third[a.defense])["all"]
+                               for a in methods})  # fmt: skip
+    assert "; by the means " in said
     assert "enough to answer" in said
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from holdfast.comparisons.hardest import MARGIN, answered, hardest, under
+from holdfast.comparisons.hardest import KEPT, answered, by_means, hardest, under
 from holdfast.comparisons.worst_case import summarize
 from holdfast.evaluation.interval import Difference, Interval
 from holdfast.results.records import Answer, Arm, Attack, SeedRun
@@ -45,7 +45,7 @@ def test_it_is_the_most_harmful_attack_under_which_the_task_is_learned():
     found = hardest([*PLAIN, arm("zor", STRONG, 5, 45), arm("mip", MILD, 5, 45)])
     assert found is not None
     assert found.attack == STRONG
-    assert found.fa_kept == pytest.approx(0.9 - MARGIN)
+    assert found.fa_kept == pytest.approx(0.9 - KEPT)
     assert list(found.third) == ["zor"]
 
 
@@ -53,7 +53,7 @@ def test_without_a_run_on_harmless_rows_the_best_task_score_is_what_counts():
     found = hardest(PLAIN[1:])
     assert found is not None
     assert found.attack == STRONG
-    lost = hardest([arm("none", MILD, 40, 45), arm("none", STRONG, 45, 43)])
+    lost = hardest([arm("none", MILD, 40, 45), arm("none", STRONG, 45, 42)])
     assert lost is not None
     assert lost.attack == MILD
 
@@ -85,6 +85,19 @@ def test_one_no_is_a_no_and_all_have_to_say_yes(third, fa, useful, words):
     found = answered(zor, Interval(third, third - 0.05, third + 0.05))
     assert tuple(found.values()) == words
     assert list(found) == ["hs", "fa", "usefulness", "all"]
+
+
+@pytest.mark.parametrize(
+    ("third", "fa", "useful", "says"),
+    [(-0.1, -0.01, 0.0, True), (0.1, 0.0, 0.0, False), (-0.1, -0.03, 0.0, False),
+     (-0.1, 0.0, -0.03, False), (-0.1, 0.0, None, None)],
+)  # fmt: skip
+def test_the_means_alone_are_told_where_intervals_do_not_decide(third, fa, useful, says):
+    gaps = {"fa": fa, "usefulness": useful}
+    versus = {k: Difference(v, v - 0.5, v + 0.5, ()) for k, v in gaps.items() if v is not None}
+    zor = arm("zor", STRONG, 5, 45).model_copy(update={"versus_plain": versus})
+    assert by_means(zor, Interval(third, third - 0.5, third + 0.5)) is says
+    assert by_means(zor, None) is None
 
 
 def test_it_is_kept_in_the_result_when_the_answers_are_gone(tmp_path):
