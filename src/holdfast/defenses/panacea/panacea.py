@@ -38,6 +38,7 @@ from holdfast.ops.adapter_facts import adaptations
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.gradients import Tensors, ascent_step, global_norm, scaled
 from holdfast.ops.lookahead import add_gradient_change
+from holdfast.progress import counted
 
 
 def harmful_ascent(engine: Engine, harmful: Sequence[Batch], rho: float) -> Tensors:
@@ -172,7 +173,7 @@ class Panacea(Defense):
         if self._off:
             return Artifact(self.card.name, report={"norm": 0.0, "scale": 0.0})
         harmful = self._batches(run)
-        eps, spread = self._direction(engine, harmful)
+        eps, spread = self._direction(run, harmful)
         norm = global_norm(eps)
         points = self._frontier(run, eps, harmful)
         scale = choose_scale(points, self.max_task_drop) if points else 1.0
@@ -200,13 +201,13 @@ class Panacea(Defense):
     def _batches(self, run: Run) -> list[Batch]:
         return run.batches(need_data(self, "harmful"), self.batch_size)
 
-    def _direction(self, engine: Engine, harmful: list[Batch]) -> tuple[Tensors, dict[str, Any]]:
+    def _direction(self, run: Run, harmful: list[Batch]) -> tuple[Tensors, dict[str, Any]]:
         """Return ε and its layer coefficients, with their spread over the harmful batches."""
-        chosen = harmful[: self.batches]
+        engine, chosen = run.engine, harmful[: self.batches]
         radius = self._radius(engine)
         total: Tensors = {}
         single: list[Profile] = []
-        for batch in chosen:
+        for batch in counted(run.progress, "panacea: gradient", chosen):
             gradient, _ = engine.gradients([batch])
             single.append(profile(gradient, radius))
             if total:
@@ -225,7 +226,8 @@ class Panacea(Defense):
         if self.validation is None or len(self.validation) == 0:
             return []
         validation = run.batches(self.validation, max(self.batch_size, 32))
-        return measure(run.engine, eps, self.scales, harmful, validation)
+        scales = counted(run.progress, "panacea: scales", self.scales)
+        return measure(run.engine, eps, scales, harmful, validation)
 
     def _patch(self, run: Run, eps: Tensors, scale: float) -> Artifact:
         """Return the safety patch's files where LoRA factors are all that is perturbed."""
