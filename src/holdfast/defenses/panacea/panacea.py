@@ -38,6 +38,7 @@ from holdfast.errors import ConfigError, RunError
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.gradients import Tensors, ascent_step, global_norm, scaled
 from holdfast.ops.lookahead import add_gradient_change
+from holdfast.progress import counted
 
 
 def harmful_ascent(engine: Engine, harmful: Sequence[Batch], rho: float) -> Tensors:
@@ -217,7 +218,8 @@ class Panacea(Defense):
         engine, chosen = run.engine, harmful[: self.batches]
         radius = self._radius(engine)
         total: Tensors = {}
-        single = [_gradient_of(batch, engine, radius, total) for batch in chosen]
+        batches = counted(run.progress, "panacea: gradient", chosen)
+        single = [_gradient_of(batch, engine, radius, total) for batch in batches]
         if self.mode == "in-loop" and self.direction_:
             eps = {n: e.to(total[n].device) for n, e in self.direction_.items()}
         elif self.metric == "fisher" or self.steps > 1:
@@ -235,7 +237,8 @@ class Panacea(Defense):
         if self.validation is None or len(self.validation) == 0:
             return []
         validation = run.batches(self.validation, max(self.batch_size, 32))
-        return measure(run.engine, eps, self.scales, harmful, validation)
+        scales = counted(run.progress, "panacea: scales", self.scales)
+        return measure(run.engine, eps, scales, harmful, validation)
 
 
 def _gradient_of(batch: Batch, engine: Engine, radius: float, total: Tensors) -> Profile:
