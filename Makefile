@@ -55,6 +55,6 @@ real: setup
 	$(BIN)/python -m measurements.real --model $(MODEL) --out real-out
 
 measure: setup
-	$(BIN)/python measurements/step_cost.py --out results/step_cost.json
+	$(BIN)/python -m measurements.step_cost --out results/step_cost.json
 	$(BIN)/python measurements/generation.py --out results/generation.json
 	$(BIN)/python measurements/analysis_cost.py --out results/analysis_cost.json
