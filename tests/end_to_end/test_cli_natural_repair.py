@@ -1,4 +1,4 @@
-"""``holdfast repair --method natural_repair``: every set of rows from its own option, and the rest."""
+"""``holdfast repair --method natural_repair``: each set of rows from its own option."""
 
 import json
 from pathlib import Path
