@@ -210,6 +210,19 @@ class SeedRun(Judged):
         readings = [each.model_copy(update={"answers": []}) for each in self.readings]
         return self.model_copy(update={"answers": [], "readings": readings})
 
+    def without_texts(self) -> "SeedRun":
+        """Return the run with answers that say what they count for, and none of their words."""
+        bare = dict.fromkeys(("prompt", "answer", "thought"), "")
+        word = {"label": "", "raw": "", "probability": None, "categories": []}
+        answers = [answer.model_copy(update=bare | word) for answer in self.answers]
+        readings = [
+            each.model_copy(
+                update={"answers": [one.model_copy(update=word) for one in each.answers]}
+            )
+            for each in self.readings
+        ]
+        return self.model_copy(update={"answers": answers, "readings": readings})
+
 
 def _kept(measurement: Measurement, item: Item) -> dict[str, float]:
     """Return how far the reference's answer is kept, where that was measured."""

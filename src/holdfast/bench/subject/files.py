@@ -38,7 +38,7 @@ __all__ = ["ROLES", "FileSubject", "Training", "examples_of", "rows_of"]
 BENIGN = "benign_task"
 DEFENDER = {
     "harmful": "defender_rows", "safe": "defender_rows", "alignment": "defender_rows",
-    "benign": "benign_rows", "validation": "validation_rows",
+    "benign": "benign_rows", "lookalike": "benign_rows", "validation": "validation_rows",
 }  # fmt: skip
 """The defender's data sets, and the recipe's key that says how many rows of each are drawn."""
 ROLES = ("task", "attack", "align", *DEFENDER, *QUESTIONS)
