@@ -47,7 +47,7 @@ from holdfast.inputs.rows import (
     questions_with_notes,
     sources_of,
 )
-from holdfast.inputs.sources.disjoint import kept_apart, shared_prompts
+from holdfast.inputs.sources.disjoint import kept_apart, shared_prompts, shared_rows
 from holdfast.inputs.sources.kits import with_kits
 from holdfast.inputs.specs import build_defenses, files_in, specs_of, unused_data
 from holdfast.inputs.training_options import training_options
@@ -176,11 +176,12 @@ def read(
         base=loaded.base,
         options=options,
         adapter=adapter,
-        hashes={each.name: each.sha256 for each in data} | _hashes(files),
+        hashes={each.name: each.sha256 for each in data} | _hashes({**files, **_phrases(config)}),
         warnings=[
             *_of_rows(sources, unused_data(defenses, rows)),
             *unread,
             *shared_prompts(sources, items),
+            *shared_rows(sources),
             *panel.notes,
             *told,
         ],
@@ -259,6 +260,11 @@ def _places(name: Path | str | None) -> list[Path | None]:
     if not isinstance(name, str):
         return [name]
     return [origin_of(name).file] if is_kit(name) else [*paths_in(name)]
+
+
+def _phrases(config: Any) -> dict[str, Path]:
+    """Return the file of phrases that the judge is made of, as a file that was read."""
+    return {"refusal_phrases": config.refusal_phrases} if config.refusal_phrases else {}
 
 
 def _hashes(files: Mapping[str, Path]) -> dict[str, str]:

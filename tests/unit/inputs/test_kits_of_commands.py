@@ -12,7 +12,7 @@ from holdfast.evaluation import Item
 from holdfast.inputs.configs import AnalyzeConfig, EvaluateConfig, TuneConfig
 from holdfast.inputs.guards.network import local_only
 from holdfast.inputs.rows import Source
-from holdfast.inputs.sources.disjoint import kept_apart, shared_prompts
+from holdfast.inputs.sources.disjoint import kept_apart, shared_prompts, shared_rows
 from holdfast.inputs.sources.kits import hub_ids, with_kits
 from tests.tiny import tiny_model, tiny_tokenizer
 
@@ -120,6 +120,20 @@ def test_rows_of_a_kit_that_are_asked_are_left_out_and_told(tmp_path):
     ]
     with pytest.raises(DataError, match="nothing is left for `harmful`"):
         kept_apart({"harmful": kit}, _asked("a", "b", "c"))
+
+
+def test_evaluation_rows_that_are_taught_are_told(tmp_path):
+    data = Source("data", "d.jsonl", _source(tmp_path, ["a", "b", "c"]))
+    harmful = Source("harmful", "organism", data.rows)
+    measured = Source("eval_data", "e.jsonl", _source(tmp_path, ["x", " B", "c"]))
+    found = {"data": data, "eval_data": measured, "harmful": harmful}
+    assert shared_rows(found) == [
+        "2 of 3 rows of `eval_data` (e.jsonl) have prompts that stand in `data` (d.jsonl) too: "
+        "their loss tells how well the run knows its own rows; remove them from one"
+    ]
+    assert not shared_rows({"data": data})
+    [told] = shared_prompts({"eval_data": measured}, _asked("x", "y"))
+    assert told.startswith("1 of 2 harmful questions stand in `eval_data` (e.jsonl) too: where")
 
 
 def test_the_result_tells_source_licence_and_hash(tmp_path, copies):

@@ -38,6 +38,7 @@ from holdfast.errors import ConfigError, RunError
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.gradients import Tensors, ascent_step, global_norm, scaled
 from holdfast.ops.lookahead import add_gradient_change
+from holdfast.progress import counted
 
 
 def harmful_ascent(engine: Engine, harmful: Sequence[Batch], rho: float) -> Tensors:
@@ -217,15 +218,8 @@ class Panacea(Defense):
         engine, chosen = run.engine, harmful[: self.batches]
         radius = self._radius(engine)
         total: Tensors = {}
-        single: list[Profile] = []
-        for batch in chosen:
-            gradient, _ = engine.gradients([batch])
-            single.append(profile(gradient, radius))
-            if total:
-                for name, part in gradient.items():
-                    total[name].add_(part)
-            else:
-                total = gradient
+        batches = counted(run.progress, "panacea: gradient", chosen)
+        single = [_gradient_of(batch, engine, radius, total) for batch in batches]
         if self.mode == "in-loop" and self.direction_:
             eps = {n: e.to(total[n].device) for n, e in self.direction_.items()}
         elif self.metric == "fisher" or self.steps > 1:
@@ -235,6 +229,7 @@ class Panacea(Defense):
             eps = stepped_ascent(engine, chosen, fisher, (radius, self.steps, self.damping))
         else:
             eps = ascent_step(total, radius)
+        total.clear()  # Freed before the coefficients take memory of their own.
         _check_direction(eps)
         return eps, layer_coefficients(eps, single)
 
@@ -242,7 +237,17 @@ class Panacea(Defense):
         if self.validation is None or len(self.validation) == 0:
             return []
         validation = run.batches(self.validation, max(self.batch_size, 32))
-        return measure(run.engine, eps, self.scales, harmful, validation)
+        scales = counted(run.progress, "panacea: scales", self.scales)
+        return measure(run.engine, eps, scales, harmful, validation)
+
+
+def _gradient_of(batch: Batch, engine: Engine, radius: float, total: Tensors) -> Profile:
+    """Add one batch's gradient to ``total``, keep none of it, and return its profile."""
+    gradient, _ = engine.gradients([batch])
+    found = profile(gradient, radius)
+    for name, part in gradient.items():
+        total[name] = total[name].add_(part) if name in total else part
+    return found
 
 
 def _check_direction(eps: Tensors) -> None:
