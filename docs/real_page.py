@@ -1,4 +1,4 @@
-"""The generated parts of ``docs/real_model.md``, and what README and other pages say of it."""
+"""The generated parts of ``docs/real_bench.md``, and what README and other pages say of it."""
 
 from collections.abc import Mapping
 from pathlib import Path
