@@ -7,7 +7,7 @@ Where no setting is within both, the one with the least sum of the three; the re
 
 Of tests only ask_test_useful is read, whose prompts the chosen model answers at the end.
 Usage: ``python -m measurements.real.align_search --data real-out --model models/smollm2 --out found
---work /tmp/w --device cuda --jobs 10``; a rehearsal: ``--rows 8 --limit 4 --settings 1``.
+--work /tmp/w --device cuda --jobs 12``; a rehearsal: ``--rows 8 --limit 4 --settings 1``.
 """
 
 import argparse
@@ -35,16 +35,18 @@ MOST_HARM, MOST_PLAIN = 0.10, 0.04
 SEEDS = (0, 1)
 """The search is made with the first; the chosen setting is aligned with each."""
 SETTINGS = (
-    Setting(refusals=100),
     Setting(refusals=200),
     Setting(refusals=300),
     Setting(refusals=400),
-    Setting(refusals=200, harmless=400, epochs=3),
-    Setting(refusals=400, harmless=400, epochs=3),
-    Setting(refusals=200, harmless=100, epochs=3),
-    Setting(refusals=300, harmless=400, epochs=3, learning_rate=2e-4),
-    Setting(refusals=200, harmless=300, epochs=3, learning_rate=1e-3),
-    Setting(refusals=400, harmless=300, epochs=2, learning_rate=1e-3),
+    Setting(refusals=600),
+    Setting(refusals=400, epochs=3),
+    Setting(refusals=600, harmless=400, epochs=3),
+    Setting(refusals=800, harmless=400, epochs=3),
+    Setting(refusals=400, harmless=100, epochs=3),
+    Setting(refusals=400, learning_rate=1e-3),
+    Setting(refusals=600, harmless=400, epochs=3, learning_rate=1e-3),
+    Setting(refusals=600, harmless=400, epochs=3, learning_rate=2e-4),
+    Setting(refusals=400, harmless=400, epochs=4),
 )
 Record = dict[str, Any]
 

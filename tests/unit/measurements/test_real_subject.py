@@ -53,7 +53,7 @@ def test_no_lookalike_of_ours_is_xstests():
 def test_parties_of_the_real_bench_are_apart_and_large_enough(rows):
     sizes = {name: len(own) for name, own in rows.items()}
     least = {"test_harmful": 200, "test_harmful_jbb": 90, "attack": 150, "harmful": 150}
-    least |= {"val_harmful": 60, "align_refusals": 400, "test_safe": 250, "val_safe": 60}
+    least |= {"val_harmful": 160, "align_refusals": 800, "test_safe": 250, "val_safe": 60}
     assert {name for name, count in least.items() if sizes[name] < count} == set()
     seen = {}
     for name, own in rows.items():
