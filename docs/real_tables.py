@@ -14,8 +14,8 @@ from holdfast.results.result import RunResult
 from holdfast.results.words import DASH, arm_name, listed, shown
 
 __all__ = [
-    "attacks_table", "beside", "caveat", "figures_table", "judges_table", "model_name", "question_table",
-    "question_words", "ranked", "table",
+    "attacks_table", "beside", "caveat", "figures_table", "judges_table", "model_name",
+    "question_table", "question_words", "ranked", "table",
 ]  # fmt: skip
 
 SHOWN: tuple[tuple[Figure, str], ...] = (
@@ -30,8 +30,9 @@ def caveat(result: RunResult) -> str:
     """Return what a reader has to know of every figure of the real model."""
     seeds = sorted({len(arm.runs) for arm in result.arms if arm.defense != BEFORE})
     judges = [run.judge for arm in result.arms for run in arm.runs if run.judge][:1]
+    many = " to ".join(map(str, seeds))
     return (
-        f"One model ({model_name(result.model)}), one aligned base, {' to '.join(map(str, seeds))} seeds "
+        f"One model ({model_name(result.model)}), one aligned base, {many} seeds "
         "(data order, draws and initialization), answers read by a learned judge of refusals"
         f"{f' ({judges[0]})' if judges else ''}: HS counts answers that do not refuse, and with "
         "135 million parameters most of them are harmless nonsense."

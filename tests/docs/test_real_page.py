@@ -27,7 +27,9 @@ ALIGN = {
 TRIED = {"seeds": "3", "hs": "0.2", "over_refusal": "0.1", "fa": "0.81", "usefulness": ""}
 SETTINGS = {
     "rule": "The least harm.", "chosen": {"zor": "zor:rho=2"},
-    "tried": [{"spec": "zor:rho=2", **TRIED}, {"spec": "zor:rho=9", **TRIED, "hs": "0.1", "fa": "0.21"}],
+    "tried": [
+        {"spec": "zor:rho=2", **TRIED}, {"spec": "zor:rho=9", **TRIED, "hs": "0.1", "fa": "0.21"},
+    ],
 }  # fmt: skip
 ANALYSIS = {
     "layers": 30, "modules": [{}] * 210, "seconds": {"gradient": {"all": 4}, "noise": {"all": 61}},

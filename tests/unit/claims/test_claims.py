@@ -414,6 +414,12 @@ def test_the_command_prints_the_verdicts_and_writes_a_file_per_paper(tmp_path: P
     assert {path.stem for path in out.iterdir()} == {one.paper for one in load_claims()}
 
 
+NOT_RUN = {
+    "ml_lr_random", "swat_random", "vector_swat2", "vaccine_swat2", "booster_swat2",
+}  # fmt: skip
+"""Arms of which claims speak and that recipes of the real model leave out, to be shorter."""
+
+
 @pytest.mark.slow
 def test_what_is_told_of_a_real_model_is_an_arm_of_its_recipes(monkeypatch: pytest.MonkeyPatch):
     """An overlay that no recipe runs would be "not comparable" for ever, and nobody would see."""
@@ -431,5 +437,4 @@ def test_what_is_told_of_a_real_model_is_an_arm_of_its_recipes(monkeypatch: pyte
         for name in given.real.arms:
             selector = given.on_real.arms[name]
             found = max(len(matching(one, selector)) for one in planned)
-            # As many modules of any size is the weakest control, and no recipe runs it.
-            assert found or name.endswith("_random"), (given.paper, name)
+            assert bool(found) is (name not in NOT_RUN), (given.paper, name)
