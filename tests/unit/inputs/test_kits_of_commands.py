@@ -159,7 +159,7 @@ def test_evaluation_rows_that_are_taught_are_told(tmp_path):
     ]
     assert not shared_rows({"data": data})
     [told] = shared_prompts({"eval_data": measured}, _asked("x", "y"))
-    assert told.startswith("1 of 2 harmful questions stand in `eval_data` (e.jsonl) too: where")
+    assert told.startswith("1 of 2 harmful questions stand in `eval_data` (e.jsonl) too: what")
 
 
 def test_the_result_tells_source_licence_and_hash(tmp_path, copies):
