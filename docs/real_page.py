@@ -22,6 +22,7 @@ from holdfast.results.result import RunResult
 __all__ = ["column", "page_parts", "readme_part", "real_result", "which_part"]
 
 NOT_YET = "*Not measured yet: `results/real/result.json` is not there.*"
+PICTURE = Path(__file__).resolve().parent / "images" / "real.png"
 Parts = Mapping[str, str]
 
 
@@ -37,17 +38,18 @@ def page_parts(folder: Path) -> Parts:
     beside_it = {
         "alignment": alignment_table(folder / "align.json"),
         "settings": settings_table(folder / "settings.json"),
-        "analysis": analysis_table(folder / "analysis.json"),
+        "analysis": analysis_table(folder / "analysis.json", PICTURE),
         "controls": _controls(folder),
     }
     if result is None:
-        empty = dict.fromkeys(("figures", "attacks", "judges"), "")
+        empty = dict.fromkeys(("figures", "attacks", "judges", "others"), "")
         return {"question": NOT_YET, **empty, **beside_it}
     return {
         "question": f"{caveat(result)}\n\n{question_words(result)}\n\n{question_table(result)}",
         "figures": figures_table(result),
         "attacks": attacks_table(result),
         "judges": judges_table(result),
+        "others": _others(folder),
         **beside_it,
     }
 
@@ -73,6 +75,17 @@ def which_part(result: RunResult | None) -> str:
     if result is None:
         return NOT_YET
     return f"On {model_name(result.model)}. {caveat(result)}\n\n{question_words(result)}"
+
+
+def _others(folder: Path) -> str:
+    """Return the figures of further benches of the folder, such as of another task."""
+    places = sorted(path for path in folder.glob("*/result.json") if "robust" not in path.parts[-2])
+    found = [(path, RunResult.load(path)) for path in places]
+    return "\n\n".join(
+        f"**{path.parent.name}** (`results/real/{path.parent.name}/`)\n\n{figures_table(result)}"
+        for path, result in found
+        if result.bench is not None and result.bench.hardest is not None
+    )
 
 
 def _controls(folder: Path) -> str:

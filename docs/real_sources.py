@@ -54,8 +54,11 @@ def settings_table(path: Path) -> str:
     return f"{found['rule']}\n\n{lines}\n\n{note}"
 
 
-def analysis_table(path: Path) -> str:
-    """Return patterns A to C by both methods, and how alike these are; '' without the file."""
+def analysis_table(path: Path, picture: Path | None = None) -> str:
+    """Return patterns A to C by both methods, and how alike these are; '' without the file.
+
+    ``picture`` of the pages' images is shown below where it is there.
+    """
     if not path.exists():
         return ""
     found = json.loads(path.read_text(encoding="utf-8"))
@@ -74,7 +77,10 @@ def analysis_table(path: Path) -> str:
         f"{both['shared']} modules (by chance {both['shared_by_chance']}). From "
         f"`results/real/{path.name}`."
     )
-    return f"{lines}\n\n{note}"
+    drawn = f"\n\n![By module, by layer, and by both methods](images/{picture.name})" if (
+        picture is not None and picture.exists()
+    ) else ""  # fmt: skip
+    return f"{lines}\n\n{note}{drawn}"
 
 
 def _verdict(pattern: Mapping[str, Any]) -> str:

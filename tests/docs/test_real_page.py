@@ -126,6 +126,8 @@ def test_the_moments_have_the_column_too():
 
 def test_what_lies_beside_the_result_is_shown_where_it_is(tmp_path):
     real().save(tmp_path / "result.json")
+    (tmp_path / "ag_news").mkdir()
+    real().save(tmp_path / "ag_news" / "result.json")
     (tmp_path / "align.json").write_text(json.dumps(ALIGN))
     (tmp_path / "analysis.json").write_text(json.dumps(ANALYSIS))
     (tmp_path / "settings.json").write_text(json.dumps(SETTINGS))
@@ -136,6 +138,7 @@ def test_what_lies_beside_the_result_is_shown_where_it_is(tmp_path):
     assert "| `zor:rho=9` | 3 | 0.10 | 0.10 | 0.21 | – |  |" in parts["settings"]
     assert parts["question"].startswith("One model (chat), one aligned base, 5 seeds")
     assert parts["controls"] == ""
+    assert parts["others"].startswith("**ag_news** (`results/real/ag_news/`)\n\n| model |")
 
 
 def test_a_result_without_the_hardest_attack_has_to_be_published_again():
