@@ -70,7 +70,7 @@ def answers(run: Run, rows: Sequence[Row], name: str, max_new_tokens: int) -> li
     if any("prompt" not in row for row in rows):
         raise ConfigError(f"{name} lets the model answer: give rows of prompts, not of tokens")
     model: Any = run.model
-    how = {"max_new_tokens": max_new_tokens, "batch_size": 64}
+    how = {"max_new_tokens": max_new_tokens, "batch_size": 128}
     with _as_it_was(model):
         return generate(model, run.tokenizer, [row["prompt"] for row in rows], **how)
 

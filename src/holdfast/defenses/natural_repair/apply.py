@@ -28,8 +28,8 @@ def apply_natural_repair(
         harmful: The defender's harmful pairs, as Examples; with ``direction="refusal"`` their
             prompts alone are read.
         tokenizer: The model's tokenizer, with a chat template.
-        validation: Examples of the user's task and of general use: half of them make the metric,
-            half the task budget.
+        validation: Examples of the user's task and of general use: they make the metric and the
+            task budget.
         lookalike: Harmless requests that look dangerous, with helpful answers: half of them are
             kept in the direction, half make the over-refusal budget.
         seed: Seed of what is drawn; nothing is, unless ``direction="random"``.

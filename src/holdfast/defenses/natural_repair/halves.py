@@ -16,7 +16,7 @@ class Halves:
     """A set of rows, cut in two."""
 
     learned: list[Row]
-    """What is felt by the metric, and where it is in the direction, what is kept."""
+    """What is kept in the direction, and felt by the metric."""
     measured: list[Row]
     """What tells how far to go."""
 

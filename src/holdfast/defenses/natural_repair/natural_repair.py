@@ -50,7 +50,7 @@ class NaturalRepair(Defense):
     lookalike: Examples | None = None
     """Harmless requests that look dangerous, answered; half are kept, half measure refusing."""
     validation: Examples | None = None
-    """Rows of the task and of general use: half make the metric, half the task budget."""
+    """Rows of the task and of general use: they make the metric and the task budget."""
     step: float = 0.15
     """Length of a step as a share of the norm of what training changed (of LoRA: of its B)."""
     length: float | None = None

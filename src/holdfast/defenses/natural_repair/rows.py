@@ -50,15 +50,16 @@ def rows_of(repair: Any, refusals: Examples | None) -> Rows:
     plain = none if repair.benign is None else halved(repair.benign, most)
     if looks.learned:
         plain = Halves(ordered(repair.benign, most), [])
-    task = halved(repair.validation, most)
+    # Nothing is learned of validation rows, so all of them make the metric and measure the task.
+    task = ordered(repair.validation, most)
     kept = [*looks.learned, *plain.learned]
     return Rows(
         refusals=ordered(refusals, most),
         harmful=ordered(repair.harmful, most),
         prompts=ordered(repair.harmful, min(most, ASKED)),
         kept=kept,
-        felt=[*task.learned, *kept],
-        measured=task.measured,
+        felt=[*task, *kept],
+        measured=task,
         asked=(looks.measured or plain.measured)[:most],
     )
 
