@@ -82,7 +82,7 @@ def _agreement(name: str, arms: Sequence[Arm], place: int, kind: Kind) -> Agreem
     for run in runs:
         ours, theirs = (side.hits(ASKED[kind]) for side in (run, run.readings[place]))
         for item in (item for item in ours if item in theirs):
-            by_prompt.setdefault(item, []).append((ours[item], theirs[item]))
+            by_prompt.setdefault(item, []).append((bool(ours[item]), bool(theirs[item])))
         unscored += sum(a.kind == kind for a in run.answers) - len(ours.keys() & theirs.keys())
     pairs = [pair for of_prompt in by_prompt.values() for pair in of_prompt]
     if not pairs:

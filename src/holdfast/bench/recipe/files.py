@@ -15,6 +15,9 @@ from holdfast.inputs.yaml_files import mapping_in, text_of
 
 __all__ = ["base_recipe", "load_recipe", "merged", "packaged"]
 
+EXTENDS = "extends"
+"""Names the recipe that another is said to differ from, in place of base.yaml alone."""
+
 
 def packaged() -> list[str]:
     """Return the names of the recipes that come with holdfast."""
@@ -28,19 +31,41 @@ def base_recipe() -> dict[str, Any]:
 
 
 def load_recipe(recipe: str) -> dict[str, Any]:
-    """Return all settings of a recipe: base.yaml, then what the recipe says.
+    """Return all settings of a recipe: base.yaml, what it ``extends``, then what it says.
 
     Args:
         recipe: A YAML file, or the name of a packaged recipe (``quick``, ``recipes/quick.yaml``).
             Paths of its model and files are relative to its folder.
 
     Raises:
-        ConfigError: There is no such recipe, it is no YAML mapping, or a key is unknown.
+        ConfigError: There is no such recipe, it is no YAML mapping, a key is unknown, or it extends
+            one that extends another.
     """
+    own = _read(recipe)
+    if EXTENDS not in own:
+        return merged(base_recipe(), own, recipe)
+    name = own.pop(EXTENDS)
+    if not isinstance(name, str) or EXTENDS in (parent := _read(_beside(name, recipe))):
+        raise ConfigError(
+            f"recipe {recipe}: extends is {name!r}, expected a recipe that extends no other"
+        )
+    both = {**parent, **own}
+    if isinstance(both.get("files"), dict) and isinstance(parent.get("files"), dict):
+        both["files"] = {**parent["files"], **both["files"]}
+    return merged(base_recipe(), both, recipe)
+
+
+def _read(recipe: str) -> dict[str, Any]:
     given = mapping_in(_text(recipe), f"recipe {recipe}")
     if not given:
         raise ConfigError(f"recipe {recipe}: is empty, expected a mapping of settings, key: value")
-    return merged(base_recipe(), _from_folder(given, Path(recipe).parent), recipe)
+    return _from_folder(given, Path(recipe).parent)
+
+
+def _beside(name: str, recipe: str) -> str:
+    """Return the file of this name in the recipe's folder, or the packaged recipe."""
+    own = Path(recipe).parent / name
+    return str(own) if own.is_file() else name
 
 
 def merged(settings: Mapping[str, Any], given: Mapping[str, Any], where: str) -> dict[str, Any]:

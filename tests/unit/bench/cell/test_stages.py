@@ -80,7 +80,8 @@ def test_cells_that_differ_in_the_repair_share_the_tuned_model(tmp_path, monkeyp
     for spec in ("panacea:rho=0.5,max_task_drop=1", "panacea:rho=1", "random_perturbation:rho=1"):
         found = staged(cell_of(spec), tmp_path)
     assert len(ran) == 1
-    assert found.seconds > 0
+    assert found.cost.seconds > 0
+    assert found.cost.cpu_seconds > 0
     assert found.trace[-1]["defense"] == "random_perturbation"
     staged(cell_of("random_perturbation:rho=1", p=[0.5]), tmp_path)
     staged(cell_of("safe_mixing:share=0.5"), tmp_path)
@@ -119,5 +120,5 @@ def test_an_alignment_stage_is_made_once_and_shows_in_the_trace(tmp_path, monkey
     assert len([p for p in folders if p.is_dir()]) == 1
     plain = staged(cell_of("vaccine:rho=0"), tmp_path)
     assert not same(first, plain)
-    assert first.seconds > 0
+    assert first.cost.seconds > 0
     assert second.trace[0] == first.trace[0]

@@ -1,5 +1,6 @@
 """A recipe's cells, and what is refused before anything runs."""
 
+import json
 import shutil
 
 import pytest
@@ -195,11 +196,31 @@ def test_another_organism_makes_other_cells(tmp_path):
         cells_of(organism=str(tmp_path / "nowhere"))
 
 
+def test_a_recipe_says_how_it_differs_from_another(tmp_path):
+    (tmp_path / "a.jsonl").write_text("")
+    parent = {"model": "m", "files": {"task": "a.jsonl", "attack": "b.jsonl"}, "p": [0.4]}
+    (tmp_path / "parent.yaml").write_text(json.dumps(parent))
+    own = tmp_path / "own.yaml"
+    own.write_text(
+        json.dumps({"extends": "parent.yaml", "files": {"attack": "c.jsonl"}, "rows": [8]})
+    )
+    found = load_recipe(str(own))
+    files = {"task": str((tmp_path / "a.jsonl").resolve()), "attack": "c.jsonl"}
+    assert found == {**base_recipe(), **parent, "files": files, "rows": [8]}
+    own.write_text("extends: quick\np: [0.3]\n")
+    assert load_recipe(str(own)) == {**load_recipe("quick"), "p": [0.3]}
+    for wrong, said in (("own.yaml", "extends is 'own.yaml'"), ("quik", "Did you mean 'quick'"),
+                        (3, "extends is 3, expected a recipe")):  # fmt: skip
+        own.write_text(json.dumps({"extends": wrong}))
+        with pytest.raises(ConfigError, match=said):
+            load_recipe(str(own))
+
+
 @pytest.mark.parametrize("name", packaged())
 def test_packaged_recipes_are_valid(name):
     recipe = load_recipe(f"recipes/{name}.yaml")
     if recipe["model"] == "organism":
         assert expand(recipe)
     else:  # Its rows are not in the package.
-        with pytest.raises(InputError, match=r"real-out/rows/task\.jsonl: file not found"):
+        with pytest.raises(InputError, match=r"real-out/rows/task.*: file not found"):
             expand(recipe)
