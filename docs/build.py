@@ -17,7 +17,7 @@ from choosing import by_moment, by_outcome
 from claims_page import claims_page
 from faults import faults_table
 from judge_tables import agreement_table
-from real_page import column, page_parts, readme_part, real_result, which_part
+from real_page import card_part, column, page_parts, readme_part, real_result, which_part
 from tables import (
     controls_table,
     held_back_table,
@@ -226,7 +226,7 @@ def pages() -> dict[Path, str]:
     }
     for name in built_in():
         card = ROOT / "src" / "holdfast" / "defenses" / name / "card.md"
-        parts = [bench_tables(bench, name, real)]
+        parts = [bench_tables(bench, name), card_part(real, name)]
         parts += [measured_table(demo, name), measured_table(benign, name)]
         parts += [controls_table(controls, CONTROLS.name, name)] if parts[-1] else []
         out[card] = replaced(card.read_text(), "measured", "\n\n".join(filter(None, parts)))

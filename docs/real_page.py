@@ -13,13 +13,14 @@ from real_tables import (
     model_name,
     question_table,
     question_words,
+    ranked,
 )
 from tables import controls_table
 
 from holdfast.results.attacks import attack_text
 from holdfast.results.result import RunResult
 
-__all__ = ["column", "page_parts", "readme_part", "real_result", "which_part"]
+__all__ = ["card_part", "column", "page_parts", "readme_part", "real_result", "which_part"]
 
 NOT_YET = "*Not measured yet: `results/real/result.json` is not there.*"
 PICTURE = Path(__file__).resolve().parent / "images" / "real.png"
@@ -68,6 +69,14 @@ def readme_part(result: RunResult | None, docs: str) -> str:
         f"**A real chat model: {model_name(result.model)}**, {where}\n\n{figures_table(result)} "
         f"{caveat(result)} [Which methods answer it, and how it was measured]({docs})."
     )
+
+
+def card_part(result: RunResult | None, name: str) -> str:
+    """Return a defense's arms on the real model for its card; '' where it did not run."""
+    if result is None or not any(name in arm.defenses for arm in ranked(result)):
+        return ""
+    said = figures_table(result, name)
+    return f"**A real chat model: {model_name(result.model)}**\n\n{said} {caveat(result)}"
 
 
 def which_part(result: RunResult | None) -> str:

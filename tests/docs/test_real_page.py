@@ -6,7 +6,7 @@ from functools import cache
 import pytest
 from choosing import by_moment
 from claims_page import claims_page, disagreements
-from real_page import NOT_YET, column, page_parts, readme_part, real_result, which_part
+from real_page import NOT_YET, card_part, column, page_parts, readme_part, real_result, which_part
 from real_tables import figures_table, question_table, question_words, ranked
 from tables import worst_case_tables
 
@@ -113,6 +113,14 @@ def test_the_column_stands_beside_the_organisms_table_alone():
     assert cells["plain fine-tuning"] == shown(ranked(real())[1].figures["hs"], "share")
     assert all("HS on" not in table for table in others)
     assert worst_case_tables(summary) == worst_case_tables(summary, None, ("", {}))
+
+
+def test_a_card_has_its_own_arms_of_the_real_model():
+    rows = rows_of(card_part(real(), "swat"))
+    assert [row[0] for row in rows] == [
+        "aligned, before", "plain fine-tuning", "swat", "swat (random subset) *(control)*",
+    ]  # fmt: skip
+    assert card_part(real(), "lisa") == card_part(None, "swat") == ""
 
 
 def test_the_moments_have_the_column_too():
