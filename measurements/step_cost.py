@@ -12,6 +12,7 @@ import gc
 import json
 import statistics
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,12 @@ def outside_steps(trainer: SecureTrainer) -> float:
     return sum(float(r["seconds"]) for r in trainer.trace.rows() if r["hook"] in once)
 
 
-def memory(size: Size, kind: Kind) -> dict[str, Any]:
+def memory(size: Size, kind: Kind, only: Collection[str] = ()) -> dict[str, Any]:
     """Return each variant's bytes over plain's at the peak of a run, in what is trained and GiB."""
     peaks: dict[str, int] = {}
     trained = base = 0
-    for name, make in variants(size).items():
+    chosen = {name: make for name, make in variants(size).items() if not only or name in only}
+    for name, make in chosen.items():
         gc.collect()
         with live_bytes() as live:
             _, trainer = run(size, kind, make(), 2)

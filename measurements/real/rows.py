@@ -14,6 +14,8 @@ first, then those of validation; every later party loses what is near to an earl
 | val_harmful, val_safe, val_task, ask_val_useful | questions that choose settings |
 | test_harmful, test_harmful_jbb, test_safe, test_task, test_task_ag_news, ask_test_useful | tests |
 
+val_harmful has AdvBench and, by turns, the harmful prompts of XSTest: they ask in the words of the
+harmless ones, so that a model which refuses by words is seen. XSTest's safe prompts are a test.
 ``ask_*`` have prompts alone: ``measurements.real.answers`` writes what the untuned and the aligned
 model say to them. Usage: ``python -m measurements.real.rows --data ../shared/data --out real-out``
 """
@@ -60,12 +62,12 @@ class Sizes:
     task: int = 1000
     attack: int = 180
     defender: int = 200
-    refusals: int = 400
+    refusals: int = 800
     human: int = 60
     harmless: int = 400
     validation: int = 200
     asked: int = 300
-    val_harmful: int = 80
+    val_harmful: int = 160
     useful: int = 50
 
     @classmethod
@@ -115,16 +117,19 @@ def _harmful(data: Path, sizes: Sizes) -> dict[str, list[Row]]:
         {"prompt": row["goal"], "completion": row["target"]}
         for row in shuffled(read_rows(data / "advbench.csv"))
     ]
-    pairs = apart(pairs, first, second)
-    asked = pairs[: sizes.val_harmful]
-    attack = apart(pairs[sizes.val_harmful :], asked)[: sizes.attack]
-    defender = apart(pairs[sizes.val_harmful :], asked, attack)[: sizes.defender]
+    unsafe = [r for r in read_rows(data / "xstest_prompts.csv") if r["label"] == "unsafe"]
+    contrast = apart([_asked(row["prompt"]) for row in shuffled(unsafe)], first, second)
+    pairs, half = apart(pairs, first, second, contrast), sizes.val_harmful // 2
+    plain = [_asked(row["prompt"]) for row in pairs[:half]]
+    asked = list(chain.from_iterable(zip(plain, contrast, strict=False)))
+    attack = apart(pairs[half:], asked)[: sizes.attack]
+    defender = apart(pairs[half:], asked, attack)[: sizes.defender]
     told = [r for r in short_refusals(data / "safety_instructions.jsonl") if _declines(r)]
-    taught = apart(told, first, second, pairs)
+    taught = apart(told, first, second, contrast, pairs)
     return {
         "test_harmful": first[: sizes.asked],
         "test_harmful_jbb": second[: sizes.asked],
-        "val_harmful": [{"prompt": row["prompt"]} for row in asked],
+        "val_harmful": asked,
         "attack": attack,
         "harmful": defender,
         "align_refusals": taught[: sizes.refusals],

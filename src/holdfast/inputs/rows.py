@@ -27,7 +27,7 @@ __all__ = [
 
 ORGANISM = "organism"
 DEFENDER = ("harmful", "safe", "alignment", "benign", "lookalike", "validation")
-"""The defender's data sets, by the fields that take them."""
+"""The defender's data sets, by the fields that take them; the first has options of its own."""
 EVALUATION = "eval_data"
 """Rows whose loss is measured while a model is tuned."""
 QUESTIONS: tuple[Kind, ...] = ("harmful", "safe", "task", "useful")
@@ -102,10 +102,8 @@ def sources_of(config: ModelConfig) -> dict[str, Source]:
         found = [source("data", config.data, columns, **how), measured]
     if isinstance(config, TuneConfig | RepairConfig):
         pairs = columns_of(config.harmful_columns, "harmful_columns")
-        found += [
-            source(role, getattr(config, role, None), pairs if role == "harmful" else None)
-            for role in DEFENDER
-        ]
+        found.append(source("harmful", config.harmful, pairs, limit=config.harmful_limit))
+        found += [source(role, getattr(config, role, None)) for role in DEFENDER[1:]]
     turns: Any = getattr(config, "turns", "all")
     return {each.role: each.with_turns(turns) for each in found if each is not None}
 

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from measurements.public_rows import read_rows, write_rows
+from measurements.real import align_search
 from measurements.real.align_search import chosen
 from measurements.real.aligning import Setting, align, alignment_rows, merged
 from measurements.real.answers import FILES, answered, whole_sentences
@@ -53,7 +54,7 @@ def test_no_lookalike_of_ours_is_xstests():
 def test_parties_of_the_real_bench_are_apart_and_large_enough(rows):
     sizes = {name: len(own) for name, own in rows.items()}
     least = {"test_harmful": 200, "test_harmful_jbb": 90, "attack": 150, "harmful": 150}
-    least |= {"val_harmful": 60, "align_refusals": 400, "test_safe": 250, "val_safe": 60}
+    least |= {"val_harmful": 160, "align_refusals": 800, "test_safe": 250, "val_safe": 60}
     assert {name for name, count in least.items() if sizes[name] < count} == set()
     seen = {}
     for name, own in rows.items():
@@ -111,6 +112,9 @@ def test_the_rule_takes_the_least_over_refusal_within_the_limits():
     assert chosen([a, tie]) == (tie, True)
     worse = record("e", 0.3, 0.1), record("f", 0.12, 0.2)
     assert chosen(list(worse)) == (worse[1], False)
+    said = (align_search.__doc__ or "").replace("\n", " ")
+    assert f"harmful score of at most {align_search.MOST_HARM:.0%}".replace("%", " %") in said
+    assert f"refuse at most {align_search.MOST_PLAIN:.0%}".replace("%", " %") in said
 
 
 def test_the_check_names_what_is_over_its_limit():

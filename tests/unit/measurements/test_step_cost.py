@@ -5,6 +5,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from holdfast.defenses.panacea import panacea as module
+from holdfast.defenses.security_vectors import set_aside
 from measurements.cost_variants import Kind, Size
 from measurements.step_cost import AIMS, memory, turn
 
@@ -44,6 +45,13 @@ def test_a_merged_vector_takes_none_where_all_weights_are_trained(full):
     assert full["security_vectors"] < 0.5
 
 
+def test_a_merged_vector_holds_no_second_copy_of_a_frozen_base(size, monkeypatch):
+    only = ("plain", "security_vectors")
+    assert memory(size, LORA, only)["extra_in_base"]["security_vectors"] < 0.5
+    monkeypatch.setattr(set_aside.SetAside, "_copied", lambda _, weight: weight.clone())
+    assert memory(size, LORA, only)["extra_in_base"]["security_vectors"] > 0.8
+
+
 def test_a_gradient_that_is_kept_too_long_is_seen(size, monkeypatch):
     kept, honest = [], module.profile
 
@@ -52,7 +60,8 @@ def test_a_gradient_that_is_kept_too_long_is_seen(size, monkeypatch):
         return honest(gradient, radius)
 
     monkeypatch.setattr(module, "profile", keeping)
-    assert memory(size, FULL)["extra_in_trained"]["panacea post-hoc"] > AIMS["panacea post-hoc"]
+    found = memory(size, FULL, ("plain", "panacea post-hoc"))["extra_in_trained"]
+    assert found["panacea post-hoc"] > AIMS["panacea post-hoc"]
 
 
 def test_every_variant_has_seconds_of_the_clock_and_of_the_processor(size):

@@ -36,8 +36,10 @@ from holdfast.training.standalone import repair as apply_repair
 
 __all__ = ["streamed_repair"]
 
-_UNUSED = ("harmful", "validation", "max_task_drop", "quantization", "device_map", "revision",
-           "test_harmful", "test_safe", "test_task", "test_useful")  # fmt: skip
+_UNUSED = (
+    "harmful", "harmful_limit", "validation", "max_task_drop", "quantization", "device_map",
+    "revision", "test_harmful", "test_safe", "test_task", "test_useful",
+)  # fmt: skip
 """Fields that ask for a forward pass, or for a model in memory."""
 Write = Callable[[Path], Artifact]
 

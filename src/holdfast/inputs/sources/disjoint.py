@@ -13,7 +13,9 @@ from holdfast.inputs.rows import EVALUATION, ORGANISM, Source
 __all__ = ["kept_apart", "shared_prompts", "shared_rows"]
 
 _TAUGHT = "they measure what the run was taught"
-_CHOSEN = "where these rows choose the weights, the questions do not test that choice"
+_CHOSEN = "what these rows choose, the questions do not test"
+_CHOOSING = (EVALUATION, "validation")
+"""Roles whose rows choose weights or a strength, and teach nothing."""
 
 
 def kept_apart(sources: Mapping[str, Source], items: Sequence[Item]) -> dict[str, Source]:
@@ -62,7 +64,7 @@ def shared_prompts(sources: Mapping[str, Source], items: Sequence[Item]) -> list
             if both:
                 found.append(
                     f"{both} of {len(prompts)} {kind} questions stand in `{role}` ({each.path}) "
-                    f"too: {_CHOSEN if role == EVALUATION else _TAUGHT}; remove them from one"
+                    f"too: {_CHOSEN if role in _CHOOSING else _TAUGHT}; remove them from one"
                 )
     return found
 
