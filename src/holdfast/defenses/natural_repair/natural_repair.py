@@ -35,6 +35,7 @@ from holdfast.defenses.refusals import check_base, refusals_of_base
 from holdfast.defenses.safety_patch import patch_files
 from holdfast.errors import RunError
 from holdfast.ops.gradients import Tensors, global_norm
+from holdfast.progress import counted
 
 
 @dataclass
@@ -144,7 +145,8 @@ class NaturalRepair(Defense):
         per = self.per_step if looks.any or self.enough is not None else 1
         places = [number / per for number in range(1, self.steps * per + 1)]
         with way:
-            seen = within(way.go, looks.place, places, budget, self.enough)
+            each = counted(run.progress, f"{self.card.name}: steps", places)
+            seen = within(way.go, looks.place, each, budget, self.enough)
             best = chosen(seen, budget)
             change = way.change(best.steps)
         return self._finished(run, change, seen, best, length)
