@@ -2,7 +2,7 @@
 
 Usage: ``python -m measurements.natural.publish OUT [CHOICE]`` reads the bench in OUT (and that of
 ``natural_choice`` in CHOICE) and writes results/natural/: table.csv, worst_case.csv, choice.csv and
-summary.json. Arms of the same cells that results/bench has are taken from there, not run again.
+summary.json. What has not run here, and stands in results/bench, is shown from there with its own seeds.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from holdfast.results.result import RunResult
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = ROOT / "results" / "natural"
 TAKEN = ("before", "none", "panacea", "resta")
-"""Arms of the published bench, under the same attacks at the same seeds."""
+"""Arms of the published bench, under the same attacks."""
 CARD = ROOT / "src" / "holdfast" / "defenses" / "natural_repair" / "card.md"
 START, END = "<!-- natural:start -->", "<!-- natural:end -->"
 FIGURES = ("hs", "fa", "usefulness", "over_refusal")
@@ -37,10 +37,10 @@ def main() -> None:
     ours = RunResult.load(given.out / "result.json")
     theirs = RunResult.load(ROOT / "results" / "bench" / "result.json")
     attacks = list(dict.fromkeys(arm.attack for arm in ours.arms if arm.attack is not None))
-    names = dict.fromkeys(arm.defense for arm in ours.arms if arm.attack is not None)
-    rows = [row_of(name, [a for a in theirs.arms if a.defense == name], attacks) for name in TAKEN]
-    rows += [row_of(name, [a for a in ours.arms if a.defense == name], attacks) for name in names
-             if name not in TAKEN]  # fmt: skip
+    names = dict.fromkeys(arm.defense for arm in ours.arms)
+    rows = [row_of(f"{name} (results/bench, seeds 0 to 4)", of(theirs, name), attacks)
+            for name in TAKEN if name not in names]  # fmt: skip
+    rows += [row_of(name, of(ours, name), attacks) for name in names]
     TARGET.mkdir(parents=True, exist_ok=True)
     write_whole(TARGET / "worst_case.csv", csv_text([flat(row) for row in rows]))
     write_whole(TARGET / "table.csv", (given.out / "table.csv").read_text(encoding="utf-8"))
@@ -56,6 +56,11 @@ def main() -> None:
         print(
             row["arm"], {f: row[f] and round(row[f]["value"], 3) for f in FIGURES}, row["seconds"]
         )
+
+
+def of(result: RunResult, name: str) -> list[Arm]:
+    """Return the arms of this name."""
+    return [arm for arm in result.arms if arm.defense == name]
 
 
 def row_of(name: str, arms: Sequence[Arm], attacks: Sequence[Any]) -> dict[str, Any]:
