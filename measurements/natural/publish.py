@@ -2,7 +2,7 @@
 
 Usage: ``python -m measurements.natural.publish OUT [CHOICE]`` reads the bench in OUT (and that of
 ``natural_choice`` in CHOICE) and writes results/natural/: table.csv, worst_case.csv, choice.csv and
-summary.json. What has not run here, and stands in results/bench, is shown from there with its own seeds.
+summary.json. What has not run here, and stands in results/bench, is shown with the seeds of there.
 """
 
 import argparse
