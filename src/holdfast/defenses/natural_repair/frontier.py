@@ -1,6 +1,6 @@
 """How far a repair goes: places along its way, what each costs, and the last one allowed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from holdfast.artifact import Curve
@@ -64,7 +64,7 @@ def _fell(before: float | None, after: float | None) -> float:
 def within(
     go: Callable[[float], None],
     measure: Callable[[float], Place],
-    places: Sequence[float],
+    places: Iterable[float],
     budget: Budget,
     enough: float | None = None,
 ) -> list[Place]:

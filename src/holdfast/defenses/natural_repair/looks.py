@@ -28,6 +28,17 @@ class Looks:
         """Whether there is something a budget can be measured on."""
         return bool(self._rows.measured or self._rows.asked)
 
+    @property
+    def missing(self) -> list[str]:
+        """What nobody will see, and what it takes to see it."""
+        rows, found = self._rows, list[str]()
+        if not rows.asked:
+            found.append("no harmless prompts are given, so over-refusal is not measured: give "
+                         "`lookalike=FILE`")  # fmt: skip
+        if not rows.measured:
+            found.append("the task is not measured: give `validation=FILE`")
+        return found
+
     def place(self, steps: float) -> Place:
         """Measure the model as it is, ``steps`` steps along."""
         run, rows, size = self._run, self._rows, self._repair.batch_size

@@ -35,6 +35,7 @@ from holdfast.defenses.refusals import check_base, refusals_of_base
 from holdfast.defenses.safety_patch import patch_files
 from holdfast.errors import RunError
 from holdfast.ops.gradients import Tensors, global_norm
+from holdfast.progress import counted
 
 
 @dataclass
@@ -118,13 +119,17 @@ class NaturalRepair(Defense):
         check_length(self, model)
 
     def variant(self) -> Variant:
-        """Noise is a control."""
-        return Variant("random", control=True) if self.direction == "random" else super().variant()
+        """What differs from the method as it is: another way to go, the plain metric."""
+        ways = "" if self.direction == "refusal" else self.direction
+        metric = "" if self.metric == "fisher" else self.metric
+        label = "-".join(word for word in (ways, metric) if word)
+        return Variant(label, control=self.is_off or self.direction == "random")
 
     @property
     def _asks_base(self) -> bool:
         given = self.safe is not None and len(self.safe) > 0
-        return self.refusals == "base" or (self.refusals == "auto" and not given)
+        led = self.direction in ("refusal", "both")
+        return self.refusals == "base" or (self.refusals == "auto" and led and not given)
 
     def after(self, run: Run) -> Artifact:
         """Walk as far as the budgets allow; the change is kept apart and is private."""
@@ -132,13 +137,16 @@ class NaturalRepair(Defense):
             return Artifact(self.card.name, report={"norm": 0.0, "steps": 0.0})
         rows, length = self._rows(run), length_of(self, run)
         looks = Looks(run, rows, self)
+        for told in looks.missing:
+            run.say(f"{self.card.name}: {told}")
         budget = Budget(self.max_task_drop, self.max_over_refusal, looks.reference())
         way = Walk(run.engine, self._gradient(run, rows), self._metric(run, rows), length)
         # Where nothing is measured all steps are taken at once.
         per = self.per_step if looks.any or self.enough is not None else 1
         places = [number / per for number in range(1, self.steps * per + 1)]
         with way:
-            seen = within(way.go, looks.place, places, budget, self.enough)
+            each = counted(run.progress, f"{self.card.name}: steps", places)
+            seen = within(way.go, looks.place, each, budget, self.enough)
             best = chosen(seen, budget)
             change = way.change(best.steps)
         return self._finished(run, change, seen, best, length)

@@ -1,5 +1,7 @@
 """Natural repair on finished models: its step, its budgets, its refusals, and what is left."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -322,3 +324,21 @@ def test_the_control_tunes_on_refusals(rehearsal):
     assert not rehearsal or end["b"] < start["b"]
     assert artifact.private
     assert control.variant().control
+
+
+def test_up_harm_alone_nothing_is_asked_of_the_aligned_model():
+    model = tiny_model()  # Of full weights nobody knows what they were.
+    artifact = repaired(model, safe=None, direction="harm")
+    before, after = artifact.report["refusal_loss"]  # Without refusals that of the harmful answers.
+    assert after > before
+
+
+def test_what_nobody_will_see_is_told(monkeypatch):
+    said = []
+    run = replace(standalone_run(lora(tiny_model()), tiny_tokenizer()), say=said.append)
+    defense = NaturalRepair(harmful=HARMFUL, safe=REFUSALS, length=0.1, steps=1, **FREE)
+    defense.after(run)
+    assert any("over-refusal is not measured" in line for line in said)
+    said.clear()
+    replace(defense, lookalike=LOOKS, validation=BENIGN).after(run)
+    assert not any("not measured" in line for line in said)
