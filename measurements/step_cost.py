@@ -44,9 +44,11 @@ def memory(size: Size, kind: Kind, only: Collection[str] = ()) -> dict[str, Any]
         with live_bytes() as live:
             _, trainer = run(size, kind, make(), 2)
         peaks[name] = live.peak
-        parameters = [*trainer.model.parameters()]
+        tuned: Any = trainer.model
+        parameters = [*tuned.parameters()]
         trained = sum(p.nbytes for p in parameters if p.requires_grad)
         base = sum(p.nbytes for p in parameters) - (trained if kind.lora else 0)
+        del trainer, tuned, parameters  # Or two models are in memory in the next turn.
     extra = {name: peak - peaks["plain"] for name, peak in peaks.items()}
     return {
         "trained_mib": round(trained / 2**20, 1),
@@ -63,6 +65,7 @@ def turn(size: Size, kind: Kind, steps: int) -> dict[str, tuple[float, float, fl
         gc.collect()
         clock, trainer = run(size, kind, make(), steps)
         found[name] = (*clock.means(), outside_steps(trainer))
+        del trainer
     return found
 
 
