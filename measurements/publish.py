@@ -4,7 +4,8 @@ Of a folder, tables and page are copied, ``result.json`` loses its answers, and 
 packed without its texts (``cells/KEY/result.json.gz``): a later run goes on from what is published.
 What cells shared stays behind: it holds models that were tuned on harmful rows.
 
-What only answers tell is added before: ``config.comparisons`` has, for each scenario and method
+What only answers tell is added before: the hardest attack of a bench that was run before there was
+one, and ``config.comparisons``, which has, for each scenario and method
 that ran beside controls of its own (``method(...)``), the method minus plain fine-tuning and minus
 each control, paired by prompt and seed.
 """
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.bench.cell.packed import PACKED, pack
+from holdfast.comparisons.hardest import hardest
 from holdfast.evaluation.compare import compare_hits
 from holdfast.evaluation.metrics import Figure
 from holdfast.results.records import PLAIN, Arm
@@ -26,7 +28,9 @@ FIGURES: tuple[Figure, ...] = ("hs", "fa", "usefulness")
 def published(result: RunResult) -> RunResult:
     """Return the result with its comparisons and without its answers."""
     rows = comparisons(result.arms)
-    added = {"config": {**result.config, "comparisons": rows}} if rows else {}
+    added: dict[str, Any] = {"config": {**result.config, "comparisons": rows}} if rows else {}
+    if result.bench is not None and (found := hardest(result.arms)) is not None:
+        added["bench"] = result.bench.model_copy(update={"hardest": found})
     return result.without_answers().model_copy(update=added)
 
 

@@ -238,7 +238,11 @@ def find_robust_modules(
     rows = [*listed(harmful), *listed(benign)]
     config: Any = getattr(run.model, "config", None)
     identity = {"model": str(getattr(config, "_name_or_path", "")), "probe_sha256": sha256_of(rows)}
-    found = analyze(run.model, prompts, settings, identity=identity).robust
+
+    def progress(stage: str, done: int, total: int, said: str = "", /) -> None:
+        run.progress(f"robust modules: {stage}", done, total, said)
+
+    found = analyze(run.model, prompts, settings, identity=identity, progress=progress).robust
     for line in told(found):
         run.say(line)
     return found

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from holdfast.comparisons.fronts import fronts
+from holdfast.comparisons.hardest import hardest
 from holdfast.evaluation.interval import Interval
 from holdfast.evaluation.metrics import Figure
 from holdfast.evaluation.settings.worst_case import worst_case
@@ -19,14 +20,15 @@ ByAttack = Mapping[Attack, Arm]
 
 
 def summarize(arms: Sequence[Arm]) -> BenchSummary:
-    """Return the worst cases and fronts of arms that carry their answers and attacks.
+    """Return worst cases, fronts and the hardest attack of arms with their answers and attacks.
 
-    Arms without answers are left out of both and named, since neither can be computed from shares.
+    Arms without answers are left out of these and named, since neither can be computed from shares.
     """
     by_scenario = attacked(arms)
     untouched = [arm for arm in arms if arm.defense == BEFORE]
     worst = [_worst(name, members, untouched) for name, members in by_scenario.items()]
-    return BenchSummary(worst=[table for table in worst if table.rows], fronts=fronts(by_scenario))
+    tables = [table for table in worst if table.rows]
+    return BenchSummary(worst=tables, fronts=fronts(by_scenario), hardest=hardest(arms))
 
 
 def _worst(scenario: str, arms: Sequence[Arm], untouched: Sequence[Arm]) -> WorstCaseTable:

@@ -23,7 +23,10 @@ from holdfast.errors import InputError
 from holdfast.evaluation.crossed import difference_ends, share_ends
 from holdfast.evaluation.interval import Difference, Estimate, Interval
 
-__all__ = ["Hits", "mcnemar", "paired_difference", "share_over_seeds", "student", "wilson"]
+__all__ = [
+    "Hits", "mcnemar", "paired_contrast", "paired_difference", "share_over_seeds", "student",
+    "wilson",
+]  # fmt: skip
 
 Hits: TypeAlias = Sequence[Sequence[float]]
 """Whether an answer counts, or what share of it, ``[seeds][prompts]``, in the same order."""
@@ -118,23 +121,45 @@ def paired_difference(
     Raises:
         InputError: The two differ in shape.
     """
+    found = paired_contrast(ours, theirs, confidence=confidence, seed=seed)
+    yes_or_no = np.isin([ours, theirs], (0.0, 1.0)).all()
+    pairs = zip(ours, theirs, strict=True) if yes_or_no else ()
+    p_values = tuple(mcnemar(a, b) for a, b in pairs)
+    return Difference(found.value, found.low, found.high, p_values)
+
+
+def paired_contrast(
+    ours: Hits, theirs: Hits, factor: float = 1.0, *, confidence: float = 0.95, seed: int = 0
+) -> Interval:
+    """Return the mean of ``ours - factor * theirs``, its interval as in ``paired_difference``.
+
+    Whether a share is at most a third of another is whether the contrast with a factor of 1/3 is
+    at most 0, which has an interval where a ratio of two shares near 0 has none.
+
+    Args:
+        ours: ``[seeds][prompts]``.
+        theirs: ``[seeds][prompts]``, the same prompts and seeds in the same order.
+        factor: In (0, 1].
+        confidence: Coverage in (0, 1).
+        seed: Of the bootstrap's generator; used with one seed of runs only.
+
+    Raises:
+        InputError: The two differ in shape.
+    """
     left, right = _table(ours), _table(theirs)
     if left.shape != right.shape:
         raise InputError(
             f"a paired difference needs the same seeds and prompts on both sides; "
             f"given {left.shape} and {right.shape}"
         )
-    gap = left - right
+    gap = left - factor * right
     if np.all(gap == gap.flat[0]):
-        low, high = _newcombe(left, right, confidence)
+        low, high = _newcombe(left, right, factor, confidence)
     elif gap.shape[0] == 1:
         low, high = _bootstrap(gap[0], confidence, seed)
     else:
         low, high = map(float, difference_ends(gap, confidence))
-    yes_or_no = np.isin([left, right], (0.0, 1.0)).all()
-    pairs = zip(ours, theirs, strict=True) if yes_or_no else ()
-    p_values = tuple(mcnemar(a, b) for a, b in pairs)
-    return Difference(float(gap.mean()), low, high, p_values)
+    return Interval(float(gap.mean()), low, high)
 
 
 def mcnemar(ours: Sequence[float], theirs: Sequence[float]) -> float:
@@ -178,12 +203,12 @@ def _bootstrap(gap: Floats, confidence: float, seed: int) -> Ends:
     return float(low), float(high)
 
 
-def _newcombe(left: Floats, right: Floats, confidence: float) -> Ends:
-    """Square-and-add interval of ``mean(left) - mean(right)`` over the distinct prompts."""
+def _newcombe(left: Floats, right: Floats, factor: float, confidence: float) -> Ends:
+    """Square-and-add interval of ``mean(left) - factor * mean(right)`` over distinct prompts."""
     prompts = left.shape[1]
     mine, yours = float(left.mean()), float(right.mean())
     a, b = (wilson(mean * prompts, prompts, confidence) for mean in (mine, yours))
-    below = math.hypot(mine - a.low, b.high - yours)
-    above = math.hypot(a.high - mine, yours - b.low)
-    gap = mine - yours
+    below = math.hypot(mine - a.low, factor * (b.high - yours))
+    above = math.hypot(a.high - mine, factor * (yours - b.low))
+    gap = mine - factor * yours
     return max(-1.0, gap - below), min(1.0, gap + above)

@@ -224,7 +224,7 @@ class SeedRun(Judged):
         return self.model_copy(update={"answers": answers, "readings": readings})
 
 
-def _kept(measurement: Measurement, item: Item) -> dict[str, float]:
+def _kept(measurement: Measurement, item: Item) -> Mapping[str, Any]:
     """Return how far the reference's answer is kept, where that was measured."""
     found = measurement.kept.get(item.id)
     return {} if found is None else {"kept": found.share, "nll": found.nll}

@@ -38,7 +38,7 @@ __all__ = ["ROLES", "FileSubject", "Training", "examples_of", "rows_of"]
 BENIGN = "benign_task"
 DEFENDER = {
     "harmful": "defender_rows", "safe": "defender_rows", "alignment": "defender_rows",
-    "benign": "benign_rows", "validation": "validation_rows",
+    "benign": "benign_rows", "lookalike": "benign_rows", "validation": "validation_rows",
 }  # fmt: skip
 """The defender's data sets, and the recipe's key that says how many rows of each are drawn."""
 ROLES = ("task", "attack", "align", *DEFENDER, *QUESTIONS)
@@ -105,7 +105,7 @@ class FileSubject:
     def made_by(self) -> dict[str, Any]:
         """Return holdfast's version, the hashes of the model and of the files, and who judges."""
         judges = [judge.name for judge in judges_for(self.name).judges]
-        return {"holdfast": versions()["holdfast"], "model": self.name, **self.digests,
+        return {"holdfast": _holdfast(), "model": self.name, **self.digests,
                 "training": self.training.deciding, "judges": judges}  # fmt: skip
 
     def budget(self, scenario: str) -> Budget:
@@ -201,6 +201,12 @@ def rows_of(role: str, path: str) -> Sequence[Mapping[str, Any]]:
         file, columns = with_columns(path)
         return prompts_in(file, columns)
     return examples_of(path)  # type: ignore[return-value]
+
+
+@cache
+def _holdfast() -> str:
+    """Look the version up once for each process: every cell's key asks for it, many times."""
+    return versions()["holdfast"]
 
 
 @cache

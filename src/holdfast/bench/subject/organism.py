@@ -139,6 +139,7 @@ class OrganismSubject:
         return {
             "harmful": scenarios.defender_pairs(sizes["defender_rows"], seed),
             "benign": scenarios.harmless_prompts(sizes["benign_rows"], seed),
+            "lookalike": scenarios.lookalike_prompts(sizes["defender_rows"], seed),
             "safe": refusals,
             "alignment": refusals,
             "validation": as_examples([q for q in asked if q.kind in ("task", "useful")]),
