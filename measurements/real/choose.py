@@ -52,7 +52,8 @@ def chosen(rows: list[Row]) -> dict[str, str]:
     (plain,) = (row for row in rows if row["defense"] == "none")
     families: dict[str, list[Row]] = {}
     for row in rows:
-        if row["spec"] and "+" not in row["spec"] and row["spec"] != "before":
+        alone = row["spec"] and "+" not in row["spec"] and row["spec"] != "before"
+        if alone and row["hs"]:  # What did not run has no figures.
             families.setdefault(row["spec"].partition(":")[0], []).append(row)
 
     def lost(row: Row) -> float:
