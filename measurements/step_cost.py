@@ -20,7 +20,7 @@ import torch
 
 from holdfast import SecureTrainer
 from holdfast.results.provenance import this_machine, versions
-from measurements.cost_variants import BATCH, Kind, Size, run, variants
+from measurements.cost_variants import BATCH, Kind, Size, model, run, variants
 from measurements.live_bytes import live_bytes
 
 RUN_STEPS, GIB = 200, 2**30
@@ -39,6 +39,7 @@ def memory(size: Size, kind: Kind, only: Collection[str] = ()) -> dict[str, Any]
     peaks: dict[str, int] = {}
     trained = base = 0
     chosen = {name: make for name, make in variants(size).items() if not only or name in only}
+    model(size, kind)  # Read before anything is counted, or it would count as the first variant's.
     for name, make in chosen.items():
         gc.collect()
         with live_bytes() as live:
