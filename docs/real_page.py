@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from real_cost import cost_table
 from real_sources import alignment_table, analysis_table, settings_table
 from real_tables import (
     attacks_table,
@@ -41,6 +42,7 @@ def page_parts(folder: Path) -> Parts:
         "settings": settings_table(folder / "settings.json"),
         "analysis": analysis_table(folder / "analysis.json", PICTURE),
         "controls": _controls(folder),
+        "cost": cost_table(folder.parent / "step_cost_real.json"),
     }
     if result is None:
         empty = dict.fromkeys(("figures", "attacks", "judges", "others"), "")

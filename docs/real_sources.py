@@ -7,7 +7,9 @@ from typing import Any
 
 from real_tables import table
 
-from holdfast.results.words import DASH
+from holdfast.evaluation.interval import Interval
+from holdfast.results.words import DASH, shown
+from holdfast.training.learning_rates import runs
 
 __all__ = ["alignment_table", "analysis_table", "settings_table"]
 
@@ -74,13 +76,34 @@ def analysis_table(path: Path, picture: Path | None = None) -> str:
     note = (
         f"{found['layers']} layers, {len(found['modules'])} modules; time: {seconds}. Rank "
         f"correlation of the gradient's estimate with exact noise: {rank}. Of Mods_Rob they share "
-        f"{both['shared']} modules (by chance {both['shared_by_chance']}). From "
+        f"{both['shared']} modules (by chance {both['shared_by_chance']}). {_where(found)}From "
         f"`results/real/{path.name}`."
     )
     drawn = f"\n\n![By module, by layer, and by both methods](images/{picture.name})" if (
         picture is not None and picture.exists()
     ) else ""  # fmt: skip
     return f"{lines}\n\n{note}{drawn}"
+
+
+def _where(found: Mapping[str, Any]) -> str:
+    """Return which modules either search took, and whether ε grows or falls with depth."""
+    said = [
+        f"Mods_Rob by {name}: {told['modules']} of {told['of']} modules ("
+        + "; ".join(f"{role} {runs(at)}" for role, at in told["by_role"].items() if at)
+        + ")."
+        for name, told in found.get("mods_rob", {}).items()
+    ]
+    if "safety_coefficient" in found:
+        sum_, rms = (found["safety_coefficient"]["trend"][key] for key in ("coefficient", "rms"))
+        said.append(
+            "Rank correlation of layer and safety coefficient (a negative one: the step lies in "
+            f"early layers): the paper's sum {_trend(sum_)}, root mean square {_trend(rms)}."
+        )
+    return "".join(f"{one} " for one in said)
+
+
+def _trend(found: Mapping[str, float]) -> str:
+    return shown(Interval(found["value"], found["low"], found["high"]), "difference")
 
 
 def _verdict(pattern: Mapping[str, Any]) -> str:

@@ -38,11 +38,19 @@ def comparisons(arms: list[Arm]) -> list[dict[str, Any]]:
     """Return each method minus plain fine-tuning and minus its own controls, in the arms' order."""
     found: list[dict[str, Any]] = []
     for arm in arms:
-        near = [one for one in arms if (one.scenario, one.p) == (arm.scenario, arm.p)]
+        near = [one for one in arms if _run_of(one) == _run_of(arm)]
         controls = [one for one in near if one.defense.startswith(f"{arm.defense}(")]
         plain = [one for one in near if one.defense == PLAIN]
-        found += [difference(arm, other) for other in (*plain, *controls) if controls]
+        rows = [difference(arm, other) for other in (*plain, *controls) if controls]
+        shares = {one.p for one in arms if one.scenario == arm.scenario and one.p is not None}
+        # A table has one column for the user's run: shares that differ are told in it.
+        mixed = {"scenario": f"{arm.scenario}, p={arm.p or 0:g}"} if len(shares) > 1 else {}
+        found += [row | mixed for row in rows]
     return found
+
+
+def _run_of(arm: Arm) -> tuple[Any, ...]:
+    return arm.scenario, arm.p, arm.attack
 
 
 def difference(ours: Arm, theirs: Arm) -> dict[str, Any]:

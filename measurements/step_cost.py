@@ -20,7 +20,7 @@ import torch
 
 from holdfast import SecureTrainer
 from holdfast.results.provenance import this_machine, versions
-from measurements.cost_variants import BATCH, Kind, Size, run, variants
+from measurements.cost_variants import BATCH, Kind, Size, model, run, variants
 from measurements.live_bytes import live_bytes
 
 RUN_STEPS, GIB = 200, 2**30
@@ -39,14 +39,17 @@ def memory(size: Size, kind: Kind, only: Collection[str] = ()) -> dict[str, Any]
     peaks: dict[str, int] = {}
     trained = base = 0
     chosen = {name: make for name, make in variants(size).items() if not only or name in only}
+    model(size, kind)  # Read before anything is counted, or it would count as the first variant's.
     for name, make in chosen.items():
         gc.collect()
         with live_bytes() as live:
             _, trainer = run(size, kind, make(), 2)
         peaks[name] = live.peak
-        parameters = [*trainer.model.parameters()]
+        tuned: Any = trainer.model
+        parameters = [*tuned.parameters()]
         trained = sum(p.nbytes for p in parameters if p.requires_grad)
         base = sum(p.nbytes for p in parameters) - (trained if kind.lora else 0)
+        del trainer, tuned, parameters  # Or two models are in memory in the next turn.
     extra = {name: peak - peaks["plain"] for name, peak in peaks.items()}
     return {
         "trained_mib": round(trained / 2**20, 1),
@@ -63,6 +66,7 @@ def turn(size: Size, kind: Kind, steps: int) -> dict[str, tuple[float, float, fl
         gc.collect()
         clock, trainer = run(size, kind, make(), steps)
         found[name] = (*clock.means(), outside_steps(trainer))
+        del trainer
     return found
 
 

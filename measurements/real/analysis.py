@@ -4,8 +4,9 @@ On an aligned model and the defender's prompts: patterns A to C (arXiv 2410.0452
 and by one backward pass, how alike the two rank modules and which Mods_Rob each finds, the seconds
 of each, and the layer safety coefficients (arXiv 2501.18100) of the whole weights.
 
-``python -m measurements.real.analysis --model DIR --harmful FILE --benign FILE --out FILE``, on a
-GPU with ``--device cuda``. ``--limit 24 --seeds 1`` is a rehearsal; ``analysis_figure`` draws it.
+``python -m measurements.real.analysis --out results/real/analysis.json`` runs where ``make real``
+left its folder, on a GPU with ``--device cuda``; ``--limit 24 --seeds 1`` is a rehearsal, and
+``measurements.real.analysis_figure`` draws what it found.
 """
 
 import argparse
@@ -33,6 +34,8 @@ from holdfast.ops.gradients import ascent_step
 from holdfast.results.provenance import fingerprint, this_machine, versions
 from holdfast.training.standalone import standalone_run
 
+HERE = "real-out"
+"""Where ``make real`` leaves model and rows."""
 SCORES = ("logit", "drift", "mean_logit")
 At = tuple[int, str]
 
@@ -71,10 +74,10 @@ def main() -> None:
 
 def _given() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True, help="folder of the aligned model")
+    parser.add_argument("--model", default=f"{HERE}/aligned", help="folder of the model")
     parser.add_argument("--name", default="", help="what the result calls the model")
-    parser.add_argument("--harmful", required=True, help="the defender's harmful pairs")
-    parser.add_argument("--benign", required=True, help="the defender's harmless rows")
+    parser.add_argument("--harmful", default=f"{HERE}/rows/harmful.jsonl", help="harmful pairs")
+    parser.add_argument("--benign", default=f"{HERE}/rows/benign.jsonl", help="harmless rows")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="bfloat16", choices=("float32", "bfloat16"))
     parser.add_argument("--limit", type=int, default=125, help="rows of each class")

@@ -28,7 +28,8 @@ def main() -> None:
 def drawn(found: dict[str, Any]) -> Figure:
     """Return the figure: a map of drift, both methods against each other, ε by layer."""
     figure = Figure(figsize=(9.0, 6.4), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(1.0, 1.15))
+    halves: Any = figure.subfigures(2, 1, height_ratios=(1.0, 1.15))
+    above, below = halves
     _map(above.subplots(1, 1), found, figure)
     left, right = below.subplots(1, 2)
     _methods(left, found)

@@ -109,12 +109,14 @@ def _vector_step(
         reference = None if kl is None else answer_logits(engine, kl)
     # The vector stays on until the backward is over, where layers are recomputed.
     with torch.enable_grad(), recomputed(engine.model), vector.hooked(engine.model):
-        total = loss = engine.loss(harmful)
+        # Gradients are asked for the vector alone, so the model's .grad is not touched; term by
+        # term, so that activations of one pass live at a time. A sum of two has no order.
+        loss = engine.loss(harmful)
+        grads = torch.autograd.grad(loss, leaves)
         if kl is not None and reference is not None:
-            drift = kl_divergence(reference, answer_logits(engine, kl))
-            total = loss + settings.kl_weight * drift
-        # Gradients are asked for the vector alone, so the model's .grad is not touched.
-        grads = torch.autograd.grad(total, leaves)
+            drift = settings.kl_weight * kl_divergence(reference, answer_logits(engine, kl))
+            more = torch.autograd.grad(drift, leaves)
+            grads = [grad + term for grad, term in zip(grads, more, strict=True)]
     for leaf, grad in zip(leaves, grads, strict=True):
         leaf.grad = grad
     optimizer.step()

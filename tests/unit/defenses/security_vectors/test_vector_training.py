@@ -58,6 +58,35 @@ def test_the_vector_learns_harm_and_the_model_stays_bit_for_bit(arch):
     assert not any(t.requires_grad for t in vector.parameters())
 
 
+def in_one_graph(model, benign, epochs, weight):
+    """The vector as one backward through the sum of both terms trains it."""
+    engine, vector = LocalEngine(model), LowRank.zero(model, 4, 8.0, None, 0)
+    batches = [batch_of(HARMFUL[:4]), batch_of(HARMFUL[4:8])]
+    leaves = [t.requires_grad_(True) for t in vector.parameters()]
+    optimizer = torch.optim.AdamW(leaves, lr=SETTINGS["learning_rate"], weight_decay=0.0)
+    rng = torch.Generator().manual_seed(SETTINGS["seed"])
+    for _ in range(epochs):
+        for i in torch.randperm(len(batches), generator=rng).tolist():
+            with torch.no_grad():
+                reference = answer_logits(engine, benign)
+            with vector.hooked(model):
+                drift = kl_divergence(reference, answer_logits(engine, benign))
+                total = engine.loss(batches[i]) + weight * drift
+            for leaf, grad in zip(leaves, torch.autograd.grad(total, leaves), strict=True):
+                leaf.grad = grad
+            optimizer.step()
+    return [leaf.detach() for leaf in leaves]
+
+
+@pytest.mark.parametrize("arch", ["llama", "gemma2"])
+@pytest.mark.parametrize("weight", [1.0, 0.3])
+def test_term_by_term_is_the_sum_bit_for_bit(arch, weight):
+    benign = batch_of(BENIGN[:4])
+    _, vector, _ = train(tiny_model(arch), benign=[benign], epochs=3, kl_weight=weight)
+    wanted = in_one_graph(tiny_model(arch), benign, 3, weight)
+    assert all(torch.equal(a, b) for a, b in zip(vector.parameters(), wanted, strict=True))
+
+
 def test_bilevel_steps_train_at_moved_weights():
     _, plain, _ = train(tiny_model())
     model = tiny_model()
