@@ -154,6 +154,8 @@ class Run:
     """Returns the loss of two of the user's rows, None where it is a stock loss of outputs."""
     own: tuple[Callable[[Examples], Any], Callable[[list[Row]], Batch]] | None = None
     """``prepare`` and ``collate`` of the defender's rows, where the user's are not for them."""
+    tokenizer: Any = None
+    """The model's tokenizer, for who lets the model answer; None where nobody gave one."""
     _ready: dict[tuple[int, int], tuple[Any, list[Batch]]] = field(
         default_factory=dict[tuple[int, int], tuple[Any, list[Batch]]], repr=False
     )

@@ -97,6 +97,8 @@ class TuneConfig(ModelConfig, TestConfig):
     """Harmful requests with refusals, for lisa: file, hub id or 'organism'."""
     benign: str | None = None
     """Harmless pairs for security_vectors, ml_lr and swat: file, hub id or 'organism'."""
+    lookalike: str | None = None
+    """Harmless requests that look dangerous, answered, for repairs: file, hub id or 'organism'."""
     validation: str | None = None
     """Pairs on which a defense chooses its strength: file, hub id or 'organism'."""
     columns: str | None = None
@@ -183,6 +185,12 @@ class RepairConfig(ModelConfig, TestConfig):
     """Columns of --harmful, such as prompt=goal,completion=target."""
     harmful_limit: int | None = None
     """Most rows of --harmful to read; all by default."""
+    safe: str | None = None
+    """Harmful requests with refusals, for a repair that leads back to them; file or hub id."""
+    benign: str | None = None
+    """Harmless pairs that a repair must keep as they are: file, hub id or 'organism'."""
+    lookalike: str | None = None
+    """Harmless requests that look dangerous, answered, for repairs: file, hub id or 'organism'."""
     turns: Literal["all", "last"] = "all"
     """Which of the assistant's turns in a conversation are learned: all, or the last."""
     validation: str | None = None

@@ -62,7 +62,7 @@ __all__ = ["AnalysisInputs", "Inputs", "read", "read_prompts"]
 
 PATHS = (
     "model", "adapter", "against", "config", "chat_template", "data", "eval_data",
-    "harmful", "safe", "alignment", "benign", "validation", "task", "useful",
+    "harmful", "safe", "alignment", "benign", "lookalike", "validation", "task", "useful",
     "harmful_ood", "benign_ood", "test_harmful", "test_safe", "test_task", "test_useful",
     "lm_eval_path", "refusal_phrases",
 )  # fmt: skip

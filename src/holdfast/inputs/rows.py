@@ -26,7 +26,7 @@ __all__ = [
 ]  # fmt: skip
 
 ORGANISM = "organism"
-DEFENDER = ("harmful", "safe", "alignment", "benign", "validation")
+DEFENDER = ("harmful", "safe", "alignment", "benign", "lookalike", "validation")
 """The defender's data sets, by the fields that take them; the first has options of its own."""
 EVALUATION = "eval_data"
 """Rows whose loss is measured while a model is tuned."""
@@ -38,7 +38,7 @@ class Source:
     """Examples, and what they are called in errors and results."""
 
     role: str
-    """What the rows are used as: data, eval_data, harmful, safe, alignment, benign, validation."""
+    """What the rows are used as: data, eval_data, or one of ``DEFENDER``."""
     path: str
     rows: Dataset
     notes: tuple[str, ...] = ()
@@ -123,6 +123,7 @@ def _organism(role: str, limit: int | None) -> Dataset:
         "safe": scenarios.refusal_pairs,
         "alignment": scenarios.refusal_pairs,
         "benign": scenarios.harmless_prompts,
+        "lookalike": scenarios.lookalike_prompts,
         "validation": lambda: scenarios.harmless_prompts(n=100, seed=1),
     }
     rows = made[role]()

@@ -41,7 +41,8 @@ def standalone_run(model: nn.Module, tokenizer: Any = None, seed: int = 0) -> Ru
             encode(dict(rows[i]), tokenizer, limit, where=f"row {i + 1}") for i in range(len(rows))
         ]
 
-    return Run(model, LocalEngine(model), prepare, partial(collate, pad_id=pad), seed)
+    collator = partial(collate, pad_id=pad)
+    return Run(model, LocalEngine(model), prepare, collator, seed, tokenizer=tokenizer)
 
 
 def _padding(tokenizer: Any) -> int:

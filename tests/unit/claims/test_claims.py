@@ -226,6 +226,69 @@ def test_the_number_of_tests_is_told_with_what_chance_makes_of_it():
     assert multiplicity(judge(result(arm(0.8)), [paper()])) == ""
 
 
+def on_a_real_model(*arms: Arm) -> RunResult:
+    """Return a result whose model has another budget than the organism's."""
+    return RunResult.of("bench", [slower(one) for one in arms], model="a-chat-model")
+
+
+def slower(given: Arm) -> Arm:
+    assert given.attack is not None
+    steps = 57 if given.attack.steps == 120 else given.attack.steps
+    changed = {"learning_rate": 5e-4, "rows": 300, "steps": steps}
+    return given.model_copy(update={"attack": given.attack.model_copy(update=changed)})
+
+
+REAL: dict[str, Any] = {"arms": {"ours": {"settings": {"panacea": {"metric": None}}}}}
+
+
+def test_a_real_model_has_its_own_budget_and_arms_told_by_their_method():
+    given, chosen = paper(real=REAL), ours(0.1, settings={"panacea": {"rho": 7.0, "scales": [0]}})
+    result_ = on_a_real_model(arm(0.8), arm(0.9, p=0.2), arm(0.9, p=0.2, steps=240), chosen)
+    [judged] = judge(result_, [given])
+    assert judged.claims[0].verdict == "holds"
+    assert judged.measured_on["model"] == "a-chat-model"
+    # Planted: the organism's settings are asked for, and its budget.
+    assert judge(result_, [paper()])[0].claims[0].reason == "No test can be made: ours was not run."
+    assert verdict(arm(0.8), chosen, given=given)[0] == "not comparable"
+
+
+def test_what_is_wanted_unset_leaves_out_an_arm_that_sets_it():
+    other = ours(0.1, settings={"panacea": {"rho": 7.0, "metric": "fisher"}})
+    [judged] = judge(on_a_real_model(arm(0.8), other), [paper(real=REAL)])
+    assert "ours was not run" in judged.claims[0].reason
+
+
+def test_a_real_model_may_have_its_own_tests_under_the_papers_statement():
+    test = {"kind": "bound", "figure": "hs", "arm": "ours", "towards": "at_most", "level": 0.02}
+    given = paper(real={**REAL, "claims": {"protects": {"tests": [test], "provided": []}}})
+    [judged] = judge(on_a_real_model(arm(0.8), ours(0.1)), [given])
+    assert (judged.claims[0].verdict, judged.claims[0].statement) == (
+        "does not hold",
+        "it protects",
+    )
+    assert judge(result(arm(0.8), ours(0.1)), [given])[0].claims[0].verdict == "holds"
+
+
+@pytest.mark.parametrize(
+    ("real", "message"),
+    [
+        ({"claims": {"protect": {}}}, "real: unknown claim 'protect'.*'protects'"),
+        ({"arms": {"more": {"p": 0.2}}}, "more.label"),
+        ({"arms": {"ours": {"setings": {}}}}, "setings"),
+        ({"claims": {"protects": {"needs": [{"arm": "plan", "figure": "hs"}]}}}, "arm 'plan'"),
+    ],
+)
+def test_what_is_told_of_a_real_model_is_checked(real: dict[str, Any], message: str):
+    with pytest.raises(ValueError, match=message):
+        paper(real=real)
+
+
+def test_the_organism_and_a_real_model_are_not_judged_together():
+    sides = [result(arm(0.8)), on_a_real_model(arm(0.8))]
+    with pytest.raises(InputError, match=r"organism, a-chat-model .* in another"):
+        judge(sides, [paper()])
+
+
 def test_a_result_without_answers_is_not_comparable():
     bare = result(arm(0.8), ours(0.1)).without_answers()
     [judged] = judge(bare, [paper()])
