@@ -86,9 +86,7 @@ def answers(
         "progress": progress,
     }
     with _as_it_was(model):
-        return generate(
-            model, run.tokenizer, [row["prompt"] for row in rows], progress=progress, **how
-        )
+        return generate(model, run.tokenizer, [row["prompt"] for row in rows], **how)
 
 
 @contextmanager
