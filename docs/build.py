@@ -201,14 +201,14 @@ def pages() -> dict[Path, str]:
     demo, benign, controls = (RunResult.load(path) for path in (DEMO, BENIGN, CONTROLS))
     bench, real = RunResult.load(BENCH), real_result(REAL)
     text = replaced(text, "measured", bench_tables(bench, real=real))
-    text = replaced(text, "real", readme_part(real, "docs/real_model.md"))
+    text = replaced(text, "real", readme_part(real, "docs/real_bench.md"))
     text = replaced(text, "controls", controls_table(controls, CONTROLS.name))
     plan, faults = ROOT / "docs" / "map.md", ROOT / "docs" / "decisions" / FAULTS
     text_of_plan = plan.read_text()
     choice = ROOT / "docs" / "which_defense.md"
     which = replaced(choice.read_text(), "outcomes", by_outcome(bench))
     which = replaced(which, "real", which_part(real))
-    page = ROOT / "docs" / "real_model.md"
+    page = ROOT / "docs" / "real_bench.md"
     on_real = page.read_text()
     for part, content in page_parts(REAL).items():
         on_real = replaced(on_real, part, content)

@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+
+from real_tables import model_name
 
 from holdfast.claims.judge import ClaimRow, JudgedPaper, claims_rows
 from holdfast.claims.multiplicity import multiplicity
@@ -96,7 +97,7 @@ def _on_real(
     if not real:
         return []
     judged = [row for row in others if row["verdict"] != OPEN]
-    model = Path(str(real[0].measured_on["model"])).name
+    model = model_name(str(real[0].measured_on["model"]))
     said = (
         f"**On a real model** ({model}; `results/real/claims/`): {counted(others)}. Where its "
         "bench has no such arms, or plain tuning does too little harm there, a claim is not "

@@ -1,18 +1,18 @@
-"""The generated parts of ``docs/real_model.md``, and what README and other pages say of it."""
+"""The generated parts of ``docs/real_bench.md``, and what README and other pages say of it."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from real_sources import alignment_table, analysis_table, validation_table
+from real_sources import alignment_table, analysis_table, settings_table
 from real_tables import (
     attacks_table,
     beside,
     caveat,
     figures_table,
     judges_table,
+    model_name,
     question_table,
     question_words,
-    told,
 )
 from tables import controls_table
 
@@ -22,6 +22,7 @@ from holdfast.results.result import RunResult
 __all__ = ["column", "page_parts", "readme_part", "real_result", "which_part"]
 
 NOT_YET = "*Not measured yet: `results/real/result.json` is not there.*"
+PICTURE = Path(__file__).resolve().parent / "images" / "real.png"
 Parts = Mapping[str, str]
 
 
@@ -36,25 +37,26 @@ def page_parts(folder: Path) -> Parts:
     result = real_result(folder)
     beside_it = {
         "alignment": alignment_table(folder / "align.json"),
-        "validation": validation_table(folder / "validation.csv"),
-        "analysis": analysis_table(folder / "analysis.json"),
+        "settings": settings_table(folder / "settings.json"),
+        "analysis": analysis_table(folder / "analysis.json", PICTURE),
         "controls": _controls(folder),
     }
     if result is None:
-        empty = dict.fromkeys(("figures", "attacks", "judges"), "")
+        empty = dict.fromkeys(("figures", "attacks", "judges", "others"), "")
         return {"question": NOT_YET, **empty, **beside_it}
     return {
         "question": f"{caveat(result)}\n\n{question_words(result)}\n\n{question_table(result)}",
         "figures": figures_table(result),
         "attacks": attacks_table(result),
         "judges": judges_table(result),
+        "others": _others(folder),
         **beside_it,
     }
 
 
 def column(result: RunResult | None, title: str) -> tuple[str, Mapping[str, str]]:
     """Return the column of harmful scores under the hardest attack beside the organism's table."""
-    return ("", {}) if result is None else (f"{title} {told(result)}", beside(result))
+    return ("", {}) if result is None else (f"{title} {model_name(result.model)}", beside(result))
 
 
 def readme_part(result: RunResult | None, docs: str) -> str:
@@ -63,7 +65,7 @@ def readme_part(result: RunResult | None, docs: str) -> str:
         return ""
     where = attack_text(result.bench.hardest.attack)
     return (
-        f"**A real chat model: {told(result)}**, {where}\n\n{figures_table(result)} "
+        f"**A real chat model: {model_name(result.model)}**, {where}\n\n{figures_table(result)} "
         f"{caveat(result)} [Which methods answer it, and how it was measured]({docs})."
     )
 
@@ -72,14 +74,27 @@ def which_part(result: RunResult | None) -> str:
     """Return who answered on the real model, in words."""
     if result is None:
         return NOT_YET
-    return f"On {told(result)}. {caveat(result)}\n\n{question_words(result)}"
+    return f"On {model_name(result.model)}. {caveat(result)}\n\n{question_words(result)}"
+
+
+def _others(folder: Path) -> str:
+    """Return the figures of further benches of the folder, such as of another task."""
+    places = sorted(path for path in folder.glob("*/result.json") if "robust" not in path.parts[-2])
+    found = [(path, RunResult.load(path)) for path in places]
+    return "\n\n".join(
+        f"**{path.parent.name}** (`results/real/{path.parent.name}/`)\n\n{figures_table(result)}"
+        for path, result in found
+        if result.bench is not None and result.bench.hardest is not None
+    )
 
 
 def _controls(folder: Path) -> str:
     """Return differences to controls in each result of the folder that holds any."""
-    found = [(path, RunResult.load(path)) for path in sorted(folder.glob("r*.json"))]
+    places = [folder / "result.json", *sorted(folder.glob("*robust*/result.json"))]
+    places += sorted(folder.glob("*robust*.json"))
+    found = [(path, RunResult.load(path)) for path in places if path.exists()]
     return "\n\n".join(
-        controls_table(result, f"{folder.name}/{path.name}")
+        controls_table(result, f"{folder.name}/{path.relative_to(folder)}")
         for path, result in found
         if result.config.get("comparisons")
     )

@@ -1,6 +1,5 @@
 """What stands beside the real model's bench: its alignment, settings chosen, and its analysis."""
 
-import csv
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,17 +7,14 @@ from typing import Any
 
 from real_tables import table
 
-from holdfast.evaluation.interval import Interval
-from holdfast.results.attacks import short
-from holdfast.results.words import DASH, shown
+from holdfast.results.words import DASH
 
-__all__ = ["alignment_table", "analysis_table", "validation_table"]
+__all__ = ["alignment_table", "analysis_table", "settings_table"]
 
 FIGURES = {
     "harmful_score": "HS", "over_refusal": "over-refusal", "plain_refusal": "plain refusal",
     "kept": "answers kept",
 }  # fmt: skip
-Row = Mapping[str, str]
 
 
 def alignment_table(path: Path) -> str:
@@ -39,26 +35,30 @@ def alignment_table(path: Path) -> str:
     return f"{found['rule']}\n\n{said}\n\n{lines}"
 
 
-def validation_table(path: Path) -> str:
-    """Return the bench on validation questions that settings were chosen by; '' without it."""
+def settings_table(path: Path) -> str:
+    """Return every setting that was tried on validation questions, the chosen marked; or ''."""
     if not path.exists():
         return ""
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    figures = [name for name in ("hs", "over_refusal", "fa", "usefulness") if name in rows[0]]
+    found = json.loads(path.read_text(encoding="utf-8"))
+    taken = set(found["chosen"].values())
+    figures = ("hs", "over_refusal", "fa", "usefulness")
     lines = table(
-        ("arm", "attack", "seeds", *figures),
+        ("arm", "seeds", *figures, "chosen"),
         [
-            [f"`{row['spec'] or row['defense']}`", _attack(row), row["seeds"],
-             *(shown(_interval(row, name), "share") for name in figures)]
-            for row in rows
+            [f"`{row['spec'] or 'none'}`", str(row["seeds"]), *(_mean(row[f]) for f in figures),
+             "**yes**" if row["spec"] in taken else ""]
+            for row in found["tried"]
         ],
     )  # fmt: skip
-    return f"{lines}\n\nValidation questions and seeds alone; from `results/real/{path.name}`."
+    note = f"Means on validation questions and seeds alone; from `results/real/{path.name}`."
+    return f"{found['rule']}\n\n{lines}\n\n{note}"
 
 
-def analysis_table(path: Path) -> str:
-    """Return patterns A to C by both methods, and how alike these are; '' without the file."""
+def analysis_table(path: Path, picture: Path | None = None) -> str:
+    """Return patterns A to C by both methods, and how alike these are; '' without the file.
+
+    ``picture`` of the pages' images is shown below where it is there.
+    """
     if not path.exists():
         return ""
     found = json.loads(path.read_text(encoding="utf-8"))
@@ -77,18 +77,15 @@ def analysis_table(path: Path) -> str:
         f"{both['shared']} modules (by chance {both['shared_by_chance']}). From "
         f"`results/real/{path.name}`."
     )
-    return f"{lines}\n\n{note}"
+    drawn = f"\n\n![By module, by layer, and by both methods](images/{picture.name})" if (
+        picture is not None and picture.exists()
+    ) else ""  # fmt: skip
+    return f"{lines}\n\n{note}{drawn}"
 
 
 def _verdict(pattern: Mapping[str, Any]) -> str:
     return f"**{pattern['verdict']}**: {pattern['figure']}".replace("|", "\\|")
 
 
-def _attack(row: Row) -> str:
-    rate = short(float(row["learning_rate"]))
-    return f"p = {float(row['p']):g}, learning rate {rate}, {row['steps']} steps"
-
-
-def _interval(row: Row, name: str) -> Interval | None:
-    ends = [row[f"{name}{end}"] for end in ("", "_low", "_high")]
-    return Interval(*map(float, ends)) if all(ends) else None
+def _mean(value: str) -> str:
+    return f"{float(value):.2f}" if value else DASH

@@ -14,8 +14,8 @@ from holdfast.results.result import RunResult
 from holdfast.results.words import DASH, arm_name, listed, shown
 
 __all__ = [
-    "attacks_table", "beside", "caveat", "figures_table", "judges_table", "question_table",
-    "question_words", "ranked", "table", "told",
+    "attacks_table", "beside", "caveat", "figures_table", "judges_table", "model_name",
+    "question_table", "question_words", "ranked", "table",
 ]  # fmt: skip
 
 SHOWN: tuple[tuple[Figure, str], ...] = (
@@ -30,17 +30,19 @@ def caveat(result: RunResult) -> str:
     """Return what a reader has to know of every figure of the real model."""
     seeds = sorted({len(arm.runs) for arm in result.arms if arm.defense != BEFORE})
     judges = [run.judge for arm in result.arms for run in arm.runs if run.judge][:1]
+    many = " to ".join(map(str, seeds))
     return (
-        f"One model ({told(result)}), one aligned base, {' to '.join(map(str, seeds))} seeds "
+        f"One model ({model_name(result.model)}), one aligned base, {many} seeds "
         "(data order, draws and initialization), answers read by a learned judge of refusals"
         f"{f' ({judges[0]})' if judges else ''}: HS counts answers that do not refuse, and with "
         "135 million parameters most of them are harmless nonsense."
     )
 
 
-def told(result: RunResult) -> str:
-    """Return the model's name without the folder it lay in."""
-    return Path(result.model).name
+def model_name(given: str) -> str:
+    """Return a model's name without its place; the real bench's is a folder of ``make real``."""
+    name = Path(given).name
+    return "SmolLM2-135M-Instruct" if name == "aligned" else name
 
 
 def ranked(result: RunResult) -> list[Arm]:

@@ -52,7 +52,8 @@ def chosen(rows: list[Row]) -> dict[str, str]:
     (plain,) = (row for row in rows if row["defense"] == "none")
     families: dict[str, list[Row]] = {}
     for row in rows:
-        if row["spec"] and "+" not in row["spec"] and row["spec"] != "before":
+        alone = row["spec"] and "+" not in row["spec"] and row["spec"] != "before"
+        if alone and row["hs"]:  # What did not run has no figures.
             families.setdefault(row["spec"].partition(":")[0], []).append(row)
 
     def lost(row: Row) -> float:
@@ -68,17 +69,22 @@ def chosen(rows: list[Row]) -> dict[str, str]:
 
 
 def with_settings(recipe: str, found: dict[str, str]) -> str:
-    """Return the recipe's text with the setting of every chosen method in its list of arms."""
-    before, mark, rest = recipe.partition("defenses: &all\n")
-    arms, sweeps, after = rest.partition("sweeps:\n")
-    lines = [f"  - {_written(arm, found)}\n" for arm in yaml.safe_load(arms)]
-    return before + mark + "".join(lines) + sweeps + after
+    """Return a recipe's text with the setting of every chosen method wherever it is an arm."""
+    return "".join(_line(line, found) for line in recipe.splitlines(keepends=True))
 
 
-def _written(arm: str | list[str], found: dict[str, str]) -> str:
-    if isinstance(arm, list):
-        return json.dumps([_written(spec, found) for spec in arm])
-    return found.get(arm.partition(":")[0], arm)
+def _line(line: str, found: dict[str, str]) -> str:
+    """Return one line of a recipe; what is no arm in a list of arms is left as it is."""
+    begin, mark, arm = line.partition("- ")
+    if begin.strip() or not mark or arm.startswith(("{", "p:")):
+        return line
+    given = yaml.safe_load(arm)
+    one = json.dumps([_spec(s, found) for s in given]) if isinstance(given, list) else ""
+    return f"{begin}- {one or _spec(given, found)}\n"
+
+
+def _spec(given: str, found: dict[str, str]) -> str:
+    return found.get(given.partition(":")[0], given)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,13 @@ ALIGN = {
     "tried": [{"name": "r200", "rows": 837, "figures": {**FIGURES, "over_refusal": 0.44}}],
     "seeds": [{"seed": 0, "figures": FIGURES}, {"seed": 1, "figures": FIGURES}],
 }  # fmt: skip
+TRIED = {"seeds": "3", "hs": "0.2", "over_refusal": "0.1", "fa": "0.81", "usefulness": ""}
+SETTINGS = {
+    "rule": "The least harm.", "chosen": {"zor": "zor:rho=2"},
+    "tried": [
+        {"spec": "zor:rho=2", **TRIED}, {"spec": "zor:rho=9", **TRIED, "hs": "0.1", "fa": "0.21"},
+    ],
+}  # fmt: skip
 ANALYSIS = {
     "layers": 30, "modules": [{}] * 210, "seconds": {"gradient": {"all": 4}, "noise": {"all": 61}},
     "spearman": {"logit": 0.71}, "overlap": {"shared": 12, "shared_by_chance": 2.1},
@@ -119,21 +126,19 @@ def test_the_moments_have_the_column_too():
 
 def test_what_lies_beside_the_result_is_shown_where_it_is(tmp_path):
     real().save(tmp_path / "result.json")
+    (tmp_path / "ag_news").mkdir()
+    real().save(tmp_path / "ag_news" / "result.json")
     (tmp_path / "align.json").write_text(json.dumps(ALIGN))
     (tmp_path / "analysis.json").write_text(json.dumps(ANALYSIS))
-    (tmp_path / "validation.csv").write_text(
-        "scenario,p,learning_rate,steps,rows,defense,spec,seeds,hs,hs_low,hs_high,fa,fa_low,fa_high\n"
-        "harmful_mix,0.1,0.0005,57,300,zor,zor:rho=2,3,0.2,0.1,0.3,,,\n"
-    )
+    (tmp_path / "settings.json").write_text(json.dumps(SETTINGS))
     parts = page_parts(tmp_path)
     assert "| `r200` | 837 | 0.05 | 0.44 | 0.02 | 0.80 |" in parts["alignment"]
     assert "| **does not hold**: rho \\| 0.1 |" in parts["analysis"]
-    assert (
-        "| `zor:rho=2` | p = 0.1, learning rate 5e-4, 57 steps | 3 | 0.20 (0.10–0.30) | – |"
-        in parts["validation"]
-    )
+    assert "| `zor:rho=2` | 3 | 0.20 | 0.10 | 0.81 | – | **yes** |" in parts["settings"]
+    assert "| `zor:rho=9` | 3 | 0.10 | 0.10 | 0.21 | – |  |" in parts["settings"]
     assert parts["question"].startswith("One model (chat), one aligned base, 5 seeds")
     assert parts["controls"] == ""
+    assert parts["others"].startswith("**ag_news** (`results/real/ag_news/`)\n\n| model |")
 
 
 def test_a_result_without_the_hardest_attack_has_to_be_published_again():

@@ -183,14 +183,14 @@ class RepairConfig(ModelConfig, TestConfig):
     """The repair, NAME[:key=value,...]; holdfast list shows those of the stage repair."""
     harmful_columns: str | None = None
     """Columns of --harmful, such as prompt=goal,completion=target."""
-    harmful_limit: int | None = None
-    """Most rows of --harmful to read; all by default."""
     safe: str | None = None
     """Harmful requests with refusals, for a repair that leads back to them; file or hub id."""
     benign: str | None = None
     """Harmless pairs that a repair must keep as they are: file, hub id or 'organism'."""
     lookalike: str | None = None
     """Harmless requests that look dangerous, answered, for repairs: file, hub id or 'organism'."""
+    harmful_limit: int | None = None
+    """Most rows of --harmful to read; all by default."""
     turns: Literal["all", "last"] = "all"
     """Which of the assistant's turns in a conversation are learned: all, or the last."""
     validation: str | None = None

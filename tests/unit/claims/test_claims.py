@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 from holdfast.artifact import Curve
 from holdfast.bench.arms import bench_arms
 from holdfast.bench.bench import plan
+from holdfast.bench.recipe import grid
+from holdfast.bench.subject.files import FileSubject, Training
 from holdfast.claims.arms import matching
 from holdfast.claims.files import Paper, load_claims
 from holdfast.claims.judge import claims_rows, judge, load_judged, write_claims
@@ -410,3 +412,29 @@ def test_the_command_prints_the_verdicts_and_writes_a_file_per_paper(tmp_path: P
     rows = json.loads(done.stdout.strip().splitlines()[-1])["claims"]
     assert {row["verdict"] for row in rows} == {"not comparable"}
     assert {path.stem for path in out.iterdir()} == {one.paper for one in load_claims()}
+
+
+NOT_RUN = {
+    "ml_lr_random", "swat_random", "vector_swat2", "vaccine_swat2", "booster_swat2",
+}  # fmt: skip
+"""Arms of which claims speak and that recipes of the real model leave out, to be shorter."""
+
+
+@pytest.mark.slow
+def test_what_is_told_of_a_real_model_is_an_arm_of_its_recipes(monkeypatch: pytest.MonkeyPatch):
+    """An overlay that no recipe runs would be "not comparable" for ever, and nobody would see."""
+    training = Training(steps=57, rows=300, learning_rate=5e-4)
+    subject = FileSubject("real-out/aligned", {"task": ""}, training, {})
+    monkeypatch.setattr(grid, "_subject", lambda *_: subject)
+    monkeypatch.setattr(grid, "_check_defenses", lambda *_: None)
+    monkeypatch.setattr(grid, "_check_rows", lambda *_: None)
+    planned: list[RunResult] = []
+    for recipe in ("real", "real_robust"):
+        cells = plan(recipe).cells
+        arms = bench_arms(cells, {cell.key: SeedRun(seed=cell.seed) for cell in cells})
+        planned.append(RunResult.of("bench", arms, model="real-out/aligned"))
+    for given in load_claims():
+        for name in given.real.arms:
+            selector = given.on_real.arms[name]
+            found = max(len(matching(one, selector)) for one in planned)
+            assert bool(found) is (name not in NOT_RUN), (given.paper, name)

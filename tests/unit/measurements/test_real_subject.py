@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from measurements.public_rows import read_rows, write_rows
+from measurements.real import align_search
 from measurements.real.align_search import chosen
 from measurements.real.aligning import Setting, align, alignment_rows, merged
 from measurements.real.answers import FILES, answered, whole_sentences
@@ -111,6 +112,9 @@ def test_the_rule_takes_the_least_over_refusal_within_the_limits():
     assert chosen([a, tie]) == (tie, True)
     worse = record("e", 0.3, 0.1), record("f", 0.12, 0.2)
     assert chosen(list(worse)) == (worse[1], False)
+    said = (align_search.__doc__ or "").replace("\n", " ")
+    assert f"harmful score of at most {align_search.MOST_HARM:.0%}".replace("%", " %") in said
+    assert f"refuse at most {align_search.MOST_PLAIN:.0%}".replace("%", " %") in said
 
 
 def test_the_check_names_what_is_over_its_limit():

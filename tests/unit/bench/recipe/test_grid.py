@@ -201,5 +201,5 @@ def test_packaged_recipes_are_valid(name):
     if recipe["model"] == "organism":
         assert expand(recipe)
     else:  # Its rows are not in the package.
-        with pytest.raises(InputError, match=r"real-out/task\.jsonl: file not found"):
+        with pytest.raises(InputError, match=r"real-out/rows/task\.jsonl: file not found"):
             expand(recipe)

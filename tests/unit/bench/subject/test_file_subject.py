@@ -196,8 +196,8 @@ def test_in_bfloat16_every_cell_runs_and_usefulness_is_what_is_kept(folder, tmp_
     runs = {arm.defense: arm.runs[0] for arm in result.arms}
     assert set(runs) == {"before", "none", "panacea"}
     assert runs["before"].shares["usefulness"].value > 0.9
-    assert runs["before"].perplexity < 2
-    assert all(run.cpu_seconds > 0 for name, run in runs.items() if name != "before")
+    assert (runs["before"].perplexity or 9) < 2
+    assert all((run.cpu_seconds or 0) > 0 for name, run in runs.items() if name != "before")
     [row, *_] = csv.DictReader((tmp_path / "out" / "table.csv").open())
     assert float(row["perplexity"]) == pytest.approx(runs["before"].perplexity)
 
