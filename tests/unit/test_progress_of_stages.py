@@ -2,10 +2,11 @@
 
 import pytest
 
-from holdfast.defenses.resta import RESTA
+from holdfast import RESTA, NaturalRepair, repair
 from holdfast.progress import Bars, counted, silent, ticking
 from holdfast.testing.runs import FULL, new_trainer
-from tests.tiny import tiny_examples
+from tests.tiny import tiny_examples, tiny_model, tiny_tokenizer
+from tests.unit.defenses.tiny_runs import BENIGN, HARMFUL, REFUSALS, lora
 
 
 def test_a_stage_begins_at_0_and_tells_each_item_when_it_is_done():
@@ -36,6 +37,19 @@ def test_bars_are_drawn_by_stage(capfd):
     assert "two: 100%" in err
     assert "left:  33%" in err
     assert "loss 2" in err
+
+
+def test_a_walk_of_several_places_tells_where_it_is():
+    told: list[object] = []
+    rows = {"harmful": HARMFUL, "safe": REFUSALS, "validation": BENIGN}
+    free = {"length": 0.1, "max_task_drop": 1.0, "enough": None, "max_new_tokens": 2}
+    walk = NaturalRepair(**rows, steps=2, per_step=1, **free)
+    repair(walk, lora(tiny_model()), tiny_tokenizer(), progress=lambda *step: told.append(step[:3]))
+    assert told[0] == ("rows that make the metric", 0, 1)
+    assert told[1:] == [
+        ("rows that make the metric", 1, 1),
+        *[("natural_repair: places", n, 2) for n in range(3)],
+    ]
 
 
 @pytest.mark.parametrize("hidden", [False, True])

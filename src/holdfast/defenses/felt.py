@@ -3,6 +3,7 @@
 from holdfast.defense import Examples, Run
 from holdfast.ops.fisher import mean_squared_gradients
 from holdfast.ops.gradients import Tensors
+from holdfast.progress import ticking
 
 __all__ = ["felt_by"]
 
@@ -20,4 +21,5 @@ def felt_by(run: Run, rows: Examples) -> Tensors:
     batches = run.batches(rows, SIZE)
     if sum(len(batch["input_ids"]) for batch in batches) != len(rows):
         batches = run.batches(rows, 1)  # A collator that joins rows joins one to none.
-    return mean_squared_gradients(run.engine, batches)
+    tick = ticking(run.progress, "rows that make the metric", len(batches))
+    return mean_squared_gradients(run.engine, batches, tick)

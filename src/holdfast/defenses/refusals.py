@@ -1,6 +1,6 @@
 """Refusals to the defender's harmful prompts: given as rows, or what the aligned model answers."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,8 +39,12 @@ def refusals_of_base(
         RunError: It refuses none of them.
     """
     rows = listed(harmful)
+
+    def told(done: int, total: int) -> None:
+        run.progress(f"{name}: the aligned model's answers", done, total)
+
     with with_base(run, aligned, name):
-        said = answers(run, rows, name, max_new_tokens)
+        said = answers(run, rows, name, max_new_tokens, told)
     kept = [
         {"prompt": row["prompt"], "completion": [{"role": "assistant", "content": text}]}
         for row, text, declined in zip(rows, said, refused(rows, said), strict=True)
@@ -56,7 +60,13 @@ def refusals_of_base(
     return kept
 
 
-def answers(run: Run, rows: Sequence[Row], name: str, max_new_tokens: int) -> list[str]:
+def answers(
+    run: Run,
+    rows: Sequence[Row],
+    name: str,
+    max_new_tokens: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[str]:
     """Return the model's greedy answer to each row's prompt.
 
     Raises:
@@ -70,7 +80,11 @@ def answers(run: Run, rows: Sequence[Row], name: str, max_new_tokens: int) -> li
     if any("prompt" not in row for row in rows):
         raise ConfigError(f"{name} lets the model answer: give rows of prompts, not of tokens")
     model: Any = run.model
-    how = {"max_new_tokens": max_new_tokens, "batch_size": 128}
+    how: dict[str, Any] = {
+        "max_new_tokens": max_new_tokens,
+        "batch_size": 128,
+        "progress": progress,
+    }
     with _as_it_was(model):
         return generate(model, run.tokenizer, [row["prompt"] for row in rows], **how)
 

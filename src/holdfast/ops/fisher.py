@@ -19,7 +19,9 @@ from holdfast.ops.weights import copied, put
 __all__ = ["mean_squared_gradients", "natural_step", "preconditioned", "stepped", "summed"]
 
 
-def mean_squared_gradients(engine: Engine, batches: Sequence[Batch]) -> Tensors:
+def mean_squared_gradients(
+    engine: Engine, batches: Sequence[Batch], tick: Callable[[], None] = lambda: None
+) -> Tensors:
     r"""Return :math:`F_i = \frac1{|V|}\sum_{v\in V} (\partial \ell_v/\partial w_i)^2`, in float32.
 
     A mean of squares over rows, never the square of a batch's mean gradient. Where all that is
@@ -29,6 +31,7 @@ def mean_squared_gradients(engine: Engine, batches: Sequence[Batch]) -> Tensors:
     Args:
         engine: The engine of the model at :math:`w`.
         batches: Rows, one sequence each; :math:`\ell_v` is the mean loss of a row's answer tokens.
+        tick: Called after each batch.
 
     Raises:
         DataError: There is no row.
@@ -44,6 +47,7 @@ def mean_squared_gradients(engine: Engine, batches: Sequence[Batch]) -> Tensors:
         for name, part in squares.items():
             part.div_(count)
             found[name] = found[name].add_(part) if name in found else part
+        tick()
     return found
 
 

@@ -145,8 +145,8 @@ class NaturalRepair(Defense):
         per = self.per_step if looks.any or self.enough is not None else 1
         places = [number / per for number in range(1, self.steps * per + 1)]
         with way:
-            each = counted(run.progress, f"{self.card.name}: steps", places)
-            seen = within(way.go, looks.place, each, budget, self.enough)
+            told = counted(run.progress, f"{self.card.name}: places", places)
+            seen = within(way.go, looks.place, told, budget, self.enough)
             best = chosen(seen, budget)
             change = way.change(best.steps)
         return self._finished(run, change, seen, best, length)
