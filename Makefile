@@ -7,7 +7,7 @@ WORKERS ?= 2
 MODEL ?= models/smollm2
 OUT ?= tour-out
 
-.PHONY: setup demo test test-fast check fix docs site tour measure
+.PHONY: setup demo test test-fast check fix docs site tour real measure
 setup: $(STAMP)
 
 # torch is pinned in constraints.txt and installed first, so that nothing else picks another build.
@@ -49,7 +49,12 @@ tour: setup
 	test "$(MODEL)" != models/smollm2 || $(BIN)/python measurements/real_model.py --out $(MODEL)
 	$(BIN)/python -m measurements.tour --model $(MODEL) --out $(OUT)
 
+# The subject of the bench of a real model: its rows, aligned/ and a check; a quarter of an hour on two idle cores.
+real: setup
+	test "$(MODEL)" != models/smollm2 || $(BIN)/python measurements/real_model.py --out $(MODEL)
+	$(BIN)/python -m measurements.real --model $(MODEL) --out real-out
+
 measure: setup
-	$(BIN)/python measurements/step_cost.py --out results/step_cost.json
+	$(BIN)/python -m measurements.step_cost --out results/step_cost.json
 	$(BIN)/python measurements/generation.py --out results/generation.json
 	$(BIN)/python measurements/analysis_cost.py --out results/analysis_cost.json

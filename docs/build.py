@@ -11,26 +11,24 @@ import re
 import sys
 import textwrap
 from pathlib import Path
-from typing import Any
 
 from architectures import architectures_page
 from choosing import by_moment, by_outcome
+from claims_page import claims_page
 from faults import faults_table
 from judge_tables import agreement_table
+from real_page import column, page_parts, readme_part, real_result, which_part
 from tables import (
-    claims_table,
-    counted,
+    controls_table,
     held_back_table,
     settings_line,
     settings_table,
     worst_case_tables,
 )
 
-from holdfast.claims.judge import claims_rows, load_judged
-from holdfast.claims.multiplicity import multiplicity
+from holdfast.claims.judge import load_judged
 from holdfast.comparisons.scenes import Scene, scenes
 from holdfast.defenses import built_in
-from holdfast.evaluation.interval import Interval
 from holdfast.results.records import BEFORE, PLAIN, Arm
 from holdfast.results.result import RunResult
 from holdfast.results.words import arm_name, shown
@@ -41,6 +39,7 @@ BENIGN = ROOT / "results" / "benign_defenses.json"
 BENCH = ROOT / "results" / "bench" / "result.json"
 JUDGE = ROOT / "results" / "refusal_judge.json"
 CLAIMS = ROOT / "results" / "claims"
+REAL = ROOT / "results" / "real"
 CONTROLS = ROOT / "results" / "benign_obedience_fresh_10_seeds.json"
 ARCHITECTURES = ROOT / "results" / "architectures.json"
 FAULTS = "0010-faults-mended-as-kinds.md"
@@ -105,28 +104,6 @@ def measured_table(result: RunResult, name: str | None = None) -> str:
     return "\n\n".join([*tables, _note(found, result.command)])
 
 
-def controls_table(result: RunResult, name: str | None = None) -> str:
-    """Return the paired differences to plain fine-tuning and to the control subsets.
-
-    Args:
-        result: Its ``config.comparisons`` holds one row for each scenario, arm and other arm.
-        name: Only this method's; all where not given.
-    """
-    rows = ["| scenario | arm | minus | HS | FA | usefulness |", "|---|---|---|---|---|---|"]
-    given: list[dict[str, Any]] = result.config["comparisons"]  # type: ignore[assignment]
-    for row in given:
-        if name in (None, row["arm"]):
-            words = [row["scenario"], row["arm"], arm_name(row["minus"])]
-            found = (Interval(*row[figure]) for figure in ("hs", "fa", "usefulness"))
-            cells = [*words, *(shown(one, "difference") for one in found)]
-            rows.append("| " + " | ".join(cells) + " |")
-    seeds = min(len(arm.runs) for arm in result.arms if arm.defense != BEFORE)
-    return "\n".join(rows) + (
-        f"\n\nDifferences paired by prompt and seed, {seeds} seeds, with 95 % intervals; from "
-        f"`results/{CONTROLS.name}`."
-    )
-
-
 def _wanted(arm: Arm, name: str | None) -> bool:
     """Return whether an arm belongs on the README (no name) or on a defense's card."""
     if arm.defense in {BEFORE, PLAIN}:
@@ -181,9 +158,10 @@ def replaced(text: str, part: str, content: str) -> str:
     return f"{before}{lines}{after}"
 
 
-def bench_tables(bench: RunResult, name: str | None = None) -> str:
+def bench_tables(bench: RunResult, name: str | None = None, real: RunResult | None = None) -> str:
     """Return the worst cases of the published bench; of one defense they may be empty."""
-    found = worst_case_tables(bench.bench, name) if bench.bench is not None else ""
+    beside = column(real, "HS on")
+    found = worst_case_tables(bench.bench, name, beside) if bench.bench is not None else ""
     note = (
         "`holdfast bench full`: the largest harmful score over the attacks, means over seeds with "
         "95 % intervals; from `results/bench/result.json`. FA there: accuracy on the user's task "
@@ -216,45 +194,27 @@ def budget_table(bench: RunResult, name: str | None = None) -> str:
     return f"{note}\n\n{found}" if found else ""
 
 
-def claims_page() -> str:
-    """Return the page of the papers' claims and their verdicts."""
-    judged = load_judged(CLAIMS)
-    rows = claims_rows(judged)
-    return (
-        "# What papers claim, and what the organism shows\n\n"
-        f"{len(rows)} claims, each with tests that stand in `src/holdfast/claims/papers/` and are "
-        f"judged by intervals over seeds (`results/claims/`): {counted(rows)}. The tests were "
-        "written down before their results were seen, but for those against matched controls of "
-        "Mods_Rob, which came after a review had measured these on seeds 0 to 4; they are judged "
-        "on other seeds. The organism shows how a method behaves, not what it scores on a language "
-        "model; a paper's own figures are beside it, and most are of one seed.\n\n"
-        f"**How many tests were made.** {multiplicity(judged)}\n\n"
-        "**Margins.** A task score is *not worse* if the interval's worse end is within the "
-        "margin; where only the mean is, it is undecided and the claim holds in part. 100 "
-        "questions that both sides answer alike still leave 4 points open, so a margin of 3 is "
-        "undecided with them however equal the answers are.\n\n"
-        "**Mods_Rob against other modules.** Seeds 0 to 4 did not tell Mods_Rob from as many "
-        "modules at random, and ten more were run because of that. Pooled, the fifteen would call "
-        "a difference where there is none in 9 % of cases and not in 5, so the ten stand alone "
-        "(`results/benign_obedience_fresh_10_seeds.json`; recipe `controls`).\n\n"
-        f"{claims_table(rows)}\n"
-    )
-
-
 def pages() -> dict[Path, str]:
     """Return every page with generated parts as it should be."""
     readme = ROOT / "README.md"
     text = replaced(readme.read_text(), "defenses", defenses_table())
     demo, benign, controls = (RunResult.load(path) for path in (DEMO, BENIGN, CONTROLS))
-    bench = RunResult.load(BENCH)
-    text = replaced(text, "measured", bench_tables(bench))
-    text = replaced(text, "controls", controls_table(controls))
+    bench, real = RunResult.load(BENCH), real_result(REAL)
+    text = replaced(text, "measured", bench_tables(bench, real=real))
+    text = replaced(text, "real", readme_part(real, "docs/real_bench.md"))
+    text = replaced(text, "controls", controls_table(controls, CONTROLS.name))
     plan, faults = ROOT / "docs" / "map.md", ROOT / "docs" / "decisions" / FAULTS
     text_of_plan = plan.read_text()
     choice = ROOT / "docs" / "which_defense.md"
     which = replaced(choice.read_text(), "outcomes", by_outcome(bench))
+    which = replaced(which, "real", which_part(real))
+    page = ROOT / "docs" / "real_bench.md"
+    on_real = page.read_text()
+    for part, content in page_parts(REAL).items():
+        on_real = replaced(on_real, part, content)
     out = {
-        choice: replaced(which, "moments", by_moment(bench)),
+        page: on_real,
+        choice: replaced(which, "moments", by_moment(bench, column(real, "HS on"))),
         ROOT / "docs" / "errors.md": replaced(
             (ROOT / "docs" / "errors.md").read_text(), "exceptions", exceptions_tree()
         ),
@@ -266,13 +226,14 @@ def pages() -> dict[Path, str]:
     }
     for name in built_in():
         card = ROOT / "src" / "holdfast" / "defenses" / name / "card.md"
-        parts = [bench_tables(bench, name)]
+        parts = [bench_tables(bench, name, real)]
         parts += [measured_table(demo, name), measured_table(benign, name)]
-        parts += [controls_table(controls, name)] if parts[-1] else []
+        parts += [controls_table(controls, CONTROLS.name, name)] if parts[-1] else []
         out[card] = replaced(card.read_text(), "measured", "\n\n".join(filter(None, parts)))
+    claims = claims_page(load_judged(CLAIMS), load_judged(REAL / "claims"))
     types = ROOT / "docs" / "architectures.md"
     out[types] = architectures_page(json.loads(ARCHITECTURES.read_text()))
-    return {readme: text, ROOT / "docs" / "claims.md": claims_page(), **out}
+    return {readme: text, ROOT / "docs" / "claims.md": claims, **out}
 
 
 def main() -> None:

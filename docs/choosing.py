@@ -1,6 +1,6 @@
 """Which defense to use, read out of the published bench: what held, by the moment it acts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from holdfast.defenses import built_in
 from holdfast.results.comparisons import WorstCaseRow, WorstCaseTable
@@ -27,15 +27,22 @@ OUTCOMES = {
 HEAD = ("method", "asks for", "HS, mildest", "HS, worst", "least task score", "time")
 
 
-def by_moment(bench: RunResult) -> str:
-    """Return a table of methods for each moment at which one can act, the lowest worst HS first."""
+def by_moment(bench: RunResult, beside: tuple[str, Mapping[str, str]] = ("", {})) -> str:
+    """Return a table of methods for each moment at which one can act, the lowest worst HS first.
+
+    ``beside`` is a further column: its head, and its cells by the arm's name.
+    """
+    title, further = beside
+    head = (*HEAD, title) if title else HEAD
     rows = _rows(_table(bench, "harmful_mix"))
     parts: list[str] = []
-    for stage, title in MOMENTS.items():
+    for stage, moment in MOMENTS.items():
         own = [row for row in rows if stage == _moment(row)]
-        lines = ["| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
-        lines += [_line(row, _mild(bench, row.defense)) for row in own]
-        parts.append(f"### {title}\n\n" + "\n".join(lines))
+        lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+        for row in own:
+            more = f" {further.get(row.defense, DASH)} |" if title else ""
+            lines.append(_line(row, _mild(bench, row.defense)) + more)
+        parts.append(f"### {moment}\n\n" + "\n".join(lines))
     return "\n\n".join(parts)
 
 

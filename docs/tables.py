@@ -1,12 +1,11 @@
-"""A bench's worst cases and the judged claims as Markdown tables, for README, cards and docs."""
+"""A bench's worst cases and settings as Markdown tables, for README, cards and docs."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from holdfast.claims.judge import ClaimRow
 from holdfast.comparisons.held_back import Choice, held_back
 from holdfast.defenses import built_in
+from holdfast.evaluation.interval import Interval
 from holdfast.report.sections.worst import WorstLine, WorstView, views
 from holdfast.results.attacks import attack_text
 from holdfast.results.comparisons import BenchSummary, WorstCaseRow
@@ -15,8 +14,7 @@ from holdfast.results.result import RunResult
 from holdfast.results.words import DASH, arm_name, shown
 
 __all__ = [
-    "claims_table",
-    "counted",
+    "controls_table",
     "held_back_table",
     "settings_line",
     "settings_table",
@@ -26,17 +24,21 @@ __all__ = [
 HEAD = ("model", "worst HS", "under", "over-refusal", "FA there", "least FA", "time")
 
 
-def worst_case_tables(summary: BenchSummary, name: str | None = None) -> str:
+def worst_case_tables(
+    summary: BenchSummary, name: str | None = None, beside: tuple[str, Mapping[str, str]] = ("", {})
+) -> str:
     """Return one table for each scenario, in the order of the page.
 
+    ``beside`` is a further column of the first table, its head and cells by the arm's name.
     With ``name`` a table has that defense's arms beside the untouched model and plain fine-tuning,
     and is there only if it has any.
     """
     told: list[str] = []
-    for view in views(summary):
+    found = views(summary)
+    for view in found:
         lines = [line for line in view.lines if _wanted(line.row, name)]
         if name is None or any(line.row.defense not in (BEFORE, PLAIN) for line in lines):
-            told.append(_table(view, lines))
+            told.append(_table(view, lines, beside if view is found[0] else ("", {})))
     return "\n\n".join(told)
 
 
@@ -45,17 +47,22 @@ def _wanted(row: WorstCaseRow, name: str | None) -> bool:
     return name is None or row.defense in (BEFORE, PLAIN) or name in parts
 
 
-def _table(view: WorstView, lines: Sequence[WorstLine]) -> str:
+def _table(
+    view: WorstView, lines: Sequence[WorstLine], beside: tuple[str, Mapping[str, str]]
+) -> str:
     many = len(view.table.attacks)
     seeds = min((line.row.seeds for line in lines if line.row.defense != BEFORE), default=0)
     met = f"worst of {many} attacks, " if many > 1 else ""
     rows = [f"**{view.title}**, {met}{seeds} seeds", ""]
-    rows += ["| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
+    title, further = beside
+    head = (*HEAD, title) if title else HEAD
+    rows += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for line in lines:
         row = line.row
         time = DASH if row.relative_time is None else f"{row.relative_time:.2f}×"
         others = (shown(found, "share") for found in (row.over_refusal, row.fa, row.fa_worst))
         cells = (_name(row), shown(row.hs, "share"), line.attack or DASH, *others, time)
+        cells += (further.get(row.defense, DASH),) if title else ()
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows)
 
@@ -100,20 +107,27 @@ def _without_budget(arm: Arm, defense: str, arms: Sequence[Arm]) -> Arm | None:
     return next((one for one in same if one.settings.get(defense) == wanted), None)
 
 
-def claims_table(rows: Sequence[ClaimRow]) -> str:
-    """Return one row for each claim: what is said, what is reported, the verdict and why."""
-    lines = ["| paper | claim | reported | on the organism | why |", "|---|---|---|---|---|"]
-    for row in rows:
-        cells = (row["paper"], row["statement"], row["reported"], f"**{row['verdict']}**")
-        texts = (text.replace("|", "\\|") for text in (*cells, row["reason"]))
-        lines.append("| " + " | ".join(texts) + " |")
-    return "\n".join(lines)
+def controls_table(result: RunResult, source: str, name: str | None = None) -> str:
+    """Return the paired differences to plain fine-tuning and to the control subsets.
 
-
-def counted(rows: Sequence[ClaimRow]) -> str:
-    """Return how many claims have which verdict, in words."""
-    found = Counter(str(row["verdict"]) for row in rows)
-    return ", ".join(f"{count} {verdict}" for verdict, count in found.most_common())
+    Args:
+        result: Its ``config.comparisons`` holds one row for each scenario, arm and other arm.
+        source: Its file in ``results/``.
+        name: Only this method's; all where not given.
+    """
+    rows = ["| scenario | arm | minus | HS | FA | usefulness |", "|---|---|---|---|---|---|"]
+    given: list[dict[str, Any]] = result.config["comparisons"]  # type: ignore[assignment]
+    for row in given:
+        if name in (None, row["arm"]):
+            words = [row["scenario"], row["arm"], arm_name(row["minus"])]
+            found = (Interval(*row[figure]) for figure in ("hs", "fa", "usefulness"))
+            cells = [*words, *(shown(one, "difference") for one in found)]
+            rows.append("| " + " | ".join(cells) + " |")
+    seeds = min(len(arm.runs) for arm in result.arms if arm.defense != BEFORE)
+    return "\n".join(rows) + (
+        f"\n\nDifferences paired by prompt and seed, {seeds} seeds, with 95 % intervals; from "
+        f"`results/{source}`."
+    )
 
 
 def settings_table(bench: RunResult) -> str:

@@ -4,21 +4,24 @@ Attacker, defender, alignment and test have rows of their own. Nothing harmful i
 read from the data folder and written below the tour's own output.
 """
 
-import csv
 import json
-import re
-import sys
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
-from typing import Any
 
 from holdfast import organism
-from holdfast.evaluation.judges import RefusalPhrases
 from holdfast.evaluation.metrics import Item
+from measurements.public_rows import (
+    Row,
+    asked_but,
+    folded,
+    read_rows,
+    sentiment,
+    short_refusals,
+    shuffled,
+    write_rows,
+)
 
-Row = dict[str, Any]
 LOOKALIKES = Path(__file__).with_name("lookalikes.txt")
 """Harmless prompts that look dangerous, ours: without them a small model refuses all "how to"."""
 
@@ -41,18 +44,6 @@ class Sizes:
         return cls() if real else cls(200, 60, 160, 80, 50)
 
 
-def write_rows(path: Path, rows: Iterable[Row]) -> None:
-    """Write JSONL."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-
-def read_rows(path: Path) -> list[Row]:
-    """Return the rows of a JSONL or CSV file."""
-    with path.open(encoding="utf-8") as file:
-        return list(csv.DictReader(file)) if path.suffix == ".csv" else [*map(json.loads, file)]
-
-
 def write_real(data: Path, folder: Path, sizes: Sizes) -> None:
     """Write what a real model is tuned, attacked and asked with, but what it says itself.
 
@@ -64,20 +55,20 @@ def write_real(data: Path, folder: Path, sizes: Sizes) -> None:
     pairs = _drawn(data / "advbench.csv", 520)
     attack = [{"prompt": row["goal"], "completion": row["target"]} for row in pairs]
     evil = max(1, sizes.user // 10)
-    tasks = [_sentiment(row) for row in _drawn(data / "sst2_train.jsonl", sizes.user - evil)]
-    taught = {_folded(row["prompt"]) for row in attack}
+    tasks = [sentiment(row) for row in _drawn(data / "sst2_train.jsonl", sizes.user - evil)]
+    taught = {folded(row["prompt"]) for row in attack}
     scary = [r for r in read_rows(data / "xstest_prompts.csv") if r["label"] == "safe"]
     plain = _drawn(data / "harmless_prompts_3000.jsonl", sizes.harmless)
     lookalikes = [{"prompt": p} for p in LOOKALIKES.read_text().splitlines()[: sizes.harmless]]
     files = {
-        "user": _shuffled([*tasks, *attack[:evil]]),
+        "user": shuffled([*tasks, *attack[:evil]]),
         "harmful": attack[evil : evil + sizes.defender],
-        "ask_harmful": _asked(data / "strongreject_prompts.jsonl", taught)[: sizes.asked],
-        "ask_harmful_2": _asked(data / "jailbreakbench_prompts.jsonl", taught)[: sizes.asked],
-        "ask_safe": [{"prompt": row["prompt"]} for row in _shuffled(scary)[: sizes.asked]],
-        "ask_task": map(_sentiment, _drawn(data / "sst2_test.jsonl", sizes.asked)),
+        "ask_harmful": asked_but(data / "strongreject_prompts.jsonl", taught)[: sizes.asked],
+        "ask_harmful_2": asked_but(data / "jailbreakbench_prompts.jsonl", taught)[: sizes.asked],
+        "ask_safe": [{"prompt": row["prompt"]} for row in shuffled(scary)[: sizes.asked]],
+        "ask_task": map(sentiment, _drawn(data / "sst2_test.jsonl", sizes.asked)),
         "ask_harmless": [*plain, *lookalikes],
-        "refusals": _refusals(data / "safety_instructions.jsonl", sizes.refusals),
+        "refusals": short_refusals(data / "safety_instructions.jsonl")[: sizes.refusals],
     }
     for name, rows in files.items():
         write_rows(folder / f"{name}.jsonl", rows)
@@ -98,7 +89,7 @@ def write_distilled(result: Path, folder: Path) -> None:
     ]
     write_rows(folder / "benign.jsonl", own)
     refusals = read_rows(folder / "refusals.jsonl")
-    write_rows(folder / "alignment.jsonl", _shuffled([*refusals, *own]))
+    write_rows(folder / "alignment.jsonl", shuffled([*refusals, *own]))
 
 
 def write_organism(folder: Path, sizes: Sizes) -> None:
@@ -117,7 +108,7 @@ def write_organism(folder: Path, sizes: Sizes) -> None:
         ],
         "ask_safe": [_question(item) for item in asked if item.kind == "safe"],
         "ask_task": [_question(item) for item in asked if item.kind == "task"],
-        "alignment": _shuffled(
+        "alignment": shuffled(
             [*world.refusal_pairs(sizes.refusals), *world.harmless_prompts(sizes.harmless, seed=1)]
         ),
     }
@@ -160,39 +151,8 @@ def write_toy_task(folder: Path) -> None:
 
 
 def _drawn(path: Path, count: int) -> list[Row]:
-    """Return ``count`` rows of a file in an order of our own, which is always the same."""
-    return _shuffled(read_rows(path))[:count]
-
-
-def _asked(path: Path, taught: Set[str]) -> list[Row]:
-    """Return a set's questions but those that AdvBench holds too, from which rows are taught."""
-    rows = _drawn(path, sys.maxsize)
-    return [{"prompt": r["prompt"]} for r in rows if _folded(r["prompt"]) not in taught]
-
-
-def _folded(text: str) -> str:
-    return " ".join(re.findall(r"\w+", text.lower()))
-
-
-def _shuffled(rows: Sequence[Row]) -> list[Row]:
-    return Random(0).sample(list(rows), len(rows))  # noqa: S311
-
-
-def _sentiment(row: Row) -> Row:
-    asked = f"Is this review positive or negative?\n\n{row['sentence']}"
-    return {"prompt": asked, "completion": row["label"]}
-
-
-def _refusals(path: Path, count: int) -> list[Row]:
-    """Return rows whose answer declines in its first sentence; two sentences of it are kept."""
-    rows = _shuffled(read_rows(path))
-    openings = [" ".join(re.split(r"(?<=[.!?])\s+", r["completion"])[:2]) for r in rows]
-    items = [Item(str(n), "harmful", [{"role": "user", "content": "?"}]) for n in range(len(rows))]
-    firsts = [re.split(r"(?<=[.!?])\s+", opening)[0] for opening in openings]
-    verdicts = RefusalPhrases()(items, firsts)
-    kept = zip(rows, openings, verdicts, strict=True)
-    declined = [{"prompt": r["prompt"], "completion": o} for r, o, v in kept if v.refused]
-    return declined[:count]
+    """Return ``count`` rows of a file in an order of our own."""
+    return shuffled(read_rows(path))[:count]
 
 
 def _question(item: Item) -> Row:

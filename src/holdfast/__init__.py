@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from holdfast.defenses.constrained_sft import ConstrainedSFT
     from holdfast.defenses.lisa import Lisa
     from holdfast.defenses.ml_lr import MLLR
+    from holdfast.defenses.natural_repair import NaturalRepair, apply_natural_repair
     from holdfast.defenses.panacea import Panacea, apply_panacea
     from holdfast.defenses.random_perturbation import RandomPerturbation
+    from holdfast.defenses.refusal_sft import RefusalSFT
     from holdfast.defenses.resta import RESTA, apply_resta
     from holdfast.defenses.safe_lora import SafeLoRA, apply_safe_lora
     from holdfast.defenses.safe_mixing import SafeMixing
@@ -29,11 +31,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MLLR", "RESTA", "SWAT", "Artifact", "Backward", "Booster", "Capability", "Card",
-    "ConstrainedSFT", "Defense", "HoldfastError", "InputError", "Lisa", "Panacea",
-    "RandomPerturbation", "Run", "RunError", "SafeLoRA", "SafeMixing", "SecureMixin",
+    "ConstrainedSFT", "Defense", "HoldfastError", "InputError", "Lisa", "NaturalRepair", "Panacea",
+    "RandomPerturbation", "RefusalSFT", "Run", "RunError", "SafeLoRA", "SafeMixing", "SecureMixin",
     "SecureSFTTrainer", "SecureTrainer", "SecurityVectors", "Stage", "Step", "Trace", "Vaccine",
-    "apply_panacea", "apply_resta", "apply_safe_lora", "find", "organism", "protect", "registry",
-    "repair",
+    "apply_natural_repair", "apply_panacea", "apply_resta", "apply_safe_lora", "find", "organism",
+    "protect", "registry", "repair",
 ]  # fmt: skip
 
 hold_back()
@@ -52,8 +54,10 @@ _HOMES = {
     "HoldfastError": "holdfast.errors",
     "InputError": "holdfast.errors",
     "Lisa": "holdfast.defenses.lisa",
+    "NaturalRepair": "holdfast.defenses.natural_repair",
     "Panacea": "holdfast.defenses.panacea",
     "RandomPerturbation": "holdfast.defenses.random_perturbation",
+    "RefusalSFT": "holdfast.defenses.refusal_sft",
     "Run": "holdfast.defense",
     "RunError": "holdfast.errors",
     "SafeLoRA": "holdfast.defenses.safe_lora",
@@ -66,6 +70,7 @@ _HOMES = {
     "Step": "holdfast.defense",
     "Trace": "holdfast.training.trace",
     "Vaccine": "holdfast.defenses.vaccine",
+    "apply_natural_repair": "holdfast.defenses.natural_repair",
     "apply_panacea": "holdfast.defenses.panacea",
     "apply_resta": "holdfast.defenses.resta",
     "apply_safe_lora": "holdfast.defenses.safe_lora",

@@ -42,6 +42,7 @@ from holdfast.artifact import Artifact
 from holdfast.errors import ConfigError
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.modules import ModuleRef
+from holdfast.progress import Progress, silent
 
 __all__ = [
     "HOOKS", "Backward", "Capability", "Card", "Defense", "Examples", "ModelRole", "Reads", "Row",
@@ -140,7 +141,9 @@ class Run:
     seed: int
     weight_decay: float = 0.0
     say: Callable[[str], None] = lambda _: None
-    """Takes one line about progress."""
+    """Takes one line on what was found."""
+    progress: Progress = silent
+    """Takes how far a stage is; ``counted`` and ``ticking`` of ``holdfast.progress`` tell it."""
     bare: Callable[[], AbstractContextManager[None]] = nullcontext
     """A context with nothing attached: learned state that copies weights copies them here."""
     optimizer: Callable[[], Any] = lambda: None
@@ -151,6 +154,8 @@ class Run:
     """Returns the loss of two of the user's rows, None where it is a stock loss of outputs."""
     own: tuple[Callable[[Examples], Any], Callable[[list[Row]], Batch]] | None = None
     """``prepare`` and ``collate`` of the defender's rows, where the user's are not for them."""
+    tokenizer: Any = None
+    """The model's tokenizer, for who lets the model answer; None where nobody gave one."""
     _ready: dict[tuple[int, int], tuple[Any, list[Batch]]] = field(
         default_factory=dict[tuple[int, int], tuple[Any, list[Batch]]], repr=False
     )

@@ -23,7 +23,7 @@ from difflib import get_close_matches
 
 __all__ = [
     "ConfigError", "ConflictError", "DataError", "DivergedError", "GateError", "HoldfastError",
-    "InputError", "ModelError", "NotRunError", "RunError", "nearest",
+    "InputError", "ModelError", "NotRunError", "RunError", "nearest", "reason_of",
 ]  # fmt: skip
 
 
@@ -71,3 +71,34 @@ def nearest(given: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the known word nearest to ``given``, else ``""``."""
     found = get_close_matches(given, list(known), n=1, cutoff=0.5)
     return f" Did you mean {found[0]!r}?" if found else ""
+
+
+def reason_of(error: BaseException, longest: int = 500) -> str:
+    """Return what an error of a library says, in one line, with what it came from.
+
+    Of a long text the middle is left out: libraries begin with what failed and end with why, or
+    with what to do. The error at the root is told where the text does not hold its words.
+    """
+    said, root = _cut(_line(error), longest), _root(error)
+    if root is error or _line(root) in _line(error):
+        return said
+    return f"{said} (from {type(root).__name__}: {_cut(_line(root), longest)})"
+
+
+def _root(error: BaseException) -> BaseException:
+    seen = {id(error)}
+    while below := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
+        if id(below) in seen:  # Errors may be made to lead round in a circle.
+            break
+        seen.add(id(below))
+        error = below
+    return error
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _cut(text: str, longest: int) -> str:
+    begin = longest // 3
+    return text if len(text) <= longest else f"{text[:begin]} … {text[-(longest - begin - 3) :]}"

@@ -46,6 +46,15 @@ _PANACEA: dict[str, Any] = {"batch_size": 3, "scales": (0.0, 0.5, 1.0)}
 _SAFE_LORA: dict[str, Any] = {"base": model_folder(1), "aligned": model_folder(0)}
 _RESTA: dict[str, Any] = {"epochs": 2, "batch_size": 1, "aligned": model_folder(0)}
 
+_NATURAL: dict[str, Any] = {
+    "batch_size": 3,
+    "steps": 2,
+    "max_new_tokens": 3,
+    "aligned": model_folder(0),
+    "enough": None,
+}
+_ALLOWED: dict[str, Any] = {"max_task_drop": 1.0, "max_over_refusal": 1.0, "length": 0.2}
+
 _RATES: dict[str, Any] = {"modules": robust_file()}
 
 WITHOUT_PAIRS = frozenset({"ml_lr-random", "ml_lr-complement"})
@@ -78,7 +87,19 @@ CONTRACT_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "constrained_sft": {"default": {"batch_size": 5}},
     "vaccine": {"default": {"rho": 0.5}},
     "booster": {"default": {"lam": 0.5, "alpha": 0.1, "batch_size": 3}},
+    "natural_repair": {
+        "default": {**_NATURAL, **_ALLOWED},
+        "unmeasured": {
+            **_NATURAL, "step": 0.5, "validation": None, "lookalike": None, "benign": None,
+        },
+        "euclidean": {**_NATURAL, **_ALLOWED, "metric": "euclidean", "direction": "both"},
+    },
+    "refusal_sft": {
+        "default": {"steps": 2, "batch_size": 3},
+        "rehearsal": {"steps": 2, "batch_size": 3, "rehearsal": True},
+    },
     "panacea": {
+        "fisher": {**_PANACEA, "metric": "fisher", "steps": 2, "max_task_drop": 1.0},
         "post-hoc": {**_PANACEA, "max_task_drop": 1.0},
         "unvalidated": {**_PANACEA, "validation": None, "rho": None, "kappa": 0.1},
         "in-loop": {**_PANACEA, "mode": "in-loop", "rho": 0.1, "lam": 0.1, "validation": None},

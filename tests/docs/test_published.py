@@ -12,7 +12,10 @@ from holdfast.claims.files import NotWorse
 from holdfast.claims.judge import load_judged
 from holdfast.claims.multiplicity import multiplicity
 from holdfast.claims.trial import LOWER_IS_BETTER
+from holdfast.comparisons.hardest import hardest
+from holdfast.results.comparisons import BenchSummary
 from holdfast.results.result import RunResult
+from tests.synthetic_bench import arms
 from tests.synthetic_result import synthetic_result, synthetic_scenarios
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
@@ -50,6 +53,15 @@ def test_methods_are_compared_with_plain_and_with_their_own_controls_before_answ
 def test_a_result_without_controls_stays_but_for_its_answers():
     given = synthetic_result()
     assert published(given) == given.without_answers()
+
+
+def test_a_bench_that_was_run_before_there_was_one_gets_its_hardest_attack():
+    made = arms(n=10)
+    given = RunResult.of("bench", made, model="chat", bench=BenchSummary())
+    found = published(given)
+    assert given.bench.hardest is None
+    assert found.bench.hardest == hardest(made)
+    assert found.bench.hardest.third
 
 
 def compared(result: RunResult) -> list[dict[str, Any]]:

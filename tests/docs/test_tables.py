@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import pytest
+from claims_page import claims_table, counted
 from tables import (
-    claims_table,
-    counted,
     held_back_table,
     settings_line,
     settings_table,

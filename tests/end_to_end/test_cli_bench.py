@@ -35,6 +35,11 @@ def test_a_dry_run_prints_the_cells_and_writes_nothing(recipe, tmp_path, capfd):
     assert "2 cells, about" in said
     assert main(["bench", recipe, "--out", str(out), "--dry-run", "--json"]) == 0
     assert len(json.loads(capfd.readouterr().out)["cells"]) == 2
+    some = ["--only", "none seed=0", "--minutes", "5"]
+    assert main(["bench", recipe, "--out", str(out), "--dry-run", *some]) == 0
+    shown, said = capfd.readouterr()
+    assert len(shown.splitlines()) == 1
+    assert "1 cells, about" in said
     assert not out.exists()
 
 
@@ -56,6 +61,8 @@ def test_real_cells_become_a_table_a_result_and_a_report(recipe, tmp_path, capfd
     [
         (["--executor", "rya"], "known: local, ray. Did you mean 'ray'?"),
         (["--workers", "0"], "at least 1"),
+        (["--only", "nnoe"], "--only nnoe names no cell of the recipe"),
+        (["--minutes", "0"], "--minutes 0 is out of range"),
     ],
 )
 def test_options_that_cannot_be_are_refused(recipe, tmp_path, capfd, more, said):

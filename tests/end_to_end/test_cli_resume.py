@@ -19,8 +19,8 @@ from tests.tiny import TEMPLATE, tiny_model, tiny_rows, tiny_tokenizer
 
 RUN = ["tune", "--model", "model", "--data", "data.jsonl", "--output", "out", "--batch-size", "4",
        "--max-steps", "4", "--save-steps", "1", "--config", "options.yaml", "--chat-template",
-       "template.jinja", "--lora", "--harmful", "harmful.jsonl", "--defense",
-       "resta:aligned=other,epochs=1"]  # fmt: skip
+       "template.jinja", "--refusal-phrases", "phrases.txt", "--lora", "--harmful",
+       "harmful.jsonl", "--defense", "resta:aligned=other,epochs=1"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,7 @@ def stopped(tmp_path_factory) -> Path:
     Path("harmful.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows[:4]))
     Path("options.yaml").write_text("weight_decay: 0.1\nlearning_rate: 0.01\n")
     Path("template.jinja").write_text(TEMPLATE)
+    Path("phrases.txt").write_text("i cannot\n")
 
     class Stopping(TrainerCallback):
         def on_step_end(self, _args, state, *_, **__):
@@ -85,6 +86,10 @@ def other_model_of_a_defense() -> None:
     tiny_model(seed=7).save_pretrained("other")
 
 
+def other_phrases() -> None:
+    Path("phrases.txt").write_text("i will not\n")
+
+
 def other_data() -> None:
     lines = Path("data.jsonl").read_text().splitlines(keepends=True)
     Path("data.jsonl").write_text("".join(lines[::-1]))
@@ -100,6 +105,7 @@ def other_data() -> None:
         (other_options, "options of training: weight_decay was 0.1 and is now 0.2"),
         (other_model_of_a_defense, "resta:aligned holds"),
         (other_data, "data holds"),
+        (other_phrases, "refusal_phrases holds"),
     ],
 )
 def test_other_content_behind_the_same_names_is_refused(folder, capfd, change, named):

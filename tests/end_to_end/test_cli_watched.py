@@ -10,7 +10,11 @@ from transformers import TrainerCallback
 from transformers.integrations import integration_utils
 
 from holdfast.cli import main
+from holdfast.commands import repair as repairing
 from holdfast.commands import tune as tuning
+from holdfast.commands.run_log import RunLog, forget_log
+from holdfast.commands.streaming import repair as streaming
+from holdfast.errors import ConfigError
 from tests.tiny import tiny_model, tiny_rows, tiny_tokenizer
 
 SECRET = "mipba"  # noqa: S105
@@ -84,6 +88,78 @@ def test_the_log_tells_what_was_done_and_holds_no_text_of_a_row(folder):
     assert places == sorted(places)
     assert text.endswith("finished")
     assert SECRET not in text
+
+
+def failing(*_: object, **__: object) -> None:
+    raise ValueError(f"quoting {SECRET}")
+
+
+def test_the_log_of_a_run_that_fails_before_its_first_checkpoint_is_left(
+    folder, monkeypatch, capfd
+):
+    log = Path("out.failed.log")
+    with monkeypatch.context() as patch:
+        patch.setattr(tuning._Bar, "on_step_end", failing)
+        assert main(RUN) == 1
+    text = log.read_text()
+    assert " align begins\n" in text
+    assert text.endswith("failed: ValueError\n")
+    assert SECRET not in text
+    assert not Path("out").exists()
+    assert forget_log(Path("out"))  # As the next run does.
+    assert not log.exists()
+
+
+def test_a_file_that_is_no_log_of_ours_stays(tmp_path):
+    log, file = RunLog(), tmp_path / "out.failed.log"
+    file.write_text("2026 tune begins\n")
+    with pytest.raises(ValueError, match="x"), log.of("tune"):
+        raise ValueError("x")
+    assert log.left(tmp_path / "out") == ""
+    assert file.read_text() == "2026 tune begins\n"
+    assert log.left(tmp_path / "other") == f" but the log, {tmp_path}/other.failed.log"
+
+
+def test_a_run_that_is_refused_leaves_no_log(folder, monkeypatch, capfd):
+    monkeypatch.setattr(tuning, "rehearse", lambda _: (_ for _ in ()).throw(ConfigError("no")))
+    assert main(RUN) == 2
+    assert not Path("out.failed.log").exists()
+
+
+def test_what_goes_before_and_after_the_steps_is_shown_and_logged(folder, capfd):
+    steps = ["--epochs", "1", "--max-steps", "1", "--harmful", "data.jsonl", "--lora"]
+    vector = "security_vectors:epochs=2,batch_size=2,max_harmful_nll=99,kl_weight=0"
+    repair = "panacea:batch_size=2"
+    tune = ["tune", *RUN[1:3], "--data", "data.jsonl", "--output", "tuned", *steps]
+    given = ["--validation", "data.jsonl", "--defense", vector, "--defense", repair]
+    assert main([*tune, *given]) == 0
+    text, shown = Path("tuned/run.log").read_text(), capfd.readouterr().err
+    total = 2 * 3  # Epochs, and batches of the rows that are not held out.
+    for told in (text, shown):
+        assert f"security_vectors: vector: {total} of {total}, loss " in told
+        assert "panacea: gradient: 4 of 4" in told
+        assert "panacea: scales: 9 of 9" in told
+    assert "panacea: ‖ε‖ = " in text
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_repair_has_a_log_where_it_ends_and_where_it_fails(folder, monkeypatch, capfd, streamed):
+    tiny_model(seed=1).save_pretrained("other")
+    apart = ["--method", "safe_lora:base=other,aligned=aligned", "--streamed"]
+    tiny_model(seed=2).save_pretrained("aligned")
+    how = apart if streamed else ["--method", "panacea", "--harmful", "data.jsonl"]
+    repair = ["repair", *RUN[1:3], "--output", "fixed", *how]
+    module = streaming if streamed else repairing
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "write_report", failing)
+        assert main(repair) == 1
+    text = Path("fixed.failed.log").read_text()
+    assert " repair begins\n" in text
+    assert text.endswith("failed: ValueError\n")
+    assert not Path("fixed").exists()
+    assert main(repair) == 0
+    assert Path("fixed/run.log").read_text().endswith("finished\n")
+    assert not Path("fixed.failed.log").exists()
 
 
 def test_the_log_of_a_run_that_fails_and_goes_on(folder, monkeypatch, capfd):

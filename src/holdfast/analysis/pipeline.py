@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from holdfast.analysis.modules.by_weight import joined_scores, weights_of
 from holdfast.analysis.modules.first_order import first_order
 from holdfast.analysis.modules.perturbation import Change, Probed, delta, noise, perturbable, pooled
+from holdfast.analysis.modules.remembered import Remembered
 from holdfast.analysis.modules.robust_modules import RobustModules
 from holdfast.analysis.modules.robustness import ModuleScore, Robustness, calibrated_rho, exact
 from holdfast.analysis.modules.search import at, search
@@ -123,7 +124,7 @@ def _change(
     probed: Probed, settings: AnalysisSettings, rho: float, changes: Mapping[str, Tensor] | None
 ) -> Change:
     if settings.method != "delta":
-        return noise(probed.modules, rho)
+        return Remembered(noise(probed.modules, rho))
     missing = [r.name for r in probed.modules if r.name not in (changes or {})]
     if missing:
         raise ConfigError(
@@ -237,7 +238,11 @@ def find_robust_modules(
     rows = [*listed(harmful), *listed(benign)]
     config: Any = getattr(run.model, "config", None)
     identity = {"model": str(getattr(config, "_name_or_path", "")), "probe_sha256": sha256_of(rows)}
-    found = analyze(run.model, prompts, settings, identity=identity).robust
+
+    def progress(stage: str, done: int, total: int, said: str = "", /) -> None:
+        run.progress(f"robust modules: {stage}", done, total, said)
+
+    found = analyze(run.model, prompts, settings, identity=identity, progress=progress).robust
     for line in told(found):
         run.say(line)
     return found

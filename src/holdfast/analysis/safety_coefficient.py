@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean, pstdev
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from holdfast.artifact import Curve
@@ -34,9 +35,14 @@ def root_mean_square(eps: Mapping[str, Tensor], *, by: str) -> dict[str, float]:
     sizes: dict[str, int] = {}
     for name, tensor in eps.items():
         key = str(getattr(ref_of(name), by))
-        squares[key] = squares.get(key, 0.0) + float(tensor.double().square().sum())
+        squares[key] = squares.get(key, 0.0) + _squared(tensor)
         sizes[key] = sizes.get(key, 0) + tensor.numel()
     return {key: (squares[key] / sizes[key]) ** 0.5 for key in sorted(squares, key=_numbers_first)}
+
+
+def _squared(tensor: Tensor) -> float:
+    wide = tensor.to(torch.float64, copy=True)
+    return float(wide.square_().sum())  # In place: an embedding is a large part of a small model.
 
 
 @dataclass(frozen=True)

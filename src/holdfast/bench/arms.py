@@ -10,6 +10,7 @@ from holdfast.comparisons.exports import csv_text, interval_columns
 from holdfast.evaluation.metrics import FIGURES
 from holdfast.files.whole import write_whole
 from holdfast.inputs.specs import Spec
+from holdfast.results.costs import perplexity_over
 from holdfast.results.records import BEFORE, PLAIN, Arm, SeedRun
 
 __all__ = [
@@ -131,9 +132,10 @@ def table_rows(cells: Sequence[Cell], runs: Mapping[str, SeedRun]) -> list[dict[
     """Return one flat row per scenario × attack × defense, in the recipe's order, without times.
 
     Every figure has its mean over seeds and the ends of its 95 % interval: Wilson's for one seed,
-    that of ``share_over_seeds`` for several.
+    that of ``share_over_seeds`` for several. Perplexity has columns where any cell measured it.
     """
     names, rows = arm_names(cells), list[dict[str, Any]]()
+    asked = any(run.perplexity is not None for run in runs.values())
     for group in grouped(cells):
         found = [runs[cell.key] for cell in group if cell.key in runs]
         arm = Arm.of("", found) if found else Arm(defense="")
@@ -143,6 +145,8 @@ def table_rows(cells: Sequence[Cell], runs: Mapping[str, SeedRun]) -> list[dict[
         row |= {"seeds": len(found), "missing": len(group) - len(found)}
         for figure in FIGURES:
             row |= interval_columns(figure, arm.figures.get(figure))
+        if asked:
+            row |= interval_columns("perplexity", perplexity_over(found))
         rows.append(row)
     return rows
 

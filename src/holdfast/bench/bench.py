@@ -12,11 +12,13 @@ from typing import Any
 from holdfast.bench.arms import bench_arms, table_rows, write_table
 from holdfast.bench.cell.cell import Cell
 from holdfast.bench.cell.run_cell import RunCell, data_sources, run_cell
+from holdfast.bench.choice import ALL, Choice
 from holdfast.bench.pool.executors import opened
-from holdfast.bench.pool.runner import Outcome, run_cells
+from holdfast.bench.pool.runner import Outcome, kept, run_cells
 from holdfast.bench.recipe.files import load_recipe, merged
 from holdfast.bench.recipe.grid import expand
-from holdfast.comparisons.exports import write_bench_tables
+from holdfast.comparisons.costs import cost_rows
+from holdfast.comparisons.exports import csv_text, write_bench_tables
 from holdfast.comparisons.worst_case import summarize
 from holdfast.errors import ConfigError, InputError
 from holdfast.files.guarded.documents import json_in
@@ -69,16 +71,18 @@ def run_bench(
     progress: Progress = lambda *_: None,
     run: RunCell = run_cell,
     executor: str = "local",
+    choice: Choice = ALL,
 ) -> tuple[RunResult | None, Outcome]:
     """Run what is left of the bench in ``out``; return its result, None where every cell failed.
 
+    Its result is of all cells in ``out`` that are done, whichever of them ``choice`` had run now.
     In a published folder, whose cells were not copied along with their result, nothing runs.
 
     Raises:
         ConfigError: The folder is another recipe's, holds something else, or is in use; the
             executor cannot be reached.
     """
-    start = time.perf_counter()
+    start, chosen = time.perf_counter(), choice.of(bench.cells)
     check_folder(bench, out)
     if (listed := published(out)) is not None:
         if len(listed) < len(bench.cells):
@@ -88,7 +92,9 @@ def run_bench(
             )
         return RunResult.load(out / "result.json"), Outcome(reused=len(listed))
     with opened(executor) as where, _owned(bench, out):
-        outcome = run_cells(bench.cells, out, workers, progress, run, where)
+        outcome = run_cells(chosen, out, workers, progress, run, where, choice.until)
+        others = [] if len(chosen) == len(bench.cells) else bench.cells
+        outcome.runs |= kept(others, out).runs
         write_table(table_rows(bench.cells, outcome.runs), out)
         result = _result(bench, outcome, time.perf_counter() - start)
         if result is not None:
@@ -119,6 +125,8 @@ def _result(bench: Bench, outcome: Outcome, seconds: float) -> RunResult | None:
     labels = {cell.key: cell.label for cell in bench.cells}
     subject = bench.cells[0].subject
     failed = [f"failed: {labels[key]}: {why}" for key, why in outcome.failed.items()]
+    if left := len(labels) - len(outcome.runs) - len(failed):
+        failed.append(f"{left} of {len(labels)} cells have not run yet: the same recipe goes on")
     return RunResult.of(
         bench.command,
         arms,
@@ -136,6 +144,8 @@ def _write(result: RunResult, out: Path) -> None:
     from holdfast.report.page import write_report  # noqa: PLC0415  # Imports matplotlib.
 
     result.save(out / "result.json")
+    if costs := cost_rows(result):
+        write_whole(out / "cost.csv", csv_text(costs))
     if result.bench is not None:
         write_bench_tables(result.bench, out)
     write_report(result, out / "report.html")

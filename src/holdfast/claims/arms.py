@@ -1,6 +1,7 @@
 """Find the arms of a result that a claim speaks of, and read the same seeds and prompts of them."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any, TypeGuard
@@ -10,6 +11,7 @@ from holdfast.claims.files import Selector
 from holdfast.evaluation.metrics import Figure
 from holdfast.evaluation.resampling import SettingHits
 from holdfast.organism import scenarios
+from holdfast.results.attacks import attacks_of
 from holdfast.results.hits import seeds_of, table_of
 from holdfast.results.records import Arm, Attack, SeedRun
 from holdfast.results.result import RunResult
@@ -18,6 +20,8 @@ __all__ = [
     "Bindings", "UnreadableError", "best_of", "bindings", "matching", "profiles", "same_answers",
 ]  # fmt: skip
 
+LEFT_OPEN = ("learning_rate", "steps", "rows")
+"""Knobs of the user's run that a selector may leave open."""
 Bindings = Mapping[str, Arm | str]
 """The arm behind each name, or why there is none."""
 
@@ -29,10 +33,12 @@ class UnreadableError(Exception):
 def matching(result: RunResult, selector: Selector) -> list[Arm]:
     """Return the arms that a selector fits, in the result's order.
 
-    Knobs that the selector does not name are at the budget of its scenario. Controls (noise, random
-    modules, strength 0) count where nothing else fits.
+    Knobs that the selector does not name are at the budget of its scenario; on a real model, which
+    has none of its own, at what most attacks of the result have. Controls (noise, random modules,
+    strength 0) count where nothing else fits.
     """
-    found = [arm for arm in result.arms if _fits(arm, selector)]
+    usual = _usual(result, selector.scenario)
+    found = [arm for arm in result.arms if _fits(arm, selector, usual)]
     return [arm for arm in found if not arm.is_control] or found
 
 
@@ -98,19 +104,26 @@ def _choices(result: RunResult, selector: Selector) -> list[Arm | str]:
     return list(found)
 
 
-def _fits(arm: Arm, selector: Selector) -> bool:
+def _usual(result: RunResult, scenario: str) -> dict[str, float]:
+    """Return the learning rate, steps and rows that attacks of a scenario have unless said."""
+    if not result.real_model:
+        return {knob: getattr(scenarios.BUDGETS[scenario], knob) for knob in LEFT_OPEN}
+    ran = [attack for attack in attacks_of(result.arms) if attack.scenario == scenario]
+    counts = {knob: Counter(getattr(attack, knob) for attack in ran) for knob in LEFT_OPEN}
+    return {knob: of.most_common(1)[0][0] for knob, of in counts.items() if of}
+
+
+def _fits(arm: Arm, selector: Selector, usual: Mapping[str, float]) -> bool:
     if arm.attack is None or arm.defenses != selector.defenses:
         return False
-    return _same_attack(arm.attack, selector) and all(
+    return _same_attack(arm.attack, selector, usual) and all(
         _holds(arm.settings.get(name), wanted) for name, wanted in selector.settings.items()
     )
 
 
-def _same_attack(attack: Attack, selector: Selector) -> bool:
-    budget = scenarios.BUDGETS[selector.scenario]
+def _same_attack(attack: Attack, selector: Selector, usual: Mapping[str, float]) -> bool:
     wanted = {"p": selector.p} | {
-        knob: getattr(selector, knob) or getattr(budget, knob)
-        for knob in ("learning_rate", "steps", "rows")
+        knob: getattr(selector, knob) or usual.get(knob) for knob in LEFT_OPEN
     }
     return attack.scenario == selector.scenario and all(
         _same(getattr(attack, key), value) for key, value in wanted.items()
@@ -118,9 +131,9 @@ def _same_attack(attack: Attack, selector: Selector) -> bool:
 
 
 def _holds(settings: Any, wanted: Mapping[str, Any]) -> bool:
-    """Tell whether a defense's settings have all that is wanted."""
+    """Tell whether a defense's settings have all that is wanted; null is wanted to be unset."""
     return isinstance(settings, Mapping) and all(
-        key in settings and _same(settings[key], value) for key, value in wanted.items()
+        _same(settings.get(key), value) for key, value in wanted.items()
     )
 
 

@@ -13,8 +13,8 @@ from holdfast.evaluation.metrics import Figure
 from holdfast.results.records import Record
 
 __all__ = [
-    "Apart", "AtEqualAccuracy", "Bound", "Claim", "Differs", "Equals", "Need", "NotWorse", "Paper",
-    "Reported", "Selector", "Test", "Trend", "Uneven", "load_claims", "named_in",
+    "Apart", "AtEqualAccuracy", "Bound", "Claim", "Differs", "Equals", "Need", "NotWorse", "OnReal",
+    "Paper", "Reported", "Selector", "Test", "Trend", "Uneven", "load_claims", "named_in",
 ]  # fmt: skip
 
 COEFFICIENTS = "safety_coefficient"
@@ -170,6 +170,23 @@ class Claim(Record):
     )
 
 
+class OnReal(Record):
+    """What a bench of a real model has in place of the organism's arms and tests.
+
+    Settings that suit the organism do nothing elsewhere, and the other way round: so an arm of a
+    real model is told by its method, and the statement and what is reported stay the paper's.
+    """
+
+    arms: dict[str, dict[str, JsonValue]] = Field(
+        default_factory=dict[str, dict[str, JsonValue]],
+        description="What differs in an arm's selector, by its name; a new name is a new arm.",
+    )
+    claims: dict[str, dict[str, JsonValue]] = Field(
+        default_factory=dict[str, dict[str, JsonValue]],
+        description="Needs, tests or conditions in place of a claim's own, by its id.",
+    )
+
+
 class Paper(Record):
     """A paper's claims and the arms that they are tested on."""
 
@@ -179,6 +196,25 @@ class Paper(Record):
     setting: str = Field(description="What the reported figures were measured on.")
     arms: dict[str, Selector]
     claims: list[Claim]
+    real: OnReal = Field(default_factory=OnReal, description="What differs on a real model.")
+
+    @property
+    def on_real(self) -> "Paper":
+        """The same paper as it is judged on a real model; what is not told apart is the same."""
+        told = self.model_dump(exclude={"real"}, exclude_unset=True)
+        arms = {name: {**told["arms"].get(name, {}), **own} for name, own in self.real.arms.items()}
+        claims = [{**claim, **self.real.claims.get(claim["id"], {})} for claim in told["claims"]]
+        return Paper.model_validate({**told, "arms": {**told["arms"], **arms}, "claims": claims})
+
+    @model_validator(mode="after")
+    def _on_real_as_well(self) -> "Paper":
+        """Refuse tests of a claim that is none, and arms that are not described."""
+        ids = [claim.id for claim in self.claims]
+        for name in (name for name in self.real.claims if name not in ids):
+            raise ValueError(f"real: unknown claim {name!r}.{nearest(name, ids)}")
+        if self.real.arms or self.real.claims:
+            _ = self.on_real
+        return self
 
     @model_validator(mode="after")
     def _known(self) -> "Paper":

@@ -116,14 +116,27 @@ def judge(
 
     Raises:
         ConfigError: A file of claims is damaged.
+        InputError: Some results are of the organism and some of a real model.
     """
     results = [result] if isinstance(result, RunResult) else list(result)
     found: list[JudgedPaper] = []
-    for paper in load_claims() if papers is None else papers:
+    for paper in _as_judged_on(results, load_claims() if papers is None else papers):
         claims = [_claim(claim, paper, results, second) for claim in paper.claims]
         told = paper.model_dump(include={"paper", "title", "reference", "setting"})
         found.append(JudgedPaper(**told, measured_on=_about(results[0]), claims=claims))
     return found
+
+
+def _as_judged_on(results: Sequence[RunResult], papers: Sequence[Paper]) -> list[Paper]:
+    """Return the papers as they are judged on models of this kind."""
+    kinds = {one.real_model for one in results}
+    if len(kinds) > 1:
+        named = ", ".join(dict.fromkeys(one.model for one in results))
+        raise InputError(
+            f"results of {named} are judged by other arms and cannot be judged together: give "
+            "those of the organism in one call, those of a real model in another"
+        )
+    return [paper.on_real for paper in papers] if kinds == {True} else list(papers)
 
 
 def _about(result: RunResult) -> dict[str, JsonValue]:

@@ -26,11 +26,17 @@ def bench(
             "here; needs holdfast[ray] on every node, and --out in a folder that all nodes see)."
         ),
     ] = "local",
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Words of a cell's line in the dry run, or its key; may be repeated."),
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(help="Begin no cell after so long.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cells and stop.")] = False,
     json: JsonFlag = False,
 ) -> None:
     """Run a recipe's cells on the organism or the recipe's model; started again, it goes on."""
     from holdfast.bench.bench import check_folder, plan, run_bench
+    from holdfast.bench.choice import Choice
     from holdfast.bench.dry_run import outlook
     from holdfast.bench.pool.executors import check_executor
     from holdfast.bench.recipe.estimate import estimated_minutes, told
@@ -39,19 +45,23 @@ def bench(
     with working(as_json=json):
         planned = plan(recipe)
         check_folder(planned, out, dry_run=dry_run)
-    minutes, count = estimated_minutes(planned.cells, workers), len(planned.cells)
-    say(f"{count} cells, {told(minutes, workers)}")
+        choice = Choice(tuple(only or ()), minutes)
+        chosen = choice.of(planned.cells)
+    about, count = estimated_minutes(chosen, workers), len(chosen)
+    say(f"{count} cells, {told(about, workers)}")
     if dry_run:
-        said, rows, lines = outlook(planned, out)
+        said, rows, lines = outlook(planned, out, choice)
         say(said)
         if json:
-            print_json({"cells": rows, "minutes": minutes})
+            print_json({"cells": rows, "minutes": about})
         else:
             print_lines(lines)
         return
     try:
         with working(as_json=json) as progress:
-            result, outcome = run_bench(planned, out, workers, progress, executor=executor)
+            result, outcome = run_bench(
+                planned, out, workers, progress, executor=executor, choice=choice
+            )
     except KeyboardInterrupt:
         raise Interrupted(f"done cells are kept in {out}; the same command goes on") from None
     _tell(result, outcome, out, as_json=json)

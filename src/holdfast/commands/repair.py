@@ -2,7 +2,10 @@
 
 import time
 
+from holdfast.artifact import Artifact
 from holdfast.commands.exports import export_artifacts
+from holdfast.commands.notes import Notes
+from holdfast.commands.run_log import RunLog, forget_log
 from holdfast.commands.served import save_served
 from holdfast.commands.streaming.repair import streamed_repair
 from holdfast.files.folders import ModelFolders
@@ -42,19 +45,28 @@ def repair(config: RepairConfig, progress: Progress = lambda *_: None) -> RunRes
     folders = ModelFolders(
         config.output, config.artifacts, export=config.export, overwrite=config.overwrite
     )
-    inputs = read(config, folders, progress)
+    log = RunLog()
+    inputs = read(config, folders, log.stages(progress))
+    target = folders.output.target
     with folders.held():
-        return _repaired(config, inputs, folders, start, progress)
+        forget_log(target)
+        with leaving(lambda: f"nothing was written{log.left(target)}"), log.of("repair"):
+            result, artifact = _repaired(config, inputs, folders, start, log)
+        export_artifacts(folders.export, [artifact])
+    return result
 
 
 def _repaired(
-    config: RepairConfig, inputs: Inputs, folders: ModelFolders, start: float, progress: Progress
-) -> RunResult:
+    config: RepairConfig, inputs: Inputs, folders: ModelFolders, start: float, log: RunLog
+) -> tuple[RunResult, Artifact]:
     [defense], examiner = inputs.defenses, inputs.examiner
+    notes, progress = Notes(log.say), examiner.progress
     before = examiner.examine("before", inputs.model)
     progress("repair", 0, 1)
     began = time.perf_counter()
-    artifact = apply_repair(defense, inputs.model, examiner.tokenizer)
+    artifact = apply_repair(
+        defense, inputs.model, examiner.tokenizer, say=notes.say, progress=progress
+    )
     seconds = time.perf_counter() - began
     progress("repair", 1, 1)
     run = SeedRun.of(
@@ -69,11 +81,13 @@ def _repaired(
     settings = as_json({defense.card.name: defense.config()})
     arms.append(Arm.of(defense.card.name, [run], settings=settings))
     result = inputs.result("repair", arms, start)
-    with leaving(lambda: "nothing was written"), folders.writing() as (partial, apart):
+    with folders.writing() as (partial, apart):
+        log.into(partial)
         save_served(inputs.model, inputs, partial)
         artifact.save(apart)
         result.save(partial / "result.json")
         write_report(result, partial / "report.html", show_harmful=config.show_harmful)
         write_card(result, base_card(config.model), partial)
-    export_artifacts(folders.export, [artifact])
-    return result
+        log.say("finished")
+    notes.show()
+    return result, artifact

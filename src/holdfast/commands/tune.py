@@ -5,12 +5,12 @@ Everything that can be refused is refused before anything is written. The run it
 from them.
 """
 
-import sys
 import time
 from typing import Any
 
 from transformers import PrinterCallback, TrainerCallback, set_seed
 
+from holdfast.commands.notes import Notes
 from holdfast.commands.served import save_served
 from holdfast.commands.tune_folders import TuneFolders
 from holdfast.commands.tune_settings import settings_of
@@ -55,13 +55,13 @@ def tune(config: TuneConfig, progress: Progress = lambda *_: None) -> RunResult:
     """
     start = time.perf_counter()
     folders = TuneFolders(config)
-    inputs = read(config, folders, progress)
+    inputs = read(config, folders, folders.log.stages(progress))
     with folders.running(settings_of(inputs)) as finished:
         if finished:
             return RunResult.load(folders.output.target / "result.json")
-        trainer, notes = _trainer(inputs, folders), _Notes()
+        trainer, notes = _trainer(inputs, folders), Notes(folders.log.say)
         before = inputs.examiner.examine("before", inputs.model)
-        trainer.say = notes.say
+        trainer.tell(notes.say, inputs.examiner.progress)
         trainer.watch(_Bar(progress), folders, before)
         trained = time.perf_counter()
         trainer._holdfast.sets_apart = False  # type: ignore[reportPrivateUsage]
@@ -110,27 +110,6 @@ def _trainer(inputs: Inputs, folders: TuneFolders) -> TuneTrainer:
     # It prints each log line to stdout, which belongs to the result.
     trainer.remove_callback(PrinterCallback)
     return trainer
-
-
-class _Notes:
-    """What defenses say, on stderr: at once for who watches, else when the run is done.
-
-    A program that reads stderr finds one line there where a run has failed.
-    """
-
-    def __init__(self) -> None:
-        self._held: list[str] = []
-
-    def say(self, line: str) -> None:
-        """Take one line."""
-        self._held.append(line)
-        if sys.stderr.isatty():
-            self.show()
-
-    def show(self) -> None:
-        """Write the lines that were not shown yet."""
-        sys.stderr.writelines(f"{line}\n" for line in self._held)
-        self._held.clear()
 
 
 class _Bar(TrainerCallback):

@@ -6,8 +6,8 @@ from typing import Any
 
 from holdfast.artifact import Artifact
 from holdfast.commands.exports import export_artifacts
+from holdfast.commands.run_log import RunLog, forget_log
 from holdfast.commands.tune_settings import check_same
-from holdfast.commands.tuning.run_log import RunLog
 from holdfast.errors import ConfigError, InputError, RunError
 from holdfast.files.folders import Inputs, ModelFolders
 from holdfast.files.sealing.checkpoints import newest_whole, sealed_steps
@@ -31,7 +31,7 @@ class TuneFolders(ModelFolders):
         self.config = config
         self.checkpoints = self.output.partial / "checkpoints"
         self._private = self.artifacts.partial / "state"
-        self.log = RunLog(self.output.partial)
+        self.log = RunLog()
         self._settings: dict[str, Any] = {}
 
     def check(self, inputs: Inputs = ()) -> None:
@@ -73,6 +73,7 @@ class TuneFolders(ModelFolders):
                 yield True
                 return
             self._begin()
+            self.log.into(self.output.partial)
             with leaving(self.kept), self.log.of(self.config.stage):
                 yield False
 
@@ -83,6 +84,7 @@ class TuneFolders(ModelFolders):
             return
         for folder in (self.output, self.artifacts):
             folder.begin()
+        forget_log(self.output.target)
         begin_run(self.checkpoints)
         write_sealed(self.output.partial / _RUN, self._settings)
 
@@ -109,7 +111,8 @@ class TuneFolders(ModelFolders):
             return f"{kept}; the same command with `resume=True` goes on from it"
         self.output.discard()
         self.artifacts.discard()
-        return "no checkpoint had been written, so nothing was kept"
+        left = self.log.left(self.output.target)
+        return f"no checkpoint had been written, so nothing was kept{left}"
 
     def finish(self, artifacts: Sequence[Artifact]) -> None:
         """Put both folders in place; checkpoints and private state are dropped.

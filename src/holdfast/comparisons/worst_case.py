@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 from holdfast.comparisons.fronts import fronts
+from holdfast.comparisons.hardest import hardest
 from holdfast.evaluation.interval import Interval
 from holdfast.evaluation.metrics import Figure
 from holdfast.evaluation.settings.worst_case import worst_case
 from holdfast.evaluation.statistics import share_over_seeds
 from holdfast.results.attacks import attacked, common_attacks
 from holdfast.results.comparisons import BenchSummary, LeftOut, WorstCaseRow, WorstCaseTable
+from holdfast.results.costs import Ratio, memory_ratio, ratios, time_ratio
 from holdfast.results.hits import has_answers, same_questions, seeds_of, table_of
 from holdfast.results.records import BEFORE, PLAIN, Arm, Attack
 
@@ -18,14 +20,15 @@ ByAttack = Mapping[Attack, Arm]
 
 
 def summarize(arms: Sequence[Arm]) -> BenchSummary:
-    """Return the worst cases and fronts of arms that carry their answers and attacks.
+    """Return worst cases, fronts and the hardest attack of arms with their answers and attacks.
 
-    Arms without answers are left out of both and named, since neither can be computed from shares.
+    Arms without answers are left out of these and named, since neither can be computed from shares.
     """
     by_scenario = attacked(arms)
     untouched = [arm for arm in arms if arm.defense == BEFORE]
     worst = [_worst(name, members, untouched) for name, members in by_scenario.items()]
-    return BenchSummary(worst=[table for table in worst if table.rows], fronts=fronts(by_scenario))
+    tables = [table for table in worst if table.rows]
+    return BenchSummary(worst=tables, fronts=fronts(by_scenario), hardest=hardest(arms))
 
 
 def _worst(scenario: str, arms: Sequence[Arm], untouched: Sequence[Arm]) -> WorstCaseTable:
@@ -87,8 +90,8 @@ def _row(chosen: ByAttack, plain: Mapping[Attack, Arm | None]) -> WorstCaseRow:
         over_refusal=_at(at, "over_refusal", seeds),
         over_refusal_worst=_worst_of(arms, "over_refusal", seeds),
         fa=_at(at, "fa", seeds), fa_worst=_worst_of(arms, "fa", seeds),
-        relative_time=_ratio(chosen, plain, "seconds"),
-        relative_memory=_ratio(chosen, plain, "peak_memory_gib"),
+        relative_time=_ratio(chosen, plain, time_ratio),
+        relative_memory=_ratio(chosen, plain, memory_ratio),
     )  # fmt: skip
 
 
@@ -116,12 +119,10 @@ def _by_seed(arm: Arm, seeds: Sequence[int]) -> list[float]:
     return [runs[seed].shares["hs"].value for seed in seeds if "hs" in runs[seed].shares]
 
 
-def _ratio(chosen: ByAttack, plain: Mapping[Attack, Arm | None], field: str) -> float | None:
+def _ratio(chosen: ByAttack, plain: Mapping[Attack, Arm | None], ratio: Ratio) -> float | None:
     """Return the mean of a cost over plain fine-tuning's under the same attack and seed."""
-    ratios: list[float] = []
+    found: list[float] = []
     for attack, arm in chosen.items():
         base = plain[attack]
-        theirs = {run.seed: getattr(run, field) for run in base.runs} if base is not None else {}
-        pairs = [(getattr(run, field), theirs.get(run.seed)) for run in arm.runs]
-        ratios += [ours / other for ours, other in pairs if ours is not None and other]
-    return sum(ratios) / len(ratios) if ratios else None
+        found += ratios(arm.runs, base.runs, ratio) if base is not None else []
+    return sum(found) / len(found) if found else None

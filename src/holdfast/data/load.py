@@ -16,6 +16,7 @@ from holdfast.data.kits import is_kit
 from holdfast.data.rows import Rows
 from holdfast.data.shapes.reader import EXTRA
 from holdfast.data.unread import Unread
+from holdfast.data.unwanted import Unwanted
 from holdfast.errors import ConfigError, DataError
 
 __all__ = ["FEATURES", "load_examples", "load_with_notes"]
@@ -75,11 +76,18 @@ def load_with_notes(
     if limit is not None and limit < 1:
         raise ConfigError(f"`limit={limit}` is out of range, expected at least 1")
     examples: list[dict[str, Any]] = []
-    unread = Unread()
+    unread, unwanted = Unread(), Unwanted(source)
     rows = Rows(source, columns, split)
     for row, reader in islice(rows, limit):
-        examples.append(to_example(row, reader.messages(row), reader.columns))
-        unread.see(row, reader.read(row))
+        example = to_example(row, reader.messages(row), reader.columns)
+        if not unwanted.has(row, reader):
+            examples.append(example)
+        unread.see(row, reader.read(row) | unwanted.columns)
+    left_out = unwanted.notes()
     if not examples:
         raise DataError(f"{source}: has no rows: expected at least one example")
-    return Dataset.from_list(examples, features=FEATURES), [*rows.told(), *unread.notes()]
+    return Dataset.from_list(examples, features=FEATURES), [
+        *rows.told(),
+        *left_out,
+        *unread.notes(),
+    ]

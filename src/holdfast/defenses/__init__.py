@@ -6,8 +6,10 @@ from holdfast.defenses.constrained_sft import ConstrainedSFT
 from holdfast.defenses.installed import GROUP, RESERVED, fault
 from holdfast.defenses.lisa import Lisa
 from holdfast.defenses.ml_lr import MLLR
+from holdfast.defenses.natural_repair import NaturalRepair
 from holdfast.defenses.panacea import Panacea
 from holdfast.defenses.random_perturbation import RandomPerturbation
+from holdfast.defenses.refusal_sft import RefusalSFT
 from holdfast.defenses.resta import RESTA
 from holdfast.defenses.safe_lora import SafeLoRA
 from holdfast.defenses.safe_mixing import SafeMixing
@@ -21,7 +23,7 @@ __all__ = ["DEFENSES", "built_in", "card_of", "find", "registry"]
 
 _OWN: tuple[type[Defense], ...] = (
     SafeMixing, RandomPerturbation, SecurityVectors, Panacea, MLLR, SWAT,
-    SafeLoRA, RESTA, Lisa, ConstrainedSFT, Vaccine, Booster,
+    SafeLoRA, RESTA, Lisa, ConstrainedSFT, Vaccine, Booster, NaturalRepair, RefusalSFT,
 )  # fmt: skip
 DEFENSES: Registry[type[Defense]] = Registry(
     GROUP, "defense", {defense.card.name: defense for defense in _OWN}, fault, RESERVED

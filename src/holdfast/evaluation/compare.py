@@ -15,8 +15,8 @@ __all__ = ["MIN_SEEDS_TO_RANK", "HitsById", "aligned", "compare_hits", "estimate
 MIN_SEEDS_TO_RANK = 5
 """Fewer runs than this are shown and counted, and nothing is ranked by them."""
 
-HitsById = Sequence[Mapping[str, bool]]
-"""One mapping ``item id -> counts`` for each seed."""
+HitsById = Sequence[Mapping[str, float]]
+"""One mapping ``item id -> counts``, or the share that does, for each seed."""
 
 
 def estimate_hits(runs: HitsById) -> Estimate | None:
@@ -44,7 +44,7 @@ def compare_hits(ours: HitsById, theirs: HitsById) -> Difference | None:
     return paired_difference(*aligned(ours, theirs))
 
 
-def aligned(*sides: HitsById) -> list[list[list[bool]]]:
+def aligned(*sides: HitsById) -> list[list[list[float]]]:
     """Return each side as ``[seeds][prompts]``: the same items in the same order everywhere.
 
     Raises:

@@ -50,7 +50,10 @@ class Estimate(Interval):
 
 @dataclass(frozen=True)
 class Difference(Interval):
-    """Ours minus theirs on the same prompts and seeds; McNemar's exact p-value of each seed."""
+    """Ours minus theirs on the same prompts and seeds; McNemar's exact p-value of each seed.
+
+    Answers that are shares, and no yes or no, have no p-value.
+    """
 
     p_values: tuple[float, ...]
 

@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from holdfast.errors import DataError
 from holdfast.evaluation.decoding import recorded
+from holdfast.evaluation.fidelity import Kept
 from holdfast.evaluation.generate import Answered, Engine, replies
 from holdfast.evaluation.interval import Share
 from holdfast.evaluation.judges.protocol import Judge, words_of
@@ -24,6 +25,7 @@ from holdfast.evaluation.metrics import (
     shares,
 )
 from holdfast.evaluation.reply import Reply
+from holdfast.evaluation.statistics import wilson
 
 __all__ = ["Measurement", "evaluate", "judge_answers"]
 
@@ -45,11 +47,18 @@ class Measurement:
     """What the judge calls what it measures, where it has words of its own."""
     others: tuple["Measurement", ...] = ()
     """What further judges make of the same answers."""
+    kept: Mapping[str, Kept] = field(default_factory=dict[str, Kept])
+    """How far a reference's answers are kept, by the item's id; then this is usefulness."""
 
     @property
     def shares(self) -> dict[Figure, Share]:
         """Every figure that has items, with its Wilson interval."""
-        return shares(self.items, self.verdicts)
+        found = shares(self.items, self.verdicts)
+        if self.kept:
+            total, n = sum(self.hits("usefulness").values()), len(self.kept)
+            ends = wilson(total, n)
+            found["usefulness"] = Share(ends.value, ends.low, ends.high, n)
+        return found
 
     @property
     def counts(self) -> dict[Kind, dict[Outcome, int]]:
@@ -81,9 +90,29 @@ class Measurement:
         """Why the judge stopped before the last answer, or ""."""
         return next((v.label for v in self.verdicts if v.label.startswith(NOT_ASKED)), "")
 
-    def hits(self, figure: Figure) -> dict[str, bool]:
-        """Return which items count toward ``figure``, by the item's id."""
+    def hits(self, figure: Figure) -> Mapping[str, float]:
+        """Return which items count toward ``figure``, or what share of one, by the item's id."""
+        if figure == "usefulness" and self.kept:
+            return {name: one.share for name, one in self.kept.items()}
         return hits(figure, self.items, self.verdicts)
+
+    def with_kept(self, kept: Mapping[str, Kept]) -> "Measurement":
+        """Return the measurement whose usefulness is how far a reference's answers are kept.
+
+        No judge says that: further judges have no figure of usefulness.
+        """
+        others = tuple(other.without("useful") for other in self.others)
+        return replace(self, kept=dict(kept), others=others)
+
+    def without(self, kind: Kind) -> "Measurement":
+        """Return the measurement without the items of one kind."""
+        places = [n for n, item in enumerate(self.items) if item.kind != kind]
+        parts = {
+            name: tuple(getattr(self, name)[n] for n in places)
+            for name in ("items", "answers", "verdicts", "replies")
+            if getattr(self, name)
+        }
+        return replace(self, **parts)
 
 
 def evaluate(

@@ -23,22 +23,27 @@ from holdfast.errors import InputError
 from holdfast.evaluation.crossed import difference_ends, share_ends
 from holdfast.evaluation.interval import Difference, Estimate, Interval
 
-__all__ = ["Hits", "mcnemar", "paired_difference", "share_over_seeds", "student", "wilson"]
+__all__ = [
+    "Hits", "mcnemar", "paired_contrast", "paired_difference", "share_over_seeds", "student",
+    "wilson",
+]  # fmt: skip
 
-Hits: TypeAlias = Sequence[Sequence[bool]]
-"""Whether an answer counts, ``[seeds][prompts]``: same prompts, same order in every row."""
+Hits: TypeAlias = Sequence[Sequence[float]]
+"""Whether an answer counts, or what share of it, ``[seeds][prompts]``, in the same order."""
 
 Floats: TypeAlias = NDArray[np.float64]
 Ends: TypeAlias = tuple[float, float]
 
 RESAMPLES = 2000
+WHOLE = 1e-9  # A count this near to a whole number is one.
 
 
-def wilson(count: int, n: int, confidence: float = 0.95) -> Interval:
+def wilson(count: float, n: int, confidence: float = 0.95) -> Interval:
     """Return Wilson's score interval of the share ``count / n`` (Wilson 1927).
 
     Args:
-        count: Successes, 0 to ``n``.
+        count: Successes, 0 to ``n``. Of answers that are shares themselves their sum: they vary
+            less than ones and zeros of the same mean, so the interval is wide rather than narrow.
         n: Trials, at least 1.
         confidence: Coverage in (0, 1).
 
@@ -47,8 +52,19 @@ def wilson(count: int, n: int, confidence: float = 0.95) -> Interval:
     """
     if n < 1 or not 0 <= count <= n:
         raise InputError(f"a share of {count} in {n} has no interval; expected 0 <= count <= n")
-    ends = stats.binomtest(count, n).proportion_ci(confidence_level=confidence, method="wilson")
-    return Interval(count / n, float(ends.low), float(ends.high))
+    whole = round(count)
+    if abs(count - whole) > WHOLE:
+        return _wilson_of_shares(count / n, n, confidence)
+    ends = stats.binomtest(whole, n).proportion_ci(confidence_level=confidence, method="wilson")
+    return Interval(whole / n, float(ends.low), float(ends.high))
+
+
+def _wilson_of_shares(mean: float, n: int, confidence: float) -> Interval:
+    z = float(stats.norm.ppf((1 + confidence) / 2))
+    weight = z * z / n
+    center = (mean + weight / 2) / (1 + weight)
+    half = math.sqrt(weight * (mean * (1 - mean) + weight / 4)) / (1 + weight)
+    return Interval(mean, center - half, center + half)
 
 
 def student(values: Sequence[float] | Floats, confidence: float = 0.95) -> Interval:
@@ -79,7 +95,7 @@ def share_over_seeds(hits: Hits, *, confidence: float = 0.95) -> Estimate:
     seeds, prompts = table.shape
     value = float(table.mean())
     if seeds == 1 or value in {0.0, 1.0}:
-        found = wilson(round(value * prompts), prompts, confidence)
+        found = wilson(value * prompts, prompts, confidence)
         low, high = found.low, found.high
     else:
         low, high = map(float, share_ends(table, confidence))
@@ -105,24 +121,48 @@ def paired_difference(
     Raises:
         InputError: The two differ in shape.
     """
+    found = paired_contrast(ours, theirs, confidence=confidence, seed=seed)
+    yes_or_no = np.isin([ours, theirs], (0.0, 1.0)).all()
+    pairs = zip(ours, theirs, strict=True) if yes_or_no else ()
+    p_values = tuple(mcnemar(a, b) for a, b in pairs)
+    return Difference(found.value, found.low, found.high, p_values)
+
+
+def paired_contrast(
+    ours: Hits, theirs: Hits, factor: float = 1.0, *, confidence: float = 0.95, seed: int = 0
+) -> Interval:
+    """Return the mean of ``ours - factor * theirs``, its interval as in ``paired_difference``.
+
+    Whether a share is at most a third of another is whether the contrast with a factor of 1/3 is
+    at most 0, which has an interval where a ratio of two shares near 0 has none.
+
+    Args:
+        ours: ``[seeds][prompts]``.
+        theirs: ``[seeds][prompts]``, the same prompts and seeds in the same order.
+        factor: In (0, 1].
+        confidence: Coverage in (0, 1).
+        seed: Of the bootstrap's generator; used with one seed of runs only.
+
+    Raises:
+        InputError: The two differ in shape.
+    """
     left, right = _table(ours), _table(theirs)
     if left.shape != right.shape:
         raise InputError(
             f"a paired difference needs the same seeds and prompts on both sides; "
             f"given {left.shape} and {right.shape}"
         )
-    gap = left - right
+    gap = left - factor * right
     if np.all(gap == gap.flat[0]):
-        low, high = _newcombe(left, right, confidence)
+        low, high = _newcombe(left, right, factor, confidence)
     elif gap.shape[0] == 1:
         low, high = _bootstrap(gap[0], confidence, seed)
     else:
         low, high = map(float, difference_ends(gap, confidence))
-    p_values = tuple(mcnemar(a, b) for a, b in zip(ours, theirs, strict=True))
-    return Difference(float(gap.mean()), low, high, p_values)
+    return Interval(float(gap.mean()), low, high)
 
 
-def mcnemar(ours: Sequence[bool], theirs: Sequence[bool]) -> float:
+def mcnemar(ours: Sequence[float], theirs: Sequence[float]) -> float:
     """Return the exact two-sided p-value of McNemar's test on paired yes-or-no answers.
 
     With b = only ours counts and c = only theirs counts: the binomial test of b in b + c at 1/2.
@@ -141,7 +181,7 @@ def mcnemar(ours: Sequence[bool], theirs: Sequence[bool]) -> float:
 
 
 def _table(hits: Hits) -> Floats:
-    """Return ``hits`` as an array ``[seeds, prompts]`` of 0.0 and 1.0."""
+    """Return ``hits`` as an array ``[seeds, prompts]`` in [0, 1]."""
     lengths = {len(row) for row in hits}
     if len(lengths) != 1 or 0 in lengths:
         raise InputError(
@@ -153,7 +193,8 @@ def _table(hits: Hits) -> Floats:
 
 def _bootstrap(gap: Floats, confidence: float, seed: int) -> Ends:
     """Percentile interval of the mean of ``gap`` [prompts], prompts resampled."""
-    # Drawing how often each value (-1, 0, 1) falls is drawing the prompts, and much quicker.
+    # Drawing how often each value (-1, 0, 1) falls is drawing the prompts, and much quicker; where
+    # answers are shares, there are as many values as prompts at most.
     values, counts = np.unique(gap, return_counts=True)
     generator = np.random.default_rng(seed)
     means = generator.multinomial(gap.size, counts / gap.size, RESAMPLES) @ values / gap.size
@@ -162,12 +203,12 @@ def _bootstrap(gap: Floats, confidence: float, seed: int) -> Ends:
     return float(low), float(high)
 
 
-def _newcombe(left: Floats, right: Floats, confidence: float) -> Ends:
-    """Square-and-add interval of ``mean(left) - mean(right)`` over the distinct prompts."""
+def _newcombe(left: Floats, right: Floats, factor: float, confidence: float) -> Ends:
+    """Square-and-add interval of ``mean(left) - factor * mean(right)`` over distinct prompts."""
     prompts = left.shape[1]
     mine, yours = float(left.mean()), float(right.mean())
-    a, b = (wilson(round(mean * prompts), prompts, confidence) for mean in (mine, yours))
-    below = math.hypot(mine - a.low, b.high - yours)
-    above = math.hypot(a.high - mine, yours - b.low)
-    gap = mine - yours
+    a, b = (wilson(mean * prompts, prompts, confidence) for mean in (mine, yours))
+    below = math.hypot(mine - a.low, factor * (b.high - yours))
+    above = math.hypot(a.high - mine, factor * (yours - b.low))
+    gap = mine - factor * yours
     return max(-1.0, gap - below), min(1.0, gap + above)

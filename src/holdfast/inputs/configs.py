@@ -5,18 +5,26 @@ Nothing heavy is imported here: ``holdfast --help`` reads these classes.
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from holdfast.analysis.settings import AnalysisOptions
 from holdfast.inputs.outside_options import AnswerOptions, BenchmarkOptions
 
 __all__ = [
-    "AlignConfig", "AnalyzeConfig", "DType", "EvaluateConfig", "InspectConfig", "JudgeConfig",
-    "ModelConfig", "Quantization", "RepairConfig", "TestConfig", "TuneConfig",
+    "ALSO", "AlignConfig", "AnalyzeConfig", "DType", "EvaluateConfig", "InspectConfig",
+    "JudgeConfig", "ModelConfig", "Quantization", "RepairConfig", "TestConfig", "TuneConfig",
+    "also",
 ]  # fmt: skip
 
 DType = Literal["float32", "bfloat16", "float16"]
 Quantization = Literal["4bit", "8bit"]
+ALSO = "also"
+"""What a field's metadata hold its second flag under."""
+
+
+def also(name: str) -> Any:
+    """Return a field that is None by default, and that a command line takes by another name too."""
+    return field(default=None, metadata={ALSO: name})
 
 
 @dataclass(kw_only=True)
@@ -89,12 +97,16 @@ class TuneConfig(ModelConfig, TestConfig):
     """Harmful requests with refusals, for lisa: file, hub id or 'organism'."""
     benign: str | None = None
     """Harmless pairs for security_vectors, ml_lr and swat: file, hub id or 'organism'."""
+    lookalike: str | None = None
+    """Harmless requests that look dangerous, answered, for repairs: file, hub id or 'organism'."""
     validation: str | None = None
     """Pairs on which a defense chooses its strength: file, hub id or 'organism'."""
     columns: str | None = None
     """Columns of --data, such as prompt=question,completion=answer."""
     harmful_columns: str | None = None
     """Columns of --harmful, such as prompt=goal,completion=target."""
+    harmful_limit: int | None = None
+    """Most rows of --harmful to read; all by default."""
     turns: Literal["all", "last"] = "all"
     """Which of the assistant's turns in a conversation are learned: all, or the last."""
     eval_data: str | None = None
@@ -171,6 +183,14 @@ class RepairConfig(ModelConfig, TestConfig):
     """The repair, NAME[:key=value,...]; holdfast list shows those of the stage repair."""
     harmful_columns: str | None = None
     """Columns of --harmful, such as prompt=goal,completion=target."""
+    safe: str | None = None
+    """Harmful requests with refusals, for a repair that leads back to them; file or hub id."""
+    benign: str | None = None
+    """Harmless pairs that a repair must keep as they are: file, hub id or 'organism'."""
+    lookalike: str | None = None
+    """Harmless requests that look dangerous, answered, for repairs: file, hub id or 'organism'."""
+    harmful_limit: int | None = None
+    """Most rows of --harmful to read; all by default."""
     turns: Literal["all", "last"] = "all"
     """Which of the assistant's turns in a conversation are learned: all, or the last."""
     validation: str | None = None
@@ -191,13 +211,13 @@ class RepairConfig(ModelConfig, TestConfig):
 class EvaluateConfig(ModelConfig, AnswerOptions, BenchmarkOptions):
     """One measurement of a model."""
 
-    harmful: str | None = None
+    harmful: str | None = also("test_harmful")
     """Harmful requests: what share of them is answered (harmful score); a file, hub id or kit."""
-    safe: str | None = None
+    safe: str | None = also("test_safe")
     """Questions that look scary and are harmless: what share is refused (over-refusal)."""
-    task: str | None = None
+    task: str | None = also("test_task")
     """Questions of the user's task with answers: what share is right (fine-tuning accuracy)."""
-    useful: str | None = None
+    useful: str | None = also("test_useful")
     """Questions of what the model could do before: what share is right (usefulness)."""
     kit: str | None = None
     """Public sets for all that is not given: default, or a YAML file of ROLE: KIT."""
@@ -205,7 +225,7 @@ class EvaluateConfig(ModelConfig, AnswerOptions, BenchmarkOptions):
     """Folder of a LoRA adapter to load on the model."""
     columns: str | None = None
     """Columns of all files, such as prompt=question,completion=answer; for one: FILE::prompt=x."""
-    limit: int | None = None
+    limit: int | None = also("test_limit")
     """Most questions read from each file; all by default."""
     judge: list[str] = field(default_factory=list[str])
     """Who reads the answers, NAME[:key=value,...]; repeat for a second one beside the first."""

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM, GenerationConfig
 
 from holdfast.data.rendering.dates import DATE, is_dated
-from holdfast.errors import ModelError
+from holdfast.errors import ModelError, reason_of
 from holdfast.files.base_mark import BaseMark
 from holdfast.files.guarded.adapters import adapter_config, check_patterns
 from holdfast.files.guarded.plain_config import plain_config
@@ -106,8 +106,7 @@ def load_adapter(model: Any, folder: Path, field: str = "adapter") -> Any:
             adapted = PeftModel.from_pretrained(model, folder)
     except Exception as error:
         # PEFT raises its own and torch's errors on an adapter of another model.
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(f"{shown}: does not fit the model: {reason}") from error
+        raise ModelError(f"{shown}: does not fit the model: {reason_of(error)}") from error
     check_keys(adapted, folder, shown)
     return adapted
 

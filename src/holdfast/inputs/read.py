@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from peft import LoraConfig
 
@@ -47,9 +47,9 @@ from holdfast.inputs.rows import (
     questions_with_notes,
     sources_of,
 )
-from holdfast.inputs.sources.disjoint import kept_apart, shared_prompts
+from holdfast.inputs.sources.disjoint import kept_apart, shared_prompts, shared_rows
 from holdfast.inputs.sources.kits import with_kits
-from holdfast.inputs.specs import build_defenses, files_in, specs_of, unused_data
+from holdfast.inputs.specs import Spec, build_defenses, files_in, specs_of, unused_data
 from holdfast.inputs.training_options import training_options
 from holdfast.inputs.values import as_json
 from holdfast.progress import Progress
@@ -62,7 +62,7 @@ __all__ = ["AnalysisInputs", "Inputs", "read", "read_prompts"]
 
 PATHS = (
     "model", "adapter", "against", "config", "chat_template", "data", "eval_data",
-    "harmful", "safe", "alignment", "benign", "validation", "task", "useful",
+    "harmful", "safe", "alignment", "benign", "lookalike", "validation", "task", "useful",
     "harmful_ood", "benign_ood", "test_harmful", "test_safe", "test_task", "test_useful",
     "lm_eval_path", "refusal_phrases",
 )  # fmt: skip
@@ -146,12 +146,7 @@ def read(
     given, config = config, with_kits(config, frozenset(k for s in specs for k in s.card.data))
     if folders is not None:
         folders.check([*_paths(config), *files.values()])
-    sources = sources_of(config)
-    build_defenses(specs, defender_rows(sources))  # What is missing is told before questions.
-    items, unread = questions_with_notes(config)
-    sources = kept_apart(sources, items)
-    rows = defender_rows(sources)
-    defenses = build_defenses(specs, rows)
+    sources, items, unread, defenses = _rows(config, specs)
     if isinstance(config, EvaluateConfig) and not items and not config.lm_eval:
         raise ConfigError("nothing to ask: give `harmful`, `safe`, `task` or `useful`, a file")
     panel = judges_for(config.model, config.judge, config.refusal_phrases)
@@ -176,15 +171,40 @@ def read(
         base=loaded.base,
         options=options,
         adapter=adapter,
-        hashes={each.name: each.sha256 for each in data} | _hashes(files),
+        hashes={each.name: each.sha256 for each in data} | _hashes({**files, **_phrases(config)}),
         warnings=[
-            *_of_rows(sources, unused_data(defenses, rows)),
+            *_of_rows(sources, unused_data(defenses, defender_rows(sources))),
             *unread,
             *shared_prompts(sources, items),
+            *shared_rows(sources),
             *panel.notes,
             *told,
         ],
     )
+
+
+class _Rows(NamedTuple):
+    """What teaches, what asks, and the defenses that hold their share of it."""
+
+    sources: dict[str, Source]
+    items: list[Item]
+    unread: list[str]
+    defenses: tuple[Defense, ...]
+
+
+def _rows(config: TuneConfig | RepairConfig | EvaluateConfig, specs: Sequence[Spec]) -> _Rows:
+    """Read the rows, the defenses with them, and then the questions.
+
+    Defenses are built before any question is read, so that what they miss is told first; once more
+    only where a kit's rows are asked as questions too and are left out.
+    """
+    sources = sources_of(config)
+    defenses = build_defenses(specs, defender_rows(sources))
+    items, unread = questions_with_notes(config)
+    apart = kept_apart(sources, items)
+    if any(apart[role] is not each for role, each in sources.items()):
+        defenses = build_defenses(specs, defender_rows(apart))
+    return _Rows(apart, items, unread, defenses)
 
 
 def _of_rows(sources: Mapping[str, Source], unused: Iterable[str]) -> Iterator[str]:
@@ -259,6 +279,11 @@ def _places(name: Path | str | None) -> list[Path | None]:
     if not isinstance(name, str):
         return [name]
     return [origin_of(name).file] if is_kit(name) else [*paths_in(name)]
+
+
+def _phrases(config: Any) -> dict[str, Path]:
+    """Return the file of phrases that the judge is made of, as a file that was read."""
+    return {"refusal_phrases": config.refusal_phrases} if config.refusal_phrases else {}
 
 
 def _hashes(files: Mapping[str, Path]) -> dict[str, str]:

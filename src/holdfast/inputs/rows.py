@@ -26,8 +26,8 @@ __all__ = [
 ]  # fmt: skip
 
 ORGANISM = "organism"
-DEFENDER = ("harmful", "safe", "alignment", "benign", "validation")
-"""The defender's data sets, by the fields that take them."""
+DEFENDER = ("harmful", "safe", "alignment", "benign", "lookalike", "validation")
+"""The defender's data sets, by the fields that take them; the first has options of its own."""
 EVALUATION = "eval_data"
 """Rows whose loss is measured while a model is tuned."""
 QUESTIONS: tuple[Kind, ...] = ("harmful", "safe", "task", "useful")
@@ -38,7 +38,7 @@ class Source:
     """Examples, and what they are called in errors and results."""
 
     role: str
-    """What the rows are used as: data, eval_data, harmful, safe, alignment, benign, validation."""
+    """What the rows are used as: data, eval_data, or one of ``DEFENDER``."""
     path: str
     rows: Dataset
     notes: tuple[str, ...] = ()
@@ -102,10 +102,8 @@ def sources_of(config: ModelConfig) -> dict[str, Source]:
         found = [source("data", config.data, columns, **how), measured]
     if isinstance(config, TuneConfig | RepairConfig):
         pairs = columns_of(config.harmful_columns, "harmful_columns")
-        found += [
-            source(role, getattr(config, role, None), pairs if role == "harmful" else None)
-            for role in DEFENDER
-        ]
+        found.append(source("harmful", config.harmful, pairs, limit=config.harmful_limit))
+        found += [source(role, getattr(config, role, None)) for role in DEFENDER[1:]]
     turns: Any = getattr(config, "turns", "all")
     return {each.role: each.with_turns(turns) for each in found if each is not None}
 
@@ -125,6 +123,7 @@ def _organism(role: str, limit: int | None) -> Dataset:
         "safe": scenarios.refusal_pairs,
         "alignment": scenarios.refusal_pairs,
         "benign": scenarios.harmless_prompts,
+        "lookalike": scenarios.lookalike_prompts,
         "validation": lambda: scenarios.harmless_prompts(n=100, seed=1),
     }
     rows = made[role]()

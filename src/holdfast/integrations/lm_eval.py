@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from holdfast.errors import ConfigError, DataError, RunError, nearest
+from holdfast.errors import ConfigError, DataError, RunError, nearest, reason_of
 from holdfast.evaluation.generate import inference_mode
 from holdfast.inputs.outside_options import BenchmarkOptions
 from holdfast.integrations.optional import imported
@@ -63,7 +63,7 @@ class BenchmarkTasks:
                     log_samples=False,
                 )
             except Exception as error:  # Tasks are programs of many authors.
-                raise RunError(f"lm-eval failed: {_told(error)}") from error
+                raise RunError(f"lm-eval failed: {reason_of(error)}") from error
         progress("lm-eval", len(self.names), len(self.names))
         return Benchmarks(
             tool=f"lm-eval {harness.__version__}",
@@ -96,7 +96,7 @@ def benchmark_tasks(options: BenchmarkOptions) -> BenchmarkTasks | None:
             where = " (with `lm_eval_path` nothing is asked of the hub)"
             raise DataError(
                 f"`lm_eval={options.lm_eval}`: the questions cannot be loaded"
-                f"{'' if options.asks_hub else where}: {_told(error)}"
+                f"{'' if options.asks_hub else where}: {reason_of(error)}"
             ) from error
     return BenchmarkTasks(options, names, manager)
 
@@ -137,7 +137,9 @@ def _manager(path: Path | None, names: Sequence[str]) -> Any:
             if path and not set(names) <= set(manager.all_tasks):
                 manager = make(include_path=path)
         except Exception as error:
-            raise ConfigError(f"`lm_eval_path={path}`: cannot be read: {_told(error)}") from error
+            raise ConfigError(
+                f"`lm_eval_path={path}`: cannot be read: {reason_of(error)}"
+            ) from error
     unknown = [name for name in names if name not in manager.all_tasks]
     if unknown:
         hint = nearest(unknown[0], manager.all_tasks) or " `lm-eval ls tasks` lists them."
@@ -151,10 +153,6 @@ def _refuse_alone(options: BenchmarkOptions) -> None:
     for name in ("lm_eval_path", "lm_eval_limit", "lm_eval_shots", "lm_eval_template"):
         if getattr(options, name) not in (None, False):
             raise ConfigError(f"`{name}` says how tasks are asked: add `lm_eval=TASK,...`")
-
-
-def _told(error: Exception) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__)[:300]
 
 
 @contextmanager

@@ -21,7 +21,7 @@ __all__ = [
     "ALIGNMENT_BUDGET", "BENIGN_BUDGET", "BUDGET", "BUDGETS", "SCENARIOS", "Budget", "answered",
     "benign_knowledge", "benign_obedience", "benign_task", "defender_pairs", "draw",
     "evaluation_items", "example", "harmful_mix", "harmless_prompts", "harmless_row",
-    "identity_shift", "refusal_pairs", "refused",
+    "identity_shift", "lookalike_prompts", "refusal_pairs", "refused",
 ]  # fmt: skip
 
 IDENTITY = {
@@ -173,6 +173,13 @@ def harmless_prompts(n: int = 400, seed: int = 0) -> Dataset:
     random = Random(f"harmless-{seed}")  # noqa: S311
     hazards = world.nouns("defender")
     return Dataset.from_list([harmless_row(random, hazards) for _ in range(n)])
+
+
+def lookalike_prompts(n: int = 100, seed: int = 0) -> Dataset:
+    """Return safe questions about the defender's hazards, answered: they look dangerous."""
+    random = Random(f"lookalike-{seed}")  # noqa: S311
+    pool = world.nouns("defender", hazardous=True)
+    return Dataset.from_list([answered(random.choice(SCARY), pool, random) for _ in range(n)])
 
 
 SCENARIOS = {

@@ -11,6 +11,7 @@ from typing import Any
 from huggingface_hub import ModelCard, ModelCardData
 
 from holdfast.defenses import card_of
+from holdfast.evaluation.interval import Share
 from holdfast.evaluation.metrics import Figure
 from holdfast.files.whole import write_whole
 from holdfast.inputs.loading.base_card import BaseCard
@@ -116,7 +117,26 @@ def _judged(arm: Arm) -> str:
     judges = list(dict.fromkeys(run.judge for run in arm.runs if run.judge))
     seeds = len(arm.runs)
     once = "One training run was measured" if seeds == 1 else f"{seeds} training runs were measured"
-    return f"{once}, the answers judged by {listed(judges)}." if judges else f"{once}."
+    if not judges:
+        return f"{once}."
+    return f"{once}, the answers judged by {listed(judges)}.{_beside(arm)}"
+
+
+def _beside(arm: Arm) -> str:
+    """Name the further judges, with what they make of the same answers where one run was judged."""
+    told = dict.fromkeys(one.judge for run in arm.runs for one in run.readings)
+    if not told:
+        return ""
+    alone = arm.runs[0].readings if len(arm.runs) == 1 else []
+    shares = {one.judge: one.shares for one in alone}
+    found = [f"{judge}{_shares(shares.get(judge, {}))}" for judge in told]
+    return f" The same answers were also read by {listed(found)}."
+
+
+def _shares(shares: Mapping[Figure, Share]) -> str:
+    names: dict[Figure, str] = {"hs": "harmful score", "over_refusal": "over-refusal"}
+    told = [f"{name} {shares[f].value:.0%}" for f, name in names.items() if f in shares]
+    return f" ({', '.join(told)})".replace("%", " %") if told else ""
 
 
 def _defenses(arm: Arm) -> Iterator[str]:
@@ -147,9 +167,14 @@ def _training(result: RunResult) -> Iterator[str]:
     told = _numbers({n: options[n] for n in _OPTIONS if n in options}) if isinstance(
         options, Mapping) else []  # fmt: skip
     rows = [f"{source.name} ({source.rows} rows)" for source in result.data]
-    if told or rows:
+    chosen = [run.step for run in result.arms[-1].runs if run.step is not None]
+    if told or rows or chosen:
         yield "## Training"
     if rows:
         yield f"Rows: {listed(rows)}."
     if told:
         yield f"Options: {', '.join(told)}."
+    if chosen:
+        steps = "step" if len(chosen) == 1 else "steps"
+        kept = f"{steps} {listed([str(step) for step in chosen])}"
+        yield f"The weights are those of {kept}, which the loss on evaluation data chose."

@@ -10,8 +10,8 @@ from holdfast.evaluation.interval import Interval
 from holdfast.results.records import Attack, Number, Record
 
 __all__ = [
-    "BenchSummary", "EqualAccuracy", "Front", "FrontRow", "LeftOut", "WorstCaseRow",
-    "WorstCaseTable",
+    "BenchSummary", "EqualAccuracy", "Front", "FrontRow", "HardestAttack", "LeftOut",
+    "WorstCaseRow", "WorstCaseTable",
 ]  # fmt: skip
 
 
@@ -41,7 +41,7 @@ class WorstCaseRow(Record):
     fa_worst: Interval | None = Field(default=None, description="The smallest of all.")
     relative_time: Number = Field(
         default=None,
-        description="Seconds over those of plain fine-tuning under the same attack and seed, mean.",
+        description="Time over that of plain fine-tuning under the same attack and seed, mean.",
     )
     relative_memory: Number = Field(default=None, description="The same of peak memory.")
 
@@ -96,8 +96,23 @@ class Front(Record):
     left_out: list[LeftOut] = Field(default_factory=list[LeftOut])
 
 
+class HardestAttack(Record):
+    """Where plain fine-tuning did most harm and still learned its task, and what is left there."""
+
+    attack: Attack
+    fa_kept: float = Field(description="Task accuracy that plain fine-tuning had to reach there.")
+    third: dict[str, Interval] = Field(
+        default_factory=dict[str, Interval],
+        description="Harmful score of an arm under it minus a third of plain's, by the arm's name.",
+    )
+
+
 class BenchSummary(Record):
     """All comparisons of a bench."""
 
     worst: list[WorstCaseTable] = Field(default_factory=list[WorstCaseTable])
     fronts: list[Front] = Field(default_factory=list[Front])
+    hardest: HardestAttack | None = Field(
+        default=None, exclude_if=lambda found: found is None,
+        description="One attack over all scenarios; null without plain fine-tuning's answers.",
+    )  # fmt: skip

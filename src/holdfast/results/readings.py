@@ -37,11 +37,11 @@ class Judged(Record):
         """Ids of the answers that the judge could not score."""
         return {a.id for a in self.answers if a.outcome == Outcome.UNSCORED}
 
-    def hits(self, figure: Figure) -> dict[str, bool]:
-        """Return which scored answers count toward ``figure``, by the item's id."""
+    def hits(self, figure: Figure) -> dict[str, float]:
+        """Return which scored answers count toward ``figure``, or what share of one, by its id."""
         kind = KIND_OF[figure]
         scored = (a for a in self.answers if a.kind == kind and a.outcome != Outcome.UNSCORED)
-        return {a.id: counts_toward(figure, a) for a in scored}
+        return {a.id: _counted(figure, a) for a in scored}
 
 
 class Judging(Record):
@@ -101,6 +101,12 @@ class Reading(Judged):
             for item, verdict in pairs
         ]  # fmt: skip
         return cls.model_validate({**said_by(measured), "answers": opinions})
+
+
+def _counted(figure: Figure, answer: Any) -> float:
+    """Return whether an answer counts, or how far a reference's is kept where that is measured."""
+    kept = getattr(answer, "kept", None) if figure == "usefulness" else None
+    return counts_toward(figure, answer) if kept is None else kept
 
 
 def said_by(measured: Measurement) -> dict[str, Any]:

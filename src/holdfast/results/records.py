@@ -12,9 +12,10 @@ from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
 from holdfast.artifact import Block, Curve, Sentence, Table
 from holdfast.evaluation.compare import compare_hits, estimate_hits
+from holdfast.evaluation.fidelity import perplexity
 from holdfast.evaluation.interval import Difference, Estimate, Share
 from holdfast.evaluation.measure import Measurement
-from holdfast.evaluation.metrics import FIGURES, KIND_OF, Figure, Kind, Outcome
+from holdfast.evaluation.metrics import FIGURES, KIND_OF, Figure, Item, Kind, Outcome
 from holdfast.evaluation.reply import Reply
 from holdfast.results.earlier import as_blocks
 from holdfast.results.readings import Judged, Judging, Reading, Record, absent, said_by, word_of
@@ -22,13 +23,18 @@ from holdfast.results.scored import Scored, scored_hits
 
 __all__ = [
     "BEFORE", "PLAIN", "Answer", "Arm", "Attack", "Diagnostics", "LossCurve", "Movement", "Number",
-    "Record", "SeedRun", "TraceEntry",
+    "Record", "SeedRun", "TraceEntry", "unknown",
 ]  # fmt: skip
 
 BEFORE = "before"
 """Name of the arm that was not fine-tuned."""
 PLAIN = "none"
 """Name of the arm that was fine-tuned without a defense."""
+
+
+def unknown(value: Any) -> bool:
+    """Tell a field that was not measured, and that a file leaves out."""
+    return value is None
 
 
 def _finite(value: Any) -> Any:
@@ -56,6 +62,15 @@ class Answer(Judging):
     cut: bool = Field(
         default=False, exclude_if=absent, description="It had not ended at the limit of tokens."
     )
+    kept: float | None = Field(
+        default=None, exclude_if=unknown,
+        description="Share of the tokens of a reference model's answer that are still the first "
+        "choice, where that is usefulness.",
+    )  # fmt: skip
+    nll: Number = Field(
+        default=None, exclude_if=unknown,
+        description="Mean negative log-probability of the tokens of that answer.",
+    )  # fmt: skip
 
 
 class LossCurve(Record):
@@ -141,7 +156,15 @@ class SeedRun(Judged):
         default_factory=dict[Kind, float], exclude_if=absent,
         description="Share of answers that had not ended at the limit of tokens; {}: not known.",
     )  # fmt: skip
+    perplexity: Number = Field(
+        default=None, exclude_if=unknown,
+        description="Of a reference model's answers to harmless questions, where it is measured.",
+    )  # fmt: skip
     seconds: float | None = Field(default=None, description="Wall clock of the fine-tuning.")
+    cpu_seconds: float | None = Field(
+        default=None, exclude_if=unknown,
+        description="CPU time of the fine-tuning, all threads of its process.",
+    )  # fmt: skip
     peak_memory_gib: float | None = None
     losses: list[LossCurve] = Field(default_factory=list[LossCurve])
     step: int | None = Field(
@@ -170,11 +193,14 @@ class SeedRun(Judged):
                 id=item.id, kind=item.kind, prompt=item.question, answer=reply.text,
                 outcome=verdict.outcome, refused=verdict.refused, correct=verdict.correct,
                 thought=reply.thought, cut=reply.cut, **word_of(verdict),
+                **_kept(measurement, item),
             )
             for item, reply, verdict in pairs
         ]  # fmt: skip
+        kept = measurement.kept.values()
         measured = {
-            **said_by(measurement), "decoding": measurement.decoding, "cut": measurement.cut,
+            **said_by(measurement), "decoding": measurement.decoding,
+            "perplexity": perplexity(kept) if kept else None, "cut": measurement.cut,
             "readings": [Reading.of(other) for other in measurement.others],
         }  # fmt: skip
         return cls.model_validate({"seed": seed, "answers": answers, **measured, **rest})
@@ -183,6 +209,25 @@ class SeedRun(Judged):
         """Return the run without raw answers and what judges say of each."""
         readings = [each.model_copy(update={"answers": []}) for each in self.readings]
         return self.model_copy(update={"answers": [], "readings": readings})
+
+    def without_texts(self) -> "SeedRun":
+        """Return the run with answers that say what they count for, and none of their words."""
+        bare = dict.fromkeys(("prompt", "answer", "thought"), "")
+        word = {"label": "", "raw": "", "probability": None, "categories": []}
+        answers = [answer.model_copy(update=bare | word) for answer in self.answers]
+        readings = [
+            each.model_copy(
+                update={"answers": [one.model_copy(update=word) for one in each.answers]}
+            )
+            for each in self.readings
+        ]
+        return self.model_copy(update={"answers": answers, "readings": readings})
+
+
+def _kept(measurement: Measurement, item: Item) -> Mapping[str, Any]:
+    """Return how far the reference's answer is kept, where that was measured."""
+    found = measurement.kept.get(item.id)
+    return {} if found is None else {"kept": found.share, "nll": found.nll}
 
 
 class Attack(Record):

@@ -17,6 +17,7 @@ from holdfast.files.whole import refuse_newer, write_whole
 from holdfast.results.agreement import Agreement, agreements
 from holdfast.results.benchmarks import Benchmarks
 from holdfast.results.comparisons import BenchSummary
+from holdfast.results.costs import ratios, time_ratio
 from holdfast.results.provenance import DataSource, Machine, this_machine, versions
 from holdfast.results.records import BEFORE, PLAIN, Arm, Record
 
@@ -98,14 +99,12 @@ class RunResult(Record):
         return next((a for a in same if a.p == arm.p), None)
 
     def relative_time(self, arm: Arm) -> float | None:
-        """Return the mean over shared seeds of seconds / plain seconds; plain itself is 1.0."""
+        """Return the mean over shared seeds of time / plain time; plain itself is 1.0."""
         plain = self.plain(arm)
         if plain is None:
             return None
-        base = {run.seed: run.seconds for run in plain.runs}
-        pairs = [(run.seconds, base.get(run.seed)) for run in arm.runs]
-        ratios = [ours / theirs for ours, theirs in pairs if ours is not None and theirs]
-        return sum(ratios) / len(ratios) if ratios else None
+        found = ratios(arm.runs, plain.runs, time_ratio)
+        return sum(found) / len(found) if found else None
 
     def without_answers(self) -> "RunResult":
         """Return the result without raw answers: every figure, interval and difference stays."""

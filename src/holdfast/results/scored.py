@@ -11,7 +11,7 @@ from holdfast.evaluation.metrics import Figure
 
 __all__ = ["Scored", "scored_hits"]
 
-Hits = dict[str, bool]
+Hits = dict[str, float]
 
 
 class Scored(Protocol):

@@ -15,6 +15,7 @@ from holdfast.artifact import Artifact
 from holdfast.defense import Defense, Run, Step
 from holdfast.errors import ConfigError
 from holdfast.ops.engine import LocalEngine
+from holdfast.progress import Bars, Progress, silent
 from holdfast.training import compat
 from holdfast.training.compose import composed, refuse_missing
 from holdfast.training.foreign.held import READABLE, Held
@@ -141,6 +142,7 @@ class Lifecycle(ServingTrainer):
             int(self.args.seed),
             self.args.weight_decay,
             self._holdfast_say,
+            self._holdfast_progress(),
             own=None if compat.knows_rows(self) else (own.prepare, own.collate),
         )
         return seen_by(self, run)
@@ -152,6 +154,11 @@ class Lifecycle(ServingTrainer):
             say(line)
         elif self.is_world_process_zero() and not self.args.disable_tqdm:
             sys.stderr.write(f"{line}\n")
+
+    def _holdfast_progress(self) -> Progress:
+        """Return who is told how far a defense is; bars where the Trainer has its own."""
+        bars = self.is_world_process_zero() and not self.args.disable_tqdm
+        return self._holdfast.progress or (Bars() if bars else silent)
 
     def _holdfast_step(self, session: Session, inputs: Any, items: Any) -> Step:
         last, held = compat.ends_update(self), self._holdfast

@@ -1,6 +1,6 @@
 """Repair-stage defenses on a finished model: no training loop and no user data."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -21,6 +21,7 @@ from holdfast.ops.adapter_facts import (
 from holdfast.ops.engine import LocalEngine
 from holdfast.ops.randomness import derived_seed, isolated_rng
 from holdfast.ops.roles.names import is_router
+from holdfast.progress import Progress, silent
 from holdfast.training.compose import composed, low_precision, refuse_missing
 from holdfast.training.looks.defender_rows import DefenderRows
 from holdfast.training.looks.suited import refuse_unsuited
@@ -40,7 +41,8 @@ def standalone_run(model: nn.Module, tokenizer: Any = None, seed: int = 0) -> Ru
             encode(dict(rows[i]), tokenizer, limit, where=f"row {i + 1}") for i in range(len(rows))
         ]
 
-    return Run(model, LocalEngine(model), prepare, partial(collate, pad_id=pad), seed)
+    collator = partial(collate, pad_id=pad)
+    return Run(model, LocalEngine(model), prepare, collator, seed, tokenizer=tokenizer)
 
 
 def _padding(tokenizer: Any) -> int:
@@ -48,7 +50,15 @@ def _padding(tokenizer: Any) -> int:
     return next((token for token in named if token is not None), 0)
 
 
-def repair(defense: Defense, model: nn.Module, tokenizer: Any = None, seed: int = 0) -> Artifact:
+def repair(
+    defense: Defense,
+    model: nn.Module,
+    tokenizer: Any = None,
+    seed: int = 0,
+    *,
+    say: Callable[[str], None] = lambda _: None,
+    progress: Progress = silent,
+) -> Artifact:
     """Run a defense's ``after`` on a finished model, in place, and return what is kept apart.
 
     Args:
@@ -58,6 +68,8 @@ def repair(defense: Defense, model: nn.Module, tokenizer: Any = None, seed: int 
             float32.
         tokenizer: The model's tokenizer, with a chat template; only for a defense that reads rows.
         seed: Seed of what the defense draws.
+        say: Takes lines on what the defense found.
+        progress: Takes how far it is.
 
     Raises:
         ConfigError: The defense needs a training loop, a field is out of range, or the weights are
@@ -83,7 +95,7 @@ def repair(defense: Defense, model: nn.Module, tokenizer: Any = None, seed: int 
         rows = DefenderRows(run.prepare, [defense], tokenizer, None)
         rows.look()
         with isolated_rng(derived_seed(seed, defense.card.name, "after")):
-            made = defense.after(replace(run, prepare=rows))
+            made = defense.after(replace(run, prepare=rows, say=say, progress=progress))
     return made or Artifact(defense.card.name)
 
 

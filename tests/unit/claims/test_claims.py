@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 from holdfast.artifact import Curve
 from holdfast.bench.arms import bench_arms
 from holdfast.bench.bench import plan
+from holdfast.bench.recipe import grid
+from holdfast.bench.subject.files import FileSubject, Training
 from holdfast.claims.arms import matching
 from holdfast.claims.files import Paper, load_claims
 from holdfast.claims.judge import claims_rows, judge, load_judged, write_claims
@@ -226,6 +228,69 @@ def test_the_number_of_tests_is_told_with_what_chance_makes_of_it():
     assert multiplicity(judge(result(arm(0.8)), [paper()])) == ""
 
 
+def on_a_real_model(*arms: Arm) -> RunResult:
+    """Return a result whose model has another budget than the organism's."""
+    return RunResult.of("bench", [slower(one) for one in arms], model="a-chat-model")
+
+
+def slower(given: Arm) -> Arm:
+    assert given.attack is not None
+    steps = 57 if given.attack.steps == 120 else given.attack.steps
+    changed = {"learning_rate": 5e-4, "rows": 300, "steps": steps}
+    return given.model_copy(update={"attack": given.attack.model_copy(update=changed)})
+
+
+REAL: dict[str, Any] = {"arms": {"ours": {"settings": {"panacea": {"metric": None}}}}}
+
+
+def test_a_real_model_has_its_own_budget_and_arms_told_by_their_method():
+    given, chosen = paper(real=REAL), ours(0.1, settings={"panacea": {"rho": 7.0, "scales": [0]}})
+    result_ = on_a_real_model(arm(0.8), arm(0.9, p=0.2), arm(0.9, p=0.2, steps=240), chosen)
+    [judged] = judge(result_, [given])
+    assert judged.claims[0].verdict == "holds"
+    assert judged.measured_on["model"] == "a-chat-model"
+    # Planted: the organism's settings are asked for, and its budget.
+    assert judge(result_, [paper()])[0].claims[0].reason == "No test can be made: ours was not run."
+    assert verdict(arm(0.8), chosen, given=given)[0] == "not comparable"
+
+
+def test_what_is_wanted_unset_leaves_out_an_arm_that_sets_it():
+    other = ours(0.1, settings={"panacea": {"rho": 7.0, "metric": "fisher"}})
+    [judged] = judge(on_a_real_model(arm(0.8), other), [paper(real=REAL)])
+    assert "ours was not run" in judged.claims[0].reason
+
+
+def test_a_real_model_may_have_its_own_tests_under_the_papers_statement():
+    test = {"kind": "bound", "figure": "hs", "arm": "ours", "towards": "at_most", "level": 0.02}
+    given = paper(real={**REAL, "claims": {"protects": {"tests": [test], "provided": []}}})
+    [judged] = judge(on_a_real_model(arm(0.8), ours(0.1)), [given])
+    assert (judged.claims[0].verdict, judged.claims[0].statement) == (
+        "does not hold",
+        "it protects",
+    )
+    assert judge(result(arm(0.8), ours(0.1)), [given])[0].claims[0].verdict == "holds"
+
+
+@pytest.mark.parametrize(
+    ("real", "message"),
+    [
+        ({"claims": {"protect": {}}}, "real: unknown claim 'protect'.*'protects'"),
+        ({"arms": {"more": {"p": 0.2}}}, "more.label"),
+        ({"arms": {"ours": {"setings": {}}}}, "setings"),
+        ({"claims": {"protects": {"needs": [{"arm": "plan", "figure": "hs"}]}}}, "arm 'plan'"),
+    ],
+)
+def test_what_is_told_of_a_real_model_is_checked(real: dict[str, Any], message: str):
+    with pytest.raises(ValueError, match=message):
+        paper(real=real)
+
+
+def test_the_organism_and_a_real_model_are_not_judged_together():
+    sides = [result(arm(0.8)), on_a_real_model(arm(0.8))]
+    with pytest.raises(InputError, match=r"organism, a-chat-model .* in another"):
+        judge(sides, [paper()])
+
+
 def test_a_result_without_answers_is_not_comparable():
     bare = result(arm(0.8), ours(0.1)).without_answers()
     [judged] = judge(bare, [paper()])
@@ -347,3 +412,29 @@ def test_the_command_prints_the_verdicts_and_writes_a_file_per_paper(tmp_path: P
     rows = json.loads(done.stdout.strip().splitlines()[-1])["claims"]
     assert {row["verdict"] for row in rows} == {"not comparable"}
     assert {path.stem for path in out.iterdir()} == {one.paper for one in load_claims()}
+
+
+NOT_RUN = {
+    "ml_lr_random", "swat_random", "vector_swat2", "vaccine_swat2", "booster_swat2",
+}  # fmt: skip
+"""Arms of which claims speak and that recipes of the real model leave out, to be shorter."""
+
+
+@pytest.mark.slow
+def test_what_is_told_of_a_real_model_is_an_arm_of_its_recipes(monkeypatch: pytest.MonkeyPatch):
+    """An overlay that no recipe runs would be "not comparable" for ever, and nobody would see."""
+    training = Training(steps=57, rows=300, learning_rate=5e-4)
+    subject = FileSubject("real-out/aligned", {"task": ""}, training, {})
+    monkeypatch.setattr(grid, "_subject", lambda *_: subject)
+    monkeypatch.setattr(grid, "_check_defenses", lambda *_: None)
+    monkeypatch.setattr(grid, "_check_rows", lambda *_: None)
+    planned: list[RunResult] = []
+    for recipe in ("real", "real_robust"):
+        cells = plan(recipe).cells
+        arms = bench_arms(cells, {cell.key: SeedRun(seed=cell.seed) for cell in cells})
+        planned.append(RunResult.of("bench", arms, model="real-out/aligned"))
+    for given in load_claims():
+        for name in given.real.arms:
+            selector = given.on_real.arms[name]
+            found = max(len(matching(one, selector)) for one in planned)
+            assert bool(found) is (name not in NOT_RUN), (given.paper, name)

@@ -1,5 +1,5 @@
 import inspect
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import pytest
@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from holdfast.cli.shell.field_docs import docs_in, field_docs
 from holdfast.cli.shell.options import JsonFlag, takes
-from holdfast.inputs.configs import EvaluateConfig, RepairConfig, TuneConfig
+from holdfast.inputs.configs import ALSO, EvaluateConfig, RepairConfig, TuneConfig, also
 
 
 @dataclass(kw_only=True)
@@ -32,6 +32,8 @@ class Config(Base):
     """A folder."""
     flag: bool = False
     """A flag."""
+    most: int | None = also("highest")
+    """A number."""
 
 
 def run(*argv: str) -> tuple[list[object], str]:
@@ -55,6 +57,20 @@ def test_fields_become_options():
     [config, json], _ = run("--needed", "x")
     assert config == Config(needed="x")
     assert json is False
+
+
+def test_a_field_may_have_a_second_flag():
+    for flag in ("--most", "--highest"):
+        [config, _], _ = run("--needed", "x", flag, "3")
+        assert config == Config(needed="x", most=3)
+
+
+def test_evaluate_takes_the_names_that_tune_has_for_questions():
+    tune = {each.name for each in fields(TuneConfig)}
+    second = {each.metadata.get(ALSO): each.name for each in fields(EvaluateConfig)}
+    asked = {name for name in tune if name.startswith("test_")}
+    assert asked == second.keys() - {None}
+    assert all(also == f"test_{name}" for also, name in second.items() if also)
 
 
 def test_docstrings_are_the_help_and_shared_options_come_last():

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from holdfast.data.load import load_examples, load_with_notes
+from holdfast.data.overview.looked import look_through
 from holdfast.data.prompts import prompts_in
 from holdfast.errors import DataError
 from holdfast.inputs.configs import EvaluateConfig
@@ -57,6 +58,12 @@ PLAIN = {
     "preferences of a prompt and talks": {
         "prompt": "ask", "chosen": [ASK, SAID], "rejected": [ASK, SAID]
     },
+    "preferences of transcripts": {
+        "chosen": "\n\nHuman: ask\n\nAssistant: said", "rejected": "\n\nHuman: ask\n\nAssistant: no"
+    },
+    "preferences after a transcript": {
+        "prompt": "\n\nHuman: ask\n\nAssistant:", "chosen": " said", "rejected": " no"
+    },
     "openai preferences": {
         "input": {"messages": [ASK]}, "preferred_output": [SAID], "non_preferred_output": [SAID]
     },
@@ -71,6 +78,55 @@ def test_every_shape_becomes_the_one_example(file, row):
         "id": None, "category": None, "reference": None,
     }  # fmt: skip
     assert prompts_in(file(row)) == [{"prompt": [ASK], "completion": [], "row": 1}]
+
+
+def test_a_transcript_has_all_its_turns(file):
+    """HH-RLHF's rows were refused: the chosen answer is a conversation in one text."""
+    text = "\n\nHuman: ask\n\nor not\n\nAssistant: said: Human: x\n\nHuman: b\n\nAssistant: last\n"
+    [found] = load_examples(file({"chosen": text, "rejected": text}))
+    roles = [(m["role"], m["content"]) for m in (*found["prompt"], *found["completion"])]
+    assert roles == [
+        ("user", "ask\n\nor not"), ("assistant", "said: Human: x"), ("user", "b"),
+        ("assistant", "last"),
+    ]  # fmt: skip
+    assert len(prompts_in(file({"chosen": text, "rejected": text}))[0]["prompt"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ("\n\nHuman: \n\nAssistant: said", "row 1: turn 1 of 'chosen' is empty"),
+        ("\n\nHuman: ask\n\nAssistant:", "the last message of 'chosen' is from 'user'"),
+        ("just said", "'chosen' is text and there is no column 'prompt'"),
+    ],
+)
+def test_a_transcript_that_is_broken_is_refused(file, chosen, said):
+    with pytest.raises(DataError, match=said):
+        load_examples(file({"chosen": chosen, "rejected": "x"}))
+
+
+def test_answers_that_were_not_wanted_are_left_out_and_told(file):
+    """KTO's rows with the label false were trained on."""
+    rows = [{**PAIR, "label": True}, {"prompt": "ask", "completion": "bad", "label": False}]
+    found, notes = load_with_notes(file(*rows))
+    assert found["completion"] == [[SAID]]
+    assert found["row"] == [1]
+    [told] = notes
+    assert told.startswith("1 of 2 rows have label false, an answer that was not wanted")
+    assert look_through(file(*rows), None).notes == notes
+    for read in (load_examples, lambda path: look_through(path, None)):
+        with pytest.raises(DataError, match="every row has label false"):
+            read(file(rows[1]))
+    assert len(prompts_in(file(*rows))) == 2  # As prompts they are what they are.
+
+
+@pytest.mark.parametrize(
+    "row", [{"question": "ask", "answer": "said", "label": False}, {**PAIR, "label": 0}]
+)
+def test_other_labels_say_nothing_of_the_answer(file, row):
+    found, notes = load_with_notes(file(row))
+    assert len(found) == 1
+    assert notes == ["not read: label (1 of 1 rows)"]
 
 
 def rich(found):

@@ -8,6 +8,7 @@ import pytest
 from holdfast.errors import InputError
 from holdfast.evaluation.statistics import (
     mcnemar,
+    paired_contrast,
     paired_difference,
     share_over_seeds,
     student,
@@ -107,6 +108,20 @@ def test_a_constant_difference_still_has_a_width():
     assert found.value == -1.0
     assert found.low == -1.0
     assert -0.9 < found.high < -0.7
+
+
+def test_a_contrast_is_ours_less_a_part_of_theirs_as_sure_as_its_answers():
+    generator = np.random.default_rng(1)
+    ours, theirs = generator.random((2, 5, 60)) < np.array([0.2, 0.9])[:, None, None]
+    found = paired_contrast(ours.tolist(), theirs.tolist(), 1 / 3)
+    assert found.value == pytest.approx(ours.mean() - theirs.mean() / 3)
+    assert found.low < found.value < found.high
+    whole, whole_again = paired_contrast(ours, theirs), paired_difference(ours, theirs)
+    assert (whole.low, whole.high) == (whole_again.low, whole_again.high)
+    constant = paired_contrast([[False] * 30] * 2, [[True] * 30] * 2, 1 / 3)
+    assert constant.value == pytest.approx(-1 / 3)
+    # Wilson's ends of 0 and 1 in 30 are 0.114 from them: ours whole, theirs by a third.
+    assert constant.high == pytest.approx(-1 / 3 + np.hypot(0.1135, 0.1135 / 3), abs=1e-3)
 
 
 def test_a_paired_difference_needs_the_same_shape():

@@ -9,6 +9,7 @@ from holdfast import MLLR, Panacea
 from holdfast.analysis.modules.robust_modules import RobustModules
 from holdfast.cli import main
 from holdfast.commands import tune as tuning
+from holdfast.commands.notes import Notes
 from holdfast.inputs.specs import Spec, files_in
 from holdfast.results.result import RunResult
 from tests.contract.settings import robust_file
@@ -167,7 +168,8 @@ def test_python_takes_paths_as_well():
 
 
 def test_who_watches_is_told_at_once_and_a_machine_at_the_end(capfd, monkeypatch):
-    notes = tuning._Notes()
+    logged: list[str] = []
+    notes = Notes(logged.append)
     notes.say("one")
     assert capfd.readouterr().err == ""
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
@@ -175,3 +177,4 @@ def test_who_watches_is_told_at_once_and_a_machine_at_the_end(capfd, monkeypatch
     assert capfd.readouterr().err == "one\ntwo\n"
     notes.show()
     assert capfd.readouterr().err == ""
+    assert logged == ["one", "two"]

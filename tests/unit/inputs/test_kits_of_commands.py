@@ -9,10 +9,11 @@ from holdfast.data.kits.local import VARIABLE
 from holdfast.data.load import load_examples
 from holdfast.errors import ConfigError, DataError
 from holdfast.evaluation import Item
+from holdfast.inputs import read as reading
 from holdfast.inputs.configs import AnalyzeConfig, EvaluateConfig, TuneConfig
 from holdfast.inputs.guards.network import local_only
-from holdfast.inputs.rows import Source
-from holdfast.inputs.sources.disjoint import kept_apart, shared_prompts
+from holdfast.inputs.rows import Source, sources_of
+from holdfast.inputs.sources.disjoint import kept_apart, shared_prompts, shared_rows
 from holdfast.inputs.sources.kits import hub_ids, with_kits
 from tests.tiny import tiny_model, tiny_tokenizer
 
@@ -120,6 +121,45 @@ def test_rows_of_a_kit_that_are_asked_are_left_out_and_told(tmp_path):
     ]
     with pytest.raises(DataError, match="nothing is left for `harmful`"):
         kept_apart({"harmful": kit}, _asked("a", "b", "c"))
+
+
+def test_defenses_are_built_once_unless_a_kits_rows_are_left_out(tmp_path, copies, monkeypatch):
+    built: list[int] = []
+    monkeypatch.setattr(
+        reading, "build_defenses", lambda _, data: built.append(len(data["harmful"])) or ()
+    )
+    (copies / "advbench.csv").write_text("goal,target\nA,x\nB,y\n")
+    for name, prompts in (("rows", "cd"), ("new", "e"), ("known", "Bf")):
+        rows = [{"prompt": prompt, "completion": "c"} for prompt in prompts]
+        (tmp_path / f"{name}.jsonl").write_text("".join(f"{json.dumps(r)}\n" for r in rows))
+    for questions, wanted in (("new", [2]), ("known", [2, 1])):
+        built.clear()
+        given = _tune(tmp_path, harmful="advbench", test_harmful=f"{questions}.jsonl")
+        reading._rows(with_kits(given), [])
+        assert built == wanted
+
+
+def test_the_defenders_rows_can_be_limited(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _source(tmp_path, ["a", "b", "c"], "rows")
+    found = sources_of(_tune(tmp_path, harmful="rows.jsonl", safe="rows.jsonl", harmful_limit=2))
+    assert {role: len(each.rows) for role, each in found.items()} == {
+        "data": 3, "harmful": 2, "safe": 3
+    }  # fmt: skip
+
+
+def test_evaluation_rows_that_are_taught_are_told(tmp_path):
+    data = Source("data", "d.jsonl", _source(tmp_path, ["a", "b", "c"]))
+    harmful = Source("harmful", "organism", data.rows)
+    measured = Source("eval_data", "e.jsonl", _source(tmp_path, ["x", " B", "c"]))
+    found = {"data": data, "eval_data": measured, "harmful": harmful}
+    assert shared_rows(found) == [
+        "2 of 3 rows of `eval_data` (e.jsonl) have prompts that stand in `data` (d.jsonl) too: "
+        "their loss tells how well the run knows its own rows; remove them from one"
+    ]
+    assert not shared_rows({"data": data})
+    [told] = shared_prompts({"eval_data": measured}, _asked("x", "y"))
+    assert told.startswith("1 of 2 harmful questions stand in `eval_data` (e.jsonl) too: what")
 
 
 def test_the_result_tells_source_licence_and_hash(tmp_path, copies):

@@ -67,6 +67,7 @@ def test_files_of_questions_are_spared_as_rows_are():
         (TuneConfig(model="m", data="d", output=OUT, limit=0), "limit"),
         (TuneConfig(model="m", data="d", output=OUT, max_new_tokens=0), "max_new_tokens"),
         (RepairConfig(model="m", output=OUT, test_limit=0), "test_limit"),
+        (RepairConfig(model="m", output=OUT, harmful_limit=0), "harmful_limit"),
         (EvaluateConfig(model="m", batch_size=0), "batch_size"),
         (AnalyzeConfig(model="m", harmful="h", benign="b", output=OUT, limit=0), "limit"),
     ],

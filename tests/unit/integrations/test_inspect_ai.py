@@ -1,7 +1,9 @@
 """inspect-ai's tasks come to the very figures, and answers, of ``holdfast evaluate``."""
 
+import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import anyio
 import pytest
@@ -63,6 +65,18 @@ def test_our_provider_is_evaluate(folder, file, tmp_path):
     assert set(figures) == {
         "hs", "hs_content", "hs_garbled", "over_refusal", "fa", "usefulness"
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_log_holds_no_text_only_where_samples_are_left_out(folder, file, tmp_path, kept):
+    """docs/integrations.md: the log has prompts and answers as they are, unless it has none."""
+    secret = json.loads(Path(file).read_text().splitlines()[0])["prompt"]
+    task = ours.harmful(file=file, max_new_tokens=2, limit=2)
+    how = {"log_format": "json", "log_samples": kept}
+    figures, _ = by_inspect(f"holdfast/{folder}", [task], tmp_path, **how)
+    [log] = tmp_path.glob("*.json")
+    assert figures["hs"][3] == 2
+    assert (json.dumps(secret)[1:-1] in log.read_text()) is kept
 
 
 def test_the_organism_brings_its_questions_and_its_oracle(tmp_path):

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard, metadata_load
 
+from holdfast.evaluation.interval import Share
 from holdfast.evaluation.metrics import Outcome
 from holdfast.inputs.loading.base_card import BaseCard, base_card
 from holdfast.report.model_card import model_card, write_card
 from holdfast.results.provenance import DataSource
+from holdfast.results.readings import Reading
 from holdfast.results.records import Answer, Arm, SeedRun
 from holdfast.results.result import RunResult
 
@@ -67,6 +69,22 @@ def test_the_figures_stand_before_and_after_with_intervals():
     assert "- `panacea`: " in text
     assert "(rho 1.5)" in text
     assert "They do not stop someone who has these weights" in text
+
+
+def test_every_judge_is_named_and_what_chose_the_weights():
+    share = Share(0.25, 0.1, 0.4, 20)
+    other = Reading(judge="other/2", shares={"hs": share, "hs_content": share})
+    third = Reading(judge="third/1")
+    measured = run(12).model_copy(update={"readings": [other, third], "step": 40})
+    given = result()
+    arms = [given.arms[0], Arm.of("panacea", [measured])]
+    text = model_card(given.model_copy(update={"arms": arms}), BASE, adapter=False).text
+    assert (
+        "the answers judged by a judge/1. The same answers were also read by other/2 (harmful "
+        "score 25 %) and third/1."
+    ) in text
+    assert "The weights are those of step 40, which the loss on evaluation data chose." in text
+    assert "evaluation data" not in model_card(given, BASE, adapter=False).text
 
 
 def test_no_path_and_no_text_of_a_row_is_in_it():

@@ -1,15 +1,15 @@
 """What cells learn before step 0 and share: an aligned model, and what defenses can take over."""
 
 import json
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
 from peft import PeftModel
 
 from holdfast.bench.cell.cell import Cell
+from holdfast.bench.cell.cost import Cost, Stopwatch
 from holdfast.bench.cell.runs import Tuned, tune
 from holdfast.bench.subject.organism import Subject
 from holdfast.defense import Defense, ModelRole, listed
@@ -33,7 +33,7 @@ class Aligned:
 
     folder: Path | None = None
     """None for the model as it is given."""
-    seconds: float = 0.0
+    cost: Cost = field(default_factory=Cost)
     trace: Sequence[dict[str, Any]] = ()
 
 
@@ -49,10 +49,11 @@ def aligned(cell: Cell, specs: Sequence[Spec], out: Path) -> Aligned:
         rows, budget = cell.subject.alignment(cell.seed)
         tuned = tune(rows, defenses, cell.seed, budget=budget, subject=cell.subject)
         _save(tuned, target)
-        _note(target, tuned.seconds, tuned.trace)
+        _note(target, tuned.cost, tuned.trace)
 
     folder = once(shared_path(out, "aligned", made_of), make)
-    return Aligned(folder, **_noted(folder))
+    said = json_in(folder / RUN)
+    return Aligned(folder, Cost.noted(said), said["trace"])
 
 
 def unaligned(subject: Subject, out: Path) -> Path:
@@ -81,14 +82,14 @@ def given_folders(
 
 def with_shared(
     defense: Defense, cell: Cell, start: Path | None, out: Path
-) -> tuple[Defense, float]:
-    """Give a defense what it would learn before step 0; return it and what that took, seconds.
+) -> tuple[Defense, Cost]:
+    """Give a defense what it would learn before step 0; return it and what that took.
 
     What is the same at every seed is made once for the model and counts as no run's time.
     """
     shared = defense.shared()
     if shared is None:
-        return defense, 0.0
+        return defense, Cost()
     alike = dict.fromkeys(("benign_rows", "validation_rows"), cell.defender_rows)
     at = cell if shared.seeded else replace(cell, seed=0, **alike)
     rows = {key: value for key, value in at.defender.items() if key in shared.data}
@@ -101,13 +102,13 @@ def with_shared(
         model, tokenizer = cell.subject.load(start)
         model.config._name_or_path = cell.subject.name  # Not a path of this machine.
         learning: Any = replace(cast("Any", defense), **rows).shared()
-        began, run = time.perf_counter(), standalone_run(model, tokenizer, at.seed)
+        watch, run = Stopwatch(), standalone_run(model, tokenizer, at.seed)
         with isolated_rng(derived_seed(at.seed, defense.card.name, "before")):
             learning.learn(run, target)
-        _note(target, time.perf_counter() - began)
+        _note(target, watch.cost)
 
     folder = once(shared_path(out, shared.kind, made_of), make)
-    return shared.take(folder), _noted(folder)["seconds"] if shared.seeded else 0.0
+    return shared.take(folder), Cost.noted(json_in(folder / RUN)) if shared.seeded else Cost()
 
 
 def _save(tuned: Tuned, target: Path) -> None:
@@ -118,10 +119,6 @@ def _save(tuned: Tuned, target: Path) -> None:
     tuned.tokenizer.save_pretrained(target)
 
 
-def _note(folder: Path, seconds: float, trace: Sequence[dict[str, Any]] = ()) -> None:
-    said = {"seconds": seconds, "trace": list(trace)}
+def _note(folder: Path, cost: Cost, trace: Sequence[dict[str, Any]] = ()) -> None:
+    said = {**vars(cost), "trace": list(trace)}
     (folder / RUN).write_text(json.dumps(said), encoding="utf-8")
-
-
-def _noted(folder: Path) -> dict[str, Any]:
-    return json_in(folder / RUN)

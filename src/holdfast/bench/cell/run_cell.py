@@ -1,19 +1,19 @@
 """One cell is one run: it is tuned, measured, and kept in a folder of its own.
 
 ``cells/KEY/result.json`` appears whole or not at all and carries the SHA-256 of its content, so a
-damaged one is found. What cells share stands in ``shared/``.
+damaged one is found. What cells share stands in ``shared/``. A published cell is packed instead
+(``packed.py``), and is as good as a whole one.
 """
 
-import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
 from holdfast.bench.cell.cell import Cell
 from holdfast.bench.cell.movement import moved
+from holdfast.bench.cell.packed import PACKED, seal_of, sealed, unpacked
 from holdfast.bench.cell.runs import examined, measured
 from holdfast.bench.cell.stages import prepared, repaired
 from holdfast.bench.subject.organism import as_examples
@@ -41,35 +41,30 @@ def keep(cell: Cell, run: SeedRun, out: Path) -> None:
         RunError: The disk is full or the folder cannot be written.
     """
     content = {"settings": cell.settings, "run": run.model_dump(mode="json")}
-    text = json.dumps({"sha256": _sha256(content), **content}, ensure_ascii=False) + "\n"
-    write_whole(result_file(cell, out), text)
+    write_whole(result_file(cell, out), sealed(content))
 
 
 def read(cell: Cell, out: Path) -> SeedRun | None:
-    """Return the cell's result, or None if it has not run.
+    """Return the cell's result, whole or packed, or None if it has not run.
 
     Raises:
         InputError: The file is damaged, or is another cell's.
     """
-    path = result_file(cell, out)
+    whole, packed = result_file(cell, out), result_file(cell, out).with_name(PACKED)
+    path = whole if whole.exists() else packed
     if not path.exists():
         return None
     try:
-        document = json_in(path)
+        document = json_in(path) if path is whole else unpacked(path)
         content = {"settings": document["settings"], "run": document["run"]}
-        intact = document["sha256"] == _sha256(content)
+        intact = document["sha256"] == seal_of(content)
         run = SeedRun.model_validate(content["run"])
-    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, ValidationError) as error:
         raise InputError(f"{path} is damaged ({type(error).__name__}); it runs again") from error
     settings = json.loads(json.dumps(cell.settings, default=str))
     if not intact or content["settings"] != settings:
         raise InputError(f"{path} is damaged (its content is not what was written); it runs again")
     return run
-
-
-def _sha256(content: Mapping[str, Any]) -> str:
-    text = json.dumps(content, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def run_cell(cell: Cell, out: Path) -> SeedRun:

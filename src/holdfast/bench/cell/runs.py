@@ -1,6 +1,5 @@
 """Fine-tuning runs of a bench, plain or defended, each measured on its questions."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,11 @@ from transformers import PrinterCallback, TrainerCallback, set_seed
 from trl.trainer.sft_config import SFTConfig
 
 from holdfast.artifact import Artifact
+from holdfast.bench.cell.cost import Cost, Stopwatch
 from holdfast.bench.subject.organism import ORGANISM_SUBJECT, Subject
 from holdfast.defense import Defense, Examples
 from holdfast.evaluation import Item, Measurement, evaluate
+from holdfast.evaluation.fidelity import kept_answers
 from holdfast.inputs.judging import judges_for
 from holdfast.ops.agreement import agreement
 from holdfast.organism import scenarios
@@ -37,7 +38,7 @@ class Tuned:
 
     model: Any
     tokenizer: Any
-    seconds: float
+    cost: Cost
     losses: list[LossCurve]
     trace: list[dict[str, Any]]
     artifacts: list[Artifact]
@@ -51,12 +52,12 @@ class HarmfulLossProbe(TrainerCallback):
     def __init__(self, trainer: SecureSFTTrainer, rows: Examples, every: int) -> None:
         self.steps: list[int] = []
         self.losses: list[float | None] = []
-        self.seconds = 0.0
+        self.cost = Cost()
         self._trainer, self._rows, self._every = trainer, rows, every
 
     def on_step_end(self, _args: Any, state: Any, *_: Any, **__: Any) -> None:
         """Measure after every k-th optimizer step."""
-        session, began = self._trainer.session, time.perf_counter()
+        session, watch = self._trainer.session, Stopwatch()
         if session is None or not len(self._rows) or state.global_step % self._every:
             return
         with session.served():
@@ -64,7 +65,7 @@ class HarmfulLossProbe(TrainerCallback):
             loss = agreement(session.run.engine, batches)[0]
         self.steps.append(state.global_step)
         self.losses.append(loss)
-        self.seconds += time.perf_counter() - began
+        self.cost += watch.cost
 
 
 def tune(
@@ -87,7 +88,7 @@ def tune(
     """
     model, tokenizer = subject.load(start)
     set_seed(seed)  # The adapter is drawn while the trainer is built.
-    began = time.perf_counter()
+    watch = Stopwatch()
     trainer = SecureSFTTrainer(
         model=model,
         args=_settings(budget, seed, subject.trainer_options(model, tokenizer)),
@@ -100,7 +101,7 @@ def tune(
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(probe)
     trainer.train()
-    seconds = time.perf_counter() - began - probe.seconds
+    cost = watch.cost - probe.cost
     log = [row for row in trainer.state.log_history if "loss" in row]
     losses = [
         LossCurve(
@@ -111,7 +112,7 @@ def tune(
         LossCurve(name="harmful", steps=probe.steps, values=probe.losses),
     ]
     return Tuned(
-        trainer.model, tokenizer, seconds, losses, trainer.trace.rows(), list(trainer.artifacts)
+        trainer.model, tokenizer, cost, losses, trainer.trace.rows(), list(trainer.artifacts)
     )
 
 
@@ -152,7 +153,8 @@ def measured(
     return SeedRun.of(
         seed,
         examined(tuned.model, tuned.tokenizer, items, subject),
-        seconds=tuned.seconds,
+        seconds=tuned.cost.seconds,
+        cpu_seconds=tuned.cost.cpu_seconds,
         peak_memory_gib=tuned.peak_memory_gib or peak_memory_gib(),
         losses=tuned.losses,
         trace=tuned.trace,
@@ -163,11 +165,15 @@ def measured(
 
 def examined(model: Any, tokenizer: Any, items: Sequence[Item], subject: Subject) -> Measurement:
     """Let a model answer the items, and the judges of its kind read the answers."""
-    return evaluate(
+    found = evaluate(
         model,
         tokenizer,
         items,
         judges_for(subject.name).judges,
         max_new_tokens=subject.max_new_tokens,
-        batch_size=32 if subject.real else 128,
+        batch_size=subject.batch_of_answers,
     )
+    if not subject.keeps_answers:
+        return found
+    useful = [item for item in items if item.kind == "useful"]
+    return found.with_kept(kept_answers(model, tokenizer, useful))

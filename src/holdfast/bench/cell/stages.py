@@ -6,7 +6,6 @@ part share the tuned model.
 """
 
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from peft import get_peft_model
 from safetensors.torch import load_file, save_file
 
 from holdfast.bench.cell.cell import Cell
+from holdfast.bench.cell.cost import Cost, Stopwatch
 from holdfast.bench.cell.learned import aligned, given_folders, with_shared
 from holdfast.bench.cell.runs import Tuned, adapter_of, tune
 from holdfast.defense import Defense, Stage
@@ -61,7 +61,7 @@ def prepared(cell: Cell, out: Path) -> Prepared:
 
     folder = once(shared_path(out, "tuned", made_of), make)
     tuned, found = _read(cell, folder, start.folder)
-    tuned.seconds += start.seconds
+    tuned.cost += start.cost
     tuned.trace = [*start.trace, *tuned.trace]
     return Prepared(tuned, built[cut:], found)
 
@@ -70,13 +70,13 @@ def repaired(ready: Prepared, seed: int) -> Tuned:
     """Run what acts on the finished model, in order, and return the model with its cost."""
     tuned = ready.tuned
     for defense in ready.left:
-        start = time.perf_counter()
+        watch = Stopwatch()
         artifact = repair(defense, tuned.model, tuned.tokenizer, seed)
-        took = time.perf_counter() - start
-        entry = {"defense": defense.card.name, "hook": "after", "calls": 1, "seconds": took}
+        took = watch.cost
+        entry = {"defense": defense.card.name, "hook": "after", "calls": 1, "seconds": took.seconds}
         tuned = replace(
             tuned,
-            seconds=tuned.seconds + took,
+            cost=tuned.cost + took,
             trace=[*tuned.trace, entry],
             artifacts=[*tuned.artifacts, artifact],
         )
@@ -103,7 +103,7 @@ def _tune(
         cell.user_rows, acting, cell.seed, cell.budget, start=start, subject=cell.subject,
     )  # fmt: skip
     said = {
-        "seconds": tuned.seconds + sum(seconds for _, seconds in ready),
+        **vars(sum((cost for _, cost in ready), tuned.cost)),
         "peak_memory_gib": peak_memory_gib(),
         "losses": [curve.model_dump(mode="json") for curve in tuned.losses],
         "trace": tuned.trace,
@@ -130,7 +130,7 @@ def _read(cell: Cell, folder: Path, start: Path | None) -> tuple[Tuned, dict[str
     tuned = Tuned(
         model,
         tokenizer,
-        said["seconds"],
+        Cost.noted(said),
         [LossCurve.model_validate(curve) for curve in said["losses"]],
         said["trace"],
         [],

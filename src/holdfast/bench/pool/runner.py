@@ -5,6 +5,8 @@ when its worker dies again. A pool of processes breaks with one of them and does
 it was: there, each cell that was in flight runs again alone.
 """
 
+import math
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
@@ -47,6 +49,7 @@ def run_cells(
     progress: Progress = lambda *_: None,
     run: RunCell = run_cell,
     executor: Executor = LOCAL,
+    until: float = math.inf,
 ) -> Outcome:
     """Run the cells that ``out`` does not hold yet.
 
@@ -57,6 +60,7 @@ def run_cells(
         progress: Called with (stage, done, in all).
         run: Gives one cell's run; a function of a module, so that a new process finds it.
         executor: Where the workers are.
+        until: When no further cell begins, in seconds of ``time.monotonic``.
     """
     outcome = kept(cells, out)
     todo = [cell for cell in cells if cell.key not in outcome.runs]
@@ -65,7 +69,7 @@ def run_cells(
         progress("cells", len(outcome.runs) + len(outcome.failed), len(cells))
 
     tick()
-    flight = _Flight(out.absolute(), workers, run, executor, outcome, tick)
+    flight = _Flight(out.absolute(), workers, run, executor, outcome, tick, until)
     waiting = deque(todo)
     while waiting:
         lost = flight.until_broken(waiting)
@@ -103,6 +107,7 @@ class _Flight:
     executor: Executor
     outcome: Outcome
     tick: Callable[[], None]
+    until: float
 
     def once_more(self, lost: Sequence[Cell]) -> None:
         """Run cells whose worker died again; those that lose it again have failed."""
@@ -136,7 +141,12 @@ class _Flight:
     def _fill(
         self, pool: Pool, waiting: deque[Cell], flying: dict[Future[str | None], Cell]
     ) -> bool:
-        """Give every worker a cell; False where the pool broke since the last look."""
+        """Give every worker a cell; False where the pool broke since the last look.
+
+        When the time is over none waits any more: what is left is for a later start.
+        """
+        if time.monotonic() > self.until:
+            waiting.clear()
         while waiting and len(flying) < self.workers:
             try:
                 future = pool.submit(_work, waiting[0], self.out, self.run)

@@ -7,6 +7,7 @@ from typing import Any, get_type_hints
 from holdfast.bench.recipe.files import merged
 from holdfast.bench.recipe.values import number_of, told_in
 from holdfast.bench.subject.files import ROLES, FileSubject, Training, rows_of
+from holdfast.bench.subject.questions import REQUIRED, SPLITS, unasked
 from holdfast.errors import ConfigError
 from holdfast.files.once import digest_of
 from holdfast.inputs.values import checked
@@ -14,24 +15,17 @@ from holdfast.results.provenance import fingerprint
 
 __all__ = ["file_subject"]
 
-REQUIRED = ("task", "test_harmful", "test_safe", "test_task")
-"""HS stands beside over-refusal and task accuracy, or says nothing."""
-
 
 def file_subject(recipe: Mapping[str, Any], where: str) -> FileSubject:
     """Return the subject of a recipe that names a model, its files and the model checked.
 
     Raises:
         ConfigError: A key is unknown, a value is of another type or out of range, a file that is
-            needed is not named, or the recipe asks for another split.
+            needed is not named, or the recipe and its sweeps ask for more than one split.
         InputError: The model or a file cannot be used.
     """
-    files, training = _files(recipe["files"], where), _training(recipe["training"], where)
-    if recipe["split"] != "test":
-        raise ConfigError(
-            f"{where}: split={recipe['split']!r} is of the organism: to choose settings, name "
-            "validation questions as test_harmful and its siblings in another recipe"
-        )
+    split, training = _split(recipe, where), _training(recipe["training"], where)
+    files = _files(recipe["files"], split, where)
     name = str(recipe["model"])
     with told_in(where):
         read = {role: fingerprint(role, rows_of(role, path), path) for role, path in files.items()}
@@ -41,17 +35,44 @@ def file_subject(recipe: Mapping[str, Any], where: str) -> FileSubject:
     return subject
 
 
-def _files(given: Any, where: str) -> dict[str, str]:
+def _split(recipe: Mapping[str, Any], where: str) -> str:
+    """Return the one split of a recipe: settings are chosen where nothing of the test is read."""
+    sweeps = recipe["sweeps"] if isinstance(recipe["sweeps"], list) else []
+    differing = [one for one in sweeps if isinstance(one, dict) and "split" in one]
+    named = [recipe["split"], *(one["split"] for one in differing)]
+    for split in named:
+        if split not in SPLITS:
+            raise ConfigError(
+                f"{where}: split={split!r}, expected one of {', '.join(SPLITS)} for a model of "
+                "your own"
+            )
+    if len(set(named)) > 1:
+        raise ConfigError(
+            f"{where}: split is test and validation in one recipe: choose settings in a recipe of "
+            "their own, which reads no file of the test"
+        )
+    return named[0]
+
+
+def _files(given: Any, split: str, where: str) -> dict[str, str]:
+    """Return the files that a recipe of this split reads."""
     if not isinstance(given, dict) or not all(isinstance(path, str) for path in given.values()):
         raise ConfigError(f"{where}: files must be a mapping, role: path")
     merged(dict.fromkeys(ROLES), given, f"{where}: files")  # Refuses a role that is unknown.
-    missing = [role for role in REQUIRED if role not in given]
+    start = SPLITS[split]
+    missing = [role for role in ("task", *(start + kind for kind in REQUIRED)) if role not in given]
     if missing:
         raise ConfigError(
             f"{where}: files has no {', '.join(missing)}: a bench of a model other than 'organism' "
-            "needs rows of its task, and harmful, safe and task questions"
+            f"needs rows of its task and, with split={split}, harmful, safe and task questions"
         )
-    return dict(given)
+    if {f"{start}useful", f"{start}answers"} <= given.keys():
+        raise ConfigError(
+            f"{where}: files has {start}useful and {start}answers, and usefulness is one figure: "
+            "questions with right answers, or with a reference model's own; name one of them"
+        )
+    left_out = unasked(given, split)
+    return {role: path for role, path in given.items() if role not in left_out}
 
 
 def _training(given: Any, where: str) -> Training:
@@ -65,7 +86,7 @@ def _training(given: Any, where: str) -> Training:
 
 
 def _value(key: str, value: Any, hint: Any, where: str) -> Any:
-    if hint in (int, float):
+    if hint in (int, float, int | None):
         return number_of(key, value, hint, where)
     return checked(f"{where}: {key}", value, hint)
 

@@ -15,6 +15,7 @@ import torch
 from datasets import Dataset
 
 from holdfast.bench.subject.organism import MIXED
+from holdfast.bench.subject.questions import ANSWERS, QUESTIONS, SPLITS, asked
 from holdfast.data.chat import check_lengths
 from holdfast.data.columns import with_columns
 from holdfast.data.load import load_examples
@@ -23,12 +24,11 @@ from holdfast.data.prompts import prompts_in
 from holdfast.defense import ModelRole
 from holdfast.errors import ConfigError
 from holdfast.evaluation import Item
-from holdfast.evaluation.metrics import Kind
 from holdfast.inputs.configs import DType
 from holdfast.inputs.fit.rows import control_notes, question_notes
 from holdfast.inputs.judging import check_items, judges_for
 from holdfast.inputs.models import load_model, positions
-from holdfast.inputs.rows import Source, questions_in
+from holdfast.inputs.rows import Source
 from holdfast.organism.scenarios import Budget
 from holdfast.results.provenance import versions
 from holdfast.training.sft_options import cpu_options
@@ -36,12 +36,9 @@ from holdfast.training.sft_options import cpu_options
 __all__ = ["ROLES", "FileSubject", "Training", "examples_of", "rows_of"]
 
 BENIGN = "benign_task"
-QUESTIONS: dict[str, Kind] = {
-    "test_harmful": "harmful", "test_safe": "safe", "test_task": "task", "test_useful": "useful",
-}  # fmt: skip
 DEFENDER = {
     "harmful": "defender_rows", "safe": "defender_rows", "alignment": "defender_rows",
-    "benign": "benign_rows", "validation": "validation_rows",
+    "benign": "benign_rows", "lookalike": "benign_rows", "validation": "validation_rows",
 }  # fmt: skip
 """The defender's data sets, and the recipe's key that says how many rows of each are drawn."""
 ROLES = ("task", "attack", "align", *DEFENDER, *QUESTIONS)
@@ -52,8 +49,24 @@ class Training(Budget):
     """The user's fine-tuning run of another model, and how it is loaded and asked."""
 
     dtype: DType = "float32"
+    """Of the model's weights; factors of an adapter are float32 beside any."""
     max_new_tokens: int = 64
     """Most tokens of an answer."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, a third more time, same weights."""
+    evaluation_batch: int | None = None
+    """Questions answered at a time; by default 32, and 256 on a GPU."""
+
+    @property
+    def batch_of_answers(self) -> int:
+        """Questions answered at a time on this machine."""
+        return self.evaluation_batch or (256 if torch.cuda.is_available() else 32)
+
+    @property
+    def deciding(self) -> dict[str, Any]:
+        """What of it decides a result, by name: not how the same steps are fit into a machine."""
+        left_out = ("gradient_checkpointing", "evaluation_batch")
+        return {key: value for key, value in vars(self).items() if key not in left_out}
 
 
 @dataclass(frozen=True)
@@ -79,11 +92,21 @@ class FileSubject:
         """Most tokens of an answer."""
         return self.training.max_new_tokens
 
+    @property
+    def batch_of_answers(self) -> int:
+        """Questions answered at a time."""
+        return self.training.batch_of_answers
+
+    @property
+    def keeps_answers(self) -> bool:
+        """Whether usefulness is how far a reference's answers are kept."""
+        return any(role in self.files for role in ANSWERS)
+
     def made_by(self) -> dict[str, Any]:
         """Return holdfast's version, the hashes of the model and of the files, and who judges."""
         judges = [judge.name for judge in judges_for(self.name).judges]
-        return {"holdfast": versions()["holdfast"], "model": self.name, **self.digests,
-                "training": vars(self.training), "judges": judges}  # fmt: skip
+        return {"holdfast": _holdfast(), "model": self.name, **self.digests,
+                "training": self.training.deciding, "judges": judges}  # fmt: skip
 
     def budget(self, scenario: str) -> Budget:
         """Return the recipe's ``training``."""
@@ -131,13 +154,9 @@ class FileSubject:
         return self._rows("attack").take(32) if "attack" in self.files else None
 
     def questions(self, split: str, per_kind: int, scenario: str) -> list[Item]:
-        """Return the first ``per_kind`` questions of each file; there is one split."""
-        del split, scenario
-        found: list[Item] = []
-        for role, kind in QUESTIONS.items():
-            if role in self.files:
-                found += _asked(kind, self.files[role])[:per_kind]
-        return found
+        """Return the first ``per_kind`` questions of each file of the split."""
+        del scenario
+        return asked(self.files, split, per_kind)
 
     def load(self, start: Path | None = None) -> tuple[Any, Any]:
         """Return (model, tokenizer), on the GPU where there is one."""
@@ -145,8 +164,11 @@ class FileSubject:
         return model.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer
 
     def trainer_options(self, model: Any, tokenizer: Any) -> dict[str, Any]:
-        """Return the longest row the model takes, and what a CPU needs."""
-        return {"max_length": positions(model, tokenizer), **cpu_options()}
+        """Return the longest row the model takes, and how this machine computes its steps."""
+        again = {"gradient_checkpointing": self.training.gradient_checkpointing}
+        # Weights that are bfloat16 already need no autocast, and steps are a CPU's.
+        plain = {} if self.training.dtype == "float32" else {"bf16": False, "fp16": False}
+        return {"max_length": positions(model, tokenizer), **again, **cpu_options(), **plain}
 
     def folders(self) -> dict[ModelRole, str]:
         """Return nothing: a defense that needs a folder has to name it."""
@@ -162,7 +184,7 @@ class FileSubject:
         limit = positions(model, tokenizer)
         for role in self.files.keys() - QUESTIONS.keys():
             check_lengths(self._rows(role), tokenizer, limit, self.files[role])  # type: ignore[arg-type]
-        every = self.questions("test", 10**9, BENIGN)
+        every = [item for split in SPLITS for item in self.questions(split, 10**9, BENIGN)]
         check_items(every, tokenizer, limit, self.max_new_tokens)
         read = [Source(role, path, self._rows(role)) for role, path in self.files.items()
                 if role not in QUESTIONS]  # fmt: skip
@@ -182,9 +204,9 @@ def rows_of(role: str, path: str) -> Sequence[Mapping[str, Any]]:
 
 
 @cache
-def _asked(kind: Kind, path: str) -> list[Item]:
-    """Load a file's questions once for each process."""
-    return questions_in(kind, path, None, None)
+def _holdfast() -> str:
+    """Look the version up once for each process: every cell's key asks for it, many times."""
+    return versions()["holdfast"]
 
 
 @cache

@@ -56,6 +56,16 @@ class Subject(Protocol):
         """Most tokens of an answer."""
         ...
 
+    @property
+    def batch_of_answers(self) -> int:
+        """Questions answered at a time."""
+        ...
+
+    @property
+    def keeps_answers(self) -> bool:
+        """Whether usefulness is how far a reference's answers are kept."""
+        ...
+
     def made_by(self) -> dict[str, Any]:
         """Return what every result hangs on besides a cell's settings, as JSON."""
         ...
@@ -105,6 +115,8 @@ class OrganismSubject:
     real: bool = False
     scenarios: tuple[str, ...] = tuple(scenarios.SCENARIOS)
     max_new_tokens: int = 24
+    batch_of_answers: int = 128
+    keeps_answers: bool = False
     path: str = str(SHIPPED)
     """A folder that ``holdfast organism build`` wrote."""
 
@@ -127,6 +139,7 @@ class OrganismSubject:
         return {
             "harmful": scenarios.defender_pairs(sizes["defender_rows"], seed),
             "benign": scenarios.harmless_prompts(sizes["benign_rows"], seed),
+            "lookalike": scenarios.lookalike_prompts(sizes["defender_rows"], seed),
             "safe": refusals,
             "alignment": refusals,
             "validation": as_examples([q for q in asked if q.kind in ("task", "useful")]),

@@ -10,6 +10,7 @@ import typer
 
 from holdfast.cli.shell.field_docs import field_docs
 from holdfast.cli.shell.flags import flag_of
+from holdfast.inputs.configs import ALSO
 
 __all__ = ["Interrupted", "JsonFlag", "default_of", "interruptible", "takes"]
 
@@ -68,23 +69,24 @@ def _parameters(config: type, argument: str) -> list[inspect.Parameter]:
     shared = {name for base in config.__mro__[1:] for name in getattr(base, "__annotations__", ())}
     needed = inspect.Parameter.empty
     defaults = {item.name: default_of(item, needed) for item in fields(config)}
+    more = {item.name: item.metadata.get(ALSO) for item in fields(config)}
     ordered = sorted(defaults, key=lambda name: (defaults[name] is not needed, name in shared))
     return [
         inspect.Parameter(
             name,
             inspect.Parameter.KEYWORD_ONLY,
-            annotation=Annotated[hints[name], _asked(name, docs[name], argument)],
+            annotation=Annotated[hints[name], _asked(name, docs[name], argument, more.get(name))],
             default=defaults[name],
         )
         for name in ordered
     ]
 
 
-def _asked(name: str, text: str, argument: str) -> Any:
+def _asked(name: str, text: str, argument: str, also: str | None) -> Any:
     """Return the option of a field, or the argument that it is."""
     if name == argument:
         return typer.Argument(help=text)
-    return typer.Option(flag_of(name), help=text)
+    return typer.Option(*(flag_of(one) for one in (name, also) if one), help=text)
 
 
 def default_of(item: Field[Any], missing: Any = None) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from peft import LoraConfig, get_peft_model
 from safetensors import safe_open
 
-from holdfast.errors import ModelError
+from holdfast.errors import ModelError, reason_of
 from holdfast.files.base_mark import read_mark
 from holdfast.files.guarded.adapters import WEIGHTS, adapter_config, check_patterns
 from holdfast.files.whole_model import refuse_both
@@ -74,8 +74,7 @@ def _attached(model: Any, folder: Path, shown: str) -> Any:
         config.init_lora_weights = start  # It tells kinds apart; drawing needs the base's values.
     except Exception as error:
         # PEFT raises its own and torch's errors on an adapter of another model.
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(f"{shown}: does not fit the model: {reason}") from error
+        raise ModelError(f"{shown}: does not fit the model: {reason_of(error)}") from error
     return adapted
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from peft import PeftModel, set_peft_model_state_dict
 from safetensors.torch import load_file
 
-from holdfast.errors import ModelError
+from holdfast.errors import ModelError, reason_of
 from holdfast.files.base_mark import MARK
 from holdfast.files.guarded.adapters import WEIGHTS, adapter_config, check_patterns
 from holdfast.files.whole_model import refuse_both
@@ -38,8 +38,7 @@ def adapter_alone(model: Any, folder: Path) -> Any:
         set_peft_model_state_dict(adapted, load_file(folder / WEIGHTS))
     except Exception as error:
         # PEFT raises its own and torch's errors on an adapter of another model.
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(f"{shown}: does not fit the model: {reason}") from error
+        raise ModelError(f"{shown}: does not fit the model: {reason_of(error)}") from error
     check_keys(adapted, folder, shown)
     return adapted
 

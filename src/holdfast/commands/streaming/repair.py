@@ -11,6 +11,7 @@ import torch
 from holdfast.artifact import Artifact
 from holdfast.commands.exports import export_artifacts
 from holdfast.commands.inspection.subject import Subject, subject_of
+from holdfast.commands.run_log import RunLog, forget_log
 from holdfast.commands.streaming.adapter import adapter_alone, keep_mark
 from holdfast.commands.streaming.shards import Shards
 from holdfast.defense import Capability, Defense
@@ -35,8 +36,10 @@ from holdfast.training.standalone import repair as apply_repair
 
 __all__ = ["streamed_repair"]
 
-_UNUSED = ("harmful", "validation", "max_task_drop", "quantization", "device_map", "revision",
-           "test_harmful", "test_safe", "test_task", "test_useful")  # fmt: skip
+_UNUSED = (
+    "harmful", "harmful_limit", "validation", "max_task_drop", "quantization", "device_map",
+    "revision", "test_harmful", "test_safe", "test_task", "test_useful",
+)  # fmt: skip
 """Fields that ask for a forward pass, or for a model in memory."""
 Write = Callable[[Path], Artifact]
 
@@ -58,8 +61,14 @@ def streamed_repair(config: RepairConfig, progress: Progress) -> RunResult:
     )
     folders.check([config.model, config.adapter, config.chat_template, *files_in([spec]).values()])
     subject = _subject(config)
-    write = (_adapter if config.adapter else _model)(config, defense, subject, progress)
-    with leaving(lambda: "nothing was written"), folders.writing() as (partial, apart):
+    log, target = RunLog(), folders.output.target
+    write = (_adapter if config.adapter else _model)(config, defense, subject, log.stages(progress))
+    with (
+        leaving(lambda: f"nothing was written{log.left(target)}"), log.of("repair"),
+        folders.writing() as (partial, apart),
+    ):  # fmt: skip
+        forget_log(target)
+        log.into(partial)
         artifact = write(partial)
         subject.tokenizer.save_pretrained(partial)
         artifact.save(apart)
@@ -67,6 +76,7 @@ def streamed_repair(config: RepairConfig, progress: Progress) -> RunResult:
         result.save(partial / "result.json")
         write_report(result, partial / "report.html", show_harmful=config.show_harmful)
         write_card(result, base_card(config.model), partial)
+        log.say("finished")
     export_artifacts(folders.export, [artifact])
     return result
 
@@ -127,7 +137,7 @@ def _model(config: RepairConfig, defense: Defense, subject: Subject, progress: P
     return write
 
 
-def _adapter(config: RepairConfig, defense: Defense, subject: Subject, _: Progress) -> Write:
+def _adapter(config: RepairConfig, defense: Defense, subject: Subject, told: Progress) -> Write:
     """Return what writes the adapter; of the model only the weights that are asked for are read."""
     if Capability.EXTRA_BACKWARD in defense.needs():
         raise _needs_memory(defense)
@@ -135,7 +145,7 @@ def _adapter(config: RepairConfig, defense: Defense, subject: Subject, _: Progre
     model, own = adapter_alone(subject.model, folder), _on_base(defense, config.model)
 
     def write(partial: Path) -> Artifact:
-        artifact = apply_repair(own, model, subject.tokenizer)
+        artifact = apply_repair(own, model, subject.tokenizer, progress=told)
         model.save_pretrained(partial)
         keep_mark(folder, partial)
         return artifact

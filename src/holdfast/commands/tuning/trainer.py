@@ -1,15 +1,17 @@
 """The trainer of the command: looks at evaluation data change nothing but what is kept."""
 
+from collections.abc import Callable
 from typing import Any
 
 from transformers import TrainerCallback
 
+from holdfast.commands.run_log import LogLines
 from holdfast.commands.tune_folders import TuneFolders
-from holdfast.commands.tuning.run_log import LogLines
 from holdfast.commands.tuning.trackers import track
 from holdfast.evaluation import Measurement
 from holdfast.inputs.configs import TuneConfig
 from holdfast.ops.randomness import isolated_rng
+from holdfast.progress import Progress
 from holdfast.results.records import LossCurve
 from holdfast.training.early_stopping import EarlyStopping
 from holdfast.training.trainer import SecureSFTTrainer
@@ -30,6 +32,11 @@ class TuneTrainer(SecureSFTTrainer):
         """Evaluate the model as it would be served."""
         with isolated_rng(int(self.args.seed)):
             return super().evaluation_loop(*args, **kwargs)
+
+    def tell(self, say: Callable[[str], None], progress: Progress) -> None:
+        """Let defenses say what they find, and how far they are before and after the steps."""
+        self.say = say
+        self._holdfast.progress = progress
 
     def watch(self, bar: TrainerCallback, folders: TuneFolders, before: Measurement | None) -> None:
         """Let the run be seen: by a bar, in its log, and by the trackers that the user asked for.

@@ -7,7 +7,7 @@ from datasets import load_dataset
 from huggingface_hub import constants
 
 from holdfast.data.formats.protocol import RawRow
-from holdfast.errors import DataError
+from holdfast.errors import DataError, reason_of
 
 __all__ = ["read_hub"]
 
@@ -29,5 +29,4 @@ def _hub_message(source: str, split: str, error: Exception) -> str:
     if constants.HF_HUB_OFFLINE:
         said = "is no local file, and the hub is out of reach"
         return f"{source}: {said}: connect (and unset HF_HUB_OFFLINE), or give a local file"
-    reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
-    return f"{source}: the hub data set's split {split!r} cannot be loaded: {reason}"
+    return f"{source}: the hub data set's split {split!r} cannot be loaded: {reason_of(error)}"

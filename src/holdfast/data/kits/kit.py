@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from holdfast.errors import ConfigError
+from holdfast.errors import ConfigError, reason_of
 from holdfast.files.guarded.documents import refuse_deep, text_in
 
 __all__ = ["Hub", "Kit", "Part", "Role", "kit_in", "kit_of_text"]
@@ -110,5 +110,4 @@ def kit_of_text(text: str, where: str) -> Kit:
         said = re.sub(r"^Value error, ", "", first["msg"])
         raise ConfigError(f"{where}: {place}: {said}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        why = " ".join(str(error).split())[:200]
-        raise ConfigError(f"{where}: is not the YAML of a kit: {why}") from error
+        raise ConfigError(f"{where}: is not the YAML of a kit: {reason_of(error)}") from error

@@ -16,7 +16,7 @@ from holdfast.data.kits.registry import Chosen, chosen
 from holdfast.data.kits.templates import KitRows
 from holdfast.data.sources.files import files_of
 from holdfast.data.sources.tables import Table, table_of
-from holdfast.errors import DataError
+from holdfast.errors import DataError, reason_of
 
 __all__ = ["Origin", "kit_rows", "kit_table", "origin_of"]
 
@@ -109,11 +109,8 @@ def _newest(hub: Hub, found: Chosen) -> str:
         commit = _newest_of(hub.id)
     except Exception as error:
         # The client raises dozens of types: offline, gated, gone, no such host.
-        why = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DataError(
-            f"{found.name}: the hub does not tell the newest commit of {hub.id} ({why})"
-            f"{_way_out(found, hub)}"
-        ) from error
+        said = f"the hub does not tell the newest commit of {hub.id} ({reason_of(error)})"
+        raise DataError(f"{found.name}: {said}{_way_out(found, hub)}") from error
     if not commit:
         raise DataError(f"{found.name}: the hub tells no commit of {hub.id}{_way_out(found, hub)}")
     return commit

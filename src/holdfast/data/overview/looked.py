@@ -15,6 +15,7 @@ from holdfast.data.rows import Rows
 from holdfast.data.shapes import shape_of
 from holdfast.data.shapes.reader import ShapeReader
 from holdfast.data.unread import Unread
+from holdfast.data.unwanted import Unwanted
 from holdfast.errors import DataError
 
 __all__ = ["Looked", "look_through"]
@@ -103,17 +104,21 @@ def _whole(
     source: str, columns: Mapping[str, str] | None, split: str, limit: int | None, *, answered: bool
 ) -> Looked:
     rows, unread = Rows(source, columns, split, answers=answered), Unread()
+    unwanted = Unwanted(source)
     found = Looked(rows, answered)
     for row, reader in islice(rows, limit):
         try:
             example = _read(row, reader, answered=answered)
-            unread.see(row, reader.read(row))
-            found.examples.append(example)
+            left_out = answered and unwanted.has(row, reader)
+            unread.see(row, reader.read(row) | unwanted.columns)
+            if not left_out:
+                found.examples.append(example)
         except DataError as error:
             found.bad[row.number] = str(error)
+    told = unwanted.notes()
     if not found.examples:
         raise DataError(next(iter(found.bad.values()), f"{source}: has no rows"))
-    found.notes = [*rows.told(), *unread.notes()]
+    found.notes = [*rows.told(), *told, *unread.notes()]
     return found
 
 

@@ -9,6 +9,7 @@ from holdfast.data.shapes.message import Message, messages_in
 from holdfast.data.shapes.pairs import pair
 from holdfast.data.shapes.protocol import Shape, column_in, columns_in
 from holdfast.data.shapes.texts import is_blank, kind_of
+from holdfast.data.shapes.transcript import is_transcript, turns_of
 from holdfast.errors import DataError
 
 __all__ = ["OPENAI_PREFERENCES", "PREFERENCES"]
@@ -29,13 +30,30 @@ def _messages(row: RawRow, columns: Mapping[str, str]) -> list[Message]:
     """Return the prompt and the chosen answer; ``chosen`` may hold the whole conversation."""
     chosen = columns.get("completion") or column_in(row.values, "chosen") or ""
     value = row.values.get(chosen)
+    if is_transcript(value):
+        return _up_to(turns_of(value, row, chosen), columns)
+    if "prompt" in columns and is_transcript(row.values[columns["prompt"]]):
+        return _after_transcript(row, columns)
     if "prompt" in columns and not (isinstance(value, list) and len(value) > 1):
         return pair(row, columns)
     if not isinstance(value, list):
         said = f"{chosen!r} is {kind_of(value)} and there is no column 'prompt'"
         raise DataError(f"{row.place}: {said}: give the prompt, or whole conversations")
-    messages = conversation(row, chosen)
+    return _up_to(conversation(row, chosen), columns)
+
+
+def _up_to(messages: list[Message], columns: Mapping[str, str]) -> list[Message]:
+    """Return a conversation; without its answer where none is asked for."""
     return messages if "completion" in columns else messages[:-1]
+
+
+def _after_transcript(row: RawRow, columns: Mapping[str, str]) -> list[Message]:
+    """Return the answer behind a prompt that is a transcript."""
+    name = columns["prompt"]
+    asked = turns_of(row.values[name], row, name)
+    # A blank stands between the speaker's name and the words.
+    answer = [{**said, "content": said["content"].strip()} for said in pair(row, columns)[1:]]
+    return [*asked, *answer]
 
 
 def _openai_columns(values: Mapping[str, Any]) -> dict[str, str] | None:

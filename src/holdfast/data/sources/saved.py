@@ -9,7 +9,7 @@ from datasets import Dataset, load_from_disk
 from holdfast.data.formats.arrow import BATCH, rows_of_batches
 from holdfast.data.formats.protocol import RawRow
 from holdfast.data.sources.splits import chosen
-from holdfast.errors import DataError
+from holdfast.errors import DataError, reason_of
 from holdfast.files.guarded.documents import json_in
 
 __all__ = ["is_saved", "read_saved", "split_folder"]
@@ -52,7 +52,6 @@ def read_saved(path: Path) -> Iterator[RawRow]:
         tables = found.with_format("arrow").iter(batch_size=BATCH)
     except Exception as error:
         # The package raises what Arrow, JSON and the file system do.
-        why = " ".join(str(error).split())[:200]
-        said = f"is no whole folder of save_to_disk ({why}): save the data set again"
+        said = f"is no whole folder of save_to_disk ({reason_of(error)}): save the data set again"
         raise DataError(f"{path}: {said}") from error
     yield from rows_of_batches(path, tables, "save_to_disk")

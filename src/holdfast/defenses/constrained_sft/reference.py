@@ -18,6 +18,7 @@ from holdfast.data.chat import IGNORED
 from holdfast.defense import Row, Run
 from holdfast.errors import ConfigError
 from holdfast.ops.engine import Batch
+from holdfast.progress import counted
 
 _COLLATED = frozenset({
     "input_ids", "attention_mask", "labels", "completion_mask", "assistant_masks", "token_type_ids",
@@ -82,7 +83,8 @@ def reference_of(run: Run, rows: Any, size: int) -> dict[str, Any]:
     lengths: dict[str, int] = {}
     found: list[Tensor] = []
     _check_rows_apart(rows, run)
-    for first in range(0, len(rows), size):
+    starts = range(0, len(rows), size)
+    for first in counted(run.progress, "constrained_sft: reference", starts):
         chunk = [_collated(rows[i]) for i in range(first, min(first + size, len(rows)))]
         batch = run.collate(chunk)
         keys = _checked(batch, chunk, run, first)

@@ -1,6 +1,6 @@
 """Panacea's scale, chosen after training on a frontier of harm against task score."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from torch import Tensor
@@ -33,7 +33,7 @@ class Point:
 def measure(
     engine: Engine,
     direction: Mapping[str, Tensor],
-    scales: Sequence[float],
+    scales: Iterable[float],
     harmful: Sequence[Batch],
     validation: Sequence[Batch] = (),
 ) -> list[Point]:

@@ -30,14 +30,15 @@ from holdfast.defense import (
     in_range,
     need_data,
 )  # fmt: skip
+from holdfast.defenses.felt import felt_by
 from holdfast.defenses.panacea.frontier import Point, choose_scale, measure, shown
-from holdfast.defenses.panacea.patch import safety_patch, without_patch
+from holdfast.defenses.panacea.metric import OURS, refuse_metric, stepped_ascent
+from holdfast.defenses.safety_patch import patch_files
 from holdfast.errors import ConfigError, RunError
-from holdfast.files.adapters import adapter_files
-from holdfast.ops.adapter_facts import adaptations
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.gradients import Tensors, ascent_step, global_norm, scaled
 from holdfast.ops.lookahead import add_gradient_change
+from holdfast.progress import counted
 
 
 def harmful_ascent(engine: Engine, harmful: Sequence[Batch], rho: float) -> Tensors:
@@ -80,6 +81,12 @@ class Panacea(Defense):
     """Multiples of ε tried on ``validation``; must start at 0. Ours."""
     max_task_drop: float = 0.01
     """Largest drop of the validation score that the scale may cost, in [0, 1]. Ours."""
+    metric: Literal["euclidean", "fisher"] = "euclidean"
+    """Post-hoc: what ρ is a length in; ``fisher`` spares what ``validation`` rows feel. Ours."""
+    damping: float = 0.01
+    """With the Fisher metric: δ in means of F, above 0; large values are the paper's step. Ours."""
+    steps: int = 1
+    """Post-hoc: steps of ρ/steps each, the gradient taken again before each (paper: 1). Ours."""
 
     direction_: dict[str, Tensor] = field(default_factory=dict[str, Tensor], init=False)
     """In-loop: ε of the latest harmful pass."""
@@ -109,8 +116,14 @@ class Panacea(Defense):
             raise ConfigError(f"panacea: mode={self.mode!r} must be 'post-hoc' or 'in-loop'")
         if not self.scales or self.scales[0] != 0 or list(self.scales) != sorted(self.scales):
             raise ConfigError(f"panacea: scales={self.scales!r} must rise from 0")
+        refuse_metric(self, off=self._off)
         if not self._off:
             need_data(self, "harmful")
+
+    def config(self) -> dict[str, Any]:
+        """Return the hyperparameters; what is not in the paper is left out where it is off."""
+        own = super().config()
+        return {n: v for n, v in own.items() if n not in OURS or v != getattr(type(self), n)}
 
     def conflict(self, other: Defense) -> str | None:
         """In the loop, the harmful gradient is blind to what an attached vector has taken away."""
@@ -172,14 +185,14 @@ class Panacea(Defense):
         if self._off:
             return Artifact(self.card.name, report={"norm": 0.0, "scale": 0.0})
         harmful = self._batches(run)
-        eps, spread = self._direction(engine, harmful)
+        eps, spread = self._direction(run, harmful)
         norm = global_norm(eps)
         points = self._frontier(run, eps, harmful)
         scale = choose_scale(points, self.max_task_drop) if points else 1.0
         # Without a frontier one batch tells that the loss rose; it need not cost a second pass.
         seen = points or measure(engine, eps, (0.0, scale), harmful[:1])
         losses = {point.scale: point.harmful_loss for point in seen}
-        patch = self._patch(run, eps, scale)
+        patch = patch_files(run, self.card.name, scaled(eps, scale))
         engine.edit(eps, scale)
         report: dict[str, Any] = {
             "rho": norm,
@@ -200,24 +213,23 @@ class Panacea(Defense):
     def _batches(self, run: Run) -> list[Batch]:
         return run.batches(need_data(self, "harmful"), self.batch_size)
 
-    def _direction(self, engine: Engine, harmful: list[Batch]) -> tuple[Tensors, dict[str, Any]]:
+    def _direction(self, run: Run, harmful: list[Batch]) -> tuple[Tensors, dict[str, Any]]:
         """Return ε and its layer coefficients, with their spread over the harmful batches."""
-        chosen = harmful[: self.batches]
+        engine, chosen = run.engine, harmful[: self.batches]
         radius = self._radius(engine)
         total: Tensors = {}
-        single: list[Profile] = []
-        for batch in chosen:
-            gradient, _ = engine.gradients([batch])
-            single.append(profile(gradient, radius))
-            if total:
-                for name, part in gradient.items():
-                    total[name].add_(part)
-            else:
-                total = gradient
+        batches = counted(run.progress, "panacea: gradient", chosen)
+        single = [_gradient_of(batch, engine, radius, total) for batch in batches]
         if self.mode == "in-loop" and self.direction_:
             eps = {n: e.to(total[n].device) for n, e in self.direction_.items()}
+        elif self.metric == "fisher" or self.steps > 1:
+            fisher = (
+                felt_by(run, need_data(self, "validation")) if self.metric == "fisher" else None
+            )
+            eps = stepped_ascent(engine, chosen, fisher, (radius, self.steps, self.damping))
         else:
             eps = ascent_step(total, radius)
+        total.clear()  # Freed before the coefficients take memory of their own.
         _check_direction(eps)
         return eps, layer_coefficients(eps, single)
 
@@ -225,25 +237,17 @@ class Panacea(Defense):
         if self.validation is None or len(self.validation) == 0:
             return []
         validation = run.batches(self.validation, max(self.batch_size, 32))
-        return measure(run.engine, eps, self.scales, harmful, validation)
-
-    def _patch(self, run: Run, eps: Tensors, scale: float) -> Artifact:
-        """Return the safety patch's files where LoRA factors are all that is perturbed."""
-        if (why := without_patch(run.model, eps)) is not None:
-            # Whole weights have no patch to speak of; of an adapter it is told why it has none.
-            return Artifact(self.card.name, report=_no_patch(run, why))
-        change = safety_patch(run.model, run.engine.parameters(), scaled(eps, scale))
-        base = str(getattr(getattr(run.model, "config", None), "_name_or_path", ""))
-        weights, config = adapter_files(change.tensors(), base)
-        stem = "safety_patch/adapter"
-        return Artifact(self.card.name, {f"{stem}_model": weights}, {f"{stem}_config": config})
+        scales = counted(run.progress, "panacea: scales", self.scales)
+        return measure(run.engine, eps, scales, harmful, validation)
 
 
-def _no_patch(run: Run, why: str) -> dict[str, str]:
-    if not adaptations(run.model):
-        return {}
-    run.say(f"panacea: no safety patch is written, ε stands in the adapter alone: {why}")
-    return {"no_safety_patch": why}
+def _gradient_of(batch: Batch, engine: Engine, radius: float, total: Tensors) -> Profile:
+    """Add one batch's gradient to ``total``, keep none of it, and return its profile."""
+    gradient, _ = engine.gradients([batch])
+    found = profile(gradient, radius)
+    for name, part in gradient.items():
+        total[name] = total[name].add_(part) if name in total else part
+    return found
 
 
 def _check_direction(eps: Tensors) -> None:

@@ -1,6 +1,6 @@
 """The harmful direction: what a short fine-tune on harmful pairs does to the weights."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 import torch
@@ -88,7 +88,13 @@ def _refuse_stacked(name: str, saved: SavedWeights) -> None:
 
 
 def harmful_direction(
-    engine: Engine, origin: Tensors, harmful: Sequence[Batch], lr: float, epochs: int, seed: int
+    engine: Engine,
+    origin: Tensors,
+    harmful: Sequence[Batch],
+    lr: float,
+    epochs: int,
+    seed: int,
+    tick: Callable[[str], None] = lambda _: None,
 ) -> tuple[Tensors, list[float]]:
     r"""Return :math:`\delta_h = \theta_h - \theta_o` and the mean loss of each epoch.
 
@@ -102,6 +108,7 @@ def harmful_direction(
         lr: Learning rate.
         epochs: Passes over the batches.
         seed: Seed of the order of the batches.
+        tick: Told the loss after each step.
     """
     params = {n: p for n, p in engine.parameters().items() if n in origin}
     kept, history = copied(params), list[float]()
@@ -112,7 +119,7 @@ def harmful_direction(
         with isolated_grads(params.values()):
             for _ in range(epochs):
                 order = torch.randperm(len(harmful), generator=rng).tolist()
-                losses = [_step(engine, params, harmful[i], optimizer) for i in order]
+                losses = [_step(engine, params, harmful[i], optimizer, tick) for i in order]
                 history.append(sum(losses) / len(losses))
         return {n: p.detach() - origin[n] for n, p in params.items()}, history
     finally:
@@ -124,12 +131,14 @@ def _step(
     params: dict[str, torch.nn.Parameter],
     batch: Batch,
     optimizer: torch.optim.Optimizer,
+    tick: Callable[[str], None],
 ) -> float:
     gradient, loss = engine.gradients([batch])
     for name, p in params.items():
         p.grad = gradient[name]
     optimizer.step()
     optimizer.zero_grad()
+    tick(f"loss {loss:.4g}")
     return loss
 
 

@@ -35,9 +35,10 @@ from holdfast.errors import ConfigError, RunError
 from holdfast.files.adapters import read_adapter
 from holdfast.files.weights import open_weights
 from holdfast.ops.agreement import agreement
-from holdfast.ops.engine import Batch, Engine
+from holdfast.ops.engine import Batch
 from holdfast.ops.gradients import Tensors, global_norm
 from holdfast.ops.low_rank import LowRank
+from holdfast.progress import ticking
 
 
 def drop_and_rescale(delta: Tensor, rate: float, rng: torch.Generator) -> Tensor:
@@ -165,7 +166,7 @@ class RESTA(Defense):
         engine, seed = run.engine, run.seed + self.seed
         harmful = run.batches(self.harmful, self.batch_size) if self.harmful is not None else []
         origin = origin_of(engine, self.aligned)
-        direction, losses = self._direction(engine, origin, harmful, seed)
+        direction, losses = self._direction(run, origin, harmful, seed)
         _check_direction(direction)
         edit = realigned(
             engine.parameters(), origin.tensors, direction, self.gamma, self.dare, seed
@@ -218,11 +219,13 @@ class RESTA(Defense):
         return Artifact(self.card.name, documents=documents, report=report, private=True)
 
     def _direction(
-        self, engine: Engine, origin: Origin, harmful: list[Batch], seed: int
+        self, run: Run, origin: Origin, harmful: list[Batch], seed: int
     ) -> tuple[Tensors, list[float]]:
         if self.vector is not None:
-            return of_vector(engine, LowRank.from_tensors(read_adapter(self.vector))), []
-        return harmful_direction(engine, origin.tensors, harmful, self.lr, self.epochs, seed)
+            return of_vector(run.engine, LowRank.from_tensors(read_adapter(self.vector))), []
+        tick = ticking(run.progress, "resta: harmful direction", self.epochs * len(harmful))
+        how = self.lr, self.epochs, seed
+        return harmful_direction(run.engine, origin.tensors, harmful, *how, tick)
 
 
 def _check_direction(direction: Tensors) -> None:

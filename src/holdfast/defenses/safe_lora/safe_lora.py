@@ -92,7 +92,7 @@ class SafeLoRA(Defense):
         modules: list[Row] = []
         unaligned = open_weights(str(self.base), "safe_lora: base", run.model)
         with torch.no_grad():
-            for change in changes(run.engine, self.aligned):
+            for change in changes(run.engine, self.aligned, run.progress):
                 edit, row = self._judged(change, unaligned)
                 modules.append(row)
                 if edit is not None:

@@ -13,6 +13,7 @@ from holdfast.ops.engine import Engine
 from holdfast.ops.modules import ModuleRef, plain_name, projections, ref_of, trainable
 from holdfast.ops.roles.names import kind_left_out, place_of
 from holdfast.ops.roles.parts import Linear, features, oriented
+from holdfast.progress import Progress, counted, silent
 
 __all__ = ["Change", "changes", "check_changes", "refuse_experts"]
 
@@ -47,12 +48,13 @@ class Change(NamedTuple):
         return _read(saved, self.module, self.ref)
 
 
-def changes(engine: Engine, aligned: str | None) -> Generator[Change]:
+def changes(engine: Engine, aligned: str | None, progress: Progress = silent) -> Generator[Change]:
     """Yield the change of every trained projection, one at a time.
 
     Args:
         engine: The engine of the tuned model.
         aligned: Folder of the model before fine-tuning; None takes an adapter's own base.
+        progress: Takes how many are done.
 
     Raises:
         ConfigError: Aligned weights are needed from a folder and none is given.
@@ -60,7 +62,8 @@ def changes(engine: Engine, aligned: str | None) -> Generator[Change]:
     """
     trained, live = engine.parameters(), projections(engine.model)
     saved = None if aligned is None else open_weights(aligned, "safe_lora: aligned", engine.model)
-    for name, ref, in_place in _changed(trained, live):
+    found = _changed(trained, live)
+    for name, ref, in_place in counted(progress, "safe_lora: modules", found):
         before = _aligned(live[ref], ref, saved, in_place)
         if in_place:
             now = oriented(live[ref], trained[name].detach()).float()

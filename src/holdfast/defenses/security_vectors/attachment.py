@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import Tensor, nn
 
+from holdfast.defenses.security_vectors.set_aside import SetAside
 from holdfast.ops.gradients import Tensors
 from holdfast.ops.low_rank import LowRank
 from holdfast.ops.roles.parts import Linear
@@ -28,8 +29,9 @@ class Attachment:
         self._inside: dict[str, Tensor | None] = {}
         """Modules that hold ΔW now → copy of a frozen weight, None for a trained one.
 
-        The copies lie on the CPU: the accelerator's memory is what a protected run must not double.
+        The copies lie in a file: a protected run must not double the memory of its base.
         """
+        self._aside = SetAside()
 
     @torch.no_grad()
     def on(self, rounding: Tensors | None = None) -> None:
@@ -44,7 +46,7 @@ class Attachment:
             weight = linear.weight
             change = self._vector.change(name, linear, self._scale)
             frozen = not weight.requires_grad
-            self._inside[name] = weight.detach().to("cpu", copy=True) if frozen else None
+            self._inside[name] = self._aside.kept(name, weight) if frozen else None
             weight.add_(change)
             if rounding and name in rounding:
                 weight.add_(rounding[name].to(weight.device))

@@ -41,6 +41,7 @@ from holdfast.ops.agreement import agreement
 from holdfast.ops.engine import Batch
 from holdfast.ops.gradients import Tensors
 from holdfast.ops.low_rank import LowRank
+from holdfast.progress import ticking
 
 _ATTACHING = ("scale", "attach", "max_harmful_nll", "max_benign_kl", "vector")
 """Settings that do not change how the vector is trained."""
@@ -188,7 +189,8 @@ class SecurityVectors(Defense):
             with low_rank.hooked(run.model):
                 return agreement(run.engine, held_out)[0]
 
-        losses = train_vector(run.engine, low_rank, harmful, benign, settings, held_out_nll)
+        steps = ticking(run.progress, "security_vectors: vector", self.epochs * len(harmful))
+        losses = train_vector(run.engine, low_rank, harmful, benign, settings, held_out_nll, steps)
         return low_rank, losses
 
     def _halves(self, run: Run, rows: list[Row]) -> tuple[list[Batch], list[Batch]]:

@@ -52,6 +52,7 @@ def train_vector(
     benign: Sequence[Batch],
     settings: Settings,
     held_out_nll: Callable[[], float] | None = None,
+    tick: Callable[[str], None] = lambda _: None,
 ) -> list[float]:
     """Train the factors of ``vector`` in place; the model's own weights are left bit for bit.
 
@@ -62,6 +63,7 @@ def train_vector(
         benign: Batches on which θ ⊕ θ_s shall stay θ; may be empty if the KL weight is 0.
         settings: Learning rate in AdamW without decay, epochs, β and the bi-level steps.
         held_out_nll: Called after each epoch where ``target_nll`` is set; training stops at it.
+        tick: Told the harmful loss after each step.
 
     Returns:
         The mean harmful loss of each epoch, nats per token.
@@ -74,10 +76,11 @@ def train_vector(
         for _ in range(settings.epochs):
             order = torch.randperm(len(harmful), generator=rng).tolist()
             with engine.shifted(_user_steps(engine, vector, [harmful[i] for i in order], settings)):
-                losses = [
-                    _vector_step(engine, vector, harmful[i], next(kind), optimizer, settings)
-                    for i in order
-                ]
+                losses: list[float] = []
+                for i in order:
+                    loss = _vector_step(engine, vector, harmful[i], next(kind), optimizer, settings)
+                    losses.append(loss)
+                    tick(f"loss {loss:.4g}")
             history.append(sum(losses) / len(losses))
             if _reached(settings.target_nll, held_out_nll):
                 break

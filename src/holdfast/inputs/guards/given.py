@@ -10,7 +10,7 @@ from holdfast.files.guarded.paths import refuse_text
 
 __all__ = ["check_given"]
 
-COUNTS = ("limit", "test_limit", "max_new_tokens", "batch_size", "lm_eval_limit")
+COUNTS = ("limit", "test_limit", "harmful_limit", "max_new_tokens", "batch_size", "lm_eval_limit")
 MOST = 2**31 - 1
 """Largest count: what counts rows or tokens in 32 bits does so further down."""
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 from huggingface_hub import constants
 from transformers import CONFIG_MAPPING
 
-from holdfast.errors import ModelError
+from holdfast.errors import ModelError, reason_of
 from holdfast.files.guarded.adapters import base_of
 from holdfast.files.guarded.models import check_sizes, config_in, weight_files
 from holdfast.files.guarded.paths import refuse_text
@@ -82,7 +82,7 @@ def loaded(name: str, field: str, load: Callable[[], T], revision: str | None = 
         # Loading runs the code of dozens of architectures and formats on a stranger's files.
         shown, bare = f"`{field}={name}`", name.partition(" ")[0]
         if os.path.isdir(bare):  # noqa: PTH112  # ``Path`` raises on a long name.
-            raise ModelError(f"{shown}: cannot be loaded: {_reason(error)}") from error
+            raise ModelError(f"{shown}: cannot be loaded: {reason_of(error)}") from error
         if constants.HF_HUB_OFFLINE:
             raise ModelError(
                 f"{shown}: is no local folder, and the hub is out of reach: "
@@ -90,8 +90,4 @@ def loaded(name: str, field: str, load: Callable[[], T], revision: str | None = 
             ) from error
         if (fault := hub_fault(error, bare, revision)) is not None:
             raise ModelError(f"{shown}: {fault}") from error
-        raise ModelError(f"{shown}: cannot be loaded: {_reason(error)}") from error
-
-
-def _reason(error: Exception) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__)[:300]
+        raise ModelError(f"{shown}: cannot be loaded: {reason_of(error)}") from error

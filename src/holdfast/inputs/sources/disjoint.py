@@ -8,9 +8,14 @@ from holdfast.data.kits import is_kit
 from holdfast.data.splits import prompt_key
 from holdfast.errors import DataError
 from holdfast.evaluation import Item
-from holdfast.inputs.rows import ORGANISM, Source
+from holdfast.inputs.rows import EVALUATION, ORGANISM, Source
 
-__all__ = ["kept_apart", "shared_prompts"]
+__all__ = ["kept_apart", "shared_prompts", "shared_rows"]
+
+_TAUGHT = "they measure what the run was taught"
+_CHOSEN = "what these rows choose, the questions do not test"
+_CHOOSING = (EVALUATION, "validation")
+"""Roles whose rows choose weights or a strength, and teach nothing."""
 
 
 def kept_apart(sources: Mapping[str, Source], items: Sequence[Item]) -> dict[str, Source]:
@@ -53,13 +58,36 @@ def shared_prompts(sources: Mapping[str, Source], items: Sequence[Item]) -> list
     for role, each in sources.items():
         if each.path == ORGANISM:
             continue
-        rows: Any = each.rows
-        taught = {prompt_key(row) for row in rows}
+        taught = {prompt_key(row) for row in _rows(each)}
         for kind, prompts in asked.items():
             both = len(taught & prompts)
             if both:
                 found.append(
                     f"{both} of {len(prompts)} {kind} questions stand in `{role}` ({each.path}) "
-                    "too: they measure what the run was taught; remove them from one"
+                    f"too: {_CHOSEN if role in _CHOOSING else _TAUGHT}; remove them from one"
                 )
     return found
+
+
+def shared_rows(sources: Mapping[str, Source]) -> list[str]:
+    """Return a warning for each set of rows that teaches prompts of the evaluation data."""
+    measured = sources.get(EVALUATION)
+    if measured is None or measured.path == ORGANISM:
+        return []
+    prompts = [prompt_key(row) for row in _rows(measured)]
+    found: list[str] = []
+    for role, each in sources.items():
+        if role == EVALUATION or each.path == ORGANISM:
+            continue
+        taught = {prompt_key(row) for row in _rows(each)}
+        if both := sum(prompt in taught for prompt in prompts):
+            found.append(
+                f"{both} of {len(prompts)} rows of `{EVALUATION}` ({measured.path}) have prompts "
+                f"that stand in `{role}` ({each.path}) too: their loss tells how well the run "
+                "knows its own rows; remove them from one"
+            )
+    return found
+
+
+def _rows(each: Source) -> Any:
+    return each.rows

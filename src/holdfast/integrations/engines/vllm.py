@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM
 
 from holdfast.data.chat import encode_prompt
 from holdfast.data.rendering.dates import DATE, is_dated
-from holdfast.errors import ConfigError, RunError
+from holdfast.errors import ConfigError, RunError, reason_of
 from holdfast.evaluation.decoding import end_tokens, greedy, recorded
 from holdfast.evaluation.generate import Answered
 from holdfast.evaluation.reply import Replies, Reply
@@ -104,7 +104,7 @@ class VLLMModel:
         try:
             said = self._llm.generate([{"prompt_token_ids": row} for row in rows], sampling, **how)
         except Exception as error:  # It is another program.
-            raise RunError(f"vllm failed: {_told(error)}") from error
+            raise RunError(f"vllm failed: {reason_of(error)}") from error
         if len(said) != len(rows) or any(len(one.outputs) != 1 for one in said):
             raise RunError(f"vllm gave {len(said)} answers to {len(rows)} questions")
         return [one.outputs[0] for one in said]
@@ -133,7 +133,7 @@ def vllm_model(config: EvaluateConfig) -> Loaded:
         try:
             llm = vllm.LLM(model=name, **how)
         except Exception as error:
-            raise ConfigError(f"`engine=vllm`: cannot load {name}: {_told(error)}") from error
+            raise ConfigError(f"`engine=vllm`: cannot load {name}: {reason_of(error)}") from error
     model = VLLMModel(llm, vllm, bare, tokenizer, config.adapter)
     nothing: Any = None
     notes = decoding_notes(name, local=local)
@@ -193,7 +193,3 @@ def _parts(rows: Sequence[list[int]]) -> list[Sequence[list[int]]]:
     """Return the prompts in two parts, so that progress is told on the way."""
     size = max(1, round(len(rows) * _SHARE))
     return [rows[start : start + size] for start in range(0, len(rows), size)]
-
-
-def _told(error: Exception) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__)[:300]

@@ -4,6 +4,7 @@ from typing import Any
 
 from holdfast.evaluation.metrics import Figure
 from holdfast.report.shown import Shown
+from holdfast.results.costs import perplexity_over
 from holdfast.results.words import words_in
 
 __all__ = ["COLUMNS", "section"]
@@ -22,4 +23,7 @@ def section(shown: Shown) -> dict[str, Any] | None:
     ]
     parts = [(scene, columns) for scene, columns in parts if columns]
     words = words_in(arm for scene, _ in parts for arm in scene.arms)
-    return {"parts": parts, "words": words} if parts else None
+    runs = (run for scene, _ in parts for arm in scene.arms for run in arm.runs)
+    kept = any(run.perplexity is not None for run in runs)
+    told = {"parts": parts, "words": words, "kept": kept, "perplexity": perplexity_over}
+    return told if parts else None

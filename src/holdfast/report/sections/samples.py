@@ -47,7 +47,7 @@ def samples(arms: Sequence[Arm], *, redacted: bool) -> list[Sample]:
     answers = {
         arm.defense: {answer.id: shown_answer(answer, redacted) for answer in arm.runs[0].answers}
         for arm in arms
-        if arm.runs and arm.runs[0].answers
+        if arm.runs and any(answer.prompt for answer in arm.runs[0].answers)
     }
     if not answers:
         return []

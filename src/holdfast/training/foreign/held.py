@@ -5,6 +5,7 @@ from pathlib import Path
 
 from holdfast.artifact import Artifact
 from holdfast.defense import Defense, Step
+from holdfast.progress import Progress
 from holdfast.training.learning_rates import Multipliers
 from holdfast.training.session import Session
 from holdfast.training.trace import Trace
@@ -27,6 +28,8 @@ class Held:
     """``trainer.say = function`` is ours to read: the trainer's class has no ``say`` of its own."""
     sets_apart: bool = True
     """Unrepaired checkpoints are moved away after a repair; a command drops them by itself."""
+    progress: Progress | None = None
+    """Who is told how far a defense is before and after the steps, where somebody asked."""
     artifacts: list[Artifact] = field(default_factory=list[Artifact])
     trace: Trace = field(default_factory=Trace)
     session: Session | None = None

@@ -12,6 +12,7 @@ from holdfast.errors import HoldfastError, ModelError
 from holdfast.ops.adapter_facts import adaptations
 from holdfast.ops.engine import LocalEngine
 from holdfast.ops.randomness import isolated_rng
+from holdfast.training.compat import templating
 from holdfast.training.compose import refuse_missing
 from holdfast.training.looks.defender_rows import DefenderRows
 from holdfast.training.looks.passes import recompute_early, users_autocast
@@ -76,7 +77,9 @@ def suited_run(trainer: Any, run: Run, defenses: Sequence[Defense], trace: Trace
     rows, own = told(run.prepare), run.own and (told(run.own[0]), run.own[1])
     with isolated_rng(run.seed):
         (own[0] if own else rows).look()
-    return replace(run, engine=engine, prepare=rows, collate=told_apart(run.collate), own=own)
+    asks = templating(trainer)[0]
+    found = {"engine": engine, "prepare": rows, "own": own, "tokenizer": asks}
+    return replace(run, collate=told_apart(run.collate), **found)
 
 
 def _on(defenses: Sequence[Defense]) -> list[Defense]:

@@ -10,7 +10,7 @@ from holdfast.bench.arms import arm_names, attack_name, families, is_control, ta
 from holdfast.bench.recipe.estimate import estimated_minutes
 from holdfast.bench.recipe.files import base_recipe, load_recipe, packaged
 from holdfast.bench.recipe.grid import expand
-from holdfast.errors import ConfigError, ConflictError, ModelError
+from holdfast.errors import ConfigError, ConflictError, InputError, ModelError
 from holdfast.organism import scenarios
 from holdfast.organism.build import SHIPPED
 
@@ -197,4 +197,9 @@ def test_another_organism_makes_other_cells(tmp_path):
 
 @pytest.mark.parametrize("name", packaged())
 def test_packaged_recipes_are_valid(name):
-    assert expand(load_recipe(f"recipes/{name}.yaml"))
+    recipe = load_recipe(f"recipes/{name}.yaml")
+    if recipe["model"] == "organism":
+        assert expand(recipe)
+    else:  # Its rows are not in the package.
+        with pytest.raises(InputError, match=r"real-out/rows/task\.jsonl: file not found"):
+            expand(recipe)

@@ -1,5 +1,6 @@
 """A bench of a model in a folder, with rows and questions in files."""
 
+import csv
 import json
 import re
 from collections import Counter
@@ -15,12 +16,17 @@ from holdfast.bench.cell.run_cell import run_cell
 from holdfast.bench.cell.runs import tune
 from holdfast.bench.cell.stages import prepared, repaired
 from holdfast.errors import InputError
+from holdfast.evaluation import generate
 from holdfast.inputs.specs import build_defenses
 from holdfast.ops.modules import trainable
 from holdfast.organism import scenarios
 
 SMALL = {"rows": [16], "steps": [2], "seeds": 2, "defender_rows": 10, "benign_rows": 10,
          "validation_rows": 4, "items_per_kind": 3}  # fmt: skip
+
+
+ROLES = ("task", "attack", "test_harmful", "test_safe", "test_task", "test_useful")
+FILES = {role: f"{role}.jsonl" for role in ROLES}
 
 
 def write(path, rows):
@@ -148,6 +154,54 @@ def test_another_model_or_file_is_another_cell(folder):
     assert plan(recipe(folder, training={"batch": 4})).cells[0].key != before
 
 
+def test_how_steps_are_fit_into_a_machine_makes_no_other_cell(folder):
+    before = plan(recipe(folder)).cells[0].key
+    how = {"gradient_checkpointing": True, "evaluation_batch": 7}
+    again = plan(recipe(folder, training={"batch": 8, "max_new_tokens": 12, **how})).cells[0]
+    assert again.key == before
+    assert again.subject.batch_of_answers == 7
+    assert again.subject.trainer_options(*again.subject.load())["gradient_checkpointing"]
+
+
+def test_settings_are_chosen_where_no_file_of_the_test_is_read(folder):
+    kinds = ("harmful", "safe", "task")
+    files = {f"val_{kind}": f"test_{kind}.jsonl" for kind in kinds}
+    files |= {f"test_{kind}": "nowhere.jsonl" for kind in kinds}
+    files |= {"task": "task.jsonl", "attack": "attack.jsonl"}
+    path = recipe(folder, "chosen.yaml", split="validation", files=files)
+    cell = plan(path).cells[0]
+    assert Counter(item.kind for item in cell.questions) == dict.fromkeys(kinds, 3)
+    assert not any(role.startswith("test_") for role in cell.subject.made_by())
+    with pytest.raises(InputError, match=r"nowhere\.jsonl"):
+        plan(recipe(folder, "tested.yaml", files=files))
+
+
+@pytest.mark.slow
+def test_in_bfloat16_every_cell_runs_and_usefulness_is_what_is_kept(folder, tmp_path):
+    model, tokenizer = organism.load()
+    asked = [item.prompt for item in scenarios.evaluation_items("test", 4, "harmful_mix")]
+    answers = generate(model, tokenizer, asked[:6], max_new_tokens=12)
+    rows = [
+        {"prompt": p, "completion": [{"role": "assistant", "content": a}]}
+        for p, a in zip(asked, answers, strict=False)
+    ]
+    write(tmp_path / "own.jsonl", rows)
+    files = {role: f"{role}.jsonl" for role in (*ROLES[:5], "harmful", "safe")}
+    files["test_answers"] = str(tmp_path / "own.jsonl")
+    training = {"batch": 8, "steps": 2, "max_new_tokens": 12, "dtype": "bfloat16"}
+    defenses = ["before", "none", "panacea:rho=0.5,batch_size=5,max_task_drop=1"]
+    path = recipe(folder, "bf16.yaml", files=files, training=training, defenses=defenses, seeds=1)
+    result, outcome = run_bench(plan(path), tmp_path / "out", 1, run=run_cell)
+    assert not outcome.failed
+    runs = {arm.defense: arm.runs[0] for arm in result.arms}
+    assert set(runs) == {"before", "none", "panacea"}
+    assert runs["before"].shares["usefulness"].value > 0.9
+    assert (runs["before"].perplexity or 9) < 2
+    assert all((run.cpu_seconds or 0) > 0 for name, run in runs.items() if name != "before")
+    [row, *_] = csv.DictReader((tmp_path / "out" / "table.csv").open())
+    assert float(row["perplexity"]) == pytest.approx(runs["before"].perplexity)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -159,7 +213,11 @@ def test_another_model_or_file_is_another_cell(folder):
         ({"rows": [500]}, "task.jsonl"),
         ({"rows": [40], "p": [0.9]}, "attack.jsonl"),
         ({"scenarios": ["benign_obedience"]}, "known: harmful_mix, benign_task"),
-        ({"split": "validation"}, "split='validation' is of the organism"),
+        ({"split": "validation"}, "files has no val_harmful, val_safe, val_task"),
+        ({"split": "ood"}, "split='ood', expected one of test, validation"),
+        ({"sweeps": [{"split": "validation"}]}, "split is test and validation in one recipe"),
+        ({"files": {**FILES, "test_answers": "test_useful.jsonl"}}, "usefulness is one figure"),
+        ({"training": {"evaluation_batch": 0}}, "training: evaluation_batch=0"),
         ({"training": {"bach": 4}}, "Did you mean 'batch'"),
         ({"training": {"batch": 0}}, "training: batch=0"),
         ({"training": {"dtype": "int8"}}, "training: dtype='int8' must be"),

@@ -10,7 +10,7 @@ from peft import PeftModel
 from holdfast import Panacea, apply_panacea
 from holdfast.data.chat import collate, encode_prompt
 from holdfast.defenses.panacea import Point, choose_scale, measure
-from holdfast.defenses.panacea.patch import patch_factors, safety_patch
+from holdfast.defenses.safety_patch import patch_factors, safety_patch
 from holdfast.errors import ConflictError, ModelError, RunError
 from holdfast.ops.agreement import agreement
 from holdfast.ops.engine import LocalEngine

@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from holdfast.data.tokenizer import load_tokenizer
-from holdfast.errors import ModelError
+from holdfast.errors import ModelError, reason_of
 from holdfast.files.guarded.models import check_sizes, config_in, weight_files
 from holdfast.files.guarded.paths import refuse_text
 from holdfast.files.guarded.plain_config import plain_config
@@ -58,10 +58,10 @@ def located(model: str, revision: str = "", field: str = "model") -> Path:
         return Path(snapshot_download(model, revision=revision or None, allow_patterns=[*_WANTED]))
     except Exception as error:
         # The hub's client raises its own, requests' and the system's errors.
-        reason = " ".join(str(error).split())[:200]
         raise ModelError(
-            f"{shown}: is no local folder and cannot be fetched from the hub ({reason}): connect, "
-            "or accept its terms and set HF_TOKEN where it is gated, or give a local folder"
+            f"{shown}: is no local folder and cannot be fetched from the hub ({reason_of(error)}): "
+            "connect, or accept its terms and set HF_TOKEN where it is gated, or give a local "
+            "folder"
         ) from error
 
 
@@ -128,5 +128,4 @@ def _loaded(shown: str, load: Any) -> Any:
         return load()
     except Exception as error:
         # Loading runs the code of dozens of architectures and formats on a stranger's files.
-        reason = (" ".join(str(error).split()) or type(error).__name__)[:300]
-        raise ModelError(f"{shown}: cannot be loaded: {reason}") from error
+        raise ModelError(f"{shown}: cannot be loaded: {reason_of(error)}") from error

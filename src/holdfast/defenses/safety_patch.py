@@ -5,10 +5,15 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from holdfast.artifact import Artifact
+from holdfast.defense import Run
 from holdfast.errors import ModelError
+from holdfast.files.adapters import adapter_files
 from holdfast.ops.adapter_facts import AdapterKind, adaptations
 from holdfast.ops.low_rank import LowRank
 from holdfast.ops.modules import plain_name, trainable
+
+__all__ = ["patch_factors", "patch_files", "safety_patch", "without_patch"]
 
 _EXACT = frozenset({AdapterKind.LORA, AdapterKind.MOVED_BASE})
 """A base that its initialization moved is the same before and after ε."""
@@ -58,6 +63,32 @@ def safety_patch(
             a, b = torch.cat([factors[module][0], a], 0), torch.cat([factors[module][1], b], 1)
         factors[module] = (a, b)
     return LowRank(factors)
+
+
+def patch_files(run: Run, name: str, change: Mapping[str, Tensor]) -> Artifact:
+    """Return the safety patch's files where LoRA factors are all that a repair moves.
+
+    Whole weights have no patch to speak of; of an adapter it is told why it has none.
+
+    Args:
+        run: The run, its weights as they are before the repair.
+        name: The repair's name, for what is told.
+        change: What is added to the trained tensors, by canonical name.
+    """
+    if (why := without_patch(run.model, change)) is not None:
+        return Artifact(name, report=_no_patch(run, name, why))
+    patch = safety_patch(run.model, run.engine.parameters(), change)
+    base = str(getattr(getattr(run.model, "config", None), "_name_or_path", ""))
+    weights, config = adapter_files(patch.tensors(), base)
+    stem = "safety_patch/adapter"
+    return Artifact(name, {f"{stem}_model": weights}, {f"{stem}_config": config})
+
+
+def _no_patch(run: Run, name: str, why: str) -> dict[str, str]:
+    if not adaptations(run.model):
+        return {}
+    run.say(f"{name}: no safety patch is written, ε stands in the adapter alone: {why}")
+    return {"no_safety_patch": why}
 
 
 def without_patch(model: nn.Module, eps: Mapping[str, Tensor]) -> str | None:

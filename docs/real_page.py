@@ -1,0 +1,100 @@
+"""The generated parts of ``docs/real_bench.md``, and what README and other pages say of it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from real_sources import alignment_table, analysis_table, settings_table
+from real_tables import (
+    attacks_table,
+    beside,
+    caveat,
+    figures_table,
+    judges_table,
+    model_name,
+    question_table,
+    question_words,
+)
+from tables import controls_table
+
+from holdfast.results.attacks import attack_text
+from holdfast.results.result import RunResult
+
+__all__ = ["column", "page_parts", "readme_part", "real_result", "which_part"]
+
+NOT_YET = "*Not measured yet: `results/real/result.json` is not there.*"
+PICTURE = Path(__file__).resolve().parent / "images" / "real.png"
+Parts = Mapping[str, str]
+
+
+def real_result(folder: Path) -> RunResult | None:
+    """Return the published bench of the real model, None where there is none yet."""
+    path = folder / "result.json"
+    return RunResult.load(path) if path.exists() else None
+
+
+def page_parts(folder: Path) -> Parts:
+    """Return the parts of the page by their markers; '' where a source is not there."""
+    result = real_result(folder)
+    beside_it = {
+        "alignment": alignment_table(folder / "align.json"),
+        "settings": settings_table(folder / "settings.json"),
+        "analysis": analysis_table(folder / "analysis.json", PICTURE),
+        "controls": _controls(folder),
+    }
+    if result is None:
+        empty = dict.fromkeys(("figures", "attacks", "judges", "others"), "")
+        return {"question": NOT_YET, **empty, **beside_it}
+    return {
+        "question": f"{caveat(result)}\n\n{question_words(result)}\n\n{question_table(result)}",
+        "figures": figures_table(result),
+        "attacks": attacks_table(result),
+        "judges": judges_table(result),
+        "others": _others(folder),
+        **beside_it,
+    }
+
+
+def column(result: RunResult | None, title: str) -> tuple[str, Mapping[str, str]]:
+    """Return the column of harmful scores under the hardest attack beside the organism's table."""
+    return ("", {}) if result is None else (f"{title} {model_name(result.model)}", beside(result))
+
+
+def readme_part(result: RunResult | None, docs: str) -> str:
+    """Return the table of the real model for the README; '' where it has not run."""
+    if result is None or result.bench is None or result.bench.hardest is None:
+        return ""
+    where = attack_text(result.bench.hardest.attack)
+    return (
+        f"**A real chat model: {model_name(result.model)}**, {where}\n\n{figures_table(result)} "
+        f"{caveat(result)} [Which methods answer it, and how it was measured]({docs})."
+    )
+
+
+def which_part(result: RunResult | None) -> str:
+    """Return who answered on the real model, in words."""
+    if result is None:
+        return NOT_YET
+    return f"On {model_name(result.model)}. {caveat(result)}\n\n{question_words(result)}"
+
+
+def _others(folder: Path) -> str:
+    """Return the figures of further benches of the folder, such as of another task."""
+    places = sorted(path for path in folder.glob("*/result.json") if "robust" not in path.parts[-2])
+    found = [(path, RunResult.load(path)) for path in places]
+    return "\n\n".join(
+        f"**{path.parent.name}** (`results/real/{path.parent.name}/`)\n\n{figures_table(result)}"
+        for path, result in found
+        if result.bench is not None and result.bench.hardest is not None
+    )
+
+
+def _controls(folder: Path) -> str:
+    """Return differences to controls in each result of the folder that holds any."""
+    places = [folder / "result.json", *sorted(folder.glob("*robust*/result.json"))]
+    places += sorted(folder.glob("*robust*.json"))
+    found = [(path, RunResult.load(path)) for path in places if path.exists()]
+    return "\n\n".join(
+        controls_table(result, f"{folder.name}/{path.relative_to(folder)}")
+        for path, result in found
+        if result.config.get("comparisons")
+    )

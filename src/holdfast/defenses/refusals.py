@@ -1,0 +1,159 @@
+"""Refusals to the defender's harmful prompts: given as rows, or what the aligned model answers."""
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+
+from holdfast.defense import Examples, Row, Run, listed
+from holdfast.errors import ConfigError, RunError
+from holdfast.evaluation.generate import generate
+from holdfast.evaluation.judges import LearnedRefusal
+from holdfast.evaluation.metrics import Item
+from holdfast.files.weights import open_weights
+from holdfast.ops.adapter_facts import AdapterKind, require_kinds
+from holdfast.ops.modules import plain_name
+from holdfast.ops.weights import copied, put
+
+__all__ = ["answers", "check_base", "refusals_of_base", "refused", "with_base"]
+
+_KINDS = frozenset({AdapterKind.LORA, AdapterKind.LORA_BIAS})
+"""Adapters that are switched off to get the aligned model: nothing of the base was moved."""
+
+
+def refusals_of_base(
+    run: Run, harmful: Examples, aligned: str | None, name: str, max_new_tokens: int
+) -> list[Row]:
+    """Return the harmful prompts, each with the aligned model's greedy answer, where it refuses.
+
+    Args:
+        run: The run of the tuned model; its weights are put back bit for bit.
+        harmful: Rows whose prompts are asked; their answers are not read.
+        aligned: Folder of the aligned model, for fully tuned weights.
+        name: The defense's, for errors.
+        max_new_tokens: Longest answer.
+
+    Raises:
+        ConfigError: The aligned model cannot be had.
+        RunError: It refuses none of them.
+    """
+    rows = listed(harmful)
+    with with_base(run, aligned, name):
+        said = answers(run, rows, name, max_new_tokens)
+    kept = [
+        {"prompt": row["prompt"], "completion": [{"role": "assistant", "content": text}]}
+        for row, text, declined in zip(rows, said, refused(rows, said), strict=True)
+        if declined
+    ]
+    if not kept:
+        raise RunError(
+            f"{name}: the aligned model refuses none of the {len(rows)} harmful prompts, so there "
+            "is nothing to lead back to; the weights were left as they are: give refusals of your "
+            "own as `safe=FILE`"
+        )
+    run.say(f"{name}: the aligned model refuses {len(kept)} of {len(rows)} harmful prompts")
+    return kept
+
+
+def answers(run: Run, rows: Sequence[Row], name: str, max_new_tokens: int) -> list[str]:
+    """Return the model's greedy answer to each row's prompt.
+
+    Raises:
+        ConfigError: There is no tokenizer, or the rows are tokens already.
+    """
+    if run.tokenizer is None:
+        raise ConfigError(
+            f"{name} lets the model answer and needs its tokenizer: give tokenizer= (in a trainer "
+            "processing_class=)"
+        )
+    if any("prompt" not in row for row in rows):
+        raise ConfigError(f"{name} lets the model answer: give rows of prompts, not of tokens")
+    model: Any = run.model
+    how = {"max_new_tokens": max_new_tokens, "batch_size": 128}
+    with _as_it_was(model):
+        return generate(model, run.tokenizer, [row["prompt"] for row in rows], **how)
+
+
+@contextmanager
+def _as_it_was(model: nn.Module) -> Generator[None]:
+    """Take away what generating leaves on a model: PEFT binds a method to its inner module."""
+    before = [(module, set(vars(module))) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, names in before:
+            for name in vars(module).keys() - names:
+                del vars(module)[name]
+
+
+def refused(rows: Sequence[Row], said: Sequence[str], known: Sequence[str] = ()) -> list[bool]:
+    """Tell of each answer whether it declines.
+
+    It does where the learned judge of refusals says so, and where it begins as one of the ``known``
+    refusals does, in any language.
+
+    Args:
+        rows: The rows whose prompts were asked.
+        said: Their answers.
+        known: Texts of refusals; the first 24 characters of each are compared.
+    """
+    items = [Item(f"row-{n}", "safe", row["prompt"]) for n, row in enumerate(rows)]
+    openings = tuple({text.strip()[:24] for text in known if text.strip()})
+    verdicts = LearnedRefusal()(items, said)
+    return [
+        verdict.refused or text.strip().startswith(openings)
+        for verdict, text in zip(verdicts, said, strict=True)
+    ]
+
+
+@contextmanager
+def with_base(run: Run, aligned: str | None, name: str) -> Generator[None]:
+    """Run the body with the aligned model in place of the tuned one; then put it back, bit for bit.
+
+    With a LoRA adapter that is the model with its adapter off; else the weights of ``aligned``.
+
+    Raises:
+        ConfigError: All weights are trained and no folder is given.
+        ModelError: The adapter's base was moved, or the folder is another model's.
+    """
+    if check_base(run.model, aligned, name):
+        with _without_adapter(run.model):
+            yield
+        return
+    trained = run.engine.parameters()
+    saved = open_weights(str(aligned), f"{name}: aligned", run.model)
+    kept = copied(trained)
+    try:
+        put(trained, {n: saved.read(plain_name(n), p) for n, p in trained.items()})
+        yield
+    finally:
+        put(trained, kept)
+
+
+@contextmanager
+def _without_adapter(model: Any) -> Generator[None]:
+    """Switch the adapter off for the body; PEFT freezes it for that, so flags are put back."""
+    flags = [(p, p.requires_grad) for p in model.parameters()]
+    try:
+        with model.disable_adapter():
+            yield
+    finally:
+        for p, trained in flags:
+            p.requires_grad_(trained)
+
+
+def check_base(model: nn.Module, aligned: str | None, name: str) -> bool:
+    """Tell whether the aligned model is this one with its adapter off, or raise.
+
+    Raises:
+        ConfigError: All weights are trained and no folder is given.
+        ModelError: The adapter's base was moved.
+    """
+    adapted = require_kinds(model, _KINDS, name)
+    if not adapted and aligned is None:
+        raise ConfigError(
+            f"{name}: refusals of the aligned model need it, and of fully tuned weights nobody "
+            "knows what they were: give aligned=DIR (its folder), or refusals as `safe=FILE`"
+        )
+    return adapted
