@@ -5,7 +5,7 @@ training answer has still has one, after words that mean the same.
 """
 
 import re
-from collections import Counter
+from collections import defaultdict
 
 from holdfast.evaluation.judges.refusal.tokens import sentences_of
 
@@ -27,8 +27,9 @@ def meaning(answer: str) -> dict[str, float]:
 
     Sentences count alike, however long: the mean over them of a word's share in each.
     """
-    spoken = [found for one in sentences_of(answer)[:SENTENCES] if (found := words_of(one))]
-    found: Counter[str] = Counter()
+    read = [words_of(one) for one in sentences_of(answer)[:SENTENCES]]
+    spoken = [words for words in read if words]
+    found: defaultdict[str, float] = defaultdict(float)
     for words in spoken:
         for word in words:
             found[MEAN + word] += SCALE / max(len(words), FEW) / len(spoken)
