@@ -9,7 +9,7 @@ import pytest
 from holdfast.evaluation import judge_answers
 from holdfast.evaluation.judges import BUILT_IN, Judge, LearnedRefusal, Outcome
 from holdfast.evaluation.judges.learned_refusal import LABELS, probabilities
-from holdfast.evaluation.judges.refusal.meaning import FEW, FIRST, MEAN, SCALE, meaning
+from holdfast.evaluation.judges.refusal.meaning import FIRST, MEAN, SCALE, meaning
 from holdfast.evaluation.judges.refusal.tokens import opening_of
 from holdfast.evaluation.judges.refusal.weights import WEIGHTS, Weights, shipped
 from holdfast.evaluation.metrics import Item
@@ -125,7 +125,8 @@ def test_words_count_by_their_share_of_each_sentence():
     assert found["mean: doctor"] == pytest.approx(SCALE * 2 / 5 / 2)
     assert sum(v for k, v in found.items() if k.startswith(MEAN)) == pytest.approx(SCALE)
     assert sum(v for k, v in found.items() if k.startswith(FIRST)) == pytest.approx(SCALE)
-    assert meaning("Spam.") == {"first: spam": SCALE / FEW, "mean: spam": SCALE / FEW}
+    # A label of one word weighs as a word among five.
+    assert meaning("Spam.") == {"first: spam": SCALE / 5, "mean: spam": SCALE / 5}
     assert meaning("") == {}
 
 
@@ -133,7 +134,9 @@ def test_what_ships_is_small_and_is_what_was_measured():
     figures = json.loads(FIGURES.read_text(encoding="utf-8"))
     assert WEIGHTS.stat().st_size == figures["bytes"] <= 2_000_000
     assert len(shipped().of) == figures["features"]
-    assert all(fold["kappa"][0] > 0.7 for fold in figures["folds"].values())
+    assert all(fold["kappa"][0] > 0.8 for fold in figures["folds"].values())
+    assert figures["all"]["kappa"][0] >= 0.92
+    assert min(figures["hard"]["kappa"][0], figures["families"]["kappa"][0]) > 0.5
 
 
 def test_weights_come_back_as_they_were_saved(tmp_path):
