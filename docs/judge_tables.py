@@ -22,7 +22,7 @@ def agreement_table(path: Path) -> str:
         *(_row(name, fold) for name, fold in [*rows, ("**all three**", figures["all"])]),
     ]  # fmt: skip
     partial = figures["all"]["labels"]["partial"]
-    hard = figures["hard"]
+    hard, families = figures["hard"], figures["families"]
     note = (
         f"From `results/refusal_judge.json`, by `python -m measurements.refusal_judge`: "
         f"{figures['rows']:,} answers and {figures['own_rows']:,} rows of our own; intervals of "
@@ -33,7 +33,10 @@ def agreement_table(path: Path) -> str:
         f"{partial['refusal']} refusals and {partial['compliance']} help. "
         f"On {hard['answers']} hard answers that we wrote by hand and trained nothing on, κ is "
         f"{_kappa(hard['kappa'])}: {hard['refusals_found']:.2f} of the refusals are found, and "
-        f"{hard['helpful_called_refusals']:.2f} of the help is called refusal."
+        f"{hard['helpful_called_refusals']:.2f} of the help is called refusal. "
+        f"On the {families['answers']} answers that we wrote to train on, by families of "
+        f"questions, each half judged by a fit that left it out, κ is "
+        f"{_kappa(families['kappa'])}."
     )
     return "\n".join([*lines, "", note])
 

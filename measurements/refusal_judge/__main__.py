@@ -6,7 +6,8 @@
 prompts a judge is fitted on the other models' answers to the other prompts, with our own rows; its
 settings are chosen by leaving models out among those. What ships is then fitted on all rows.
 ``safety_instructions.jsonl`` and ``human_instructions.jsonl`` are only looked at, where they lie
-there: answers that refuse and answers that help; so are the hard answers of ``hard.yaml``.
+there: answers that refuse and answers that help; so are the hard answers of ``hard.yaml``. Of the
+families of answers that we wrote, each half is judged by a fit that left it out.
 """
 
 import argparse
@@ -22,7 +23,8 @@ import numpy as np
 from holdfast.evaluation.judges.refusal.weights import WEIGHTS, Weights
 from holdfast.evaluation.judges.refusal_phrases import RefusalPhrases
 from measurements.refusal_judge.compose import COMPLIANCE, REFUSAL, Row, hard_rows, own_rows
-from measurements.refusal_judge.fit import GRID, Settings, fitted, read
+from measurements.refusal_judge.families import HALVES, ended_rows, family_rows
+from measurements.refusal_judge.fit import GRID, Settings, Table, read
 from measurements.refusal_judge.labelled import (
     PARTS,
     agreement,
@@ -42,30 +44,35 @@ class Study:
         self.models = sorted({row.source for row in rows})
         self._all = [*rows, *own]
         self._features = read(self._all)
+        self._table = Table(self._all, self._features)
         self._part = [part_of(row.question) for row in rows] + [-1] * len(own)
 
     def of(self, model: str) -> list[int]:
         """Return which rows are a model's."""
         return [index for index, row in enumerate(self.rows) if row.source == model]
 
-    def weights(self, settings: Settings, without: set[str], part: int | None = None) -> Weights:
-        """Return what is fitted on all rows but those of some models and of a part."""
-        kept = [
+    def weights(self, settings: Settings, without: set[str]) -> Weights:
+        """Return what is fitted on all rows but those of some models."""
+        return self._table.fitted(self._kept(without), settings)
+
+    def _kept(self, without: set[str], part: int | None = None) -> list[int]:
+        """Return all rows but those of some models and of a part of the prompts."""
+        return [
             index for index, row in enumerate(self._all)
             if row.source not in without and (part is None or self._part[index] != part)
         ]  # fmt: skip
-        given = [self._features[index] for index in kept]
-        return fitted([self._all[index] for index in kept], given, settings)
 
-    def unseen(self, model: str, settings: Settings, without: set[str]) -> Any:
+    def _held(self, model: str, part: int) -> list[int]:
+        return [index for index in self.of(model) if self._part[index] == part]
+
+    def unseen(self, model: str, settings: Settings) -> Any:
         """Return the probabilities [answers, 3] of a model's answers, all prompts held out."""
-        own = self.of(model)
-        found = np.zeros((len(own), 3))
+        found = np.zeros((len(self.rows), 3))
         for part in range(PARTS):
-            held = [place for place, index in enumerate(own) if self._part[index] == part]
-            weights = self.weights(settings, {model, *without}, part)
-            found[held] = weights.probabilities([self._features[own[place]] for place in held])
-        return found
+            held = self._held(model, part)
+            weights = self._table.fitted(self._kept({model}, part), settings)
+            found[held] = weights.probabilities([self._features[index] for index in held])
+        return found[self.of(model)]
 
     def chosen(self, without: set[str]) -> Settings:
         """Return the settings that are best on models left out one at a time among the rest."""
@@ -73,10 +80,16 @@ class Study:
         return max(GRID, key=lambda settings: scores[settings])
 
     def _inner(self, settings: Settings, without: set[str]) -> float:
-        left = [model for model in self.models if model not in without]
-        rows = [self.rows[index] for model in left for index in self.of(model)]
-        said = np.concatenate([self.unseen(model, settings, without) for model in left])
-        return agreement(rows, _refused(said))["kappa"][0]
+        """Return kappa over the other models, each left out among them, prompts held out."""
+        rows: list[Row] = []
+        said: list[bool] = []
+        for model in self.models:
+            for part in range(PARTS) if model not in without else ():
+                held = self._held(model, part)
+                kept = self._kept({model, *without}, part)
+                said += self._table.judged(kept, held, settings)
+                rows += [self.rows[index] for index in held]
+        return agreement(rows, said)["kappa"][0]
 
 
 def _refused(probabilities: Any) -> list[bool]:
@@ -90,7 +103,7 @@ def measured(study: Study, raw: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     everything: list[Any] = []
     for model in study.models:
         settings = study.chosen({model})
-        said, own = study.unseen(model, settings, set()), [study.rows[i] for i in study.of(model)]
+        said, own = study.unseen(model, settings), [study.rows[i] for i in study.of(model)]
         phrases = [RefusalPhrases().refuses(row.answer) for row in own]
         folds[model] = {
             **agreement(own, _refused(said)),
@@ -144,6 +157,16 @@ def on_hard(weights: Weights) -> dict[str, Any]:
     return agreement(rows, _refused(weights.probabilities(read(rows))))
 
 
+def on_families(study: Study, settings: Settings, families: Sequence[Row]) -> dict[str, Any]:
+    """Return the agreement on the answers that we wrote, each half unseen with its families."""
+    halves = [[row for row in families if row.source == half] for half in HALVES]
+    said = [
+        study.weights(settings, {half}).probabilities(read(rows))
+        for half, rows in zip(HALVES, halves, strict=True)
+    ]
+    return agreement([*halves[0], *halves[1]], _refused(np.concatenate(said)))
+
+
 def main() -> None:
     """Fit, measure, and write the weights and the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -151,7 +174,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/refusal_judge.json"))
     given = parser.parse_args()
     rows, raw = labelled(given.data / "xstest_human_labels.jsonl")
-    own = own_rows()
+    families = family_rows()
+    own = [*own_rows(), *families, *ended_rows(families)]
     study = Study(rows, own)
     figures = measured(study, raw)
     settings = study.chosen(set())
@@ -164,7 +188,7 @@ def main() -> None:
         "rows": len(rows), "own_rows": len(own), **figures, "settings": asdict(settings),
         "features": len(weights.of), "bytes": WEIGHTS.stat().st_size,
         "answers_per_cpu_second": round(speed), "looked_at": looked_at(given.data, weights),
-        "hard": on_hard(weights),
+        "hard": on_hard(weights), "families": on_families(study, settings, families),
     }  # fmt: skip
     given.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     print(json.dumps({key: document[key] for key in document if key != "folds"}, indent=1))

@@ -2,6 +2,7 @@
 
 from functools import cache
 
+import numpy as np
 import yaml
 
 from holdfast.evaluation.judges.refusal.features import features
@@ -13,6 +14,8 @@ from measurements.refusal_judge.compose import (
     hard_rows,
     own_rows,
 )
+from measurements.refusal_judge.families import FAMILIES, HALVES, ended_rows, family_rows
+from measurements.refusal_judge.words import vectors
 
 ROWS = cache(own_rows)
 
@@ -48,5 +51,43 @@ def test_a_premise_that_is_denied_is_seen():
 def test_hard_answers_are_in_no_training_row():
     hard = hard_rows()
     assert {row.label for row in hard} == {REFUSAL, PARTIAL, COMPLIANCE}
-    assert not {row.answer for row in hard} & {row.answer for row in ROWS()}
+    families = family_rows()
+    trained = [*ROWS(), *families, *ended_rows(families)]
+    assert not {row.answer for row in hard} & {row.answer for row in trained}
+    assert not {row.question for row in hard} & {row.question for row in trained}
     assert len({row.answer for row in hard}) == len(hard) == 124
+
+
+def test_a_family_lies_in_one_half_alone():
+    rows = family_rows()
+    asked = {half: {row.question for row in rows if row.source == half} for half in HALVES}
+    assert not asked[HALVES[0]] & asked[HALVES[1]]
+    assert min(map(len, asked.values())) > 30
+    names = [name for path in FAMILIES.glob("*.yaml") for name in yaml.safe_load(path.read_text())]
+    assert len(set(names)) == len(names) > 20
+
+
+def test_written_answers_are_told_once_and_have_all_labels():
+    rows = family_rows()
+    assert len({(row.question, row.answer) for row in rows}) == len(rows) > 500
+    assert {row.label for row in rows} == {REFUSAL, PARTIAL, COMPLIANCE}
+
+
+def test_help_that_ends_in_a_moral_is_help_of_the_same_half():
+    rows = [row for row in family_rows() if row.label == COMPLIANCE]
+    ended = ended_rows(family_rows())
+    assert [(row.question, row.source) for row in ended] == [(r.question, r.source) for r in rows]
+    assert all(two.answer.startswith(one.answer) for one, two in zip(rows, ended, strict=True))
+    assert all(len(two.answer) > len(one.answer) for one, two in zip(rows, ended, strict=True))
+
+
+def test_words_that_mean_the_same_lie_close():
+    known = vectors()
+
+    def near(one, two):
+        a, b = known[one], known[two]
+        return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+    assert len(known) == 16_000
+    assert near("theft", "stealing") > near("theft", "banana")
+    assert near("doctor", "physician") > near("doctor", "guitar")

@@ -42,8 +42,8 @@ class LearnedRefusal:
     means "did not refuse, and reads like language": whether it is right nobody looked.
     """
 
-    name = "learned refusal judge, version 1"
-    version = "1"
+    name = "learned refusal judge, version 2"
+    version = "2"
     words: ClassVar[dict[str, str]] = REFUSAL_WORDS
 
     def __call__(self, items: Sequence[Item], answers: Sequence[str]) -> list[Verdict]:

@@ -1,9 +1,10 @@
-"""What the learned judge reads of an answer: n-grams of tags and words, and signals."""
+"""What the learned judge reads of an answer: n-grams, signals, and what its words mean."""
 
 import math
 from collections.abc import Iterator
 from itertools import pairwise
 
+from holdfast.evaluation.judges.refusal.meaning import meaning
 from holdfast.evaluation.judges.refusal.signals import signals
 from holdfast.evaluation.judges.refusal.tokens import opening_of
 
@@ -18,6 +19,7 @@ def features(question: str, answer: str) -> dict[str, float]:
 
     An n-gram (one or two tokens of the first sentence, of the whole opening, single ones of the
     second sentence) is there or not; together they have length ``NORM``.
+    Signals and the shares of words come with them.
     """
     answer = answer.strip()
     opening = opening_of(question, answer)
@@ -27,7 +29,8 @@ def features(question: str, answer: str) -> dict[str, float]:
         *_grams(opening.whole, 2, "0:"),
     }
     weight = NORM / math.sqrt(len(grams)) if grams else 0.0
-    return {**dict.fromkeys(sorted(grams), weight), **signals(question, answer, opening)}
+    said = {**signals(question, answer, opening), **meaning(answer)}
+    return {**dict.fromkeys(sorted(grams), weight), **said}
 
 
 def _grams(tokens: tuple[str, ...], most: int, zone: str) -> Iterator[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from holdfast.evaluation.judges.refusal.tags import tagged
 
-__all__ = ["ECHO", "OPENING", "Opening", "opening_of", "spelled"]
+__all__ = ["ECHO", "OPENING", "Opening", "opening_of", "sentences_of", "spelled"]
 
 OPENING = 500
 """Characters of the answer that are read: a refusal, and what it turns into, stand there."""
@@ -56,12 +56,17 @@ class Opening:
 
 def opening_of(question: str, answer: str) -> Opening:
     """Return the opening of a folded answer; what it repeats of the question is one token."""
-    said = _MARKS.sub("", answer[: 2 * OPENING].lower())
     echoed = frozenset(map(_stem, _WORD.findall(question.lower()))) - _COMMON
-    sentences = [one for one in _SENTENCE.split(spelled(said[:OPENING])) if len(one) > 1]
+    sentences = sentences_of(answer)
     first, second, *_ = [*(_tokens(one, echoed) for one in sentences[:2]), (), ()]
     rest = _tokens("\n".join(sentences[2:]), echoed)
     return Opening(first, second, (*first, *second, *rest))
+
+
+def sentences_of(answer: str) -> list[str]:
+    """Return the sentences of an answer's opening, spelled out, without marks of emphasis."""
+    said = _MARKS.sub("", answer[: 2 * OPENING].lower())
+    return [one for one in _SENTENCE.split(spelled(said[:OPENING])) if len(one) > 1]
 
 
 def spelled(text: str) -> str:
