@@ -105,7 +105,9 @@ class FileSubject:
     def made_by(self) -> dict[str, Any]:
         """Return holdfast's version, the hashes of the model and of the files, and who judges."""
         judges = [judge.name for judge in judges_for(self.name).judges]
-        return {"holdfast": _holdfast(), "model": self.name, **self.digests,
+        # A folder that was moved, or made again bit for bit elsewhere, is the same model.
+        name = Path(self.name).name if self.digests.get("weights") else self.name
+        return {"holdfast": _holdfast(), "model": name, **self.digests,
                 "training": self.training.deciding, "judges": judges}  # fmt: skip
 
     def budget(self, scenario: str) -> Budget:
