@@ -28,6 +28,8 @@ OTHERS = ("panacea-in-loop", "security_vectors-merged", "security_vectors-hooks"
 OWN = {"rho": 0.05, "harmful": defender_pairs().select(range(6, 12))}
 """A perturbation that is small beside an adapter's B, as one is that keeps the user's task, from
 rows that no other defense of the list trains on: a moment of Adam's would be their gradient."""
+SHORT = {"length": 0.02}
+"""A way back that is short beside an adapter's B too: else what is saved is little but the way."""
 EVERY_STEP = {"save_strategy": "steps", "save_steps": 1, "max_steps": 3}
 
 
@@ -92,6 +94,7 @@ def test_nothing_that_a_run_writes_is_like_a_private_tensor(some, backward, sett
     """Fault A1: Lisa's anchor in a checkpoint held the weights with the merged vector in them."""
     labels = some[::-1] if backward else some
     own = {label: OWN if "panacea" in label else {} for label in labels}
+    own |= {label: SHORT for label in labels if label.startswith("natural_repair")}
     walk([RECIPES[label](**own[label]) for label in labels], setting)
 
 

@@ -2,11 +2,12 @@
 """``holdfast bench``: a recipe of attacks, defenses and seeds, run cell by cell."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from holdfast.cli.shell.console import print_json, print_lines, print_result, say, working
+from holdfast.cli.printed.bench import tell_bench
+from holdfast.cli.shell.console import print_json, print_lines, say, working
 from holdfast.cli.shell.options import Interrupted, JsonFlag
 from holdfast.errors import RunError
 
@@ -64,7 +65,7 @@ def bench(
             )
     except KeyboardInterrupt:
         raise Interrupted(f"done cells are kept in {out}; the same command goes on") from None
-    _tell(result, outcome, out, as_json=json)
+    tell_bench(result, outcome, out, as_json=json)
     if outcome.failed:
         for cell in (cell for cell in planned.cells if cell.key in outcome.failed):
             say(f"failed: {cell.key} {cell.label}: {outcome.failed[cell.key]}")
@@ -72,17 +73,3 @@ def bench(
             f"{len(outcome.failed)} of {count} cells failed; the others are kept in "
             f"{out}; the same command runs the failed ones again"
         )
-
-
-def _tell(result: Any, outcome: Any, out: Path, *, as_json: bool) -> None:
-    if as_json:
-        rows = [] if result is None else result.rows()
-        print_json({"output": str(out), "rows": rows, "failed": outcome.failed})
-    elif result is not None:
-        print_result(result)
-    for warning in outcome.warnings:
-        say(f"warning: {warning}")
-    if result is not None:
-        say(f"table: {out / 'table.csv'}\nreport: {out / 'report.html'}")
-        if result.real_model:
-            say(f"{out / 'shared'} holds models tuned on harmful rows: never release them")

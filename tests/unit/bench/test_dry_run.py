@@ -37,8 +37,12 @@ def test_no_published_cell_would_run_again(capfd):
     assert shown.count("  (done)\n") == 784
 
 
+LATER = {"natural_repair", "refusal_sft"}
+"""Methods that the published bench does not have."""
+
+
 @pytest.mark.thorough
-@pytest.mark.parametrize("name", built_in())
+@pytest.mark.parametrize("name", [name for name in built_in() if name not in LATER])
 def test_a_changed_default_names_the_cells_that_would_run_again(full, name, monkeypatch):
     cls = built_in()[name]
     mine = {cell.key for cell in full.cells if any(spec.cls is cls for spec in cell.defenses)}

@@ -45,7 +45,7 @@ def test_a_demo_leaves_its_result_and_tables_and_nothing_that_was_tuned(tmp_path
     )
     assert {path.name for path in tmp_path.rglob("*")} == {
         "result.json", "report.html", "robust_modules.json", "table.json", "table.csv",
-        "worst_case.csv", "comparisons.json",
+        "worst_case.csv", "comparisons.json", "cost.csv",
     }  # fmt: skip
     assert RunResult.load(tmp_path / "result.json") == result
     assert result.command == "demo"

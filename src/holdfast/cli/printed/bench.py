@@ -1,0 +1,23 @@
+"""What the terminal says of a bench that ran."""
+
+from pathlib import Path
+from typing import Any
+
+from holdfast.cli.shell.console import print_json, print_result, say
+
+__all__ = ["tell_bench"]
+
+
+def tell_bench(result: Any, outcome: Any, out: Path, *, as_json: bool) -> None:
+    """Print a bench's result and warnings, and where they lie."""
+    if as_json:
+        rows = [] if result is None else result.rows()
+        print_json({"output": str(out), "rows": rows, "failed": outcome.failed})
+    elif result is not None:
+        print_result(result)
+    for warning in outcome.warnings:
+        say(f"warning: {warning}")
+    if result is not None:
+        say(f"table: {out / 'table.csv'}\nreport: {out / 'report.html'}")
+        if result.real_model:
+            say(f"{out / 'shared'} holds models tuned on harmful rows: never release them")
