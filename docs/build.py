@@ -17,7 +17,7 @@ from choosing import by_moment, by_outcome
 from claims_page import claims_page
 from faults import faults_table
 from judge_tables import agreement_table
-from real_page import card_part, column, page_parts, readme_part, real_result, which_part
+from real_page import card_part, column, evidence, page_parts, readme_part, which_part
 from tables import (
     controls_table,
     held_back_table,
@@ -199,7 +199,7 @@ def pages() -> dict[Path, str]:
     readme = ROOT / "README.md"
     text = replaced(readme.read_text(), "defenses", defenses_table())
     demo, benign, controls = (RunResult.load(path) for path in (DEMO, BENIGN, CONTROLS))
-    bench, real = RunResult.load(BENCH), real_result(REAL)
+    bench, real = RunResult.load(BENCH), evidence(REAL)
     text = replaced(text, "measured", bench_tables(bench, real=real))
     text = replaced(text, "real", readme_part(real, "docs/real_bench.md"))
     text = replaced(text, "controls", controls_table(controls, CONTROLS.name))

@@ -15,15 +15,20 @@ from real_tables import (
     question_table,
     question_words,
     ranked,
+    seed_counts,
 )
 from tables import controls_table
 
 from holdfast.results.attacks import attack_text
 from holdfast.results.result import RunResult
 
-__all__ = ["card_part", "column", "page_parts", "readme_part", "real_result", "which_part"]
+__all__ = [
+    "card_part", "column", "evidence", "page_parts", "readme_part", "real_result", "which_part",
+]  # fmt: skip
 
-NOT_YET = "*Not measured yet: `results/real/result.json` is not there.*"
+SEEDS = 5
+"""Fewer are a look and no evidence: they stand on the bench's own page alone."""
+NOT_YET = "*Not measured with five seeds yet; [what is there](real_bench.md).*"
 PICTURE = Path(__file__).resolve().parent / "images" / "real.png"
 Parts = Mapping[str, str]
 
@@ -32,6 +37,12 @@ def real_result(folder: Path) -> RunResult | None:
     """Return the published bench of the real model, None where there is none yet."""
     path = folder / "result.json"
     return RunResult.load(path) if path.exists() else None
+
+
+def evidence(folder: Path) -> RunResult | None:
+    """Return the real model's bench where every arm of it has seeds enough to be told elsewhere."""
+    result = real_result(folder)
+    return result if result and min(seed_counts(result)) >= SEEDS else None
 
 
 def page_parts(folder: Path) -> Parts:
@@ -48,13 +59,25 @@ def page_parts(folder: Path) -> Parts:
         empty = dict.fromkeys(("figures", "attacks", "judges", "others"), "")
         return {"question": NOT_YET, **empty, **beside_it}
     return {
-        "question": f"{caveat(result)}\n\n{question_words(result)}\n\n{question_table(result)}",
+        "question": "\n\n".join(
+            [*_few(result), caveat(result), question_words(result), question_table(result)]
+        ),
         "figures": figures_table(result),
         "attacks": attacks_table(result),
         "judges": judges_table(result),
         "others": _others(folder),
         **beside_it,
     }
+
+
+def _few(result: RunResult) -> list[str]:
+    """Return the sentence that stands first where arms have too few seeds."""
+    if min(seed_counts(result)) >= SEEDS:
+        return []
+    return [
+        f"**A first look, not evidence:** arms have fewer than {SEEDS} seeds so far, and nothing "
+        "here ranks methods. No other page tells these figures until all arms have them."
+    ]
 
 
 def column(result: RunResult | None, title: str) -> tuple[str, Mapping[str, str]]:

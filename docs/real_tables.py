@@ -15,7 +15,7 @@ from holdfast.results.words import DASH, arm_name, listed, shown
 
 __all__ = [
     "attacks_table", "beside", "caveat", "figures_table", "judges_table", "model_name",
-    "question_table", "question_words", "ranked", "table",
+    "question_table", "question_words", "ranked", "seed_counts", "table",
 ]  # fmt: skip
 
 SHOWN: tuple[tuple[Figure, str], ...] = (
@@ -28,15 +28,20 @@ NEEDED = 0.3
 
 def caveat(result: RunResult) -> str:
     """Return what a reader has to know of every figure of the real model."""
-    seeds = sorted({len(arm.runs) for arm in result.arms if arm.defense != BEFORE})
+    seeds = seed_counts(result)
     judges = [run.judge for arm in result.arms for run in arm.runs if run.judge][:1]
-    many = " to ".join(map(str, seeds))
+    many = " to ".join(map(str, sorted({min(seeds), max(seeds)})))
     return (
         f"One model ({model_name(result.model)}), one aligned base, {many} seeds "
         "(data order, draws and initialization), answers read by a learned judge of refusals"
         f"{f' ({judges[0]})' if judges else ''}: HS counts answers that do not refuse, and with "
         "135 million parameters most of them are harmless nonsense."
     )
+
+
+def seed_counts(result: RunResult) -> list[int]:
+    """Return how many seeds each tuned arm has."""
+    return [len(arm.runs) for arm in result.arms if arm.defense != BEFORE]
 
 
 def model_name(given: str) -> str:

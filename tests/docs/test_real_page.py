@@ -6,7 +6,16 @@ from functools import cache
 import pytest
 from choosing import by_moment
 from claims_page import claims_page, disagreements
-from real_page import NOT_YET, card_part, column, page_parts, readme_part, real_result, which_part
+from real_page import (
+    NOT_YET,
+    card_part,
+    column,
+    evidence,
+    page_parts,
+    readme_part,
+    real_result,
+    which_part,
+)
 from real_tables import figures_table, question_table, question_words, ranked
 from tables import worst_case_tables
 
@@ -194,3 +203,15 @@ def test_the_page_of_claims_has_both_verdicts_and_says_where_they_part():
     assert text.count("\n- *") == held
     assert "| **holds** | **does not hold** |" in text
     assert "*Real model:* It rose. |" in text
+
+
+def test_fewer_than_five_seeds_are_told_on_the_benchs_own_page_alone(tmp_path):
+    found = real()
+    few = [arm.model_copy(update={"runs": arm.runs[:4]}) for arm in found.arms]
+    for name, own in (("whole", found.arms), ("few", [found.arms[0], *few[1:]])):
+        (tmp_path / name).mkdir()
+        found.model_copy(update={"arms": own}).save(tmp_path / name / "result.json")
+    assert evidence(tmp_path / "whole") is not None
+    assert evidence(tmp_path / "few") is None
+    assert "**A first look" in page_parts(tmp_path / "few")["question"]
+    assert "**A first look" not in page_parts(tmp_path / "whole")["question"]
