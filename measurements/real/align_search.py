@@ -126,11 +126,23 @@ def _all_tried(given: argparse.Namespace, cases: list[tuple[Setting, int]]) -> l
 
 
 def tried(given: argparse.Namespace, case: tuple[Setting, int]) -> Record:
+    """Return the record of one setting and seed; a search that was killed goes on from its own."""
+    setting, seed = case
+    out = given.work / f"{setting.name}-s{seed}"
+    kept, asked = out / "record.json", {"setting": asdict(setting), "limit": given.limit}
+    if kept.is_file():
+        found = json.loads(kept.read_text(encoding="utf-8"))
+        if found["asked"] == asked:
+            return found["record"]
+    record = _tried(given, setting, seed, out)
+    write_whole(kept, json.dumps({"asked": asked, "record": record}))
+    return record
+
+
+def _tried(given: argparse.Namespace, setting: Setting, seed: int, out: Path) -> Record:
     """Align by one setting and measure it on validation prompts."""
     torch.set_num_threads(1)
-    setting, seed = case
-    out, began = given.work / f"{setting.name}-s{seed}", time.monotonic()
-    cpu = given.device == "cpu"
+    began, cpu = time.monotonic(), given.device == "cpu"
     adapter = align(given.model, given.data, setting, seed=seed, out=out, cpu=cpu)
     learned = time.monotonic() - began
     model, tokenizer = merged(given.model, adapter, given.device)

@@ -1,6 +1,7 @@
 """The subject of the real bench: parties are apart, the rule chooses, what travels is measured."""
 
 import json
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -159,3 +160,22 @@ def test_what_travels_is_what_was_measured(tmp_path):
     a, b = (found[f"base_model.model.{name}.lora_{side}.weight"].float() for side in "AB")
     wanted = tiny_model().get_submodule(name).weight + scale * b @ a
     torch.testing.assert_close(own.get_submodule(name).weight, wanted.bfloat16(), rtol=0, atol=1e-3)
+
+
+def test_a_killed_search_goes_on_from_the_settings_it_has_tried(monkeypatch, tmp_path):
+    made = []
+
+    def one(_given, setting, seed, out):
+        out.mkdir()
+        made.append((setting.name, seed))
+        return {"name": setting.name, "seed": seed}
+
+    monkeypatch.setattr(align_search, "_tried", one)
+    given = Namespace(work=tmp_path, limit=None)
+    case = (Setting(refusals=3), 1)
+    first = align_search.tried(given, case)
+    assert align_search.tried(given, case) == first
+    assert len(made) == 1
+    align_search.tried(given, (Setting(refusals=3), 2))
+    assert len(made) == 2
+    assert (tmp_path / f"{case[0].name}-s1" / "record.json").is_file()
