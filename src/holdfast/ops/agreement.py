@@ -7,11 +7,9 @@ from torch import Tensor
 
 from holdfast.errors import DataError
 from holdfast.ops.engine import Batch, Engine
-from holdfast.ops.segments import example_ids
+from holdfast.ops.segments import IGNORED, example_ids
 
 __all__ = ["agreement", "answer_logits"]
-
-IGNORED = -100
 
 
 def answer_logits(engine: Engine, batch: Batch) -> Tensor:

@@ -1,14 +1,15 @@
 """Randomness with a seed that nobody else notices."""
 
 import random
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 
 import numpy as np
 import torch
+from torch import Tensor
 
-__all__ = ["derived_seed", "isolated_rng"]
+__all__ = ["derived_seed", "gaussian", "isolated_rng"]
 
 
 @contextmanager
@@ -33,3 +34,9 @@ def derived_seed(*parts: object) -> int:
     """Return a seed in [0, 2^31) that depends on every part and on nothing else."""
     text = "\0".join(map(str, parts)).encode()
     return int.from_bytes(sha256(text).digest()[:4], "big") >> 1
+
+
+def gaussian(like: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
+    """Return a draw of N(0, I) on the tensors' devices, the same numbers on every device."""
+    rng = torch.Generator().manual_seed(seed)
+    return {n: torch.randn(t.shape, generator=rng).to(t.device) for n, t in like.items()}

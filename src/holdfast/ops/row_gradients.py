@@ -15,10 +15,9 @@ from torch import Tensor, nn
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.gradients import Tensors, isolated_grads
 from holdfast.ops.roles.names import canonical
+from holdfast.ops.segments import IGNORED
 
 __all__ = ["linear_factors", "row_losses", "squares_of_batch"]
-
-IGNORED = -100
 
 
 def linear_factors(engine: Engine) -> dict[str, nn.Linear]:

@@ -7,9 +7,10 @@ from torch import Tensor
 
 from holdfast.ops.engine import Batch
 
-__all__ = ["count_examples", "example_ids"]
+__all__ = ["IGNORED", "count_examples", "example_ids"]
 
-_IGNORED = -100
+IGNORED = -100
+"""Label of a token that no loss asks for."""
 
 
 def example_ids(batch: Batch) -> Tensor:
@@ -42,5 +43,5 @@ def count_examples(batch: Batch) -> int | None:
     """Return the number of examples with an answer token; None for what is no batch of tokens."""
     if "input_ids" not in batch or "labels" not in batch:
         return None
-    asked = batch["labels"].cpu()[:, 1:] != _IGNORED
+    asked = batch["labels"].cpu()[:, 1:] != IGNORED
     return len(example_ids(batch)[:, 1:][asked].unique())

@@ -28,13 +28,14 @@ from holdfast.defenses.felt import felt_by
 from holdfast.defenses.natural_repair.checks import check_fields, check_length, length_of
 from holdfast.defenses.natural_repair.frontier import Budget, Place, chosen, shown, within
 from holdfast.defenses.natural_repair.looks import Looks
-from holdfast.defenses.natural_repair.objective import noise, way_back
+from holdfast.defenses.natural_repair.objective import way_back
 from holdfast.defenses.natural_repair.rows import Rows, rows_of
 from holdfast.defenses.natural_repair.walk import Walk
 from holdfast.defenses.refusals import check_base, refusals_of_base
 from holdfast.defenses.safety_patch import patch_files
 from holdfast.errors import RunError
 from holdfast.ops.gradients import Tensors, global_norm
+from holdfast.ops.randomness import gaussian
 from holdfast.progress import counted
 
 
@@ -169,7 +170,7 @@ class NaturalRepair(Defense):
     def _gradient(self, run: Run, rows: Rows) -> Callable[[int], Tensors]:
         engine, size = run.engine, self.batch_size
         if self.direction == "random":
-            return lambda number: noise(engine.parameters(), run.seed * 1000 + number)
+            return lambda number: gaussian(engine.parameters(), run.seed * 1000 + number)
         signs = {"refusal": (-1.0, 0.0), "harm": (0.0, 1.0), "both": (-1.0, 1.0)}[self.direction]
         weighed = zip((*signs, -self.keep), (rows.refusals, rows.harmful, rows.kept), strict=True)
         terms = [(weight, run.batches(each, size)) for weight, each in weighed if weight and each]

@@ -1,15 +1,12 @@
 """Which way a repair goes: up and down which losses, as one gradient."""
 
-from collections.abc import Mapping, Sequence
-
-import torch
-from torch import Tensor
+from collections.abc import Sequence
 
 from holdfast.errors import DataError
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.gradients import Tensors
 
-__all__ = ["noise", "way_back"]
+__all__ = ["way_back"]
 
 Term = tuple[float, Sequence[Batch]]
 """A weight, and the batches whose mean loss it weighs: above 0 upward, below 0 downward."""
@@ -40,9 +37,3 @@ def way_back(engine: Engine, terms: Sequence[Term]) -> Tensors:
     if not found:
         raise DataError("a repair needs a loss to go up or down; give refusals or harmful pairs")
     return found
-
-
-def noise(like: Mapping[str, Tensor], seed: int) -> Tensors:
-    """Return a draw of N(0, I) on the tensors' devices, the same on every device: a control."""
-    rng = torch.Generator().manual_seed(seed)
-    return {n: torch.randn(t.shape, generator=rng).to(t.device) for n, t in like.items()}

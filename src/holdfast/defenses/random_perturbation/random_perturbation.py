@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from holdfast.artifact import Artifact
 from holdfast.defense import Capability, Card, Defense, Run, Stage, in_range
 from holdfast.ops.gradients import Tensors, global_norm, scaled
+from holdfast.ops.randomness import gaussian
 
 
 def random_direction(like: Mapping[str, Tensor], norm: float, seed: int) -> Tensors:
@@ -20,8 +20,7 @@ def random_direction(like: Mapping[str, Tensor], norm: float, seed: int) -> Tens
         norm: The global length :math:`\rho \ge 0`.
         seed: Seed of the draw; the same on every device.
     """
-    rng = torch.Generator().manual_seed(seed)
-    drawn = {n: torch.randn(t.shape, generator=rng).to(t.device) for n, t in like.items()}
+    drawn = gaussian(like, seed)
     return scaled(drawn, norm / global_norm(drawn))
 
 
