@@ -219,7 +219,6 @@ def test_fewer_than_five_seeds_are_told_on_the_benchs_own_page_alone(tmp_path):
 
 def test_an_arm_with_fewer_seeds_than_others_is_told_on_the_benchs_own_page_alone(tmp_path):
     found = real()
-    assert found.bench is not None and found.bench.hardest is not None
     late = ranked(found)[-1]
     assert late.defenses
     arms = [
