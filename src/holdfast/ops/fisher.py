@@ -5,7 +5,7 @@ r"""Steps measured where they hurt: the diagonal Fisher information of rows that
 1998; the empirical diagonal as in elastic weight consolidation, Kirkpatrick et al. 2017).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -110,7 +110,7 @@ def stepped(
     gradient: Callable[[int], Mapping[str, Tensor]],
     fisher: Mapping[str, Tensor] | None,
     damping: float,
-    lengths: Sequence[float],
+    lengths: Iterable[float],
 ) -> list[Tensors]:
     """Return one step for each length, each linearized where those before it have led.
 
