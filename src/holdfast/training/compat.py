@@ -31,10 +31,10 @@ from holdfast.training.quiet import no_telemetry
 no_telemetry()  # Nothing goes to the network here unless a hub id is given.
 
 __all__ = [
-    "LoopHooks", "collated", "counted_labels", "ends_update", "first_rows", "is_distributed",
-    "is_stock", "knows_rows", "loss_gives_logits", "outputs_with_logits", "own_class", "prepared",
-    "scaled_gradients", "scales_itself", "sealed", "templating", "whole_checkpoint",
-    "whole_optimizer",
+    "LoopHooks", "collated", "counted_labels", "ddp_limits", "ends_update", "first_rows",
+    "is_distributed", "is_stock", "knows_rows", "loss_gives_logits", "outputs_with_logits",
+    "own_class", "prepared", "scaled_gradients", "scales_itself", "sealed", "templating",
+    "whole_checkpoint", "whole_optimizer",
 ]  # fmt: skip
 
 
@@ -223,8 +223,23 @@ def counted_labels(trainer: Trainer, inputs: Mapping[str, Any]) -> Any:
 def is_distributed(trainer: Trainer) -> str | None:
     """Return the name of the distribution this trainer runs under, None for one process."""
     kind = trainer.accelerator.distributed_type
-    several = kind != DistributedType.NO or trainer.args.n_gpu > 1
-    return str(kind.value) if several else None
+    if kind == DistributedType.NO:
+        return "nn.DataParallel" if trainer.args.n_gpu > 1 else None
+    return str(kind.value)
+
+
+def ddp_limits(trainer: Trainer) -> dict[Capability, str]:
+    """Return what this trainer's ``DistributedDataParallel`` cannot do, and why."""
+    accelerator: Any = trainer.accelerator
+    handler = accelerator.ddp_handler
+    static = bool(getattr(handler, "static_graph", False))
+    if getattr(handler, "find_unused_parameters", False) and not static:
+        return {}
+    why = (
+        "this DistributedDataParallel waits for the gradient of every tensor in every step; set "
+        "ddp_find_unused_parameters=True (and no ddp_static_graph)"
+    )
+    return {Capability.FREEZES: why}
 
 
 def scaled_gradients(trainer: Trainer) -> dict[Capability, str]:

@@ -14,10 +14,10 @@ from transformers import TrainerCallback
 from holdfast.artifact import Artifact
 from holdfast.defense import Defense, Run, Step
 from holdfast.errors import ConfigError
-from holdfast.ops.engine import LocalEngine
 from holdfast.progress import Bars, Progress, silent
 from holdfast.training import compat
 from holdfast.training.compose import composed, refuse_missing
+from holdfast.training.distributed.engines import engine_for
 from holdfast.training.foreign.held import READABLE, Held
 from holdfast.training.foreign.shares import share
 from holdfast.training.foreign.trial import foreign_limits, missing, own_rows, try_rows
@@ -133,7 +133,7 @@ class Lifecycle(ServingTrainer):
 
     def _holdfast_run(self) -> Run:
         model = cast("nn.Module", self.model)  # With no wrapper of a distribution.
-        engine, own = LocalEngine(model, self.compute_loss_context_manager), own_rows(self)
+        engine, own = engine_for(self), own_rows(self)
         run = Run(
             model,
             engine,
