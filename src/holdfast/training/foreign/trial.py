@@ -18,6 +18,7 @@ from holdfast.ops.engine import Batch
 from holdfast.ops.randomness import isolated_rng
 from holdfast.training import compat
 from holdfast.training.compose import low_precision
+from holdfast.training.distributed.engines import engine_for
 from holdfast.training.foreign.generating import generates
 from holdfast.training.foreign.rows import OwnRows
 
@@ -26,14 +27,9 @@ __all__ = ["foreign_limits", "missing", "own_rows", "try_rows"]
 
 def missing(trainer: Trainer) -> dict[Capability, str]:
     """Return what a defense cannot have here, by distribution, precision and optimizer, and why."""
-    kind = compat.is_distributed(trainer)
-    if kind is not None:
-        why = f"this version runs it in one process only, and this trainer runs under {kind}"
-        rows = {Capability.EDITS_DATA, Capability.ROWS, Capability.NLL}
-        allowed = rows | {Capability.LEARNING_RATES}
-        return {c: why for c in Capability if c not in allowed}
     model: Any = trainer.model
-    return low_precision(model) | compat.scaled_gradients(trainer) | compat.whole_optimizer(trainer)
+    of_run = low_precision(model) | compat.scaled_gradients(trainer)
+    return of_run | compat.whole_optimizer(trainer) | dict(engine_for(trainer).missing)
 
 
 def own_rows(trainer: Trainer) -> OwnRows:
