@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from holdfast.errors import DataError
-from holdfast.ops.engine import Batch, Engine
+from holdfast.ops.batches import Batch
+from holdfast.ops.engine import Engine
 from holdfast.ops.gradients import Tensors, ascent_step, global_norm, scaled
 from holdfast.ops.row_gradients import linear_factors, squares_of_batch
 from holdfast.ops.weights import copied, put
@@ -42,11 +43,12 @@ def mean_squared_gradients(
     layers = linear_factors(engine)
     found: Tensors = {}
     for batch in batches:
-        squares = squares_of_batch(engine, batch, layers) if layers else None
-        squares = _row_by_row(engine, batch) if squares is None else squares
-        for name, part in squares.items():
-            part.div_(count)
-            found[name] = found[name].add_(part) if name in found else part
+        for _, part in engine.parts(batch):
+            squares = squares_of_batch(engine, part, layers) if layers else None
+            squares = _row_by_row(engine, part) if squares is None else squares
+            for name, own in squares.items():
+                own.div_(count)
+                found[name] = found[name].add_(own) if name in found else own
         tick()
     return found
 

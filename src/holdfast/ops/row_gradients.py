@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from holdfast.ops.batches import IGNORED
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.gradients import Tensors, isolated_grads
 from holdfast.ops.roles.names import canonical
-from holdfast.ops.segments import IGNORED
 
 __all__ = ["linear_factors", "row_losses", "squares_of_batch"]
 
