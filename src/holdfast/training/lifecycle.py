@@ -150,15 +150,18 @@ class Lifecycle(ServingTrainer):
     def _holdfast_say(self, line: str) -> None:
         """Write what a defense says where the progress bar is, and nothing where there is none."""
         say = vars(self).get("say") if self._holdfast.takes_say else None
+        if not self.is_world_process_zero():
+            return
         if say is not None:
             say(line)
-        elif self.is_world_process_zero() and not self.args.disable_tqdm:
+        elif not self.args.disable_tqdm:
             sys.stderr.write(f"{line}\n")
 
     def _holdfast_progress(self) -> Progress:
         """Return who is told how far a defense is; bars where the Trainer has its own."""
         bars = self.is_world_process_zero() and not self.args.disable_tqdm
-        return self._holdfast.progress or (Bars() if bars else silent)
+        asked = self._holdfast.progress if self.is_world_process_zero() else None
+        return asked or (Bars() if bars else silent)
 
     def _holdfast_step(self, session: Session, inputs: Any, items: Any) -> Step:
         last, held = compat.ends_update(self), self._holdfast
