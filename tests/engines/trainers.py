@@ -6,14 +6,15 @@ there. The width is 64: the processor's kernel of 4 bits wants whole blocks of 6
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from datasets import Dataset
-from torch import Tensor, nn
+from torch import nn
+from torch.distributed.tensor import DTensor
 from transformers import AutoModelForCausalLM, LlamaConfig, TrainingArguments
 from trl.trainer.sft_config import SFTConfig
 
@@ -22,12 +23,16 @@ from holdfast.defense import Defense
 from holdfast.inputs.loading.placement import Placement
 from holdfast.inputs.models import load_model
 from holdfast.organism.scenarios import harmless_prompts
-from holdfast.testing.runs import Weights, new_folder, tokenizer, weights_of
+from holdfast.testing.runs import Weights, new_folder, require, tokenizer
 from holdfast.training.sft_options import lora
 from holdfast.training.trainer import SecureSFTTrainer, SecureTrainer
 from tests.contract.recipes import Recipe, recipes
 
-__all__ = ["ROWS", "TUNINGS", "Ran", "Tuning", "engine_recipes", "new_model", "new_trainer", "run"]
+__all__ = [
+    "BATCH", "ROWS", "STEPS", "TUNINGS", "Ran", "Tuning", "attention_of", "engine_recipes",
+    "floats", "new_model", "new_trainer", "run",
+]  # fmt: skip
+
 
 Tuning = Literal["lora", "full", "qlora"]
 TUNINGS: tuple[Tuning, ...] = ("lora", "full", "qlora")
@@ -111,26 +116,30 @@ def new_trainer(
     )  # fmt: skip
 
 
-@dataclass
+@dataclass(frozen=True)
 class Ran:
-    """What is left of a run."""
+    """A trainer after its run."""
 
     trainer: Any
-    weights: Weights
-    start: Weights = field(default_factory=dict[str, Tensor])
 
     @property
-    def trained(self) -> Weights:
-        """The tensors that training may change, and those that a repair or a vector may."""
-        return {n: w for n, w in self.weights.items() if w.is_floating_point()}
+    def weights(self) -> Weights:
+        """Whole copies of the tensors, without those of 4 bits."""
+        return floats(self.trainer.model)
+
+
+def floats(model: nn.Module) -> Weights:
+    """Return copies of the tensors that are no codes, whole where they are sharded."""
+    named = ((n, p.detach()) for n, p in model.named_parameters() if p.is_floating_point())
+    return {n: p.full_tensor() if isinstance(p, DTensor) else p.clone() for n, p in named}
 
 
 def run(defenses: Sequence[Defense], tuning: Tuning, resume: Any = None, **options: Any) -> Ran:
     """Train to the end."""
     trainer = new_trainer(defenses, tuning, **options)
-    start = weights_of(trainer.model)
     trainer.train(resume_from_checkpoint=resume)
-    return Ran(trainer, weights_of(trainer.model), start)
+    require(trainer.state.global_step == trainer.args.max_steps, "it did not take all steps")
+    return Ran(trainer)
 
 
 def attention_of(model: nn.Module) -> nn.Module:
