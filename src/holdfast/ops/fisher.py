@@ -14,6 +14,7 @@ from holdfast.errors import DataError
 from holdfast.ops.batches import Batch
 from holdfast.ops.engine import Engine
 from holdfast.ops.gradients import Tensors, ascent_step, global_norm, scaled
+from holdfast.ops.recompute import recomputes
 from holdfast.ops.row_gradients import linear_factors, squares_of_batch
 from holdfast.ops.weights import copied, put
 
@@ -26,8 +27,8 @@ def mean_squared_gradients(
     r"""Return :math:`F_i = \frac1{|V|}\sum_{v\in V} (\partial \ell_v/\partial w_i)^2`, in float32.
 
     A mean of squares over rows, never the square of a batch's mean gradient. Where all that is
-    trained are weights of linear layers (a LoRA adapter), the rows of a batch share one pass;
-    else each row has its own. Both are exact.
+    trained are weights of linear layers (a LoRA adapter), the rows of a batch share one pass; else,
+    and where the user's own pass recomputes activations, each row has its own. Both are exact.
 
     Args:
         engine: The engine of the model at :math:`w`.
@@ -40,7 +41,8 @@ def mean_squared_gradients(
     count = sum(len(batch["input_ids"]) for batch in batches)
     if not count:
         raise DataError("the Fisher information was asked for on no rows; give rows of the task")
-    layers = linear_factors(engine)
+    # A pass that rows share keeps what their layers read, which who recomputes has no memory for.
+    layers = {} if recomputes(engine.model) else linear_factors(engine)
     found: Tensors = {}
     for batch in batches:
         for _, part in engine.parts(batch):

@@ -21,6 +21,7 @@ from holdfast.training.compose import low_precision
 from holdfast.training.distributed.engines import engine_for
 from holdfast.training.foreign.generating import generates
 from holdfast.training.foreign.rows import OwnRows
+from holdfast.training.looks.compiled import compiled_passes
 
 __all__ = ["foreign_limits", "missing", "own_rows", "try_rows"]
 
@@ -29,6 +30,7 @@ def missing(trainer: Trainer) -> dict[Capability, str]:
     """Return what a defense cannot have here, by distribution, precision and optimizer, and why."""
     model: Any = trainer.model
     of_run = low_precision(model) | compat.scaled_gradients(trainer)
+    of_run |= compiled_passes(trainer)
     return of_run | compat.whole_optimizer(trainer) | dict(engine_for(trainer).missing)
 
 
