@@ -13,6 +13,7 @@ from torch import Tensor
 from holdfast.errors import DataError
 from holdfast.ops.batches import Batch
 from holdfast.ops.engine import Engine
+from holdfast.ops.engines.sharded import whole
 from holdfast.ops.gradients import Tensors, ascent_step, global_norm, scaled
 from holdfast.ops.recompute import recomputes
 from holdfast.ops.row_gradients import linear_factors, squares_of_batch
@@ -81,7 +82,7 @@ def preconditioned(
     """
     if fisher is None:
         return dict(gradient)
-    total = sum(float(f.sum(dtype=torch.float64)) for f in fisher.values())
+    total = sum(float(whole(f.sum(dtype=torch.float64))) for f in fisher.values())
     delta = damping * total / sum(f.numel() for f in fisher.values())
     if delta == 0:  # No row feels any weight: every direction is as good as another.
         return dict(gradient)
