@@ -41,6 +41,7 @@ from torch import Tensor, nn
 from holdfast.artifact import Artifact
 from holdfast.errors import ConfigError
 from holdfast.ops.engine import Batch, Engine
+from holdfast.ops.engines.capabilities import Capability
 from holdfast.ops.modules import ModuleRef
 from holdfast.progress import Progress, silent
 
@@ -57,23 +58,6 @@ HOOKS = (
     "data", "before", "attached", "served", "learning_rate", "batch", "gradient", "loss",
     "after_update", "after",
 )  # fmt: skip
-
-
-class Capability(StrEnum):
-    """What a defense needs of the engine that runs it; refused before step 0 where missing."""
-
-    EXTRA_BACKWARD = "extra backward passes"
-    LOGITS = "logits of the user's batch"
-    NLL = "the mean negative log-likelihood as the user's loss"
-    ATTACHMENT = "a frozen attachment while training"
-    EDITS_WEIGHTS = "edits of the weights"
-    EDITS_DATA = "edits of the user's data"
-    ROWS = "the user's rows one by one"
-    LEARNING_RATES = "learning rates per module"
-    FREEZES = "weights frozen for some steps"
-    REPEATS = "the user's own pass run twice"
-    SKIPS = "the user's own pass left out"
-    TRAINING = "a training loop"
 
 
 class Stage(StrEnum):

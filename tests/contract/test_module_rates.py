@@ -163,7 +163,7 @@ def test_the_rest_has_no_gradient_and_no_state_while_it_is_frozen():
 class TestDistributed:
     @pytest.fixture(autouse=True)
     def _several_processes(self, monkeypatch):
-        monkeypatch.setattr(compat, "is_distributed", lambda _: "MULTI_GPU")
+        monkeypatch.setattr(compat, "is_distributed", lambda _: "XLA")
 
     def test_rates_are_allowed(self):
         new_trainer([swat("kept")()])
@@ -171,11 +171,11 @@ class TestDistributed:
 
     @pytest.mark.parametrize("make", [swat("fresh"), ml_lr(0.0)])
     def test_freezing_is_refused_with_a_way_out(self, make):
-        with pytest.raises(ConflictError, match=r"frozen.*MULTI_GPU; moments=kept holds"):
+        with pytest.raises(ConflictError, match=r"frozen.*XLA.*moments=kept holds"):
             new_trainer([make()])
 
     def test_the_analysis_is_refused_with_a_way_out(self):
-        with pytest.raises(ConflictError, match=r"extra backward.*MULTI_GPU.*modules=FILE"):
+        with pytest.raises(ConflictError, match=r"extra backward.*XLA.*modules=FILE"):
             new_trainer([SWAT(harmful=data_rows(), benign=data_rows())])
 
 

@@ -1,7 +1,7 @@
 """The one door for extra passes and weight edits, so that no method knows how a model is sharded.
 
-``LocalEngine`` serves one process. DDP, FSDP2 and DeepSpeed get their own engines behind the same
-protocol; a defense that only calls an engine need not change for them.
+``LocalEngine`` serves one process; those of several processes are in ``ops.engines``. A defense
+that only calls an engine need not know which one it has.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.errors import DataError
+from holdfast.ops.batches import Batch, parts_of
+from holdfast.ops.engines.capabilities import Capability
 from holdfast.ops.gradients import Tensors, collected, isolated_grads
 from holdfast.ops.modules import trainable
 from holdfast.ops.recompute import inference_mode_flags, recomputed
@@ -19,7 +21,6 @@ from holdfast.ops.weights import shift, shifted_weights
 
 __all__ = ["Batch", "Engine", "LocalEngine", "Loss"]
 
-Batch = Mapping[str, Tensor]
 Loss = Callable[[Batch], Tensor]
 
 
@@ -27,6 +28,12 @@ class Engine(Protocol):
     """What a defense may do to a model beside the user's own forward and backward."""
 
     model: nn.Module
+    missing: Mapping[Capability, str]
+    """What a defense cannot have here, and why: it is refused before step 0."""
+    rank: int
+    """Number of this process, from 0; the first one writes and speaks."""
+    world: int
+    """How many processes train this model."""
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """Return the trainable parameters by canonical name."""
@@ -43,7 +50,10 @@ class Engine(Protocol):
     def gradients(
         self, batches: Iterable[Batch], loss: Loss | None = None
     ) -> tuple[Tensors, float]:
-        """Return the gradient and value of the loss averaged over ``batches``."""
+        """Return the gradient and value of the loss averaged over ``batches`` and processes.
+
+        Every process calls it; those of the defenses all give the same batches.
+        """
         ...
 
     def add_gradient(self, gradient: Mapping[str, Tensor], scale: float = 1.0) -> None:
@@ -58,9 +68,28 @@ class Engine(Protocol):
         """Add ``scale * by`` to the weights for good."""
         ...
 
+    def total(self, value: float) -> float:
+        """Return the sum of a number over the processes; each calls it."""
+        ...
+
+    def parts(self, batch: Batch) -> Iterable[tuple[float, Batch]]:
+        """Return what goes through the model at once, with each one's share of answer tokens."""
+        ...
+
+    def unreduced(self) -> AbstractContextManager[None]:
+        """Run the user's passes of the body without averaging their gradients over processes.
+
+        For a pass whose gradients are thrown away: nothing of it is sent.
+        """
+        ...
+
 
 class LocalEngine:
     """An engine for one process with the whole model in it."""
+
+    missing: Mapping[Capability, str] = {}
+    rank: int = 0
+    world: int = 1
 
     def __init__(
         self, model: nn.Module, autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
@@ -86,7 +115,8 @@ class LocalEngine:
     ) -> tuple[Tensors, float]:
         """Return the gradient and value of the loss averaged over ``batches``; ``.grad`` stays.
 
-        Batches weigh alike, whatever their number of tokens.
+        Batches weigh alike, whatever their number of tokens. Without ``loss`` one of many tokens
+        goes through the model in parts, with the same gradient.
         """
         batches = list(batches)
         if not batches:
@@ -94,10 +124,12 @@ class LocalEngine:
         params, value = self.parameters(), 0.0
         with isolated_grads(params.values()), torch.enable_grad(), recomputed(self.model):
             for batch in batches:
-                term = (loss or self.loss)(batch) / len(batches)
-                if term.requires_grad:
-                    term.backward()
-                value += float(term.detach())
+                # Nobody knows how another loss weighs its tokens.
+                for share, part in self.parts(batch) if loss is None else [(1.0, batch)]:
+                    term = (loss or self.loss)(part) * share / len(batches)
+                    if term.requires_grad:
+                        self._backward(term)
+                    value += float(term.detach())
             return collected(params), value
 
     def add_gradient(self, gradient: Mapping[str, Tensor], scale: float = 1.0) -> None:
@@ -114,6 +146,25 @@ class LocalEngine:
     def edit(self, by: Mapping[str, Tensor], scale: float = 1.0) -> None:
         """Add ``scale * by`` to the weights for good."""
         shift(self.parameters(), by, scale)
+
+    def total(self, value: float) -> float:
+        """Return the number: there is one process."""
+        return value
+
+    def parts(self, batch: Batch) -> Iterable[tuple[float, Batch]]:
+        """Return what ``parts_of`` does; several processes all take the whole batch.
+
+        They wait for one another in a pass, so each has to make as many.
+        """
+        return parts_of(batch) if self.world == 1 else [(1.0, batch)]
+
+    def unreduced(self) -> AbstractContextManager[None]:
+        """Do nothing: there is one process."""
+        return nullcontext()
+
+    def _backward(self, term: Tensor) -> None:
+        """Add the gradient of a loss to ``.grad``."""
+        term.backward()
 
     def _on_device(self, batch: Batch) -> dict[str, Tensor]:
         device = next(self.model.parameters()).device

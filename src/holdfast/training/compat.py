@@ -31,10 +31,10 @@ from holdfast.training.quiet import no_telemetry
 no_telemetry()  # Nothing goes to the network here unless a hub id is given.
 
 __all__ = [
-    "LoopHooks", "collated", "counted_labels", "ends_update", "first_rows", "is_distributed",
-    "is_stock", "knows_rows", "loss_gives_logits", "outputs_with_logits", "own_class", "prepared",
-    "scaled_gradients", "scales_itself", "sealed", "templating", "whole_checkpoint",
-    "whole_optimizer",
+    "LoopHooks", "collated", "counted_labels", "ddp_limits", "ends_update", "first_rows",
+    "is_distributed", "is_stock", "knows_rows", "loss_gives_logits", "outputs_with_logits",
+    "own_class", "prepared", "scaled_gradients", "scales_itself", "sealed", "templating",
+    "times_averaged", "whole_checkpoint", "whole_optimizer",
 ]  # fmt: skip
 
 
@@ -70,7 +70,9 @@ class LoopHooks(Trainer):
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         root = Path(self._get_output_dir(trial=trial))
         self._holdfast_checkpoint = root / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
-        clear(self._holdfast_checkpoint)
+        if self.args.should_save:
+            clear(self._holdfast_checkpoint)
+        self.accelerator.wait_for_everyone()  # What others write there must not be cleared.
         with _one_more(self):
             super()._save_checkpoint(model, trial)  # type: ignore[misc]
 
@@ -95,6 +97,7 @@ def sealed(trainer: Any) -> None:
             best_model_checkpoint=trainer.state.best_model_checkpoint,
             use_mtime=True,
         )
+    trainer.accelerator.wait_for_everyone()  # Nobody reads it back before it is whole.
 
 
 def _private(trainer: Any) -> Path:
@@ -211,6 +214,18 @@ def scales_itself(trainer: Trainer, items: Any) -> bool:
     return counted or trainer.compute_loss_func is not None
 
 
+def times_averaged(trainer: Trainer, items: Any) -> int:
+    """Return what the trainer multiplies its loss by, since a mean over processes divides it.
+
+    It does so where ``items``, its ``num_items_in_batch``, are those of all processes.
+    """
+    counts = trainer.model_accepts_loss_kwargs or trainer.compute_loss_func is not None
+    if items is None or not (trainer.args.average_tokens_across_devices and counts):
+        return 1
+    theirs: Any = trainer
+    return max(1, trainer.accelerator.num_processes // theirs.get_tp_size())
+
+
 def counted_labels(trainer: Trainer, inputs: Mapping[str, Any]) -> Any:
     """Return the labels that the trainer counts answer tokens by, None without labels."""
     if "shift_labels" in inputs:
@@ -223,8 +238,23 @@ def counted_labels(trainer: Trainer, inputs: Mapping[str, Any]) -> Any:
 def is_distributed(trainer: Trainer) -> str | None:
     """Return the name of the distribution this trainer runs under, None for one process."""
     kind = trainer.accelerator.distributed_type
-    several = kind != DistributedType.NO or trainer.args.n_gpu > 1
-    return str(kind.value) if several else None
+    if kind == DistributedType.NO:
+        return "nn.DataParallel" if trainer.args.n_gpu > 1 else None
+    return str(kind.value)
+
+
+def ddp_limits(trainer: Trainer) -> dict[Capability, str]:
+    """Return what this trainer's ``DistributedDataParallel`` cannot do, and why."""
+    accelerator: Any = trainer.accelerator
+    handler = accelerator.ddp_handler
+    static = bool(getattr(handler, "static_graph", False))
+    if getattr(handler, "find_unused_parameters", False) and not static:
+        return {}
+    why = (
+        "this DistributedDataParallel waits for the gradient of every tensor in every step; set "
+        "ddp_find_unused_parameters=True (and no ddp_static_graph)"
+    )
+    return {Capability.FREEZES: why}
 
 
 def scaled_gradients(trainer: Trainer) -> dict[Capability, str]:

@@ -14,10 +14,10 @@ from transformers import TrainerCallback
 from holdfast.artifact import Artifact
 from holdfast.defense import Defense, Run, Step
 from holdfast.errors import ConfigError
-from holdfast.ops.engine import LocalEngine
 from holdfast.progress import Bars, Progress, silent
 from holdfast.training import compat
 from holdfast.training.compose import composed, refuse_missing
+from holdfast.training.distributed.engines import engine_for
 from holdfast.training.foreign.held import READABLE, Held
 from holdfast.training.foreign.shares import share
 from holdfast.training.foreign.trial import foreign_limits, missing, own_rows, try_rows
@@ -133,7 +133,7 @@ class Lifecycle(ServingTrainer):
 
     def _holdfast_run(self) -> Run:
         model = cast("nn.Module", self.model)  # With no wrapper of a distribution.
-        engine, own = LocalEngine(model, self.compute_loss_context_manager), own_rows(self)
+        engine, own = engine_for(self), own_rows(self)
         run = Run(
             model,
             engine,
@@ -150,15 +150,18 @@ class Lifecycle(ServingTrainer):
     def _holdfast_say(self, line: str) -> None:
         """Write what a defense says where the progress bar is, and nothing where there is none."""
         say = vars(self).get("say") if self._holdfast.takes_say else None
+        if not self.is_world_process_zero():
+            return
         if say is not None:
             say(line)
-        elif self.is_world_process_zero() and not self.args.disable_tqdm:
+        elif not self.args.disable_tqdm:
             sys.stderr.write(f"{line}\n")
 
     def _holdfast_progress(self) -> Progress:
         """Return who is told how far a defense is; bars where the Trainer has its own."""
         bars = self.is_world_process_zero() and not self.args.disable_tqdm
-        return self._holdfast.progress or (Bars() if bars else silent)
+        asked = self._holdfast.progress if self.is_world_process_zero() else None
+        return asked or (Bars() if bars else silent)
 
     def _holdfast_step(self, session: Session, inputs: Any, items: Any) -> Step:
         last, held = compat.ends_update(self), self._holdfast

@@ -11,8 +11,10 @@ from torch import Tensor
 from holdfast.artifact import Artifact
 from holdfast.defense import Backward, Defense, Run, Step, implements
 from holdfast.ops.engine import Batch
+from holdfast.ops.engines.sharded import whole_values
 from holdfast.ops.modules import ModuleRef
 from holdfast.ops.randomness import derived_seed, isolated_rng
+from holdfast.training.distributed.agreement import refuse_apart
 from holdfast.training.serving.copies import refuse_attached_copies
 from holdfast.training.serving.learned_state import read_states, write_states
 from holdfast.training.serving.optimizer import in_evaluation
@@ -63,6 +65,7 @@ class Session:
                 defense.before(self.run)
         if checkpoint is not None:
             read_states(self.defenses, checkpoint, self.private_folder)
+        refuse_apart(self.run.engine, self.defenses, "what goes before the steps", figures=True)
 
     def attach(self) -> None:
         """Enter every ``attached``, the first defense outermost; what was attached leaves first."""
@@ -157,12 +160,19 @@ class Session:
             with self._calling(defense, "after"):
                 made = defense.after(self.run)
             if made is not None:
-                artifacts.append(made)
+                artifacts.append(replace(made, tensors=whole_values(made.tensors)))
+        refuse_apart(self.run.engine, self.defenses, "what goes behind the steps")
         return artifacts
 
     def save(self, checkpoint: Path) -> None:
-        """Write every defense's learned state into the checkpoint; private state goes elsewhere."""
-        states = [(defense, defense.state()) for defense in self.defenses]
+        """Write every defense's learned state into the checkpoint; private state goes elsewhere.
+
+        The first process writes, and the others must hold the same.
+        """
+        refuse_apart(self.run.engine, self.defenses, f"the steps up to {checkpoint.name}")
+        states = [(defense, whole_values(defense.state())) for defense in self.defenses]
+        if self.run.engine.rank > 0:
+            return
         if self._attaches:
             refuse_attached_copies(self.run, states)
         write_states(states, checkpoint, self.private_folder)

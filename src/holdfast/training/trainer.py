@@ -14,6 +14,7 @@ from holdfast.errors import ConfigError
 from holdfast.ops.bits import adapter_in_float32
 from holdfast.training import compat
 from holdfast.training.compat import SFTTrainer
+from holdfast.training.distributed.figures import averaged
 from holdfast.training.divergence import diverged
 from holdfast.training.foreign.calls import called, refuse_replaced
 from holdfast.training.foreign.shares import divisor, share
@@ -144,7 +145,8 @@ class SecureMixin(Lifecycle):
         """Log the defenses' figures, and every group's learning rate, beside the user's loss."""
         if self._holdfast.session is not None and "loss" in logs:
             for defense in self._holdfast.defenses:
-                logs |= {f"{defense.card.name}/{k}": v for k, v in defense.metrics().items()}
+                own = averaged(defense.metrics(), self._holdfast.session.run.engine)
+                logs |= {f"{defense.card.name}/{k}": v for k, v in own.items()}
             if self._holdfast.hooking("learning_rate") is not None:
                 logs |= self._holdfast.rates
         called(super().log, logs, placed=True, start_time=start_time)

@@ -83,8 +83,8 @@ class TestProtect:
 
 class TestRefusals:
     def test_distribution_refused_by_name_before_step_0(self, monkeypatch):
-        monkeypatch.setattr(compat, "is_distributed", lambda _: "MULTI_GPU")
-        with pytest.raises(ConflictError, match=r"panacea needs .*MULTI_GPU"):
+        monkeypatch.setattr(compat, "is_distributed", lambda _: "XLA")
+        with pytest.raises(ConflictError, match=r"panacea needs .*XLA"):
             new_trainer([Panacea(harmful=data_rows())])
         new_trainer([SafeMixing(safe=data_rows()), RoleRates()])
 

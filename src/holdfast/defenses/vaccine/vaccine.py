@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from holdfast.defense import Backward, Capability, Card, Defense, Stage, Step, in_range
 from holdfast.defenses.vaccine.outputs import moved_outputs, recorded_gradients
 from holdfast.errors import ModelError
-from holdfast.ops.gradients import Tensors, ascent_step, isolated_grads
+from holdfast.ops.gradients import Tensors, ascent_step, global_norm, isolated_grads, scaled
 from holdfast.ops.modules import attentions
 
 _FLOOR = 1e-30
 """Guards a zero gradient alone: a micro-batch's small share of the loss must not shorten ε."""
 
 
-def perturbation(gradients: Mapping[str, Tensor], rho: float) -> Tensors:
+def perturbation(gradients: Mapping[str, Tensor], rho: float, norm: float | None = None) -> Tensors:
     r"""Return :math:`\varepsilon_l = \rho\,\nabla_{e_l} f / \lVert\nabla_{e} f\rVert_2`.
 
     It maximizes the first-order change of :math:`f` over all :math:`\lVert\varepsilon\rVert \le
@@ -27,7 +27,10 @@ def perturbation(gradients: Mapping[str, Tensor], rho: float) -> Tensors:
     Args:
         gradients: :math:`\nabla_{e_l} f` by layer, shape (batch, tokens, hidden).
         rho: Length ρ ≥ 0 of ε in units of the hidden states.
+        norm: The norm over all rows, where these gradients are of some of them.
     """
+    if norm is not None:
+        return scaled(gradients, rho / (norm + _FLOOR))
     return ascent_step(gradients, rho, floor=_FLOOR)
 
 
@@ -49,7 +52,7 @@ class Vaccine(Defense):
         strength="rho",
         cost="every forward and backward pass twice",
         reads="attentions",
-        needs=frozenset({Capability.EXTRA_BACKWARD, Capability.REPEATS}),
+        needs=frozenset({Capability.EXTRA_BACKWARD, Capability.REPEATS, Capability.HOOKS}),
     )
 
     def validate(self) -> None:
@@ -95,9 +98,13 @@ class Vaccine(Defense):
             torch.random.fork_rng(),
             isolated_grads(params),
             recorded_gradients(modules) as found,
+            step.engine.unreduced(),
         ):
             loss = backward()
-        return perturbation(found, self.rho), loss
+        engine = step.engine
+        # The rows of a micro-batch may lie in several processes, and ε is one over all of them.
+        norm = engine.total(global_norm(found) ** 2) ** 0.5 if engine.world > 1 else None
+        return perturbation(found, self.rho, norm), loss
 
     def metrics(self) -> dict[str, float]:
         """Return the latest losses without and with the perturbation."""

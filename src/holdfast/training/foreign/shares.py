@@ -22,6 +22,9 @@ def divisor(trainer: Trainer, items: Any) -> int:
 def share(trainer: Trainer, inputs: Any, items: Any) -> float:
     """Return the weight of this micro-batch's mean loss in the optimizer step; they sum to 1.
 
+    Over several processes it is their mean that sums to 1: so much does the mean of their
+    gradients make of each.
+
     It is the share of the step's answer tokens where the trainer's loss is a mean over all of
     them, and the same for each micro-batch where that loss is a mean of the micro-batches' means:
     a defense's term weighs tokens as the user's loss does.
@@ -29,7 +32,7 @@ def share(trainer: Trainer, inputs: Any, items: Any) -> float:
     tokens = _counted(trainer, inputs) if compat.scales_itself(trainer, items) else None
     if tokens is None or items is None:
         return 1 / _micros(trainer)
-    return float(tokens) / max(1.0, float(items))
+    return compat.times_averaged(trainer, items) * float(tokens) / max(1.0, float(items))
 
 
 def _micros(trainer: Trainer) -> int:

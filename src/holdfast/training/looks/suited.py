@@ -10,10 +10,10 @@ from torch import nn
 from holdfast.defense import Capability, Defense, Run
 from holdfast.errors import HoldfastError, ModelError
 from holdfast.ops.adapter_facts import adaptations
-from holdfast.ops.engine import LocalEngine
 from holdfast.ops.randomness import isolated_rng
 from holdfast.training.compat import templating
 from holdfast.training.compose import refuse_missing
+from holdfast.training.distributed.engines import engine_for
 from holdfast.training.looks.defender_rows import DefenderRows
 from holdfast.training.looks.passes import recompute_early, users_autocast
 from holdfast.training.looks.users_loss import other_loss
@@ -59,7 +59,7 @@ def suited_run(trainer: Any, run: Run, defenses: Sequence[Defense], trace: Trace
     refuse_unsuited(defenses, run.model)  # Another adapter may be active by now.
     if _on(defenses):
         recompute_early(trainer)
-    engine = LocalEngine(run.model, partial(users_autocast, trainer))
+    engine = engine_for(trainer, partial(users_autocast, trainer))
     missing = packed_rows(trainer)
     if any(Capability.NLL in defense.needs() for defense in _on(defenses)):
         missing |= other_loss(trainer, run)

@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (the name PyTorch gives it)
 from torch import Tensor
 
-from holdfast.data.chat import IGNORED
 from holdfast.defense import Capability, Run
+from holdfast.ops.batches import IGNORED
 from holdfast.ops.engine import Batch
 from holdfast.ops.modules import trainable
 from holdfast.ops.randomness import isolated_rng
 from holdfast.ops.recompute import inference_mode_flags
-from holdfast.training.compat import is_stock
+from holdfast.training.compat import is_stock, times_averaged
 from holdfast.training.looks.counters import uncounted
 from holdfast.training.looks.passes import users_autocast
 
@@ -55,7 +55,8 @@ def own_loss(trainer: Any, run: Run) -> float | None:
         for batch in _pairs(trainer, run):
             count = (batch["labels"][:, 1:] != IGNORED).sum()
             with torch.no_grad(), users_autocast(trainer):
-                return float(trainer.compute_loss(run.model, batch, num_items_in_batch=count))
+                loss = trainer.compute_loss(run.model, batch, num_items_in_batch=count)
+                return float(loss) / times_averaged(trainer, count)
     return None
 
 
@@ -79,6 +80,7 @@ def _difference(trainer: Any, run: Run, batch: Batch) -> str | None:
     tried = list(trainable(run.model).values())[-3:]
     with torch.enable_grad(), users_autocast(trainer):
         loss = trainer.compute_loss(run.model, dict(batch), num_items_in_batch=count)
+        loss = loss / times_averaged(trainer, count)
         theirs, slope = float(loss.detach()), _slopes(loss, tried)
         loss = _plain(run, batch)
         ours, wanted = float(loss.detach()), _slopes(loss, tried)

@@ -72,10 +72,12 @@ def set_unrepaired_apart(trainer: Any, held: Any) -> None:
     if not found:
         return
     apart = held.artifacts_dir / _APART
-    close_folder(apart)
-    for folder in found:
+    trainer.accelerator.wait_for_everyone()  # Each process has found them by now.
+    for folder in found if trainer.is_world_process_zero() else ():
+        close_folder(apart)
         shutil.rmtree(apart / folder.name, ignore_errors=True)
         shutil.move(folder, apart / folder.name)
+    trainer.accelerator.wait_for_everyone()
     best = trainer.state.best_model_checkpoint
     if best is not None and not Path(best).exists():
         trainer.state.best_model_checkpoint = str(apart / Path(best).name)
