@@ -45,17 +45,17 @@ def ray_cluster(place: Place) -> Generator[Executor]:
     """
     ray = _installed()
     ours = not ray.is_initialized()
-    if ours:
-        _connect(ray)
-    try:
-        refuse_too_small(ray, place)
-        # The caller keeps no more in flight than it asks a pool for.
-        pool = partial(tasks, ray, place)
-        with redirect_stdout(_Short()):  # Ray prints there how a worker ended, into a table.
-            yield Executor(pool, tells_who=True, notes=gpus_left_alone(ray, place))
-    finally:
+    with redirect_stdout(_Short()):  # Ray prints there how workers ended, also when it is left.
         if ours:
-            ray.shutdown()
+            _connect(ray)
+        try:
+            refuse_too_small(ray, place)
+            # The caller keeps no more in flight than it asks a pool for.
+            pool = partial(tasks, ray, place)
+            yield Executor(pool, tells_who=True, notes=gpus_left_alone(ray, place))
+        finally:
+            if ours:
+                ray.shutdown()
 
 
 class _Short(io.TextIOBase):
