@@ -5,13 +5,15 @@ r"""Steps measured where they hurt: the diagonal Fisher information of rows that
 1998; the empirical diagonal as in elastic weight consolidation, Kirkpatrick et al. 2017).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from holdfast.errors import DataError
-from holdfast.ops.engine import Batch, Engine
+from holdfast.ops.batches import Batch
+from holdfast.ops.engine import Engine
+from holdfast.ops.engines.sharded import whole
 from holdfast.ops.gradients import Tensors, ascent_step, global_norm, scaled
 from holdfast.ops.recompute import recomputes
 from holdfast.ops.row_gradients import linear_factors, squares_of_batch
@@ -44,11 +46,12 @@ def mean_squared_gradients(
     layers = {} if recomputes(engine.model) else linear_factors(engine)
     found: Tensors = {}
     for batch in batches:
-        squares = squares_of_batch(engine, batch, layers) if layers else None
-        squares = _row_by_row(engine, batch) if squares is None else squares
-        for name, part in squares.items():
-            part.div_(count)
-            found[name] = found[name].add_(part) if name in found else part
+        for _, part in engine.parts(batch):
+            squares = squares_of_batch(engine, part, layers) if layers else None
+            squares = _row_by_row(engine, part) if squares is None else squares
+            for name, own in squares.items():
+                own.div_(count)
+                found[name] = found[name].add_(own) if name in found else own
         tick()
     return found
 
@@ -79,7 +82,7 @@ def preconditioned(
     """
     if fisher is None:
         return dict(gradient)
-    total = sum(float(f.sum(dtype=torch.float64)) for f in fisher.values())
+    total = sum(float(whole(f.sum(dtype=torch.float64))) for f in fisher.values())
     delta = damping * total / sum(f.numel() for f in fisher.values())
     if delta == 0:  # No row feels any weight: every direction is as good as another.
         return dict(gradient)
@@ -112,7 +115,7 @@ def stepped(
     gradient: Callable[[int], Mapping[str, Tensor]],
     fisher: Mapping[str, Tensor] | None,
     damping: float,
-    lengths: Sequence[float],
+    lengths: Iterable[float],
 ) -> list[Tensors]:
     """Return one step for each length, each linearized where those before it have led.
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from holdfast.defense import Run
 from holdfast.errors import ConfigError
+from holdfast.ops.engines.sharded import is_sharded
 from holdfast.ops.low_rank import LowRank
 from holdfast.ops.roles.parts import LINEAR, Linear
 from holdfast.training.looks.compiled import any_compiled
@@ -97,6 +98,8 @@ def _reasons(run: Run, vector: LowRank, linears: dict[str, Linear]) -> Generator
 def _of_layer(name: str, linear: Linear, around: nn.Module | None) -> Generator[str]:
     if not linear.weight.is_floating_point():
         yield f"{name} has quantized weights"
+    if is_sharded(linear.weight):
+        yield f"the weights of {name} are sharded over several processes"
     # A reparametrized layer (weight norm) makes its weight anew in every pass.
     if type(linear) not in LINEAR or "weight" not in linear._parameters:  # type: ignore[reportPrivateUsage]
         yield f"{name} is no plain torch.nn.Linear with a weight of its own"

@@ -10,7 +10,9 @@ from torch import nn
 from holdfast.ops.engine import Engine, LocalEngine
 from holdfast.ops.engines.capabilities import Capability
 from holdfast.ops.engines.ddp import DDPEngine
+from holdfast.ops.engines.fsdp2 import FSDP2Engine
 from holdfast.training import compat
+from holdfast.training.distributed.sharding import fsdp_limits, is_fsdp2, refuse_ignored_fsdp
 
 __all__ = ["engine_for"]
 
@@ -28,6 +30,7 @@ def engine_for(trainer: Any, autocast: Autocast | None = None) -> Engine:
         trainer: A ``transformers.Trainer``, before or in its training.
         autocast: What extra passes run under; by default the trainer's own context.
     """
+    refuse_ignored_fsdp(trainer)
     context = autocast or trainer.compute_loss_context_manager
     return _ENGINES.get(compat.is_distributed(trainer), _unknown)(trainer, context)
 
@@ -41,6 +44,13 @@ def _ddp(trainer: Any, autocast: Autocast) -> Engine:
         return cast("nn.Module | None", trainer.model_wrapped)
 
     return DDPEngine(trainer.model, autocast, called, compat.ddp_limits(trainer))
+
+
+def _fsdp(trainer: Any, autocast: Autocast) -> Engine:
+    kind = FSDP2Engine if is_fsdp2(trainer) else LocalEngine
+    engine = kind(trainer.model, autocast)
+    engine.missing = fsdp_limits(trainer)
+    return engine
 
 
 def _unknown(trainer: Any, autocast: Autocast) -> Engine:
@@ -57,5 +67,6 @@ _ENGINES: dict[str | None, Callable[[Any, Autocast], Engine]] = {
     None: _local,
     DistributedType.MULTI_CPU.value: _ddp,
     DistributedType.MULTI_GPU.value: _ddp,
+    DistributedType.FSDP.value: _fsdp,
 }
 """Engines by ``compat.is_distributed``; FSDP and DeepSpeed add theirs here."""

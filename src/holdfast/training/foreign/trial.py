@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from transformers import Trainer
 
-from holdfast.data.chat import IGNORED
 from holdfast.defense import Capability, Defense, Row, Run, implements, listed
 from holdfast.errors import ConflictError, DataError, HoldfastError
+from holdfast.ops.batches import IGNORED
 from holdfast.ops.engine import Batch
 from holdfast.ops.randomness import isolated_rng
 from holdfast.training import compat
