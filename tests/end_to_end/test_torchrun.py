@@ -1,4 +1,4 @@
-"""``holdfast tune`` in two processes of a launcher: one whole model, and what deaths leave of it."""
+"""``holdfast tune`` in two processes of a launcher: one whole model, also after a death."""
 
 import json
 import os
@@ -63,9 +63,11 @@ def environment():
 def launched(words, *options, program=("-m", "holdfast"), launcher="torch.distributed.run"):
     """Run a command in two processes; return its exit code, output, errors and seconds."""
     start = time.monotonic()
-    how = ["--nproc_per_node", "2", "--master_port", "0"] if "torch" in launcher else []
+    how = ["--nproc_per_node", "2", "--standalone"] if "torch" in launcher else []
     line = [sys.executable, "-m", launcher, *how, *options, *program, *words]
-    done = subprocess.run(line, capture_output=True, text=True, env=environment(), timeout=300)
+    done = subprocess.run(
+        line, capture_output=True, text=True, env=environment(), timeout=150, check=False
+    )
     return done.returncode, done.stdout, done.stderr, time.monotonic() - start
 
 
