@@ -26,7 +26,8 @@ _LOST = (
 """What collective operations say of a partner that is gone."""
 _MOMENT = 3.0
 """Seconds in which the words of a process that is gone are looked for."""
-_DIED = "another process of this run died without a word (killed, or out of memory)"
+_BY_LAUNCHER = " (a launcher sends it where another process has died, and tells which)"
+_DIED = "another process of this run died without a word (killed, or its machine was lost)"
 
 
 @contextmanager
@@ -47,7 +48,7 @@ def ending_together(ranks: Ranks, lock: Path, kept: Callable[[], str]) -> Genera
         reason = _reason(ranks, error)
         ranks.leave_words(reason)
         if not ranks.first:
-            _tell_for_the_first(ranks, reason, lock, kept)
+            reason = _told_for_the_first(ranks, reason, lock, kept)
         if reason is error:
             raise
         raise reason from error
@@ -56,10 +57,14 @@ def ending_together(ranks: Ranks, lock: Path, kept: Callable[[], str]) -> Genera
 def _reason(ranks: Ranks, error: BaseException) -> BaseException:
     """Return why this process ends: the reason of the one that went first, if it is known."""
     if isinstance(error, KeyboardInterrupt):
-        return ranks.words() or error
+        return ranks.words() or KeyboardInterrupt(f"{error}{_BY_LAUNCHER}")
     if not _is_lost(error):
         return error
-    return ranks.words(_MOMENT) or RunError(_DIED)
+    try:
+        words = ranks.words(_MOMENT)
+    except KeyboardInterrupt:  # The launcher has seen it too.
+        words = ranks.words()
+    return words or RunError(_DIED)
 
 
 def _is_lost(error: BaseException) -> bool:
@@ -67,18 +72,20 @@ def _is_lost(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in said for words in _LOST)
 
 
-def _tell_for_the_first(
+def _told_for_the_first(
     ranks: Ranks, error: BaseException, lock: Path, kept: Callable[[], str]
-) -> None:
-    """Let the first process tell; where it is dead, say what it would have said."""
+) -> BaseException:
+    """Let the first process tell; where it is dead, return what it would have said."""
     if ranks.first_has_ended():
-        hush(error)
-        return
+        return hush(error)
     try:
         with locked(lock, str(lock)):
+            if isinstance(error, KeyboardInterrupt):
+                return KeyboardInterrupt(f"{error}: {kept()}")
             error.add_note(kept())
+            return error
     except ConfigError:
-        hush(error)
+        return hush(error)
 
 
 @contextmanager

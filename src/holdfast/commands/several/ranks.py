@@ -24,6 +24,7 @@ from holdfast.training.compat import process_store
 __all__ = ["Ranks"]
 
 _PAUSE = 0.05
+_OURS = "holdfast"
 
 
 class Ranks:
@@ -33,6 +34,9 @@ class Ranks:
         """Join the others; a program that has done so by itself is left as it is."""
         self.number, self.count = place()
         self._turn = 0
+        self._launcher = os.getppid()
+        # A launcher that starts them again keeps its store, with the words of the dead in it.
+        self._attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         if self.count > 1 and not distributed.is_initialized():
             if not torch.cuda.is_available():  # Else the Trainer would see no other process.
                 os.environ["ACCELERATE_USE_CPU"] = "true"
@@ -89,21 +93,29 @@ class Ranks:
     def _exchanged(self, value: Any) -> list[Any]:
         """Return what every process gives, by its number."""
         self._turn += 1
-        keys = [f"{self._turn}/{number}" for number in range(self.count)]
+        turn = f"{_OURS}/{self._attempt}/{self._turn}"
+        keys = [f"{turn}/{number}" for number in range(self.count)]
         self._store.set(keys[self.number], json.dumps(value))
-        while not self._store.check(keys):
-            time.sleep(_PAUSE)
+        while self._orphaned or not self._store.check(keys):
+            time.sleep(_PAUSE)  # An orphan is about to be stopped.
         return [json.loads(self._store.get(key)) for key in keys]
 
     def _set(self, key: str, value: Any) -> None:
-        with suppress(Exception):  # The launcher is gone, and its store with it.
-            self._store.set(key, json.dumps(value))
+        with suppress(Exception):
+            if not self._orphaned:
+                self._store.set(f"{_OURS}/{self._attempt}/{key}", json.dumps(value))
 
     def _get(self, key: str) -> Any:
-        try:
-            return json.loads(self._store.get(key)) if self._store.check([key]) else None
-        except Exception:  # noqa: BLE001
-            return None
+        key = f"{_OURS}/{self._attempt}/{key}"
+        with suppress(Exception):
+            if not self._orphaned and self._store.check([key]):
+                return json.loads(self._store.get(key))
+        return None
+
+    @property
+    def _orphaned(self) -> bool:
+        """Whether the launcher is gone, and its store with it."""
+        return os.getppid() != self._launcher
 
 
 def _told(error: BaseException | None) -> dict[str, str] | None:
