@@ -7,7 +7,7 @@ WORKERS ?= 2
 MODEL ?= models/smollm2
 OUT ?= tour-out
 
-.PHONY: setup demo test test-fast check fix docs site tour real measure
+.PHONY: setup demo test test-fast engines check fix docs site tour real measure
 setup: $(STAMP)
 
 # torch is pinned in constraints.txt and installed first, so that nothing else picks another build.
@@ -26,6 +26,10 @@ test: setup
 # For daily work: no slow test, no browser, and a part of the many like cases of dear tests.
 test-fast: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not thorough and not chromium"
+
+# Every defense on every engine, a run killed and resumed in two processes, sweeps over two nodes.
+engines: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m engines
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -6,6 +6,7 @@ from pathlib import Path
 from real_cost import cost_table
 from real_sources import alignment_table, analysis_table, settings_table
 from real_tables import (
+    SEEDS,
     attacks_table,
     beside,
     caveat,
@@ -15,7 +16,7 @@ from real_tables import (
     question_table,
     question_words,
     ranked,
-    seed_counts,
+    with_seeds,
 )
 from tables import controls_table
 
@@ -26,8 +27,6 @@ __all__ = [
     "card_part", "column", "evidence", "page_parts", "readme_part", "real_result", "which_part",
 ]  # fmt: skip
 
-SEEDS = 5
-"""Fewer are a look and no evidence: they stand on the bench's own page alone."""
 NOT_YET = "*Not measured with five seeds yet; [what is there](real_bench.md).*"
 PICTURE = Path(__file__).resolve().parent / "images" / "real.png"
 Parts = Mapping[str, str]
@@ -40,9 +39,9 @@ def real_result(folder: Path) -> RunResult | None:
 
 
 def evidence(folder: Path) -> RunResult | None:
-    """Return the real model's bench where every arm of it has seeds enough to be told elsewhere."""
+    """Return what of the real model's bench has seeds enough to be told on other pages."""
     result = real_result(folder)
-    return result if result and min(seed_counts(result)) >= SEEDS else None
+    return with_seeds(result) if result is not None else None
 
 
 def page_parts(folder: Path) -> Parts:
@@ -72,11 +71,13 @@ def page_parts(folder: Path) -> Parts:
 
 def _few(result: RunResult) -> list[str]:
     """Return the sentence that stands first where arms have too few seeds."""
-    if min(seed_counts(result)) >= SEEDS:
+    told = with_seeds(result)
+    if told is not None and len(told.arms) == len(result.arms):
         return []
+    which = "arms" if told is None else "arms whose name tells their seeds"
     return [
-        f"**A first look, not evidence:** arms have fewer than {SEEDS} seeds so far, and nothing "
-        "here ranks methods. No other page tells these figures until all arms have them."
+        f"**A first look, not evidence:** {which} have fewer than {SEEDS} seeds so far; they rank "
+        "nothing, and no other page tells their figures."
     ]
 
 

@@ -57,7 +57,16 @@ def pytest_configure(config):
     config.addinivalue_line("filterwarnings", "ignore:.*gradient_checkpointing:FutureWarning")
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    """Leave out what is marked ``engines`` unless ``-m`` names it, and mark what is thorough."""
+    if "engines" not in config.option.markexpr:
+        dear = [item for item in items if item.get_closest_marker("engines")]
+        config.hook.pytest_deselected(items=dear)
+        items[:] = [item for item in items if item not in set(dear)]
+    _mark_thorough(items)
+
+
+def _mark_thorough(items):
     """Mark as ``thorough`` what daily work leaves out of the many cases of dear tests.
 
     Of a contract's check one case in thirty-seven stays, shifted from check to check; of the tests

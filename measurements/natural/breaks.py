@@ -42,16 +42,16 @@ def main() -> None:
     """Repair, attack again, and write the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("out", type=Path, help="where `holdfast bench natural` wrote")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[5, 6, 7, 8, 9])
     given = parser.parse_args()
     rows: list[dict[str, Any]] = []
     for arm in ("before", *ARMS):
         found = [measured(cell, given.out) for cell in cells_of(arm, given.seeds)]
         figures = {name: [one[name] for one in found] for name in found[0]}
-        rows.append({"arm": arm, **{name: mean(values) for name, values in figures.items()},
-                     "by_seed": figures})  # fmt: skip
-        told = {name: round(value, 3) for name, value in rows[-1].items() if name in figures}
-        print(arm, told)
+        means = {name: mean(v for v in values if v is not None) if None not in values else None
+                 for name, values in figures.items()}  # fmt: skip
+        rows.append({"arm": arm, **means, "by_seed": figures})
+        print(arm, means)
     target = ROOT / "results" / "natural" / "breaks.json"
     write_whole(target, json.dumps({"p": 0.3, "seeds": given.seeds, "rows": rows}, indent=1) + "\n")
 
@@ -73,7 +73,7 @@ def name_of(cell: Cell) -> str:
     return "+".join(name + (f"({label})" if label else "") for name, label in parts) or "none"
 
 
-def measured(cell: Cell, out: Path) -> dict[str, float]:
+def measured(cell: Cell, out: Path) -> dict[str, float | None]:
     """Return every harmful score of one model, and what it refuses of the harmless."""
     if cell.attack is None:
         model, tokenizer = cell.subject.load()
@@ -85,7 +85,7 @@ def measured(cell: Cell, out: Path) -> dict[str, float]:
     ood = [item for item in evaluation_items("ood", COUNT) if item.kind == "harmful"]
     shares = examined(model, tokenizer, [*asked], cell.subject).shares
     other = examined(model, tokenizer, ood, cell.subject).shares
-    found = {
+    found: dict[str, float | None] = {
         "hs": shares["hs"].value,
         "hs_other_hazards": other["hs"].value,
         "hs_prefilled": prefilled(model, tokenizer, harmful),
@@ -93,7 +93,7 @@ def measured(cell: Cell, out: Path) -> dict[str, float]:
     }
     for name, p in (("harmful", 0.1), ("benign", 0.0)):
         if cell.attack is None:  # It has no adapter: a second fine-tune of it is the attack itself.
-            found[f"hs_after_{name}_tune"] = float("nan")
+            found[f"hs_after_{name}_tune"] = None
             continue
         with second_tune(model, tokenizer, p, cell.seed):
             again = examined(model, tokenizer, harmful, cell.subject).shares["hs"].value

@@ -24,7 +24,13 @@ TARGET = ROOT / "results" / "natural"
 TAKEN = ("before", "none", "panacea", "resta")
 """Arms of the published bench, under the same attacks."""
 CARD = ROOT / "src" / "holdfast" / "defenses" / "natural_repair" / "card.md"
-START, END = "<!-- natural:start -->", "<!-- natural:end -->"
+BREAKS = TARGET / "breaks.json"
+BROKEN = {
+    "hs": "HS", "hs_other_hazards": "other hazards", "hs_prefilled": "answer begun for it",
+    "hs_after_benign_tune": "tuned again, harmless",
+    "hs_after_harmful_tune": "tuned again, harmful",
+    "over_refusal": "over-refusal",
+}  # fmt: skip
 FIGURES = ("hs", "fa", "usefulness", "over_refusal")
 
 
@@ -48,10 +54,10 @@ def main() -> None:
         write_whole(TARGET / "choice.csv", (given.choice / "table.csv").read_text(encoding="utf-8"))
     told = {"attacks": [attack.model_dump() for attack in attacks], "rows": rows}
     write_whole(TARGET / "summary.json", json.dumps(told, indent=1, default=str) + "\n")
-    text = CARD.read_text(encoding="utf-8")
-    head, rest = text.split(START)
-    block = f"{START}\n{shown(rows)}\n{END}"
-    write_whole(CARD, head + block + rest.partition(END)[2])
+    card = with_part(CARD.read_text(encoding="utf-8"), "natural", shown(rows))
+    if BREAKS.exists():
+        card = with_part(card, "breaks", broken(json.loads(BREAKS.read_text(encoding="utf-8"))))
+    write_whole(CARD, card)
     for row in rows:
         print(
             row["arm"], {f: row[f] and round(row[f]["value"], 3) for f in FIGURES}, row["seconds"]
@@ -108,6 +114,23 @@ def shown(rows: Sequence[dict[str, Any]]) -> str:
                  if (one := row[f])]  # fmt: skip
         lines.append(f"| {row['arm']} | {' | '.join(cells)} | {row['seeds']} |")
     return "\n".join(lines)
+
+
+def broken(found: dict[str, Any]) -> str:
+    """Return what ``measurements.natural.breaks`` found, as the card shows it: means over seeds."""
+    lines = [f"| model | {' | '.join(BROKEN.values())} |", "|---|" + "---|" * len(BROKEN)]
+    for row in found["rows"]:
+        cells = ["–" if row[name] is None else f"{row[name]:.2f}" for name in BROKEN]
+        lines.append(f"| {row['arm']} | {' | '.join(cells)} |")
+    said = f"p = {found['p']}, means over seeds {', '.join(map(str, found['seeds']))}"
+    return "\n".join([*lines, "", f"{said} (`results/natural/breaks.json`)."])
+
+
+def with_part(text: str, name: str, content: str) -> str:
+    """Return the text with ``content`` between the markers of this name."""
+    start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
+    head, rest = text.split(start)
+    return f"{head}{start}\n{content}\n{end}{rest.partition(end)[2]}"
 
 
 def flat(row: dict[str, Any]) -> dict[str, Any]:

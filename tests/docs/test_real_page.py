@@ -215,3 +215,21 @@ def test_fewer_than_five_seeds_are_told_on_the_benchs_own_page_alone(tmp_path):
     assert evidence(tmp_path / "few") is None
     assert "**A first look" in page_parts(tmp_path / "few")["question"]
     assert "**A first look" not in page_parts(tmp_path / "whole")["question"]
+
+
+def test_an_arm_with_fewer_seeds_than_others_is_told_on_the_benchs_own_page_alone(tmp_path):
+    found = real()
+    late = ranked(found)[-1]
+    assert late.defenses
+    arms = [
+        arm.model_copy(update={"runs": arm.runs[:2]}) if arm is late else arm for arm in found.arms
+    ]
+    found.model_copy(update={"arms": arms}).save(tmp_path / "result.json")
+    told = evidence(tmp_path)
+    assert told is not None
+    assert len(told.arms) == len(found.arms) - 1
+    assert (late.defense, late.attack) not in [(arm.defense, arm.attack) for arm in told.arms]
+    parts = page_parts(tmp_path)
+    assert "arms whose name tells their seeds" in parts["question"]
+    assert "(2 seeds)" in parts["figures"] + parts["attacks"]
+    assert "(2 seeds)" not in readme_part(told, "docs/real_bench.md")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from holdfast import RESTA, NaturalRepair, repair
+from holdfast import RESTA, NaturalRepair, Panacea, RefusalSFT, repair
 from holdfast.progress import Bars, counted, silent, ticking
 from holdfast.testing.runs import FULL, new_trainer
 from tests.tiny import tiny_examples, tiny_model, tiny_tokenizer
@@ -49,6 +49,22 @@ def test_a_walk_of_several_places_tells_where_it_is():
     assert told[1:] == [
         ("rows that make the metric", 1, 1),
         *[("natural_repair: places", n, 2) for n in range(3)],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("defense", "stage", "total"),
+    [
+        (RefusalSFT(harmful=HARMFUL, safe=REFUSALS, steps=3, lr=1e-4), "refusal_sft: steps", 3),
+        (Panacea(harmful=HARMFUL, steps=2), "panacea: steps", 2),
+    ],
+)
+def test_steps_after_training_tell_where_they_are(defense, stage, total):
+    told: list[tuple[object, ...]] = []
+    tuned = lora(tiny_model())
+    repair(defense, tuned, tiny_tokenizer(), progress=lambda *step: told.append(step[:3]))
+    assert [step for step in told if step[0] == stage] == [
+        (stage, done, total) for done in range(total + 1)
     ]
 
 

@@ -14,6 +14,7 @@ from holdfast.bench.cell.cell import Cell
 from holdfast.bench.cell.run_cell import RunCell, data_sources, run_cell
 from holdfast.bench.choice import ALL, Choice
 from holdfast.bench.pool.executors import opened
+from holdfast.bench.pool.place import HERE, Place
 from holdfast.bench.pool.runner import Outcome, kept, run_cells
 from holdfast.bench.recipe.files import load_recipe, merged
 from holdfast.bench.recipe.grid import expand
@@ -70,7 +71,7 @@ def run_bench(
     workers: int,
     progress: Progress = lambda *_: None,
     run: RunCell = run_cell,
-    executor: str = "local",
+    place: Place = HERE,
     choice: Choice = ALL,
 ) -> tuple[RunResult | None, Outcome]:
     """Run what is left of the bench in ``out``; return its result, None where every cell failed.
@@ -80,7 +81,7 @@ def run_bench(
 
     Raises:
         ConfigError: The folder is another recipe's, holds something else, or is in use; the
-            executor cannot be reached.
+            place cannot be reached, or has no room for a cell.
     """
     start, chosen = time.perf_counter(), choice.of(bench.cells)
     check_folder(bench, out)
@@ -91,7 +92,7 @@ def run_bench(
                 "another folder"
             )
         return RunResult.load(out / "result.json"), Outcome(reused=len(listed))
-    with opened(executor) as where, _owned(bench, out):
+    with opened(place) as where, _owned(bench, out):
         outcome = run_cells(chosen, out, workers, progress, run, where, choice.until)
         others = [] if len(chosen) == len(bench.cells) else bench.cells
         outcome.runs |= kept(others, out).runs

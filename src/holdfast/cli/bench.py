@@ -6,10 +6,9 @@ from typing import Annotated
 
 import typer
 
-from holdfast.cli.printed.bench import tell_bench
+from holdfast.cli.printed.bench import tell_bench, tell_failed
 from holdfast.cli.shell.console import print_json, print_lines, say, working
 from holdfast.cli.shell.options import Interrupted, JsonFlag
-from holdfast.errors import RunError
 
 __all__ = ["bench"]
 
@@ -27,6 +26,12 @@ def bench(
             "here; needs holdfast[ray] on every node, and --out in a folder that all nodes see)."
         ),
     ] = "local",
+    cpus_per_cell: Annotated[
+        float, typer.Option(help="ray: CPUs set aside for a cell, which computes with one thread.")
+    ] = 1,
+    gpus_per_cell: Annotated[
+        float, typer.Option(help="ray: share of one GPU set aside for a cell, up to 1; 0: none.")
+    ] = 0,
     only: Annotated[
         list[str] | None,
         typer.Option(help="Words of a cell's line in the dry run, or its key; may be repeated."),
@@ -39,10 +44,11 @@ def bench(
     from holdfast.bench.bench import check_folder, plan, run_bench
     from holdfast.bench.choice import Choice
     from holdfast.bench.dry_run import outlook
-    from holdfast.bench.pool.executors import check_executor
+    from holdfast.bench.pool.place import Place
     from holdfast.bench.recipe.estimate import estimated_minutes, told
 
-    check_executor(executor, workers)
+    place = Place(executor, cpus_per_cell, gpus_per_cell)
+    place.check(workers)
     with working(as_json=json):
         planned = plan(recipe)
         check_folder(planned, out, dry_run=dry_run)
@@ -60,16 +66,8 @@ def bench(
         return
     try:
         with working(as_json=json) as progress:
-            result, outcome = run_bench(
-                planned, out, workers, progress, executor=executor, choice=choice
-            )
+            result, outcome = run_bench(planned, out, workers, progress, place=place, choice=choice)
     except KeyboardInterrupt:
         raise Interrupted(f"done cells are kept in {out}; the same command goes on") from None
     tell_bench(result, outcome, out, as_json=json)
-    if outcome.failed:
-        for cell in (cell for cell in planned.cells if cell.key in outcome.failed):
-            say(f"failed: {cell.key} {cell.label}: {outcome.failed[cell.key]}")
-        raise RunError(
-            f"{len(outcome.failed)} of {count} cells failed; the others are kept in "
-            f"{out}; the same command runs the failed ones again"
-        )
+    tell_failed(planned.cells, outcome.failed, count, out)

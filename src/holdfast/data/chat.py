@@ -15,10 +15,9 @@ from holdfast.data.rendering.rendered import rendered_ids, require_template
 from holdfast.data.turns.conversation import conversation_of
 from holdfast.data.turns.trained import trained_tokens
 from holdfast.errors import DataError
+from holdfast.ops.batches import IGNORED
 
-__all__ = ["IGNORED", "check_lengths", "collate", "encode", "encode_prompt", "require_template"]
-
-IGNORED = -100  # The label that PyTorch's cross entropy leaves out.
+__all__ = ["check_lengths", "collate", "encode", "encode_prompt", "require_template"]
 
 
 def encode_prompt(messages: Sequence[Mapping[str, str]], tokenizer: Any) -> list[int]:

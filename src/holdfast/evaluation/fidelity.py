@@ -18,10 +18,11 @@ from typing import Any
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from holdfast.data.chat import IGNORED, collate, encode_prompt
+from holdfast.data.chat import collate, encode_prompt
 from holdfast.errors import DataError
 from holdfast.evaluation.generate import inference_mode
 from holdfast.evaluation.metrics import Item
+from holdfast.ops.batches import IGNORED
 
 __all__ = ["Kept", "kept_answers", "perplexity"]
 

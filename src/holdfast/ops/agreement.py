@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from holdfast.errors import DataError
+from holdfast.ops.batches import IGNORED, example_ids
 from holdfast.ops.engine import Batch, Engine
-from holdfast.ops.segments import IGNORED, example_ids
 
 __all__ = ["agreement", "answer_logits"]
 
@@ -30,7 +30,7 @@ def agreement(engine: Engine, batches: Sequence[Batch]) -> tuple[float, float, f
         DataError: No batch has an answer token: a measurement of nothing is none.
     """
     loss = right = tokens = exact = answers = 0.0
-    for batch in batches:
+    for batch in (part for whole in batches for _, part in engine.parts(whole)):
         logits = engine.forward({k: v for k, v in batch.items() if k != "labels"}).logits
         labels = batch["labels"].to(logits.device)[:, 1:]
         asked = labels != IGNORED

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.errors import DataError
+from holdfast.ops.batches import Batch, parts_of
 from holdfast.ops.engines.capabilities import Capability
 from holdfast.ops.gradients import Tensors, collected, isolated_grads
 from holdfast.ops.modules import trainable
@@ -20,7 +21,6 @@ from holdfast.ops.weights import shift, shifted_weights
 
 __all__ = ["Batch", "Engine", "LocalEngine", "Loss"]
 
-Batch = Mapping[str, Tensor]
 Loss = Callable[[Batch], Tensor]
 
 
@@ -72,6 +72,10 @@ class Engine(Protocol):
         """Return the sum of a number over the processes; each calls it."""
         ...
 
+    def parts(self, batch: Batch) -> Iterable[tuple[float, Batch]]:
+        """Return what goes through the model at once, with each one's share of answer tokens."""
+        ...
+
     def unreduced(self) -> AbstractContextManager[None]:
         """Run the user's passes of the body without averaging their gradients over processes.
 
@@ -111,7 +115,8 @@ class LocalEngine:
     ) -> tuple[Tensors, float]:
         """Return the gradient and value of the loss averaged over ``batches``; ``.grad`` stays.
 
-        Batches weigh alike, whatever their number of tokens.
+        Batches weigh alike, whatever their number of tokens. Without ``loss`` one of many tokens
+        goes through the model in parts, with the same gradient.
         """
         batches = list(batches)
         if not batches:
@@ -119,10 +124,12 @@ class LocalEngine:
         params, value = self.parameters(), 0.0
         with isolated_grads(params.values()), torch.enable_grad(), recomputed(self.model):
             for batch in batches:
-                term = (loss or self.loss)(batch) / len(batches)
-                if term.requires_grad:
-                    self._backward(term)
-                value += float(term.detach())
+                # Nobody knows how another loss weighs its tokens.
+                for share, part in self.parts(batch) if loss is None else [(1.0, batch)]:
+                    term = (loss or self.loss)(part) * share / len(batches)
+                    if term.requires_grad:
+                        self._backward(term)
+                    value += float(term.detach())
             return collected(params), value
 
     def add_gradient(self, gradient: Mapping[str, Tensor], scale: float = 1.0) -> None:
@@ -143,6 +150,13 @@ class LocalEngine:
     def total(self, value: float) -> float:
         """Return the number: there is one process."""
         return value
+
+    def parts(self, batch: Batch) -> Iterable[tuple[float, Batch]]:
+        """Return what ``parts_of`` does; several processes all take the whole batch.
+
+        They wait for one another in a pass, so each has to make as many.
+        """
+        return parts_of(batch) if self.world == 1 else [(1.0, batch)]
 
     def unreduced(self) -> AbstractContextManager[None]:
         """Do nothing: there is one process."""

@@ -5,14 +5,17 @@ r"""Steps measured where they hurt: the diagonal Fisher information of rows that
 1998; the empirical diagonal as in elastic weight consolidation, Kirkpatrick et al. 2017).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from holdfast.errors import DataError
-from holdfast.ops.engine import Batch, Engine
+from holdfast.ops.batches import Batch
+from holdfast.ops.engine import Engine
+from holdfast.ops.engines.sharded import whole
 from holdfast.ops.gradients import Tensors, ascent_step, global_norm, scaled
+from holdfast.ops.recompute import recomputes
 from holdfast.ops.row_gradients import linear_factors, squares_of_batch
 from holdfast.ops.weights import copied, put
 
@@ -25,8 +28,8 @@ def mean_squared_gradients(
     r"""Return :math:`F_i = \frac1{|V|}\sum_{v\in V} (\partial \ell_v/\partial w_i)^2`, in float32.
 
     A mean of squares over rows, never the square of a batch's mean gradient. Where all that is
-    trained are weights of linear layers (a LoRA adapter), the rows of a batch share one pass;
-    else each row has its own. Both are exact.
+    trained are weights of linear layers (a LoRA adapter), the rows of a batch share one pass; else,
+    and where the user's own pass recomputes activations, each row has its own. Both are exact.
 
     Args:
         engine: The engine of the model at :math:`w`.
@@ -39,14 +42,16 @@ def mean_squared_gradients(
     count = sum(len(batch["input_ids"]) for batch in batches)
     if not count:
         raise DataError("the Fisher information was asked for on no rows; give rows of the task")
-    layers = linear_factors(engine)
+    # A pass that rows share keeps what their layers read, which who recomputes has no memory for.
+    layers = {} if recomputes(engine.model) else linear_factors(engine)
     found: Tensors = {}
     for batch in batches:
-        squares = squares_of_batch(engine, batch, layers) if layers else None
-        squares = _row_by_row(engine, batch) if squares is None else squares
-        for name, part in squares.items():
-            part.div_(count)
-            found[name] = found[name].add_(part) if name in found else part
+        for _, part in engine.parts(batch):
+            squares = squares_of_batch(engine, part, layers) if layers else None
+            squares = _row_by_row(engine, part) if squares is None else squares
+            for name, own in squares.items():
+                own.div_(count)
+                found[name] = found[name].add_(own) if name in found else own
         tick()
     return found
 
@@ -77,7 +82,7 @@ def preconditioned(
     """
     if fisher is None:
         return dict(gradient)
-    total = sum(float(f.sum(dtype=torch.float64)) for f in fisher.values())
+    total = sum(float(whole(f.sum(dtype=torch.float64))) for f in fisher.values())
     delta = damping * total / sum(f.numel() for f in fisher.values())
     if delta == 0:  # No row feels any weight: every direction is as good as another.
         return dict(gradient)
@@ -110,7 +115,7 @@ def stepped(
     gradient: Callable[[int], Mapping[str, Tensor]],
     fisher: Mapping[str, Tensor] | None,
     damping: float,
-    lengths: Sequence[float],
+    lengths: Iterable[float],
 ) -> list[Tensors]:
     """Return one step for each length, each linearized where those before it have led.
 

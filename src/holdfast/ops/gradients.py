@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from holdfast.ops.engines.sharded import whole
+
 __all__ = ["Tensors", "ascent_step", "collected", "global_norm", "isolated_grads", "scaled"]
 
 Tensors = dict[str, Tensor]
@@ -15,10 +17,11 @@ Tensors = dict[str, Tensor]
 def global_norm(tensors: Mapping[str, Tensor]) -> float:
     r"""Return :math:`\lVert v\rVert_2 = \sqrt{\sum_t \lVert v_t\rVert_F^2}` over all tensors.
 
-    The sum is taken in float64, so that the norm of many small tensors does not lose digits.
+    The sum is taken in float64, so that the norm of many small tensors does not lose digits. Of
+    sharded tensors it is the norm of the whole ones; every process has to ask for it.
     """
     norms = (torch.linalg.vector_norm(t.detach(), dtype=torch.float64) for t in tensors.values())
-    return sum(float(norm) ** 2 for norm in norms) ** 0.5
+    return sum(float(whole(norm)) ** 2 for norm in norms) ** 0.5
 
 
 def scaled(tensors: Mapping[str, Tensor], factor: float) -> Tensors:

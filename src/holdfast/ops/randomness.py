@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from holdfast.ops.engines.sharded import laid_out
+
 __all__ = ["derived_seed", "gaussian", "isolated_rng"]
 
 
@@ -37,6 +39,6 @@ def derived_seed(*parts: object) -> int:
 
 
 def gaussian(like: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
-    """Return a draw of N(0, I) on the tensors' devices, the same numbers on every device."""
+    """Return a draw of N(0, I) laid out as the tensors: the same for every device and sharding."""
     rng = torch.Generator().manual_seed(seed)
-    return {n: torch.randn(t.shape, generator=rng).to(t.device) for n, t in like.items()}
+    return {n: laid_out(torch.randn(t.shape, generator=rng), t) for n, t in like.items()}

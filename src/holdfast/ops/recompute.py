@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-__all__ = ["inference_mode_flags", "recomputed"]
+__all__ = ["inference_mode_flags", "recomputed", "recomputes"]
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def recomputed(model: nn.Module) -> Generator[None]:
     Gradients are those without it, bit for bit: in ``eval()`` a layer is a function of its input.
     Hooks inside the layers must stay until the backward is over, for they run again.
     """
-    layers = [m for m in model.modules() if _recomputes(m)]
+    layers = _recomputing_layers(model)
     before = [vars(m).get("forward") for m in layers]
     try:
         for m in layers:
@@ -47,6 +47,15 @@ def recomputed(model: nn.Module) -> Generator[None]:
                 del m.forward
             else:
                 m.forward = own
+
+
+def recomputes(model: nn.Module) -> bool:
+    """Tell whether the user's own pass recomputes activations to save memory."""
+    return bool(_recomputing_layers(model))
+
+
+def _recomputing_layers(model: nn.Module) -> list[Any]:
+    return [m for m in model.modules() if _recomputes(m)]
 
 
 def _recomputes(module: Any) -> bool:

@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from holdfast.ops.batches import IGNORED
 from holdfast.ops.engine import Batch, Engine
+from holdfast.ops.engines.sharded import is_sharded
 from holdfast.ops.gradients import Tensors, isolated_grads
 from holdfast.ops.roles.names import canonical
-from holdfast.ops.segments import IGNORED
 
 __all__ = ["linear_factors", "row_losses", "squares_of_batch"]
 
@@ -26,6 +27,8 @@ def linear_factors(engine: Engine) -> dict[str, nn.Linear]:
     A tensor that two layers share counts as none: its rows' gradients would have two parts.
     """
     trained = engine.parameters()
+    if any(map(is_sharded, trained.values())):  # A row's factors are whole, what is trained a part.
+        return {}
     owners: dict[str, nn.Linear] = {}
     for name, module in engine.model.named_modules(remove_duplicate=False):
         weight = f"{canonical(name)}.weight"

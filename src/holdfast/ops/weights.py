@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from holdfast.ops.engines.sharded import laid_out
 from holdfast.ops.gradients import Tensors
 
 __all__ = ["copied", "put", "shift", "shifted_weights"]
@@ -20,14 +21,14 @@ def copied(params: Mapping[str, nn.Parameter | Tensor]) -> Tensors:
 def put(params: Mapping[str, nn.Parameter], values: Mapping[str, Tensor]) -> None:
     """Copy ``values`` into the parameters of the same names, in place."""
     for name, value in values.items():
-        params[name].copy_(value)
+        params[name].copy_(laid_out(value, params[name]))
 
 
 @torch.no_grad()
 def shift(params: Mapping[str, nn.Parameter], by: Mapping[str, Tensor], scale: float = 1.0) -> None:
     """Add ``scale * by`` to the parameters of the same names, in place."""
     for name, delta in by.items():
-        params[name].add_(delta.to(params[name].device), alpha=scale)
+        params[name].add_(laid_out(delta, params[name]), alpha=scale)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from torch import Tensor
 from holdfast.artifact import Artifact
 from holdfast.defense import Backward, Defense, Run, Step, implements
 from holdfast.ops.engine import Batch
+from holdfast.ops.engines.sharded import whole_values
 from holdfast.ops.modules import ModuleRef
 from holdfast.ops.randomness import derived_seed, isolated_rng
 from holdfast.training.distributed.agreement import refuse_apart
@@ -159,7 +160,7 @@ class Session:
             with self._calling(defense, "after"):
                 made = defense.after(self.run)
             if made is not None:
-                artifacts.append(made)
+                artifacts.append(replace(made, tensors=whole_values(made.tensors)))
         refuse_apart(self.run.engine, self.defenses, "what goes behind the steps")
         return artifacts
 
@@ -169,9 +170,9 @@ class Session:
         The first process writes, and the others must hold the same.
         """
         refuse_apart(self.run.engine, self.defenses, f"the steps up to {checkpoint.name}")
+        states = [(defense, whole_values(defense.state())) for defense in self.defenses]
         if self.run.engine.rank > 0:
             return
-        states = [(defense, defense.state()) for defense in self.defenses]
         if self._attaches:
             refuse_attached_copies(self.run, states)
         write_states(states, checkpoint, self.private_folder)

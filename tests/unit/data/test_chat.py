@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from holdfast.data.chat import IGNORED, collate, encode, encode_prompt
+from holdfast.data.chat import collate, encode, encode_prompt
 from holdfast.errors import DataError, ModelError
+from holdfast.ops.batches import IGNORED
 from tests.tiny import TEMPLATE, tiny_examples, tiny_tokenizer
 
 EXAMPLE = {

@@ -7,7 +7,7 @@ from datasets import Dataset
 from trl import SFTConfig
 
 from holdfast import ConstrainedSFT, SafeMixing, SecureSFTTrainer
-from holdfast.data.chat import IGNORED, collate
+from holdfast.data.chat import collate
 from holdfast.defenses.constrained_sft import (
     answer_positions,
     betas_at,
@@ -16,6 +16,7 @@ from holdfast.defenses.constrained_sft import (
 )
 from holdfast.defenses.constrained_sft.reference import answer_log_probs
 from holdfast.errors import ConfigError
+from holdfast.ops.batches import IGNORED
 from holdfast.ops.modules import trainable
 from tests.tiny import tiny_model, tiny_tokenizer
 from tests.unit.defenses.tiny_runs import (

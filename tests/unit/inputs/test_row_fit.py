@@ -11,7 +11,7 @@ from transformers.utils import chat_template_utils
 
 from holdfast.commands.evaluate import evaluate_model
 from holdfast.commands.tune import tune
-from holdfast.data.chat import IGNORED, encode, encode_prompt
+from holdfast.data.chat import encode, encode_prompt
 from holdfast.data.rendering.control_tokens import ControlTokens
 from holdfast.data.rendering.dates import with_fixed_date
 from holdfast.data.rendering.templates import check_template
@@ -20,6 +20,7 @@ from holdfast.files.folders import ModelFolders, WholeFolder
 from holdfast.inputs.configs import AnalyzeConfig, EvaluateConfig, TuneConfig
 from holdfast.inputs.models import load_model
 from holdfast.inputs.read import read, read_prompts
+from holdfast.ops.batches import IGNORED
 from holdfast.training.looks.learnable import refuse_unlearnable
 from tests.tiny import TEMPLATE, tiny_model, tiny_rows, tiny_tokenizer
 

@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from holdfast.data.chat import IGNORED, encode_prompt
+from holdfast.data.chat import encode_prompt
 from holdfast.data.splits import check_disjoint, prompt_key
 from holdfast.defense import Examples, Run, listed
 from holdfast.errors import DataError
+from holdfast.ops.batches import IGNORED
 
 __all__ = ["MIN_PROMPTS", "Prompts", "of_run", "with_tokenizer"]
 

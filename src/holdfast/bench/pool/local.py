@@ -40,6 +40,8 @@ class Executor:
     """Opens a pool of this many workers; work that has not begun is dropped on an error."""
     tells_who: bool
     """Whether a dead worker fails its own work alone, and the pool goes on."""
+    notes: tuple[str, ...] = ()
+    """What is to be told of a run there."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Run work as tasks of an existing Ray cluster: one CPU and one thread each, no retries of Ray's.
+"""Run work as tasks of an existing Ray cluster: one thread each, no retries of Ray's.
 
 Ray is an extra (``pip install 'holdfast[ray]'``). The cluster is the one that ``RAY_ADDRESS``
 names, or the one that ``ray start`` started on this machine. None is started here: cells on this
@@ -6,48 +6,66 @@ machine alone run as well without Ray.
 """
 
 import importlib
+import io
 import logging
 import os
+import re
+import signal
 import socket
+import sys
+import threading
 from collections.abc import Callable, Generator
-from concurrent.futures import BrokenExecutor, Future
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-import torch
-
-from holdfast.bench.pool.local import Pool
-from holdfast.errors import ConfigError, RunError
-from holdfast.results.provenance import versions
-from holdfast.training.quiet import quiet
+from holdfast.bench.pool.local import Executor
+from holdfast.bench.pool.place import Place
+from holdfast.bench.pool.ray_nodes import gpus_left_alone, refuse_too_small
+from holdfast.bench.pool.ray_tasks import tasks
+from holdfast.errors import ConfigError
 
 __all__ = ["ray_cluster"]
 
+_COLOR = re.compile(r"\x1b\[[0-9;]*m")
+_LONGEST = 300
 _START = "start one with 'ray start --head', or set RAY_ADDRESS to the HOST:PORT of one"
 
 
 @contextmanager
-def ray_cluster() -> Generator[Callable[[int], AbstractContextManager[Pool]]]:
+def ray_cluster(place: Place) -> Generator[Executor]:
     """Connect to the cluster and give what opens a pool of tasks on it.
 
     A connection that the caller had before is used and left open.
 
     Raises:
-        ConfigError: Ray is not installed, no cluster answers, or it has no CPU.
+        ConfigError: Ray is not installed, no cluster answers, or no node of it has what a cell
+            takes.
     """
     ray = _installed()
     ours = not ray.is_initialized()
     if ours:
         _connect(ray)
     try:
-        if ray.cluster_resources().get("CPU", 0) < 1:
-            raise ConfigError("`executor=ray`: the cluster has no CPU: add a node with one")
-        yield lambda workers: _pool(ray)  # The caller keeps at most ``workers`` in flight.
+        refuse_too_small(ray, place)
+        # The caller keeps no more in flight than it asks a pool for.
+        pool = partial(tasks, ray, place)
+        with redirect_stdout(_Short()):  # Ray prints there how a worker ended, into a table.
+            yield Executor(pool, tells_who=True, notes=gpus_left_alone(ray, place))
     finally:
         if ours:
             ray.shutdown()
+
+
+class _Short(io.TextIOBase):
+    """Sends the first line of what is printed to where messages go, without colors."""
+
+    def write(self, text: str, /) -> int:
+        """Leave out what Ray adds to its reason: pages of a node's log."""
+        if first := _COLOR.sub("", text).strip().partition("\n")[0]:
+            sys.stderr.write(f"{first[:_LONGEST]}\n")
+        return len(text)
 
 
 def _installed() -> Any:
@@ -67,7 +85,8 @@ def _connect(ray: Any) -> None:
     try:
         if address and given.hostname and given.port:
             socket.create_connection((given.hostname, given.port), timeout=5).close()
-        ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
+        with _own_signals():
+            ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         where = f"no Ray cluster answers at RAY_ADDRESS={address}" if address else (
             "no Ray cluster runs here"
@@ -77,64 +96,13 @@ def _connect(ray: Any) -> None:
 
 
 @contextmanager
-def _pool(ray: Any) -> Generator["_Tasks"]:
-    tasks = _Tasks(ray)
+def _own_signals() -> Generator[None]:
+    """Put back what SIGTERM does here: Ray makes it an exit that says nothing and cancels none."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before: Callable[..., Any] | int | None = signal.getsignal(signal.SIGTERM)
     try:
-        yield tasks
-    except BaseException:
-        tasks.cancel()
-        raise
-
-
-class _Tasks:
-    """Work on the cluster, as futures."""
-
-    def __init__(self, ray: Any) -> None:
-        self._ray = ray
-        self._task = ray.remote(num_cpus=1, max_retries=0)(_in_worker)
-        self._flying: set[Any] = set()
-        ends = ray.exceptions
-        self._failed = ends.RayTaskError
-        self._died = (ends.WorkerCrashedError, ends.NodeDiedError, ends.OutOfMemoryError)
-
-    def submit(self, work: Callable[..., Any], /, *arguments: Any) -> Future[Any]:
-        """Run ``work(*arguments)`` in one task."""
-        answer: Future[Any] = Future()
-        reference = self._task.remote(versions()["holdfast"], work, *arguments)
-        self._flying.add(reference)
-        reference.future().add_done_callback(partial(self._ended, reference, answer))
-        return answer
-
-    def _ended(self, reference: Any, answer: Future[Any], found: Future[Any]) -> None:
-        self._flying.discard(reference)
-        error = found.exception()
-        if error is None:
-            answer.set_result(found.result())
-        else:
-            answer.set_exception(self._known(error))
-
-    def _known(self, error: BaseException) -> BaseException:
-        """Return the work's own error, or ``BrokenExecutor`` where the worker is gone."""
-        if isinstance(error, self._failed):
-            return getattr(error, "cause", None) or error
-        if isinstance(error, self._died):
-            return BrokenExecutor(str(error))
-        return error
-
-    def cancel(self) -> None:
-        """Stop what is in flight; results that are written stay."""
-        for reference in list(self._flying):
-            self._ray.cancel(reference, force=True)
-
-
-def _in_worker(version: str, work: Callable[..., Any], *arguments: Any) -> Any:
-    """Do the work in a node's process, which must be of the holdfast that asks."""
-    here = versions()["holdfast"]
-    if here != version:
-        raise RunError(
-            f"node {socket.gethostname()} has holdfast {here} and the bench is {version}: install "
-            "the same one on every node"
-        )
-    torch.set_num_threads(1)
-    quiet()
-    return work(*arguments)
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

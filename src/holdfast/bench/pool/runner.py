@@ -25,7 +25,9 @@ __all__ = ["Outcome", "kept", "run_cells"]
 
 DIED = "its worker died twice (killed, or out of memory); lower `workers` or the cell's size"
 DAMAGED = "its result was damaged right after it was written"
-ELSEWHERE = "its worker wrote the result, but not here: `out` must be a folder that all nodes see"
+ELSEWHERE = (
+    "its worker sees another folder than this one: `out` must be a folder that all nodes see"
+)
 
 
 @dataclass
@@ -39,7 +41,7 @@ class Outcome:
     reused: int = 0
     """Cells that an earlier start had done."""
     warnings: list[str] = field(default_factory=list[str])
-    """Damaged results that were found, and workers that died."""
+    """Damaged results that were found, workers that died, and what is to be told of the place."""
 
 
 def run_cells(
@@ -63,6 +65,7 @@ def run_cells(
         until: When no further cell begins, in seconds of ``time.monotonic``.
     """
     outcome = kept(cells, out)
+    outcome.warnings += executor.notes
     todo = [cell for cell in cells if cell.key not in outcome.runs]
 
     def tick() -> None:
@@ -171,6 +174,8 @@ class _Flight:
 
 def _work(cell: Cell, out: Path, run: RunCell) -> str | None:
     """Run and keep a cell; return why it failed: not every error outlives its own process."""
+    if not out.is_dir():  # Before a cell's hours, not after them.
+        return ELSEWHERE
     try:
         keep(cell, run(cell, out), out)
     except Exception as error:  # noqa: BLE001  # A cell's failure stops no other cell.

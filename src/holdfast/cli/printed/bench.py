@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.cli.shell.console import print_json, print_result, say
+from holdfast.errors import RunError
 
-__all__ = ["tell_bench"]
+__all__ = ["tell_bench", "tell_failed"]
 
 
 def tell_bench(result: Any, outcome: Any, out: Path, *, as_json: bool) -> None:
@@ -21,3 +22,19 @@ def tell_bench(result: Any, outcome: Any, out: Path, *, as_json: bool) -> None:
         say(f"table: {out / 'table.csv'}\nreport: {out / 'report.html'}")
         if result.real_model:
             say(f"{out / 'shared'} holds models tuned on harmful rows: never release them")
+
+
+def tell_failed(cells: Any, failed: Any, count: int, out: Path) -> None:
+    """Say which of ``count`` cells failed and why; none is fine.
+
+    Raises:
+        RunError: Some did.
+    """
+    if not failed:
+        return
+    for cell in (cell for cell in cells if cell.key in failed):
+        say(f"failed: {cell.key} {cell.label}: {failed[cell.key]}")
+    raise RunError(
+        f"{len(failed)} of {count} cells failed; the others are kept in {out}; the same command "
+        "runs the failed ones again"
+    )

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from holdfast.data.chat import IGNORED, encode, encode_prompt
+from holdfast.data.chat import encode, encode_prompt
 from holdfast.data.turns.conversation import Turns, with_turns
 from holdfast.errors import DataError, ModelError
+from holdfast.ops.batches import IGNORED
 
 __all__ = ["Encoded", "encoded", "pieces"]
 

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from holdfast.data.chat import IGNORED
 from holdfast.defense import Capability, Card, Defense, Run, Stage, Step, in_range
 from holdfast.defenses.constrained_sft.reference import (
     answer_lengths,
@@ -17,6 +16,7 @@ from holdfast.defenses.constrained_sft.reference import (
     reference_of,
     row_keys,
 )
+from holdfast.ops.batches import IGNORED
 from holdfast.ops.engine import Batch
 
 

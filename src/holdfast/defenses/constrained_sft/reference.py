@@ -14,9 +14,9 @@ import torch.nn.functional as F  # noqa: N812 (the name PyTorch gives it)
 from datasets import Dataset
 from torch import Tensor
 
-from holdfast.data.chat import IGNORED
 from holdfast.defense import Row, Run
 from holdfast.errors import ConfigError
+from holdfast.ops.batches import IGNORED
 from holdfast.ops.engine import Batch
 from holdfast.progress import counted
 

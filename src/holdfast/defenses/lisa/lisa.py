@@ -19,6 +19,7 @@ from holdfast.defense import (
     need_data,
 )  # fmt: skip
 from holdfast.errors import ConfigError, DivergedError
+from holdfast.ops.engines.sharded import laid_out
 from holdfast.ops.gradients import Tensors, global_norm
 from holdfast.ops.weights import copied
 
@@ -153,8 +154,8 @@ class Lisa(Defense):
     def _pull(self, step: Step) -> None:
         """Add the proximal term's gradient, once per update."""
         weights = step.engine.parameters()
-        # A checkpoint's tensors lie on the CPU; moved once, not at every step.
-        self.anchor_ = {n: a.to(weights[n].device) for n, a in self.anchor_.items()}
+        # A checkpoint's tensors lie whole on the CPU; moved once, not at every step.
+        self.anchor_ = {n: laid_out(a, weights[n]) for n, a in self.anchor_.items()}
         with step.run.bare():
             drift = proximal_gradient(weights, self.anchor_, 1.0)
         self.figures_["drift"] = global_norm(drift)

@@ -7,6 +7,7 @@ from torch import nn
 from holdfast.defense import Run, in_range
 from holdfast.errors import ConfigError
 from holdfast.files.weights import open_weights
+from holdfast.ops.engines.sharded import laid_out
 from holdfast.ops.gradients import global_norm
 from holdfast.ops.modules import plain_name, trainable
 
@@ -66,5 +67,5 @@ def length_of(repair: Any, run: Run) -> float:
     if factors:
         return repair.step * global_norm(factors)
     saved = open_weights(repair.aligned, f"{repair.card.name}: aligned", run.model)
-    moved = (global_norm({"": p - saved.read(plain_name(n), p)}) ** 2 for n, p in trained.items())
-    return repair.step * sum(moved) ** 0.5
+    before = ((laid_out(saved.read(plain_name(n), p), p), p) for n, p in trained.items())
+    return repair.step * sum(global_norm({"": p - b}) ** 2 for b, p in before) ** 0.5

@@ -10,6 +10,7 @@ from holdfast.errors import ConfigError
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.fisher import stepped, summed
 from holdfast.ops.gradients import Tensors
+from holdfast.progress import Progress, counted, silent
 
 __all__ = ["OURS", "refuse_metric", "stepped_ascent"]
 
@@ -22,6 +23,7 @@ def stepped_ascent(
     harmful: Sequence[Batch],
     fisher: Mapping[str, Tensor] | None,
     setting: tuple[float, int, float],
+    progress: Progress = silent,
 ) -> Tensors:
     r"""Return :math:`\sum_k \varepsilon_k`, steps of :math:`\rho/K` up the loss where each stands.
 
@@ -35,9 +37,10 @@ def stepped_ascent(
         harmful: Batches of the defender's harmful pairs.
         fisher: F by the names of the trained tensors; None for the Euclidean metric.
         setting: ρ, the number K of steps, and d, the damping in means of F.
+        progress: Told of each step.
     """
     rho, count, damping = setting
-    lengths = [rho / count] * count
+    lengths = counted(progress, "panacea: steps", [rho / count] * count)
     return summed(stepped(engine, lambda _: engine.gradients(harmful)[0], fisher, damping, lengths))
 
 

@@ -226,7 +226,8 @@ class Panacea(Defense):
             fisher = (
                 felt_by(run, need_data(self, "validation")) if self.metric == "fisher" else None
             )
-            eps = stepped_ascent(engine, chosen, fisher, (radius, self.steps, self.damping))
+            setting = (radius, self.steps, self.damping)
+            eps = stepped_ascent(engine, chosen, fisher, setting, run.progress)
         else:
             eps = ascent_step(total, radius)
         total.clear()  # Freed before the coefficients take memory of their own.

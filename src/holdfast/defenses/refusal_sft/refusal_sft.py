@@ -25,10 +25,15 @@ from holdfast.defenses.refusals import check_base, refusals_of_base
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.gradients import global_norm, isolated_grads
 from holdfast.ops.weights import copied
+from holdfast.progress import Progress, silent, ticking
 
 
 def tuned_on(
-    engine: Engine, batches: Sequence[Batch], steps: int, lr: float
+    engine: Engine,
+    batches: Sequence[Batch],
+    steps: int,
+    lr: float,
+    progress: Progress = silent,
 ) -> tuple[float, float]:
     r"""Take AdamW steps without decay on the batches in turn, in place; a plain loss as in SFT.
 
@@ -37,11 +42,13 @@ def tuned_on(
         batches: Batches of rows to learn, taken in a circle.
         steps: Optimizer steps.
         lr: Learning rate, constant.
+        progress: Told of each step, with its loss.
 
     Returns:
         The mean loss of the first and of the last pass over the batches, nats per token.
     """
     params, losses = engine.parameters(), list[float]()
+    tick = ticking(progress, "refusal_sft: steps", steps)
     optimizer = torch.optim.AdamW(list(params.values()), lr=lr, weight_decay=0.0)
     with isolated_grads(params.values()):
         for number in range(steps):
@@ -51,6 +58,7 @@ def tuned_on(
             optimizer.step()
             optimizer.zero_grad()
             losses.append(loss)
+            tick(f"loss {loss:.3f}")
     first, last = losses[: len(batches)], losses[-len(batches) :]
     return sum(first) / len(first), sum(last) / len(last)
 
@@ -133,7 +141,8 @@ class RefusalSFT(Defense):
             refusals = refusals_of_base(run, need_data(self, "harmful"), *asked)
         rows = self._mixed(listed(refusals, self.rows), run.seed + self.seed)
         before = copied(run.engine.parameters())
-        losses = tuned_on(run.engine, run.batches(rows, self.batch_size), self.steps, self.lr)
+        batches = run.batches(rows, self.batch_size)
+        losses = tuned_on(run.engine, batches, self.steps, self.lr, run.progress)
         change = {n: p.detach() - before[n] for n, p in run.engine.parameters().items()}
         report: dict[str, Any] = {"norm": global_norm(change), "loss": list(losses)}
         tensors = {"perturbation": {n: c.float() for n, c in change.items()}}

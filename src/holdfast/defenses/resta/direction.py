@@ -11,6 +11,7 @@ from holdfast.files.adapters import read_adapter
 from holdfast.files.weights import SavedWeights, open_weights
 from holdfast.ops.adapter_facts import AdapterKind, require_kinds
 from holdfast.ops.engine import Batch, Engine
+from holdfast.ops.engines.sharded import laid_out
 from holdfast.ops.gradients import Tensors, isolated_grads
 from holdfast.ops.low_rank import LowRank
 from holdfast.ops.modules import plain_name, trainable
@@ -47,7 +48,8 @@ def origin_of(engine: Engine, aligned: str | None) -> Origin:
     if aligned is None:
         return Origin(copied(trained), aligned=False)
     saved = open_weights(aligned, "resta: aligned", engine.model)
-    return Origin({n: saved.read(plain_name(n), p) for n, p in trained.items()}, aligned=True)
+    found = {n: laid_out(saved.read(plain_name(n), p), p) for n, p in trained.items()}
+    return Origin(found, aligned=True)
 
 
 def check_origin(model: nn.Module, aligned: str | None, vector: str | None) -> bool:

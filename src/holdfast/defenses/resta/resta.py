@@ -36,6 +36,7 @@ from holdfast.files.adapters import read_adapter
 from holdfast.files.weights import open_weights
 from holdfast.ops.agreement import agreement
 from holdfast.ops.engine import Batch
+from holdfast.ops.engines.sharded import laid_out
 from holdfast.ops.gradients import Tensors, global_norm
 from holdfast.ops.low_rank import LowRank
 from holdfast.progress import ticking
@@ -52,7 +53,7 @@ def drop_and_rescale(delta: Tensor, rate: float, rng: torch.Generator) -> Tensor
         rng: A generator on the CPU, so that the draw is the same on every device.
     """
     keep = torch.rand(delta.shape, generator=rng) >= rate
-    return delta * keep.to(delta.device) / (1 - rate)
+    return delta * laid_out(keep, delta) / (1 - rate)
 
 
 def realigned(

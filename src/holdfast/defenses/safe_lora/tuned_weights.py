@@ -10,6 +10,7 @@ from holdfast.errors import ConfigError, ModelError
 from holdfast.files.weights import SavedWeights, open_weights
 from holdfast.ops.adapter_facts import AdapterKind, require_kinds
 from holdfast.ops.engine import Engine
+from holdfast.ops.engines.sharded import whole
 from holdfast.ops.modules import ModuleRef, plain_name, projections, ref_of, trainable
 from holdfast.ops.roles.names import kind_left_out, place_of
 from holdfast.ops.roles.parts import Linear, features, oriented
@@ -66,11 +67,11 @@ def changes(engine: Engine, aligned: str | None, progress: Progress = silent) ->
     for name, ref, in_place in counted(progress, "safe_lora: modules", found):
         before = _aligned(live[ref], ref, saved, in_place)
         if in_place:
-            now = oriented(live[ref], trained[name].detach()).float()
+            now = oriented(live[ref], whole(trained[name].detach())).float()
             yield Change(name, ref, now - before, None, before, live[ref])
         else:
             a = _factor_a(engine.model, name)
-            yield Change(name, ref, trained[name].detach(), a, before, live[ref])
+            yield Change(name, ref, whole(trained[name].detach()), a, before, live[ref])
 
 
 def check_changes(model: nn.Module, base: str, aligned: str | None) -> None:
@@ -155,7 +156,8 @@ def _changed(
 def _factor_a(model: nn.Module, name_of_b: str) -> Tensor:
     """Return the factor A beside a factor B; it may be frozen while B is trained."""
     wanted = plain_name(name_of_b).replace(".lora_B.", ".lora_A.")
-    return next(p for n, p in model.named_parameters() if plain_name(n) == wanted).detach().float()
+    found = next(p for n, p in model.named_parameters() if plain_name(n) == wanted)
+    return whole(found.detach()).float()
 
 
 def _aligned(linear: Linear, ref: ModuleRef, saved: SavedWeights | None, in_place: bool) -> Tensor:
@@ -168,7 +170,7 @@ def _aligned(linear: Linear, ref: ModuleRef, saved: SavedWeights | None, in_plac
             f"safe_lora: the weight of {ref.name} {why}, so its aligned value is not in the model; "
             "give aligned= (the folder of the model before fine-tuning)"
         )
-    return oriented(linear, linear.weight.detach()).float()
+    return oriented(linear, whole(linear.weight.detach())).float()
 
 
 def _stored_shape(linear: Linear) -> tuple[int, ...]:

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from holdfast.defense import Run
 from holdfast.errors import ConfigError
+from holdfast.ops.engines.sharded import is_sharded
 from holdfast.ops.low_rank import LowRank
 from holdfast.ops.roles.parts import LINEAR, Linear
+from holdfast.training.looks.compiled import any_compiled
 
 Mode = Literal["auto", "merged", "hooks"]
 
@@ -89,13 +91,15 @@ def _reasons(run: Run, vector: LowRank, linears: dict[str, Linear]) -> Generator
         yield "two layers share one weight"
     trained = [w for w in weights if w.requires_grad]
     yield from _of_optimizer(trained, run.optimizer())
-    if trained and not any(map(_is_compiled, _all_of(run))):
+    if trained and not any_compiled(_all_of(run)):
         yield from _of_loss(run, vector)
 
 
 def _of_layer(name: str, linear: Linear, around: nn.Module | None) -> Generator[str]:
     if not linear.weight.is_floating_point():
         yield f"{name} has quantized weights"
+    if is_sharded(linear.weight):
+        yield f"the weights of {name} are sharded over several processes"
     # A reparametrized layer (weight norm) makes its weight anew in every pass.
     if type(linear) not in LINEAR or "weight" not in linear._parameters:  # type: ignore[reportPrivateUsage]
         yield f"{name} is no plain torch.nn.Linear with a weight of its own"
@@ -156,7 +160,7 @@ def refuse_compiled(modules: Iterable[nn.Module], why: str | None = None) -> Non
     Raises:
         ConfigError: Says so, and why the vector cannot do without hooks.
     """
-    if any(map(_is_compiled, modules)):
+    if any_compiled(modules):
         reason = f" (it cannot be merged: {why})" if why else ""
         raise ConfigError(
             f"security_vectors: the vector has to work by hooks{reason}, and the model is "
@@ -174,12 +178,3 @@ def _wrappers(called: nn.Module | None, model: nn.Module) -> Iterable[nn.Module]
     while called is not None and called is not model:
         yield called
         called = getattr(called, "_orig_mod", getattr(called, "module", None))
-
-
-def _is_compiled(module: nn.Module) -> bool:
-    kept = vars(module).get("forward")
-    return (
-        isinstance(module, torch._dynamo.OptimizedModule)  # type: ignore[reportPrivateUsage]
-        or getattr(module, "_compiled_call_impl", None) is not None
-        or hasattr(kept if kept is not None else type(module).forward, "_torchdynamo_orig_callable")
-    )

@@ -52,7 +52,7 @@ class Vaccine(Defense):
         strength="rho",
         cost="every forward and backward pass twice",
         reads="attentions",
-        needs=frozenset({Capability.EXTRA_BACKWARD, Capability.REPEATS}),
+        needs=frozenset({Capability.EXTRA_BACKWARD, Capability.REPEATS, Capability.HOOKS}),
     )
 
     def validate(self) -> None:

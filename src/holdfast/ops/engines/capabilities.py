@@ -18,5 +18,6 @@ class Capability(StrEnum):
     LEARNING_RATES = "learning rates per module"
     FREEZES = "weights frozen for some steps"
     REPEATS = "the user's own pass run twice"
+    HOOKS = "hooks inside the user's own pass"
     SKIPS = "the user's own pass left out"
     TRAINING = "a training loop"

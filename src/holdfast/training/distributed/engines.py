@@ -13,7 +13,9 @@ from holdfast.files.outputs.processes import place
 from holdfast.ops.engine import Engine, LocalEngine
 from holdfast.ops.engines.capabilities import Capability
 from holdfast.ops.engines.ddp import DDPEngine
+from holdfast.ops.engines.fsdp2 import FSDP2Engine
 from holdfast.training import compat
+from holdfast.training.distributed.sharding import fsdp_limits, is_fsdp2, refuse_ignored_fsdp
 
 __all__ = ["engine_for"]
 
@@ -34,6 +36,7 @@ def engine_for(trainer: Any, autocast: Autocast | None = None) -> Engine:
     Raises:
         ConfigError: Several processes were started, and the trainer sees only itself.
     """
+    refuse_ignored_fsdp(trainer)
     _refuse_unseen(trainer)
     context = autocast or trainer.compute_loss_context_manager
     return _ENGINES.get(compat.is_distributed(trainer), _unknown)(trainer, context)
@@ -61,6 +64,13 @@ def _ddp(trainer: Any, autocast: Autocast) -> Engine:
     return DDPEngine(trainer.model, autocast, called, compat.ddp_limits(trainer))
 
 
+def _fsdp(trainer: Any, autocast: Autocast) -> Engine:
+    kind = FSDP2Engine if is_fsdp2(trainer) else LocalEngine
+    engine = kind(trainer.model, autocast)
+    engine.missing = fsdp_limits(trainer)
+    return engine
+
+
 def _unknown(trainer: Any, autocast: Autocast) -> Engine:
     engine, kind = LocalEngine(trainer.model, autocast), compat.is_distributed(trainer)
     why = (
@@ -75,5 +85,6 @@ _ENGINES: dict[str | None, Callable[[Any, Autocast], Engine]] = {
     None: _local,
     DistributedType.MULTI_CPU.value: _ddp,
     DistributedType.MULTI_GPU.value: _ddp,
+    DistributedType.FSDP.value: _fsdp,
 }
 """Engines by ``compat.is_distributed``; FSDP and DeepSpeed add theirs here."""

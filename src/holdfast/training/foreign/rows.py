@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from holdfast.data.chat import IGNORED, collate, encode
+from holdfast.data.chat import collate, encode
 from holdfast.defense import Examples
 from holdfast.errors import DataError, ModelError
+from holdfast.ops.batches import IGNORED
 from holdfast.ops.engine import Batch
 
 __all__ = ["OwnRows"]

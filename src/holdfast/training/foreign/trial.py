@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from transformers import Trainer
 
-from holdfast.data.chat import IGNORED
 from holdfast.defense import Capability, Defense, Row, Run, implements, listed
 from holdfast.errors import ConflictError, DataError, HoldfastError
+from holdfast.ops.batches import IGNORED
 from holdfast.ops.engine import Batch
 from holdfast.ops.randomness import isolated_rng
 from holdfast.training import compat
@@ -21,6 +21,7 @@ from holdfast.training.compose import low_precision
 from holdfast.training.distributed.engines import engine_for
 from holdfast.training.foreign.generating import generates
 from holdfast.training.foreign.rows import OwnRows
+from holdfast.training.looks.compiled import compiled_passes
 
 __all__ = ["foreign_limits", "missing", "own_rows", "try_rows"]
 
@@ -29,6 +30,7 @@ def missing(trainer: Trainer) -> dict[Capability, str]:
     """Return what a defense cannot have here, by distribution, precision and optimizer, and why."""
     model: Any = trainer.model
     of_run = low_precision(model) | compat.scaled_gradients(trainer)
+    of_run |= compiled_passes(trainer)
     return of_run | compat.whole_optimizer(trainer) | dict(engine_for(trainer).missing)
 
 

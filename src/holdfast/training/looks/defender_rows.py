@@ -10,9 +10,10 @@ from typing import Any
 
 from datasets import Dataset
 
-from holdfast.data.chat import IGNORED, encode
+from holdfast.data.chat import encode
 from holdfast.defense import Defense, Examples
 from holdfast.errors import DataError, HoldfastError
+from holdfast.ops.batches import IGNORED
 from holdfast.training.trace import Trace
 
 __all__ = ["DefenderRows"]

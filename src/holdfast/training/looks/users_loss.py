@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (the name PyTorch gives it)
 from torch import Tensor
 
-from holdfast.data.chat import IGNORED
 from holdfast.defense import Capability, Run
+from holdfast.ops.batches import IGNORED
 from holdfast.ops.engine import Batch
 from holdfast.ops.modules import trainable
 from holdfast.ops.randomness import isolated_rng

@@ -8,8 +8,8 @@ from torch.utils.data import DataLoader
 
 from holdfast.defense import Capability, Defense, Row, implements
 from holdfast.errors import ConfigError, ConflictError
+from holdfast.ops.batches import count_examples
 from holdfast.ops.engine import Batch
-from holdfast.ops.segments import count_examples
 from holdfast.training.compat import is_stock
 
 __all__ = ["held_by", "packed_rows", "refuse_replaced_loader", "told_apart"]

@@ -11,6 +11,7 @@ from torch import Size, Tensor
 from holdfast.artifact import split_state
 from holdfast.defense import Defense, Run
 from holdfast.errors import RunError
+from holdfast.ops.engines.sharded import is_sharded
 from holdfast.ops.gradients import Tensors
 from holdfast.ops.weights import copied
 
@@ -59,7 +60,9 @@ def _public(defense: Defense, state: Mapping[str, Any]) -> dict[str, Any]:
 
 def _attached(run: Run, shapes: set[Size]) -> tuple[Tensors, Tensors]:
     """Return the bare weights that something is attached to, and what it is, on the CPU."""
-    params = {n: p.detach() for n, p in run.model.named_parameters() if p.shape in shapes}
+    named = run.model.named_parameters()
+    # Nothing is ever merged into sharded weights: a vector acts on them by hooks.
+    params = {n: p.detach() for n, p in named if p.shape in shapes and not is_sharded(p)}
     inside = copied(params)
     with run.bare():
         bare = {n: p.to("cpu", copy=True) for n, p in params.items()}

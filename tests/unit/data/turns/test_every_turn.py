@@ -2,10 +2,11 @@
 
 import pytest
 
-from holdfast.data.chat import IGNORED, encode
+from holdfast.data.chat import encode
 from holdfast.data.turns.conversation import Conversation, conversation_of, with_turns
 from holdfast.data.turns.dropped import dropped
 from holdfast.errors import DataError, ModelError
+from holdfast.ops.batches import IGNORED
 from tests.chat_templates import (
     CHATML,
     ENDS,

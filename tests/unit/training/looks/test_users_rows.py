@@ -12,8 +12,8 @@ from holdfast import ConstrainedSFT, Panacea, SafeMixing, protect
 from holdfast.data.chat import collate
 from holdfast.errors import ConfigError, ConflictError
 from holdfast.ops.agreement import agreement
+from holdfast.ops.batches import count_examples
 from holdfast.ops.engine import LocalEngine
-from holdfast.ops.segments import count_examples
 from holdfast.organism.scenarios import harmless_prompts
 from holdfast.testing.runs import FULL, SFT_LORA, Setting, new_trainer
 from holdfast.training.looks.users_rows import told_apart

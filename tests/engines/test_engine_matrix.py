@@ -1,0 +1,35 @@
+"""Every defense on every engine is equal to one process, or refused before step 0: no third way.
+
+``results/engines.json`` has the cells as they were run, and each is run again here: a tenth of
+those of one process in the usual suite, all by ``make engines``.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.engines.cells import cell
+from tests.engines.columns import COLUMNS
+from tests.engines.trainers import engine_recipes
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PUBLISHED = json.loads((ROOT / "results" / "engines.json").read_text())["cells"]
+RECIPES = {recipe.label: recipe for recipe in engine_recipes()}
+DEAR = {"compile"}
+"""Columns whose cells take several seconds each."""
+
+
+def _cases():
+    """Yield every published cell; nine of ten wait for ``make engines``."""
+    for number, key in enumerate(sorted(PUBLISHED)):
+        column, tuning, label = key.split("/")
+        dear = column in DEAR or number % 10 != 0
+        yield pytest.param(column, tuning, label, id=key, marks=pytest.mark.engines if dear else ())
+
+
+@pytest.mark.parametrize(("column", "tuning", "label"), _cases())
+def test_every_cell_is_what_the_table_says(column, tuning, label):
+    found = cell(RECIPES[label], COLUMNS[column], tuning)
+    published = PUBLISHED[f"{column}/{tuning}/{label}"]
+    assert (found.state, found.said) == (published["state"], published["said"])
