@@ -8,6 +8,7 @@ import pytest
 
 import holdfast.commands.tune as command
 from holdfast.cli import main
+from holdfast.commands.several import folders
 from holdfast.commands.several.ending import ending_together
 from holdfast.commands.several.launch import launch_line
 from holdfast.commands.several.ranks import Ranks
@@ -123,6 +124,13 @@ class TestPlace:
             raise AssertionError
 
 
+@pytest.mark.parametrize("kind", ["FSDP", "DEEPSPEED", "nn.DataParallel"])
+def test_a_spread_model_cannot_be_written_by_one_process(monkeypatch, kind):
+    monkeypatch.setattr(folders, "is_distributed", lambda _: kind)
+    with pytest.raises(ConfigError, match=rf"writes a whole model .* {kind}"):
+        folders.refuse_shards(None)
+
+
 class TestAccelerate:
     @pytest.mark.parametrize("config", [GIVEN, AlignConfig(model="m", data="d", output=Path("o"))])
     def test_the_launched_command_has_the_same_options(self, tmp_path, monkeypatch, config):
@@ -160,6 +168,7 @@ class TestAccelerate:
             ("- 1\n", "expected a mapping"),
             ("num_processes: 2\n", "distributed_type=None"),
             ("distributed_type: MULTI_CPU\n", "use torchrun"),
+            ("distributed_type: FSDP\n", "expected one of NO, MULTI_GPU"),
             ("distributed_type: MULTI_GPUS\n", "Did you mean 'MULTI_GPU'"),
             (f"{CONFIG}nonsense: 1\n", "accelerate does not read it.*nonsense"),
             (f"{CONFIG}compute_environment: AMAZON_SAGEMAKER\n", "LOCAL_MACHINE"),

@@ -14,8 +14,8 @@ from holdfast.inputs.yaml_files import mapping_in, text_of
 
 __all__ = ["launch", "launch_line"]
 
-KINDS = ("NO", "MULTI_GPU", "FSDP", "DEEPSPEED")
-"""Distributions that holdfast has an engine for; which defenses run there, each engine says."""
+KINDS = ("NO", "MULTI_GPU")
+"""Distributions in which each process holds the whole model, which the first one writes."""
 
 
 def launch(config: TuneConfig, file: Path, more: Sequence[str] = ()) -> NoReturn:
@@ -63,7 +63,7 @@ def _words(config: Any) -> Iterator[str]:
 
 
 def _check(file: Path) -> None:
-    """Refuse what accelerate cannot read, and processes that there is no engine for."""
+    """Refuse what accelerate cannot read, and processes that would hold parts of the model."""
     # Heavy: only for who asks for it.
     from accelerate.commands.config.config_args import ClusterConfig  # noqa: PLC0415
 
