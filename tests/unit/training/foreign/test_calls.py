@@ -1,5 +1,6 @@
 """User classes whose methods take other parameters than the stock ones."""
 
+import inspect
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from holdfast import protect
 from holdfast.training.foreign.calls import called
+from holdfast.training.looks.counters import counted_once
 from tests.contract.probes import Planted, RoleRates, SameLossAgain
 from tests.contract.runs import FULL, SFT_FULL, differing, new_trainer, trained, weights_of
 
@@ -160,3 +162,21 @@ class TestCalled:
 
     def test_an_argument_is_not_given_twice(self):
         assert called(lambda folder=None: folder, "x", folder="y") == "x"
+
+
+def test_what_a_method_takes_is_looked_up_once_for_all_steps(monkeypatch):
+    class Own:
+        def step(self, model, inputs, **kw):
+            return sorted(kw)
+
+    class Other(Own):
+        def step(self, model, inputs, count=None):
+            return count
+
+    asked, really = [], inspect.signature
+    monkeypatch.setattr(inspect, "signature", lambda one: asked.append(one) or really(one))
+    for _ in range(3):
+        own = counted_once(None, Own().step)  # Another function at each step.
+        assert called(own, 1, 2, count=7) == ["count"]
+        assert called(Other().step, 1, 2, count=7) == 7
+    assert len(asked) == 2
