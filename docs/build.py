@@ -15,6 +15,7 @@ from pathlib import Path
 from architectures import architectures_page
 from choosing import by_moment, by_outcome
 from claims_page import claims_page
+from engines_page import engines_table
 from faults import faults_table
 from judge_tables import agreement_table
 from real_page import card_part, column, evidence, page_parts, readme_part, which_part
@@ -42,6 +43,7 @@ CLAIMS = ROOT / "results" / "claims"
 REAL = ROOT / "results" / "real"
 CONTROLS = ROOT / "results" / "benign_obedience_fresh_10_seeds.json"
 ARCHITECTURES = ROOT / "results" / "architectures.json"
+ENGINES = ROOT / "results" / "engines.json"
 FAULTS = "0010-faults-mended-as-kinds.md"
 SOURCES = {
     "demo": ("`holdfast demo`", DEMO.name),
@@ -208,13 +210,16 @@ def pages() -> dict[Path, str]:
     choice = ROOT / "docs" / "which_defense.md"
     which = replaced(choice.read_text(), "outcomes", by_outcome(bench))
     which = replaced(which, "real", which_part(real))
-    page = ROOT / "docs" / "real_bench.md"
+    page, engines = ROOT / "docs" / "real_bench.md", ROOT / "docs" / "engines.md"
     on_real = page.read_text()
     for part, content in page_parts(REAL).items():
         on_real = replaced(on_real, part, content)
     out = {
         page: on_real,
         choice: replaced(which, "moments", by_moment(bench, column(real, "HS on"))),
+        engines: replaced(
+            engines.read_text(), "matrix", engines_table(json.loads(ENGINES.read_text()))
+        ),
         ROOT / "docs" / "errors.md": replaced(
             (ROOT / "docs" / "errors.md").read_text(), "exceptions", exceptions_tree()
         ),

@@ -1,18 +1,20 @@
 """Run the engine matrix and write ``results/engines.json``, cell by cell.
 
 Usage: ``PYTHONPATH=src:. python measurements/engines.py [--column NAME] [--tuning NAME] [--again]``
-(all of it: half an hour on an idle core), then ``make docs``. Cells that are in the file already
-are kept unless ``--again``; a cell that is neither equal nor refused is printed, and none is
-written for it.
+(all of it: half an hour on an idle core; several may run side by side), then ``make docs``. Cells
+that are in the file already XX
 """
 
 import argparse
 import contextlib
+import fcntl
 import io
 import itertools
 import json
 import sys
+import tempfile
 import time
+from collections.abc import Generator
 from pathlib import Path
 
 import datasets
@@ -22,7 +24,7 @@ from transformers.utils import logging
 from holdfast.results.provenance import this_machine, versions
 from tests.contract.recipes import Recipe
 from tests.engines.cells import cell
-from tests.engines.columns import COLUMNS
+from tests.engines.columns import COLUMNS, Column
 from tests.engines.trainers import TUNINGS, Tuning, engine_recipes
 
 RESULT = Path(__file__).resolve().parent.parent / "results" / "engines.json"
@@ -45,7 +47,9 @@ def main() -> None:
     for tuning, make, column in chosen:
         key = f"{column}/{tuning}/{make.label}"
         asked = not given.only or any(make.label.startswith(one) for one in given.only)
-        if asked and (given.again or key not in _document()["cells"]):
+        with _alone():
+            known = key in _document()["cells"]
+        if asked and (given.again or not known):
             wrong += _run(key, make, column, tuning)
     sys.exit(f"{wrong} cells are wrong" if wrong else 0)
 
@@ -60,12 +64,26 @@ def _run(key: str, make: Recipe, column: str, tuning: Tuning) -> int:
         print(f"{key}: WRONG {type(error).__name__}: {' '.join(str(error).split())[:600]}")
         return 1
     print(f"{key}: {found.state} {found.apart:.1e} {time.process_time() - began:.1f} s", flush=True)
-    document = _document()
-    document["cells"][key] = found._asdict()
-    document["cells"] = dict(sorted(document["cells"].items()))
-    document |= {"machine": this_machine().model_dump(), "versions": versions()}
-    RESULT.write_text(json.dumps(document, indent=1) + "\n")
+    with _alone():
+        document = _document()
+        document["cells"] = dict(sorted((document["cells"] | {key: found._asdict()}).items()))
+        document["columns"] = {name: _terms(column) for name, column in COLUMNS.items()}
+        document |= {"machine": this_machine().model_dump(), "versions": versions()}
+        RESULT.write_text(json.dumps(document, indent=1) + "\n")
     return 0
+
+
+def _terms(column: Column) -> dict[str, str | float]:
+    names = ("title", "tolerance", "against")
+    return {name: getattr(column, name) for name in names}
+
+
+@contextlib.contextmanager
+def _alone() -> Generator[None]:
+    """Hold the file against others that run cells beside this one."""
+    with (Path(tempfile.gettempdir()) / "holdfast-engines.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _document() -> dict:

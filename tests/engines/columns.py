@@ -6,7 +6,6 @@ would be equal to everything.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from holdfast.testing.runs import Weights
 from tests.contract.recipes import Recipe
@@ -35,7 +34,6 @@ class Column:
 
 _ONE = "the run in one process, in float32, without it"
 _ORDER = "sums are taken in another order"
-_SEVERAL: dict[str, Any] = {"wanted": references.by_micro_batches, "processes": 2}
 
 COLUMNS = {
     column.name: column
@@ -72,7 +70,12 @@ COLUMNS = {
         Column(
             "ddp", "DDP × 2", 1e-6,
             f"one process with the same global batch; both processes bit for bit alike; {_ORDER}",
-            several_processes.ddp, **_SEVERAL,
+            several_processes.ddp, processes=2,
+        ),
+        Column(
+            "fsdp2", "FSDP2 × 2", 1e-6,
+            "as under DDP; `fully_shard` over gloo on the processor, which accelerate was allowed",
+            several_processes.fsdp2, processes=2,
         ),
     )
 }  # fmt: skip

@@ -1,26 +1,48 @@
 # ruff: noqa: PLC0415  # Heavy imports are made when the command runs: --help takes no second.
 """``holdfast tune`` and ``holdfast align``: train a model with defenses."""
 
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
 from holdfast.cli.shell.console import print_json, print_result, say, working
+from holdfast.cli.shell.followers import first_alone_speaks
 from holdfast.cli.shell.options import JsonFlag, takes
 from holdfast.inputs.configs import AlignConfig, TuneConfig
+
+AccelerateFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="Start the command in several processes, by accelerate's launcher with this YAML file."
+    ),
+]
 
 __all__ = ["align", "tune"]
 
 
 @takes(TuneConfig)
-def tune(config: TuneConfig, json: JsonFlag = False) -> None:
+def tune(
+    config: TuneConfig, json: JsonFlag = False, accelerate_config: AccelerateFile = None
+) -> None:
     """Fine-tune a causal language model on --data, with defenses, and write --output."""
-    _run(config, as_json=json)
+    _run(config, accelerate_config, as_json=json)
 
 
 @takes(AlignConfig)
-def align(config: AlignConfig, json: JsonFlag = False) -> None:
+def align(
+    config: AlignConfig, json: JsonFlag = False, accelerate_config: AccelerateFile = None
+) -> None:
     """Train a model on alignment data so that later tuning harms it less; tune what it writes."""
-    _run(config, as_json=json)
+    _run(config, accelerate_config, as_json=json)
 
 
-def _run(config: TuneConfig, *, as_json: bool) -> None:
+@first_alone_speaks()
+def _run(config: TuneConfig, accelerate_config: Path | None, *, as_json: bool) -> None:
+    if accelerate_config is not None:
+        from holdfast.commands.several.launch import launch
+
+        launch(config, accelerate_config, ["--json"] if as_json else [])
     from holdfast.commands.tune import tune as run
 
     with working(as_json=as_json) as progress:

@@ -8,10 +8,15 @@ from accelerate.utils import DistributedType
 from holdfast.errors import ConfigError
 from holdfast.ops.engines.capabilities import Capability
 
-__all__ = ["fsdp_limits", "is_fsdp2", "refuse_ignored_fsdp"]
+__all__ = ["fsdp_limits", "is_fsdp2", "refuse_passed_over"]
 
 _OF_ROWS = frozenset({Capability.EDITS_DATA, Capability.ROWS, Capability.NLL})
 """What is done to rows before any engine sees them."""
+_ASKED = (
+    (DistributedType.FSDP, "FSDP", "fsdp", "ACCELERATE_USE_FSDP"),
+    (DistributedType.DEEPSPEED, "DeepSpeed", "deepspeed", "ACCELERATE_USE_DEEPSPEED"),
+)
+"""How accelerate is asked for an engine: its kind, name, training argument and variable."""
 
 
 def is_fsdp2(trainer: Any) -> bool:
@@ -19,22 +24,23 @@ def is_fsdp2(trainer: Any) -> bool:
     return bool(trainer.accelerator.is_fsdp2)
 
 
-def refuse_ignored_fsdp(trainer: Any) -> None:
-    """Raise where FSDP was asked for and accelerate passes it over, as it does on a CPU.
+def refuse_passed_over(trainer: Any) -> None:
+    """Raise where FSDP or DeepSpeed was asked for and accelerate passes it over, as on a CPU.
 
     Raises:
         ConfigError: The model would be trained whole in every process, without a word.
     """
-    asked = bool(getattr(trainer.args, "fsdp", None)) or _true("ACCELERATE_USE_FSDP")
     kind = trainer.accelerator.distributed_type
-    if asked and kind != DistributedType.FSDP:
-        where = trainer.accelerator.device
-        raise ConfigError(
-            f"FSDP was asked for (`fsdp={getattr(trainer.args, 'fsdp', None)!r}`, or in "
-            f"accelerate's configuration), and accelerate passes it over on {where} in "
-            f"{trainer.accelerator.num_processes} process(es): the model would not be sharded; "
-            "start several processes with a GPU each, or leave FSDP out"
-        )
+    for wanted, name, option, variable in _ASKED:
+        given = getattr(trainer.args, option, None)
+        if (given or _true(variable)) and kind != wanted:
+            told = f"`{option}={given!r}`" if option == "fsdp" else f"`{option}=`"
+            raise ConfigError(
+                f"{name} was asked for ({told}, or in accelerate's configuration), and accelerate "
+                f"passes it over on {trainer.accelerator.device} in "
+                f"{trainer.accelerator.num_processes} process(es): the model would be trained "
+                f"whole in each; start several processes with a GPU each, or leave {name} out"
+            )
 
 
 def fsdp_limits(trainer: Any) -> dict[Capability, str]:

@@ -111,17 +111,19 @@ def test_fsdp_that_accelerate_passes_over_is_refused():
     assert all(in_processes(act))
 
 
-def test_fsdp_is_refused_in_one_process_too(monkeypatch):
+@pytest.mark.parametrize(("variable", "name"), [("FSDP", "FSDP"), ("DEEPSPEED", "DeepSpeed")])
+def test_an_engine_that_is_passed_over_is_refused_in_one_process_too(monkeypatch, variable, name):
     trainer = new_trainer([])
     engine_for(trainer)
-    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    with pytest.raises(ConfigError, match="or leave FSDP out"):
+    monkeypatch.setenv(f"ACCELERATE_USE_{variable}", "true")
+    with pytest.raises(ConfigError, match=f"{name} was asked for .* or leave {name} out"):
         engine_for(trainer)
 
 
 def stand_in(**plugin):
     version = plugin.pop("version", 2)
     accelerator = SimpleNamespace(
+        num_processes=1,
         is_fsdp2=version == 2,
         distributed_type=DistributedType.FSDP,
         state=SimpleNamespace(fsdp_plugin=SimpleNamespace(fsdp_version=version, **plugin)),

@@ -1,0 +1,190 @@
+"""The processes of one run agree on errors and values; a launcher gets the whole command."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+import holdfast.commands.tune as command
+from holdfast.cli import main
+from holdfast.commands.several import folders
+from holdfast.commands.several.ending import ending_together
+from holdfast.commands.several.launch import launch_line
+from holdfast.commands.several.ranks import Ranks
+from holdfast.errors import ConfigError, RunError
+from holdfast.files.outputs.locks import locked
+from holdfast.files.outputs.processes import is_hushed, one_run, place, refuse_several
+from holdfast.inputs.configs import AlignConfig, TuneConfig
+from holdfast.testing.runs import new_trainer
+from holdfast.training.trainer import protect
+from tests.distributed import in_processes
+
+CONFIG = "distributed_type: MULTI_GPU\nnum_processes: 2\n"
+GIVEN = TuneConfig(
+    model="organism", data="organism", output=Path("out"), set=["optim=sgd", "weight_decay=0.1"],
+    defense=["panacea:rho=0.1", "safe_mixing"], lora=True, learning_rate=0.1, max_steps=3,
+    resume=True, seed=4,
+)  # fmt: skip
+
+
+def planted(fails):
+    if fails:
+        raise ConfigError("planted")
+
+
+class TestAgreement:
+    @pytest.mark.parametrize("who", [0, 1])
+    def test_an_error_of_one_is_an_error_of_all_and_the_first_tells_it(self, who):
+        def act():
+            ranks = Ranks()
+            with pytest.raises(ConfigError, match="planted") as caught, ranks.agreed():
+                planted(ranks.number == who)
+            return is_hushed(caught.value), str(caught.value)
+
+        (first, said), (second, _) = in_processes(act)
+        assert (first, second) == (False, True)
+        assert said == ("planted" if who == 0 else "process 1: planted")
+
+    def test_the_first_ones_value_is_everybodys(self):
+        def act():
+            ranks = Ranks()
+            with ranks.agreed():
+                pass
+            return ranks.shared({"rank": ranks.number}), ranks.first
+
+        assert in_processes(act) == [({"rank": 0}, True), ({"rank": 0}, False)]
+
+    def test_one_process_agrees_with_itself(self):
+        ranks = Ranks()
+        with pytest.raises(ConfigError, match="planted") as caught, ranks.agreed():
+            raise ConfigError("planted")
+        assert not is_hushed(caught.value)
+        assert ranks.shared(3) == 3
+
+    def test_a_run_of_several_that_sees_only_itself_is_refused(self, monkeypatch):
+        trainer = new_trainer(None)
+        monkeypatch.setenv("RANK", "0")
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        with pytest.raises(ConfigError, match=r"2 processes .* sees 1: .*use_cpu=True"):
+            protect(trainer, [])
+
+
+class TestEnding:
+    def test_the_reason_of_the_one_that_failed_is_told_by_the_first(self, tmp_path):
+        lock = tmp_path / "lock"
+
+        def act():
+            ranks = Ranks()
+            if ranks.first:
+                return self.ended(ranks, lock, RuntimeError("gloo: Connection closed by peer"))
+            return self.ended(ranks, lock, RunError("planted"))
+
+        with locked(lock, "held"):  # As the first process holds it.
+            (first, told), (second, own) = in_processes(act)
+        assert (first, second) == (False, True)
+        assert told == "process 1: planted"
+        assert own == "planted"
+
+    def test_where_the_first_is_dead_another_tells_what_is_kept(self, tmp_path):
+        def act():
+            ranks = Ranks()
+            if ranks.first:
+                return None
+            return self.ended(ranks, tmp_path / "lock", RuntimeError("Connection closed by peer"))
+
+        _, (hushed, told) = in_processes(act)
+        assert not hushed
+        assert told == "another process of this run died without a word (killed, or its machine " \
+            "was lost); all is kept"  # fmt: skip
+
+    @staticmethod
+    def ended(ranks, lock, error):
+        kept = ending_together(ranks, lock, lambda: "all is kept")
+        with pytest.raises(RuntimeError) as caught, kept:
+            raise error
+        notes = getattr(caught.value, "__notes__", [])
+        return is_hushed(caught.value), "; ".join([str(caught.value), *notes])
+
+
+class TestPlace:
+    def test_only_inside_one_run_several_are_let_through(self, monkeypatch):
+        monkeypatch.setenv("RANK", "1")
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        assert place() == (1, 2)
+        with one_run():
+            refuse_several()
+        with pytest.raises(ConfigError, match="2 processes") as caught:
+            refuse_several()
+        assert is_hushed(caught.value)  # The first one says so.
+
+    def test_processes_without_a_number_are_refused(self, monkeypatch):
+        monkeypatch.setenv("PMI_SIZE", "2")
+        with pytest.raises(ConfigError, match="RANK"), one_run():
+            raise AssertionError
+
+
+@pytest.mark.parametrize("kind", ["FSDP", "DEEPSPEED", "nn.DataParallel"])
+def test_a_spread_model_cannot_be_written_by_one_process(monkeypatch, kind):
+    monkeypatch.setattr(folders, "is_distributed", lambda _: kind)
+    with pytest.raises(ConfigError, match=rf"writes a whole model .* {kind}"):
+        folders.refuse_shards(None)
+
+
+class TestAccelerate:
+    @pytest.mark.parametrize("config", [GIVEN, AlignConfig(model="m", data="d", output=Path("o"))])
+    def test_the_launched_command_has_the_same_options(self, tmp_path, monkeypatch, config):
+        file = tmp_path / "a.yaml"
+        file.write_text(CONFIG)
+        line = launch_line(config, file)
+        at = line.index("holdfast")
+        assert line[:at] == [
+            sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(file), "-m",
+        ]  # fmt: skip
+        seen = []
+        monkeypatch.setattr(command, "tune", lambda given, _: seen.append(given) or 1 / 0)
+        main(line[at + 1 :])
+        assert seen == [config]
+
+    def test_the_command_becomes_the_launcher(self, tmp_path, monkeypatch):
+        file = tmp_path / "a.yaml"
+        file.write_text(CONFIG)
+        seen = []
+
+        def exec_(_, line):
+            seen.extend(line)
+            raise SystemExit(7)
+
+        monkeypatch.setattr(os, "execv", exec_)
+        words = ["tune", "--model", "m", "--data", "d", "--output", str(tmp_path / "o"), "--json"]
+        assert main([*words, "--accelerate-config", str(file)]) == 7
+        assert seen[-8:] == ["tune", *words[1:]]
+        assert not (tmp_path / "o").exists()
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            (None, "file not found"),
+            ("- 1\n", "expected a mapping"),
+            ("num_processes: 2\n", "distributed_type=None"),
+            ("distributed_type: MULTI_CPU\n", "use torchrun"),
+            ("distributed_type: FSDP\n", "expected one of NO, MULTI_GPU"),
+            ("distributed_type: MULTI_GPUS\n", "Did you mean 'MULTI_GPU'"),
+            (f"{CONFIG}nonsense: 1\n", "accelerate does not read it.*nonsense"),
+            (f"{CONFIG}compute_environment: AMAZON_SAGEMAKER\n", "LOCAL_MACHINE"),
+        ],
+    )
+    def test_a_file_that_cannot_be_used_is_refused(self, tmp_path, text, said):
+        file = tmp_path / "a.yaml"
+        if text is not None:
+            file.write_text(text)
+        with pytest.raises(ConfigError, match=rf"(?s)`accelerate_config=.*{said}"):
+            launch_line(GIVEN, file)
+
+    def test_a_launched_process_launches_no_more(self, tmp_path, monkeypatch):
+        file = tmp_path / "a.yaml"
+        file.write_text(CONFIG)
+        monkeypatch.setenv("RANK", "0")
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        with pytest.raises(ConfigError, match="a launcher has started this process"):
+            launch_line(GIVEN, file)
