@@ -29,7 +29,8 @@ def in_processes(act: Callable[..., Any], *args: Any, count: int = 2, timeout: f
     """
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    sys.stdout.flush(), sys.stderr.flush()
+    sys.stdout.flush()
+    sys.stderr.flush()
     with tempfile.TemporaryDirectory(prefix="ranks-") as folder:
         files = [Path(folder) / str(rank) for rank in range(count)]
         children = []
@@ -44,8 +45,9 @@ def in_processes(act: Callable[..., Any], *args: Any, count: int = 2, timeout: f
     # A process that raised is more telling than one whose partner went away.
     own = [e for e in failed if e and "Connection closed" not in e[1] and "gloo" not in e[1]]
     if failed:
-        raise AssertionError((own or failed)[0][1] if (own or failed)[0] else "a process died")
-    return [result for _, result in told]
+        first: Any = (own or failed)[0]
+        raise AssertionError(first[1] if first else "a process died")
+    return [one[1] for one in told if one]
 
 
 def _child(act: Callable[..., Any], args: Any, file: Path, env: dict[str, Any]) -> NoReturn:
@@ -70,7 +72,8 @@ def _child(act: Callable[..., Any], args: Any, file: Path, env: dict[str, Any]) 
     except BaseException:  # noqa: BLE001
         traceback.print_exc()
         code = 1
-    sys.stdout.flush(), sys.stderr.flush()
+    sys.stdout.flush()
+    sys.stderr.flush()
     os._exit(code)
 
 

@@ -19,8 +19,12 @@ LOOPS = sys.platform == "linux"  # Every address of 127.0.0.0/8 is this machine.
 
 def environment():
     """Return this process's environment, in which new processes find what this one imports."""
-    path = os.pathsep.join([ROOT, *filter(None, sys.path)])
-    return {**os.environ, "PYTHONPATH": path, "RAY_USAGE_STATS_ENABLED": "0"}
+    own = {
+        "PYTHONPATH": os.pathsep.join([ROOT, *filter(None, sys.path)]),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_memory_monitor_refresh_ms": "0",  # Or Ray ends workers where others fill the memory.
+    }
+    return {**os.environ, **own}
 
 
 @dataclass
@@ -57,18 +61,18 @@ class Nodes:
             process.send_signal(signal.SIGKILL)
         node.wait(60)
 
-    def busy(self) -> list[psutil.Process]:
-        """Return the workers that are at work now."""
+    def busy(self, *numbers: int) -> list[psutil.Process]:
+        """Return the workers that have a cell now, on all nodes or on these."""
         found = []
-        for node in self.started:
-            if node.poll() is None:
+        for number, node in enumerate(self.started):
+            if node.poll() is None and (not numbers or number in numbers):
                 found += psutil.Process(node.pid).children(recursive=True)
         return [process for process in found if _works(process)]
 
 
 def _works(process: psutil.Process) -> bool:
     try:
-        return any("ray::" in word and "IDLE" not in word for word in process.cmdline()[:1])
+        return process.cmdline()[:1] == ["ray::_in_worker"]
     except psutil.Error:
         return False
 

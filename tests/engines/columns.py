@@ -74,6 +74,11 @@ COLUMNS = {
             f"one process with the same global batch; both processes bit for bit alike; {_ORDER}",
             several_processes.ddp, **_SEVERAL,
         ),
+        Column(
+            "fsdp2", "FSDP2 × 2", 1e-6,
+            "as under DDP; `fully_shard` over gloo on the processor, which accelerate was allowed",
+            several_processes.fsdp2, **_SEVERAL,
+        ),
     )
 }  # fmt: skip
 """By name, in the order of the table."""

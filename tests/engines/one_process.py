@@ -1,7 +1,6 @@
 """Ways to run steps in one process: each runs a defense and returns the weights."""
 
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -58,27 +57,24 @@ def recomputed(make: Recipe, tuning: Tuning) -> Weights:
 COMPILED: dict[str, Any] = {"torch_compile": True, "torch_compile_backend": "eager"}
 
 
-@contextmanager
-def fresh_compiler() -> Generator[None]:
-    """Run the body with nothing compiled yet, and forget what it compiled."""
-    torch.compiler.reset()
-    try:
-        yield
-    finally:
-        torch.compiler.reset()
-
-
 def compiled(make: Recipe, tuning: Tuning) -> Weights:
-    """Run compiled, in a process that compiled the class before (fault B13)."""
-    from torch._dynamo.utils import counters  # noqa: PLC0415  # It imports the compiler.
+    """Run compiled, in a process that compiled the class before (fault B13).
 
-    with fresh_compiler():
+    What was compiled stays, so that this is so; a limit of compiling anew is an error, for past it
+    the model would run uncompiled without a word.
+    """
+    import torch._dynamo.config as limits  # noqa: PLC0415  # It imports the compiler.
+
+    many: dict[str, Any] = {
+        "recompile_limit": 200, "accumulated_recompile_limit": 2000,
+        "fail_on_recompile_limit_hit": True,
+    }  # fmt: skip
+    with limits.patch(many):
         run([], tuning, max_steps=1, **COMPILED)
-        counters.clear()
         found = run([make()], tuning, **COMPILED)
-        wrapper = found.trainer.model_wrapped
-        require(isinstance(wrapper, torch._dynamo.OptimizedModule), "the model was not compiled")
-        return found.weights
+    wrapper = found.trainer.model_wrapped
+    require(isinstance(wrapper, torch._dynamo.OptimizedModule), "the model was not compiled")
+    return found.weights
 
 
 class _StopsInLastStep(TrainerCallback):

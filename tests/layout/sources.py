@@ -60,7 +60,11 @@ def _reached(start: str, looks: Mapping[str, set[str]]) -> set[str]:
 
 
 def room(module: str) -> str:
-    """Return the folder or file right under the package; the package itself for its names."""
+    """Return the folder or file right under the package; the package itself for its names.
+
+    ``__main__`` is the package, started by its name.
+    """
+    module = module.removesuffix(".__main__")
     return module.split(".")[1] if "." in module else module
 
 

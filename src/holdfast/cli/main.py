@@ -22,6 +22,7 @@ from typer.main import get_command
 from holdfast.cli.app import app
 from holdfast.cli.shell.escaping import UnreadError, escaped_streams
 from holdfast.cli.shell.flags import take_fields, with_flags
+from holdfast.cli.shell.followers import told_elsewhere
 from holdfast.cli.shell.outcomes import TRACEBACK, outcome
 from holdfast.cli.shell.signals import stoppable
 from holdfast.cli.shell.surroundings import check_arguments, home, nobody_reads
@@ -60,6 +61,8 @@ def _ended(error: BaseException) -> int:
     if isinstance(error, UnreadError):
         return nobody_reads()
     kind, message, code = outcome(error)
+    if told_elsewhere(error):
+        return code
     message = with_flags("; ".join([message, *getattr(error, "__notes__", ())]))
     sys.stderr.write(f"{kind}: {' '.join(message.split())}\n" if kind else f"{message}\n")
     return code

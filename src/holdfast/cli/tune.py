@@ -2,6 +2,7 @@
 """``holdfast tune`` and ``holdfast align``: train a model with defenses."""
 
 from holdfast.cli.shell.console import print_json, print_result, say, working
+from holdfast.cli.shell.followers import first_alone_speaks
 from holdfast.cli.shell.options import JsonFlag, takes
 from holdfast.inputs.configs import AlignConfig, TuneConfig
 
@@ -20,6 +21,7 @@ def align(config: AlignConfig, json: JsonFlag = False) -> None:
     _run(config, as_json=json)
 
 
+@first_alone_speaks()
 def _run(config: TuneConfig, *, as_json: bool) -> None:
     from holdfast.commands.tune import tune as run
 

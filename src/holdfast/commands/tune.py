@@ -12,6 +12,9 @@ from transformers import PrinterCallback, TrainerCallback, set_seed
 
 from holdfast.commands.notes import Notes
 from holdfast.commands.served import save_served
+from holdfast.commands.several.ending import ends_with_its_launcher
+from holdfast.commands.several.folders import restarted, running_in
+from holdfast.commands.several.ranks import Ranks
 from holdfast.commands.tune_folders import TuneFolders
 from holdfast.commands.tune_settings import settings_of
 from holdfast.commands.tuning.rows import trainers_rows
@@ -20,6 +23,7 @@ from holdfast.commands.tuning.trainer import TuneTrainer
 from holdfast.data.columns import file_of
 from holdfast.errors import HoldfastError
 from holdfast.evaluation import Measurement
+from holdfast.files.outputs.processes import one_run, place
 from holdfast.inputs.configs import TuneConfig
 from holdfast.inputs.guards.network import offline_where_local
 from holdfast.inputs.guards.options import refused
@@ -53,10 +57,16 @@ def tune(config: TuneConfig, progress: Progress = lambda *_: None) -> RunResult:
         RunError: The run stopped; says which checkpoint is kept.
         KeyboardInterrupt: The user stopped it; the message says which checkpoint is kept.
     """
-    start = time.perf_counter()
+    with one_run(), ends_with_its_launcher(place()[1]):
+        return _tune(config, progress, Ranks())
+
+
+def _tune(config: TuneConfig, progress: Progress, ranks: Ranks) -> RunResult:
+    start, config = time.perf_counter(), restarted(config, ranks)
     folders = TuneFolders(config)
-    inputs = read(config, folders, folders.log.stages(progress))
-    with folders.running(settings_of(inputs)) as finished:
+    with ranks.agreed():
+        inputs = read(config, folders if ranks.first else None, folders.log.stages(progress))
+    with running_in(folders, settings_of(inputs), ranks) as finished:
         if finished:
             return RunResult.load(folders.output.target / "result.json")
         trainer, notes = _trainer(inputs, folders), Notes(folders.log.say)
@@ -73,17 +83,26 @@ def tune(config: TuneConfig, progress: Progress = lambda *_: None) -> RunResult:
         run = _run(trainer, after, seconds, folders)
         arms = _arms(inputs, before, run, file_of(config.data))
         result = inputs.result(config.stage, arms, start, [*trainer.kept()[1], *_said(run)])
-        partial = folders.output.partial
-        save_served(model, inputs, partial)
-        for artifact in trainer.artifacts:
-            artifact.save(folders.artifacts.partial)
-        folders.log.extend(result.warnings)
-        result.save(partial / "result.json")
-        write_report(result, partial / "report.html", show_harmful=config.show_harmful)
-        write_card(result, base_card(config.model), partial)
-        folders.finish(trainer.artifacts)
+        with ranks.agreed():
+            if ranks.first:
+                save_served(model, inputs, folders.output.partial)
+                _write(result, trainer, config, folders)
         notes.show()
     return result
+
+
+def _write(
+    result: RunResult, trainer: TuneTrainer, config: TuneConfig, folders: TuneFolders
+) -> None:
+    """Write what lies beside the model, and put both folders in place."""
+    partial = folders.output.partial
+    for artifact in trainer.artifacts:
+        artifact.save(folders.artifacts.partial)
+    folders.log.extend(result.warnings)
+    result.save(partial / "result.json")
+    write_report(result, partial / "report.html", show_harmful=config.show_harmful)
+    write_card(result, base_card(config.model), partial)
+    folders.finish(trainer.artifacts)
 
 
 def _trainer(inputs: Inputs, folders: TuneFolders) -> TuneTrainer:

@@ -33,6 +33,7 @@ class TuneFolders(ModelFolders):
         self._private = self.artifacts.partial / "state"
         self.log = RunLog()
         self._settings: dict[str, Any] = {}
+        self._finished = False
 
     def check(self, inputs: Inputs = ()) -> None:
         """Raise ``ConfigError`` where the run may not write; see ``ModelFolders``."""
@@ -100,9 +101,10 @@ class TuneFolders(ModelFolders):
 
     def kept(self) -> str:
         """Say what a stopped run has left, and how to go on; without a checkpoint remove it."""
-        if self.output.swap.pending:
+        if self.output.swap.pending or self._finished:
             try:
-                self.output.swap.settle()
+                if self.output.swap.pending:
+                    self.output.swap.settle()
             except RunError as error:
                 return str(error)
             return f"the model was finished and is in {self.output.target}"
@@ -125,4 +127,5 @@ class TuneFolders(ModelFolders):
         if not artifacts:
             self.artifacts.discard()
         self.output.swap.settle()
+        self._finished = True
         export_artifacts(self.export, artifacts)

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from accelerate.utils import DistributedType
 from datasets import Dataset
+from torch.distributed import distributed_c10d
 from transformers import Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer
@@ -33,8 +34,8 @@ no_telemetry()  # Nothing goes to the network here unless a hub id is given.
 __all__ = [
     "LoopHooks", "collated", "counted_labels", "ddp_limits", "ends_update", "first_rows",
     "is_distributed", "is_stock", "knows_rows", "loss_gives_logits", "outputs_with_logits",
-    "own_class", "prepared", "scaled_gradients", "scales_itself", "sealed", "templating",
-    "times_averaged", "whole_checkpoint", "whole_optimizer",
+    "own_class", "prepared", "process_store", "scaled_gradients", "scales_itself", "sealed",
+    "templating", "times_averaged", "whole_checkpoint", "whole_optimizer",
 ]  # fmt: skip
 
 
@@ -241,6 +242,12 @@ def is_distributed(trainer: Trainer) -> str | None:
     if kind == DistributedType.NO:
         return "nn.DataParallel" if trainer.args.n_gpu > 1 else None
     return str(kind.value)
+
+
+def process_store() -> Any:
+    """Return the key–value store in which the processes of this run found each other."""
+    private: Any = distributed_c10d  # There is no public way to it.
+    return private._get_default_store()
 
 
 def ddp_limits(trainer: Trainer) -> dict[Capability, str]:

@@ -6,8 +6,10 @@ machine alone run as well without Ray.
 """
 
 import importlib
+import io
 import logging
 import os
+import re
 import signal
 import socket
 import sys
@@ -26,6 +28,8 @@ from holdfast.errors import ConfigError
 
 __all__ = ["ray_cluster"]
 
+_COLOR = re.compile(r"\x1b\[[0-9;]*m")
+_LONGEST = 300
 _START = "start one with 'ray start --head', or set RAY_ADDRESS to the HOST:PORT of one"
 
 
@@ -47,11 +51,21 @@ def ray_cluster(place: Place) -> Generator[Executor]:
         refuse_too_small(ray, place)
         # The caller keeps no more in flight than it asks a pool for.
         pool = partial(tasks, ray, place)
-        with redirect_stdout(sys.stderr):  # Ray prints there how a worker ended, into a table.
+        with redirect_stdout(_Short()):  # Ray prints there how a worker ended, into a table.
             yield Executor(pool, tells_who=True, notes=gpus_left_alone(ray, place))
     finally:
         if ours:
             ray.shutdown()
+
+
+class _Short(io.TextIOBase):
+    """Sends the first line of what is printed to where messages go, without colors."""
+
+    def write(self, text: str, /) -> int:
+        """Leave out what Ray adds to its reason: pages of a node's log."""
+        if first := _COLOR.sub("", text).strip().partition("\n")[0]:
+            sys.stderr.write(f"{first[:_LONGEST]}\n")
+        return len(text)
 
 
 def _installed() -> Any:

@@ -42,7 +42,7 @@ class DDPEngine(LocalEngine):
             missing: What this run's wrapper cannot do, and why.
         """
         super().__init__(model, autocast)
-        self.missing = dict(missing or {})
+        self.missing: Mapping[Capability, str] = dict(missing or {})
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
         self._called = called
 
@@ -73,7 +73,7 @@ class DDPEngine(LocalEngine):
         would take this for the user's own gradient, and never reduce that one.
         """
         params = list(self.parameters().values())
-        found = torch.autograd.grad(term, params, allow_unused=True)
+        found: Any = torch.autograd.grad(term, params, allow_unused=True)
         for p, part in zip(params, found, strict=True):
             if part is not None:
                 p.grad = part.clone() if p.grad is None else p.grad.add_(part)

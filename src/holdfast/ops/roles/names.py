@@ -34,6 +34,7 @@ class ModuleRef:
     name: str
 
 
+@cache  # Asked for every parameter whenever a model is walked, some in every micro-batch.
 def canonical(name: str) -> str:
     """Return a parameter's or module's name without what DDP, FSDP, compile and AC add to it."""
     return ".".join(part for part in name.split(".") if part not in _WRAPPERS)

@@ -5,8 +5,11 @@ from contextlib import AbstractContextManager
 from typing import Any, cast
 
 from accelerate.utils import DistributedType
+from torch import distributed as dist
 from torch import nn
 
+from holdfast.errors import ConfigError
+from holdfast.files.outputs.processes import place
 from holdfast.ops.engine import Engine, LocalEngine
 from holdfast.ops.engines.capabilities import Capability
 from holdfast.ops.engines.ddp import DDPEngine
@@ -30,10 +33,25 @@ def engine_for(trainer: Any, autocast: Autocast | None = None) -> Engine:
     Args:
         trainer: A ``transformers.Trainer``, before or in its training.
         autocast: What extra passes run under; by default the trainer's own context.
+
+    Raises:
+        ConfigError: Several processes were started, and the trainer sees only itself.
     """
     refuse_passed_over(trainer)
+    _refuse_unseen(trainer)
     context = autocast or trainer.compute_loss_context_manager
     return _ENGINES.get(compat.is_distributed(trainer), _unknown)(trainer, context)
+
+
+def _refuse_unseen(trainer: Any) -> None:
+    """Raise where each process would train a model of its own and write it over the others'."""
+    started = max(place()[1], dist.get_world_size() if dist.is_initialized() else 1)
+    seen = int(trainer.accelerator.num_processes)
+    if started > seen:
+        raise ConfigError(
+            f"{started} processes were started as one run, and this trainer sees {seen}: each "
+            "would train alone; without a GPU set use_cpu=True in its arguments"
+        )
 
 
 def _local(trainer: Any, autocast: Autocast) -> Engine:

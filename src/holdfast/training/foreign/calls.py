@@ -2,7 +2,9 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from functools import lru_cache
+from types import FunctionType, MethodType
+from typing import Any, NamedTuple
 
 from holdfast.errors import ConfigError
 
@@ -26,10 +28,8 @@ def called(method: Callable[..., Any], *args: Any, placed: bool = False, **optio
             other names as well.
         options: What the stock trainer would give, by its stock names and in their order.
     """
-    every = inspect.signature(method).parameters.values()
-    kinds = {p.kind for p in every}
-    places = [p.name for p in every if p.kind in _PLACED]
-    named = {p.name for p in every if p.kind in _NAMED} - set(places[: len(args)])
+    kinds, places, by_names = _taken(method)
+    named = by_names - set(places[: len(args)])
     by_name = {name: value for name, value in options.items() if name in named}
     rest = {name: value for name, value in options.items() if name not in named}
     said = {name: value for name, value in rest.items() if value is not None and value is not False}
@@ -45,6 +45,39 @@ def called(method: Callable[..., Any], *args: Any, placed: bool = False, **optio
     while len(given) > len(places) and given[-1] is None and not _takes_any_number(kinds):
         given.pop()
     return method(*given, **by_name)
+
+
+class _Taken(NamedTuple):
+    """The parameters of a method, without ``self``."""
+
+    kinds: frozenset[Any]
+    places: tuple[str, ...]
+    named: frozenset[str]
+
+
+def _taken(method: Callable[..., Any]) -> _Taken:
+    """Return what a method takes; asked for in every micro-batch, it is looked up once."""
+    inner: Any = method
+    while not isinstance(inner, MethodType) and hasattr(inner, "__wrapped__"):
+        inner = inner.__wrapped__
+    function = getattr(inner, "__func__", None)
+    if isinstance(inner, MethodType) and isinstance(function, FunctionType):
+        return _taken_bound(function)
+    return _taken_of(method)
+
+
+@lru_cache(maxsize=256)
+def _taken_bound(function: FunctionType) -> _Taken:
+    return _taken_of(MethodType(function, object()))
+
+
+def _taken_of(method: Callable[..., Any]) -> _Taken:
+    every = inspect.signature(method).parameters.values()
+    return _Taken(
+        frozenset(p.kind for p in every),
+        tuple(p.name for p in every if p.kind in _PLACED),
+        frozenset(p.name for p in every if p.kind in _NAMED),
+    )
 
 
 def refuse_replaced(trainer: Any, mixin: type) -> None:
@@ -67,5 +100,5 @@ def _up_to_the_last(values: list[Any]) -> list[Any]:
     return values
 
 
-def _takes_any_number(kinds: set[Any]) -> bool:
+def _takes_any_number(kinds: frozenset[Any]) -> bool:
     return inspect.Parameter.VAR_POSITIONAL in kinds

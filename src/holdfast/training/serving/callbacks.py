@@ -8,6 +8,8 @@ weights stays.
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from transformers import TrainerCallback
@@ -25,12 +27,13 @@ def serving_callbacks(
     """Let ``handler``, a trainer's, call the callbacks of others inside ``served`` for the body."""
 
     def call_event(event: str, args: Any, state: Any, control: Any, **more: Any) -> Any:
-        for callback in list(handler.callbacks):
-            # A copy calls one alone, so that a callback may add and remove others meanwhile.
-            alone = copy(handler)
-            alone.callbacks = [callback]
-            with served() if _acts(callback, event) else nullcontext():
-                control = type(handler).call_event(alone, event, args, state, control, **more)
+        # A copy calls each, so that a callback may add and remove others meanwhile.
+        acting = [(_acts(callback, event), callback) for callback in handler.callbacks]
+        for acts, group in groupby(acting, key=itemgetter(0)):
+            some = copy(handler)
+            some.callbacks = [callback for _, callback in group]
+            with served() if acts else nullcontext():
+                control = type(handler).call_event(some, event, args, state, control, **more)
         return control
 
     handler.call_event = call_event

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +15,7 @@ from holdfast.bench.bench import run_bench
 from holdfast.bench.pool import ray_nodes, ray_tasks
 from holdfast.bench.pool.executors import opened
 from holdfast.bench.pool.place import Place
-from holdfast.bench.pool.ray_cluster import ray_cluster
+from holdfast.bench.pool.ray_cluster import _Short, ray_cluster
 from holdfast.errors import ConfigError, RunError
 from tests.ray_nodes import ray_nodes as started
 from tests.ray_nodes import until
@@ -131,6 +132,12 @@ def test_work_that_no_node_is_left_for_has_failed_and_waits_no_longer(monkeypatc
         with pytest.raises(RunError, match="no node with 1 CPU and 1 GPU is left in the cluster"):
             answer.result(60)
     assert len(cluster.cancelled) == 1
+
+
+def test_what_ray_prints_of_a_node_is_a_line_among_the_messages(capsys):
+    with redirect_stdout(_Short()):
+        print("\x1b[33m(raylet)\x1b[0m Raylet is terminated:\n  [state-dump]\n  [state-dump]")  # noqa: T201
+    assert capsys.readouterr() == ("", "(raylet) Raylet is terminated:\n")
 
 
 def test_an_error_stops_what_is_in_flight():

@@ -140,11 +140,14 @@ def test_a_second_bench_in_the_folder_is_refused_while_the_first_works(tmp_path)
     run_bench(bench, tmp_path, 1, run=fake)  # The lock is gone with the first.
 
 
-def test_results_that_are_not_here_are_told(tmp_path):
+@pytest.mark.parametrize("exists", [True, False])
+def test_results_that_are_not_here_are_told(tmp_path, exists):
+    there = tmp_path / "another_node"
+
     class Elsewhere(ThreadPoolExecutor):
         def submit(self, work, cell, out, run):
-            there = tmp_path / "another_node"
-            there.mkdir(exist_ok=True)
+            if exists:
+                there.mkdir(exist_ok=True)
             return super().submit(work, cell, there, run)
 
     outcome = run_cells(
@@ -152,6 +155,7 @@ def test_results_that_are_not_here_are_told(tmp_path):
     )
     assert len(outcome.failed) == 2
     assert all("a folder that all nodes see" in why for why in outcome.failed.values())
+    assert there.exists() == exists  # Where there is none, no cell's hours are spent.
 
 
 @pytest.mark.slow

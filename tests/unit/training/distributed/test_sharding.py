@@ -123,6 +123,7 @@ def test_an_engine_that_is_passed_over_is_refused_in_one_process_too(monkeypatch
 def stand_in(**plugin):
     version = plugin.pop("version", 2)
     accelerator = SimpleNamespace(
+        num_processes=1,
         is_fsdp2=version == 2,
         distributed_type=DistributedType.FSDP,
         state=SimpleNamespace(fsdp_plugin=SimpleNamespace(fsdp_version=version, **plugin)),

@@ -1,0 +1,132 @@
+"""What the processes of one run tell each other beside their tensors: errors, and small values.
+
+They talk through the key–value store that their launcher keeps for them. Waiting there has no time
+limit, so that one may work for hours while the others wait; where one dies, the launcher ends all.
+"""
+
+import json
+import os
+import time
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import torch
+from accelerate.state import PartialState
+from accelerate.utils import parse_flag_from_env
+from torch import distributed
+
+from holdfast import errors
+from holdfast.errors import HoldfastError, RunError
+from holdfast.files.outputs.processes import hush, place
+from holdfast.training.compat import process_store
+
+__all__ = ["Ranks"]
+
+_PAUSE = 0.05
+_OURS = "holdfast"
+
+
+class Ranks:
+    """The processes of one run, seen from one of them; a run of one process is one too."""
+
+    def __init__(self) -> None:
+        """Join the others; a program that has done so by itself is left as it is."""
+        self.number, self.count = place()
+        self._turn = 0
+        self._launcher = os.getppid()
+        # A launcher that starts them again keeps its store, with the words of the dead in it.
+        self._attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        if self.count > 1 and not distributed.is_initialized():
+            if not torch.cuda.is_available():  # Else the Trainer would see no other process.
+                os.environ["ACCELERATE_USE_CPU"] = "true"
+            PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
+        self._store: Any = process_store() if self.count > 1 else None
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes and speaks."""
+        return self.number == 0
+
+    def shared(self, value: Any = None) -> Any:
+        """Return the first process's value, which JSON can hold, in every process."""
+        return self._exchanged(value)[0] if self.count > 1 else value
+
+    @contextmanager
+    def agreed(self) -> Generator[None]:
+        """Run the body in every process; where it fails in one, it fails in all, and one tells."""
+        error: BaseException | None = None
+        try:
+            yield
+        except Exception as caught:  # noqa: BLE001  # Raised below, with what the others say.
+            error = caught
+        said = self._exchanged(_told(error)) if self.count > 1 else []
+        if error is not None:
+            raise hush(error)
+        for number, words in enumerate(said):
+            if words is not None:
+                raise hush(_heard(number, words))
+
+    def leave_words(self, error: BaseException) -> None:
+        """Tell the others why this process ends; where nobody is left, nobody hears it."""
+        if self.count > 1:
+            self._set(f"words/{self.number}", _told(error))
+
+    def words(self, seconds: float = 0.0) -> Exception | None:
+        """Return what another process has ended with, waiting for it a while; None if it is mute.
+
+        One that was stopped from outside has no reason of its own to tell.
+        """
+        until = time.monotonic() + seconds
+        while True:
+            for number in range(self.count):
+                if number != self.number and (found := self._get(f"words/{number}")):
+                    return _heard(number, found) if found["kind"] != "KeyboardInterrupt" else None
+            if time.monotonic() >= until:
+                return None
+            time.sleep(_PAUSE)
+
+    def first_has_ended(self) -> bool:
+        """Tell whether the first process has left its words, and tells them itself."""
+        return self._get("words/0") is not None
+
+    def _exchanged(self, value: Any) -> list[Any]:
+        """Return what every process gives, by its number."""
+        self._turn += 1
+        turn = f"{_OURS}/{self._attempt}/{self._turn}"
+        keys = [f"{turn}/{number}" for number in range(self.count)]
+        self._store.set(keys[self.number], json.dumps(value))
+        while self._orphaned or not self._store.check(keys):
+            time.sleep(_PAUSE)  # An orphan is about to be stopped.
+        return [json.loads(self._store.get(key)) for key in keys]
+
+    def _set(self, key: str, value: Any) -> None:
+        with suppress(Exception):
+            if not self._orphaned:
+                self._store.set(f"{_OURS}/{self._attempt}/{key}", json.dumps(value))
+
+    def _get(self, key: str) -> Any:
+        key = f"{_OURS}/{self._attempt}/{key}"
+        with suppress(Exception):
+            if not self._orphaned and self._store.check([key]):
+                return json.loads(self._store.get(key))
+        return None
+
+    @property
+    def _orphaned(self) -> bool:
+        """Whether the launcher is gone, and its store with it."""
+        return os.getppid() != self._launcher
+
+
+def _told(error: BaseException | None) -> dict[str, str] | None:
+    if error is None:
+        return None
+    known = isinstance(error, HoldfastError)
+    kind = type(error).__name__
+    return {"kind": kind, "text": str(error) if known else f"{kind}: {error}"}
+
+
+def _heard(number: int, words: dict[str, str]) -> Exception:
+    """Return another process's error as one of this process."""
+    kind: Any = getattr(errors, words["kind"], RunError)
+    return kind(f"process {number}: {words['text']}")
