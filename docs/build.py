@@ -18,6 +18,7 @@ from claims_page import claims_page
 from faults import faults_table
 from judge_tables import agreement_table
 from real_page import card_part, column, evidence, page_parts, readme_part, which_part
+from scaling_page import scaling_parts
 from tables import (
     controls_table,
     held_back_table,
@@ -41,6 +42,7 @@ JUDGE = ROOT / "results" / "refusal_judge.json"
 CLAIMS = ROOT / "results" / "claims"
 REAL = ROOT / "results" / "real"
 CONTROLS = ROOT / "results" / "benign_obedience_fresh_10_seeds.json"
+SCALING = ROOT / "results" / "scaling.json"
 ARCHITECTURES = ROOT / "results" / "architectures.json"
 FAULTS = "0010-faults-mended-as-kinds.md"
 SOURCES = {
@@ -212,8 +214,13 @@ def pages() -> dict[Path, str]:
     on_real = page.read_text()
     for part, content in page_parts(REAL).items():
         on_real = replaced(on_real, part, content)
+    scaling = ROOT / "docs" / "scaling.md"
+    sizes = scaling.read_text()
+    for part, content in scaling_parts(SCALING).items():
+        sizes = replaced(sizes, part, content)
     out = {
         page: on_real,
+        scaling: sizes,
         choice: replaced(which, "moments", by_moment(bench, column(real, "HS on"))),
         ROOT / "docs" / "errors.md": replaced(
             (ROOT / "docs" / "errors.md").read_text(), "exceptions", exceptions_tree()
