@@ -19,6 +19,7 @@ from engines_page import engines_table
 from faults import faults_table
 from judge_tables import agreement_table
 from real_page import card_part, column, evidence, page_parts, readme_part, which_part
+from scaling_page import scaling_parts
 from tables import (
     controls_table,
     held_back_table,
@@ -42,6 +43,7 @@ JUDGE = ROOT / "results" / "refusal_judge.json"
 CLAIMS = ROOT / "results" / "claims"
 REAL = ROOT / "results" / "real"
 CONTROLS = ROOT / "results" / "benign_obedience_fresh_10_seeds.json"
+SCALING = ROOT / "results" / "scaling.json"
 ARCHITECTURES = ROOT / "results" / "architectures.json"
 ENGINES = ROOT / "results" / "engines.json"
 FAULTS = "0010-faults-mended-as-kinds.md"
@@ -214,8 +216,13 @@ def pages() -> dict[Path, str]:
     on_real = page.read_text()
     for part, content in page_parts(REAL).items():
         on_real = replaced(on_real, part, content)
+    scaling = ROOT / "docs" / "scaling.md"
+    sizes = scaling.read_text()
+    for part, content in scaling_parts(SCALING).items():
+        sizes = replaced(sizes, part, content)
     out = {
         page: on_real,
+        scaling: sizes,
         choice: replaced(which, "moments", by_moment(bench, column(real, "HS on"))),
         engines: replaced(
             engines.read_text(), "matrix", engines_table(json.loads(ENGINES.read_text()))

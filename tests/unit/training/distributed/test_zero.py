@@ -21,6 +21,7 @@ RECIPES = {recipe.label: recipe for recipe in recipes()}
 
 def under(**config):
     accelerator = SimpleNamespace(
+        num_processes=1,
         distributed_type=DistributedType.DEEPSPEED,
         state=SimpleNamespace(deepspeed_plugin=SimpleNamespace(deepspeed_config=config)),
     )
