@@ -77,6 +77,12 @@ COLUMNS = {
             "as under DDP; `fully_shard` over gloo on the processor, which accelerate was allowed",
             several_processes.fsdp2, processes=2,
         ),
+        Column(
+            "zero", "ZeRO-2, ZeRO-3", 0.0,
+            "refused by what DeepSpeed's engine says that it cannot do, with a stand-in for the "
+            "package; what only edits rows is not refused and was not run",
+            several_processes.zero,
+        ),
     )
 }  # fmt: skip
 """By name, in the order of the table."""

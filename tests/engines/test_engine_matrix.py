@@ -16,8 +16,8 @@ from tests.engines.trainers import engine_recipes
 ROOT = Path(__file__).resolve().parent.parent.parent
 PUBLISHED = json.loads((ROOT / "results" / "engines.json").read_text())["cells"]
 RECIPES = {recipe.label: recipe for recipe in engine_recipes()}
-DEAR = {"compile"}
-"""Columns whose cells take several seconds each."""
+DEAR = {"compile", "ddp", "fsdp2"}
+"""Columns whose cells import the compiler, or take two processes."""
 
 
 def _cases():
@@ -33,3 +33,15 @@ def test_every_cell_is_what_the_table_says(column, tuning, label):
     found = cell(RECIPES[label], COLUMNS[column], tuning)
     published = PUBLISHED[f"{column}/{tuning}/{label}"]
     assert (found.state, found.said) == (published["state"], published["said"])
+
+
+def test_no_published_cell_is_of_a_third_kind():
+    assert {found["state"] for found in PUBLISHED.values()} == {"equal", "refused"}
+    assert all(len(f["said"]) > 40 for f in PUBLISHED.values() if f["state"] == "refused")
+    assert all(f["apart"] <= COLUMNS[key.split("/")[0]].tolerance for key, f in PUBLISHED.items())
+
+
+def test_every_variant_of_every_defense_has_its_row():
+    for tuning in ("lora", "full"):
+        for column in ("accumulation", "bf16", "checkpointing", "resume"):
+            assert {f"{column}/{tuning}/{label}" for label in RECIPES} <= set(PUBLISHED)
