@@ -28,7 +28,10 @@ def engines_table(found: Mapping[str, Any]) -> str:
 
 def _count(cells: Cells) -> str:
     equal = sum(cell["state"] == "equal" for cell in cells.values())
-    return f"{len(cells)} cells: {equal} equal, {len(cells) - equal} refused, no third kind."
+    return (
+        f"{len(cells)} cells were run: {equal} equal, {len(cells) - equal} refused, no third kind. "
+        "*not run* says nothing; `python measurements/engines.py` runs what is missing."
+    )
 
 
 def _terms(cells: Cells, columns: Mapping[str, Mapping[str, Any]]) -> str:
