@@ -2,7 +2,7 @@
 
 Usage: ``PYTHONPATH=src:. python measurements/engines.py [--column NAME] [--tuning NAME] [--again]``
 (all of it: half an hour on an idle core; several may run side by side), then ``make docs``. Cells
-that are in the file already XX
+that are in the file already are left as they are, unless ``--again`` is given.
 """
 
 import argparse
