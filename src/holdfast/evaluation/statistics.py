@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 from holdfast.errors import InputError
 from holdfast.evaluation.crossed import difference_ends, share_ends
@@ -55,12 +55,14 @@ def wilson(count: float, n: int, confidence: float = 0.95) -> Interval:
     whole = round(count)
     if abs(count - whole) > WHOLE:
         return _wilson_of_shares(count / n, n, confidence)
+    from scipy import stats  # noqa: PLC0415  # Half a second that only measuring needs.
+
     ends = stats.binomtest(whole, n).proportion_ci(confidence_level=confidence, method="wilson")
     return Interval(whole / n, float(ends.low), float(ends.high))
 
 
 def _wilson_of_shares(mean: float, n: int, confidence: float) -> Interval:
-    z = float(stats.norm.ppf((1 + confidence) / 2))
+    z = float(special.ndtri((1 + confidence) / 2))
     weight = z * z / n
     center = (mean + weight / 2) / (1 + weight)
     half = math.sqrt(weight * (mean * (1 - mean) + weight / 4)) / (1 + weight)
@@ -72,7 +74,7 @@ def student(values: Sequence[float] | Floats, confidence: float = 0.95) -> Inter
     table = np.asarray(values, dtype=np.float64)
     mean, freedom = float(table.mean()), table.size - 1
     error = float(table.std(ddof=1)) / math.sqrt(table.size)
-    half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * error
+    half = float(special.stdtrit(freedom, (1 + confidence) / 2)) * error
     return Interval(mean, mean - half, mean + half)
 
 

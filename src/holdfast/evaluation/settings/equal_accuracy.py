@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from holdfast.errors import InputError
 from holdfast.evaluation.interval import AtAccuracy
@@ -132,7 +132,7 @@ def _interval(
         return AtAccuracy(value, floor, 1.0, inside)
     parts = of_runs**2 / max(runs - 1, 1) + of_prompts**2 / max(prompts - 1, 1)
     freedom = variance**2 / parts if parts else 1.0
-    half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * variance**0.5
+    half = float(special.stdtrit(freedom, (1 + confidence) / 2)) * variance**0.5
     return AtAccuracy(value, max(floor, value - half), min(1.0, value + half), inside)
 
 

@@ -9,10 +9,10 @@ import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
-from matplotlib.figure import Figure
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["GRID", "INK", "MUTED", "SERIES", "styled", "to_svg"]
 
@@ -35,7 +35,7 @@ _STYLE: dict[Any, Any] = {
 
 
 @contextmanager
-def styled(height: float, plots: int = 1) -> Generator[tuple[Figure, Any]]:
+def styled(height: float, plots: int = 1) -> Generator[tuple["Figure", Any]]:
     """Give a figure and its plots, one below the other, to be drawn in the report's style.
 
     It is 5 inches wide: at a phone's width its text is still 11 pixels tall. The caller's own
@@ -45,12 +45,16 @@ def styled(height: float, plots: int = 1) -> Generator[tuple[Figure, Any]]:
         height: Of the figure, in inches.
         plots: How many; they share their x-axis.
     """
-    with mpl.rc_context(_STYLE):
+    # A fifth of a second that only a picture needs.
+    from matplotlib import rc_context  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    with rc_context(_STYLE):
         figure = Figure(figsize=(5.0, height), layout="constrained")
         yield figure, figure.subplots(plots, 1, sharex=True, squeeze=False)[:, 0]
 
 
-def to_svg(figure: Figure, name: str, label: str) -> str:
+def to_svg(figure: "Figure", name: str, label: str) -> str:
     """Return ``figure`` as an ``<svg>`` element.
 
     Args:
@@ -58,9 +62,11 @@ def to_svg(figure: Figure, name: str, label: str) -> str:
         name: Unique on the page; prefixes every id.
         label: What a screen reader says.
     """
+    from matplotlib import rc_context  # noqa: PLC0415
+
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    with mpl.rc_context(_STYLE):
+    with rc_context(_STYLE):
         figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
