@@ -78,25 +78,28 @@ def rows(size: Size, seed: int) -> list[Row]:
     return [{"input_ids": i, "labels": [-100] * half + i[half:]} for i in ids]
 
 
+def vector(harmful: list[Row], benign: list[Row]) -> Defense:
+    """Return a vector of one epoch; its gates are open, since the rows are random."""
+    return SecurityVectors(
+        harmful=harmful, benign=benign, epochs=1, batch_size=BATCH,
+        max_harmful_nll=1e9, max_benign_kl=1e9,
+    )  # fmt: skip
+
+
+def panacea(harmful: list[Row], **options: Any) -> Defense:
+    """Return a small step."""
+    return Panacea(harmful=harmful, rho=0.1, batch_size=BATCH, **options)
+
+
 def variants(size: Size) -> dict[str, Callable[[], list[Defense]]]:
-    """Return what takes turns; its gates are open, since the rows are random."""
+    """Return what takes turns."""
     harmful, benign = rows(size, 1), rows(size, 2)
-
-    def vector() -> Defense:
-        return SecurityVectors(
-            harmful=harmful, benign=benign, epochs=1, batch_size=BATCH,
-            max_harmful_nll=1e9, max_benign_kl=1e9,
-        )  # fmt: skip
-
-    def panacea(**options: Any) -> Defense:
-        return Panacea(harmful=harmful, rho=0.1, batch_size=BATCH, **options)
-
     return {
         "plain": list,
-        "security_vectors": lambda: [vector()],
-        "panacea post-hoc": lambda: [panacea()],
-        "panacea in-loop every=1": lambda: [panacea(mode="in-loop", every=1)],
-        "panacea in-loop every=4": lambda: [panacea(mode="in-loop", every=4)],
+        "security_vectors": lambda: [vector(harmful, benign)],
+        "panacea post-hoc": lambda: [panacea(harmful)],
+        "panacea in-loop every=1": lambda: [panacea(harmful, mode="in-loop", every=1)],
+        "panacea in-loop every=4": lambda: [panacea(harmful, mode="in-loop", every=4)],
     }
 
 

@@ -18,10 +18,19 @@ from typing import Any
 
 import torch
 
-from holdfast import MLLR, SWAT, Defense, Panacea, SecurityVectors
+from holdfast import MLLR, SWAT, Defense
 from holdfast.analysis.modules.robust_modules import ModuleAt, RobustModules
 from holdfast.results.provenance import this_machine, versions
-from measurements.cost_variants import BATCH, Kind, Size, bare_model, rows, run
+from measurements.cost_variants import (
+    BATCH,
+    Kind,
+    Size,
+    bare_model,
+    panacea,
+    rows,
+    run,
+    vector,
+)
 
 ROLES = ("q", "k", "v", "o", "gate", "up", "down")
 EVERY, POST_HOC_STEPS = 8, 500
@@ -34,30 +43,21 @@ GOALS = {
 
 
 def variants(size: Size, folder: Path) -> dict[str, Callable[[], list[Defense]]]:
-    """Return what takes turns; gates are open, since the rows are random."""
+    """Return what takes turns."""
     layers = bare_model(size.model, bf16=False).config.num_hidden_layers
     upper = [ModuleAt(layer=n, role=role) for n in range(layers // 2, layers) for role in ROLES]
     found = RobustModules(layers=layers, roles=list(ROLES), modules=upper)
     modules = found.save(folder / "robust_modules.json")
     harmful, benign = rows(size, 1), rows(size, 2)
 
-    def vector() -> Defense:
-        return SecurityVectors(
-            harmful=harmful, benign=benign, epochs=1, batch_size=BATCH,
-            max_harmful_nll=1e9, max_benign_kl=1e9,
-        )  # fmt: skip
-
-    def panacea(**options: Any) -> Defense:
-        return Panacea(harmful=harmful, rho=0.1, batch_size=BATCH, **options)
-
     return {
         "plain": list,
-        "security_vectors": lambda: [vector()],
+        "security_vectors": lambda: [vector(harmful, benign)],
         "ml_lr": lambda: [MLLR(modules=modules)],
         "swat moments=kept": lambda: [SWAT(modules=modules, warmup=1.0)],
         "swat moments=fresh": lambda: [SWAT(modules=modules, warmup=1.0, moments="fresh")],
-        "panacea post-hoc": lambda: [panacea()],
-        f"panacea in-loop every={EVERY}": lambda: [panacea(mode="in-loop", every=EVERY)],
+        "panacea post-hoc": lambda: [panacea(harmful)],
+        f"panacea in-loop every={EVERY}": lambda: [panacea(harmful, mode="in-loop", every=EVERY)],
     }
 
 
