@@ -110,7 +110,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     size, began = Size(given.model, given.tokens, 32), time.monotonic()
-    kinds = [Kind(lora, bf16=False) for lora in (False, True)]
+    kinds = [Kind(lora, bf16) for bf16 in (False, True) for lora in (False, True)]
     turns: dict[Kind, list[Any]] = {kind: [] for kind in kinds}
     with tempfile.TemporaryDirectory() as work:
         every = variants(size, Path(work))

@@ -40,7 +40,7 @@ def align(
 @first_alone_speaks()
 def _run(config: TuneConfig, accelerate_config: Path | None, *, as_json: bool) -> None:
     if accelerate_config is not None:
-        from holdfast.commands.several.launch import launch
+        from holdfast.cli.shell.launch import launch
 
         launch(config, accelerate_config, ["--json"] if as_json else [])
     from holdfast.commands.tune import tune as run

@@ -8,9 +8,9 @@ import pytest
 
 import holdfast.commands.tune as command
 from holdfast.cli import main
+from holdfast.cli.shell.launch import launch_line
 from holdfast.commands.several import folders
 from holdfast.commands.several.ending import ending_together
-from holdfast.commands.several.launch import launch_line
 from holdfast.commands.several.ranks import Ranks
 from holdfast.errors import ConfigError, RunError
 from holdfast.files.outputs.locks import locked

@@ -175,6 +175,7 @@ def test_kill_9_loses_only_what_was_in_flight(tmp_path):
     _wait((cut / "recipe.json").exists)
     (cut / "slow").touch()
     _wait(lambda: len(list(cut.glob("cells/*/result.json"))) >= 2)
+    _wait(lambda: len(list(cut.glob("worker-*"))) == 2)  # Who comes later is not waited for below.
     process.kill()
     process.wait()
     _wait(lambda: not any(map(_lives, cut.glob("worker-*"))))  # They see that it is gone.

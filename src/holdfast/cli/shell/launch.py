@@ -7,6 +7,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
+from holdfast.cli.shell.flags import flag_of
 from holdfast.errors import ConfigError, nearest, reason_of
 from holdfast.files.outputs.processes import place
 from holdfast.inputs.configs import TuneConfig
@@ -54,7 +55,7 @@ def _words(config: Any) -> Iterator[str]:
         empty = item.default_factory() if item.default_factory is not MISSING else item.default
         if value == empty or value is None:
             continue
-        flag = "--" + item.name.replace("_", "-")
+        flag = flag_of(item.name)
         if isinstance(value, bool):
             yield flag if value else f"--no-{flag[2:]}"
             continue
