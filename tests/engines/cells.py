@@ -39,13 +39,13 @@ def cell(make: Recipe, column: Column, tuning: Tuning) -> Cell:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # What PEFT, TRL and torch find slow is not looked at here.
-        wanted = column.wanted(make, tuning)
         if column.processes == 1:
             found, said, _ = _outcome(make, column, tuning)
         else:
             found, said = _of_all(make, column, tuning)
-    if found is None:
-        return Cell("refused", 0.0, said)
+        if found is None:  # Without the engine it may be refused, too: a vector in 4-bit weights.
+            return Cell("refused", 0.0, said)
+        wanted = column.wanted(make, tuning)
     apart = gap(found, wanted)
     require(apart <= column.tolerance, f"{make.label}: {apart:.2e} from what it must be")
     return Cell("equal", apart, "")
