@@ -41,7 +41,28 @@ def scaling_parts(path: Path) -> dict[str, str]:
         "time": _time(),
         "fleet": _fleet(),
         "checked": _checked(path),
+        "speed": _speed(path.with_name("engine_speed.json")),
     }
+
+
+def _speed(path: Path) -> str:
+    """Return what a step costs by the processor's time, with the range over rounds."""
+    found = json.loads(path.read_text())
+    kinds = {kind: one for kind, one in found.items() if isinstance(one, dict) and "rounds" in one}
+    first = next(iter(kinds.values()))["variants"]
+    rows: list[list[str]] = []
+    for name in (name for name in first if name != "plain"):
+        measured = [one["variants"][name] for one in kinds.values()]
+        cells = [
+            f"{m['step_cpu_ratio']:.2f} ({m['least_and_most'][0]:.2f}–{m['least_and_most'][1]:.2f})"
+            for m in measured
+        ]
+        rows.append([name, str(found["goals"].get(name, "–")), *cells])
+    rounds = ", ".join(str(one["rounds"]) for one in kinds.values())
+    return table(["a step over plain", "goal", *kinds], rows) + (
+        f"\n\n{found['setting']['model']}, medians with least and most of {rounds} rounds, "
+        "`python -m measurements.engine_speed`."
+    )
 
 
 def _memory() -> str:
