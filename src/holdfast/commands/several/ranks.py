@@ -15,6 +15,7 @@ import torch
 from accelerate.state import PartialState
 from accelerate.utils import parse_flag_from_env
 from torch import distributed
+from torch.distributed.distributed_c10d import PrefixStore, TCPStore
 
 from holdfast import errors
 from holdfast.errors import HoldfastError, RunError
@@ -40,6 +41,8 @@ class Ranks:
         if self.count > 1 and not distributed.is_initialized():
             if not torch.cuda.is_available():  # Else the Trainer would see no other process.
                 os.environ["ACCELERATE_USE_CPU"] = "true"
+            if self._attempt not in ("", "0"):
+                _join_anew(self._attempt)
             PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
         self._store: Any = process_store() if self.count > 1 else None
 
@@ -116,6 +119,23 @@ class Ranks:
     def _orphaned(self) -> bool:
         """Whether the launcher is gone, and its store with it."""
         return os.getppid() != self._launcher
+
+
+def _join_anew(attempt: str) -> None:
+    """Join the other processes of a run that its launcher has started again.
+
+    torch 2.13 takes the launcher's store to be a new one for each attempt. Where it is kept, who is
+    first to look finds the addresses of the dead, and waits or fails. So an attempt has its keys.
+    """
+    rank, world = place()
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    store = TCPStore(host, port, world, is_master=False)
+    distributed.init_process_group(
+        "nccl" if torch.cuda.is_available() else "gloo",
+        store=PrefixStore(f"{_OURS}/attempt/{attempt}", store),
+        rank=rank,
+        world_size=world,
+    )
 
 
 def _told(error: BaseException | None) -> dict[str, str] | None:
