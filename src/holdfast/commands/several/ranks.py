@@ -15,7 +15,7 @@ import torch
 from accelerate.state import PartialState
 from accelerate.utils import parse_flag_from_env
 from torch import distributed
-from torch.distributed.distributed_c10d import PrefixStore, TCPStore
+from torch.distributed.distributed_c10d import PrefixStore
 
 from holdfast import errors
 from holdfast.errors import HoldfastError, RunError
@@ -129,7 +129,8 @@ def _join_anew(attempt: str) -> None:
     """
     rank, world = place()
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    store = TCPStore(host, port, world, is_master=False)
+    kind: Any = getattr(distributed, "TCPStore")  # noqa: B009  # Public, but in no stub.
+    store = kind(host, port, world, is_master=False)
     distributed.init_process_group(
         "nccl" if torch.cuda.is_available() else "gloo",
         store=PrefixStore(f"{_OURS}/attempt/{attempt}", store),
