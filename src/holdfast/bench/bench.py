@@ -30,6 +30,7 @@ from holdfast.files.outputs.processes import refuse_several
 from holdfast.files.whole import write_whole
 from holdfast.inputs.guards.network import local_only, offline_where_local, texts_in
 from holdfast.progress import Progress
+from holdfast.report.page import write_report
 from holdfast.results.result import RunResult
 
 __all__ = ["Bench", "check_folder", "plan", "published", "run_bench"]
@@ -142,8 +143,6 @@ def _result(bench: Bench, outcome: Outcome, seconds: float) -> RunResult | None:
 
 
 def _write(result: RunResult, out: Path) -> None:
-    from holdfast.report.page import write_report  # noqa: PLC0415  # Imports matplotlib.
-
     result.save(out / "result.json")
     if costs := cost_rows(result):
         write_whole(out / "cost.csv", csv_text(costs))
