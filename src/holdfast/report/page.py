@@ -17,9 +17,8 @@ from holdfast.results.result import RunResult
 __all__ = ["SECTIONS", "render", "write_report"]
 
 SECTIONS = (
-    "summary", "worst", "doses", "fronts", "arms", "judges", "benchmarks", "movement", "pictures",
-    "blocks",
-    "values", "trace", "samples", "configuration",
+    "loop.release", "summary", "worst", "doses", "fronts", "arms", "judges", "benchmarks", "movement",
+    "pictures", "blocks", "values", "trace", "samples", "configuration",
 )  # fmt: skip
 """The sections in the page's order."""
 
@@ -52,5 +51,5 @@ def _section(name: str, shown: Shown) -> Markup:
     found = import_module(f"holdfast.report.sections.{name}").section(shown)
     if found is None:
         return Markup()
-    template = environment().get_template(f"sections/{name}.html.j2")
+    template = environment().get_template(f"sections/{name.replace('.', '/')}.html.j2")
     return Markup(template.render(shown=shown, **found))  # noqa: S704  # The template has escaped it.
