@@ -1,7 +1,8 @@
 """The report: one self-contained page without scripts, that asks nothing of the network.
 
 A section is a module of ``sections`` with ``section(shown)``, which returns what its template of
-the same name takes, or None where the result has nothing for it.
+the same name takes, or None where the result has nothing for it. Those of the closed loop are in
+``sections/loop``.
 """
 
 from importlib import import_module
@@ -17,8 +18,8 @@ from holdfast.results.result import RunResult
 __all__ = ["SECTIONS", "render", "write_report"]
 
 SECTIONS = (
-    "loop.release", "summary", "worst", "doses", "fronts", "arms", "judges", "benchmarks", "movement",
-    "pictures", "blocks", "values", "trace", "samples", "configuration",
+    "loop.release", "summary", "worst", "doses", "fronts", "arms", "judges", "benchmarks",
+    "movement", "pictures", "blocks", "values", "trace", "samples", "configuration",
 )  # fmt: skip
 """The sections in the page's order."""
 
