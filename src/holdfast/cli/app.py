@@ -13,6 +13,7 @@ from holdfast.cli.organism import organism
 from holdfast.cli.reading.claims import claims
 from holdfast.cli.reading.compare import compare
 from holdfast.cli.reading.judge import judge
+from holdfast.cli.redteam import redteam
 from holdfast.cli.repair import repair
 from holdfast.cli.shell.options import interruptible
 from holdfast.cli.tune import align, tune
@@ -28,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 commands = (
-    demo, inspect, data, align, tune, repair, evaluate, judge, analyze, bench, compare,
+    demo, inspect, data, align, tune, repair, evaluate, redteam, judge, analyze, bench, compare,
     claims,
 )  # fmt: skip
 for command in commands:

@@ -2,6 +2,7 @@
 
 import time
 
+from holdfast.commands.redteaming.team import Team, attacked, keep_texts
 from holdfast.evaluation.generate import Engine
 from holdfast.files.folders import WholeFolder
 from holdfast.inputs.configs import EvaluateConfig
@@ -28,12 +29,14 @@ def evaluate_model(config: EvaluateConfig, progress: Progress = lambda *_: None)
     folder = WholeFolder(config.output, overwrite=config.overwrite) if config.output else None
     tasks = benchmark_tasks(config)
     inputs = read(config, folder, progress, answering)
+    team = Team.of(config, inputs)
     if folder is None:
-        return _finished(inputs, _measured(inputs, tasks, start))
+        return _finished(inputs, attacked(_measured(inputs, tasks, start), team))
     with folder.held():
-        result = _measured(inputs, tasks, start)
+        result = attacked(_measured(inputs, tasks, start), team)
         with folder.writing() as partial:
             result.save(partial / "result.json")
+            keep_texts(team, partial)
             write_report(result, partial / "report.html", show_harmful=config.show_harmful)
     return _finished(inputs, result)
 

@@ -20,6 +20,7 @@ from holdfast.results.comparisons import BenchSummary
 from holdfast.results.costs import ratios, time_ratio
 from holdfast.results.provenance import DataSource, Machine, this_machine, versions
 from holdfast.results.records import BEFORE, PLAIN, Arm, Record
+from holdfast.results.redteam.records import RedTeam
 
 __all__ = ["SCHEMA_VERSION", "Row", "RunResult"]
 
@@ -69,6 +70,11 @@ class RunResult(Record):
         default=None,
         exclude_if=lambda found: found is None,
         description="What another evaluation program measured, such as lm-eval.",
+    )
+    red_team: RedTeam | None = Field(
+        default=None,
+        exclude_if=lambda found: found is None,
+        description="What attacks on the model found.",
     )
     bench: BenchSummary | None = Field(
         default=None, description="What the arms of a bench say together, from their answers."

@@ -7,6 +7,7 @@ from typing import Any
 from holdfast.evaluation.measure import Measurement
 from holdfast.evaluation.metrics import Outcome
 from holdfast.evaluation.redteam.attack import Asked
+from holdfast.evaluation.redteam.rendered import SAME_AS_DIRECT
 from holdfast.evaluation.redteam.standing import Standing, standing_of, worst_of
 from holdfast.evaluation.reply import Reply
 
@@ -65,6 +66,16 @@ class AttackAnswers:
             for item, (standing, _) in table.items():
                 by_item.setdefault(item, []).append(standing)
         return {item: worst_of(found) for item, found in by_item.items()}
+
+    def content(self) -> int:
+        """Return how many questions had an answer whose harmful content the judge calls right."""
+        tables = self.seen[self.judge].values()
+        right = {i for t in tables for i, (_, said) in t.items() if said == Outcome.HARMFUL_CORRECT}
+        return len(right)
+
+    def gaps(self) -> list[str]:
+        """Return the ways that were not asked, and that no other attack asks."""
+        return [name for name, why in self.not_run.items() if why != SAME_AS_DIRECT]
 
     def of_variant(self, variant: str, judge: str = "") -> dict[str, Standing]:
         """Return what each question came to under one variant."""

@@ -10,10 +10,12 @@ from holdfast.data.rendering.turns import generation_prompt
 from holdfast.errors import ModelError
 from holdfast.evaluation.redteam.attack import Asked, Messages
 
-__all__ = ["PREFILLED", "prompt_ids", "why_not"]
+__all__ = ["PREFILLED", "SAME_AS_DIRECT", "prompt_ids", "why_not"]
 
 PREFILLED = (5, 10)
 """Fewest and most tokens of a prefilled answer."""
+SAME_AS_DIRECT = "there is no system prompt to leave out: it is the direct request"
+"""Why a way to ask is left out without a gap: another attack asks the very same."""
 _EMPTY = {"role": "system", "content": ""}
 
 
@@ -38,7 +40,7 @@ def _why_not(asked: Asked, tokenizer: Any) -> str:
         return f"its tokenizer makes fewer than {PREFILLED[0]} tokens of the agreement"
     bare = asked.no_system and not asked.dropped
     if bare and not _brings_system(asked.messages, tokenizer):
-        return "its chat template writes no system prompt by itself and the question has none"
+        return SAME_AS_DIRECT
     if len(asked.messages) and asked.messages[0]["role"] == "system":
         return _system_lost(asked.messages, tokenizer)
     return ""
