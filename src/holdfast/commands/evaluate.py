@@ -3,6 +3,7 @@
 import time
 
 from holdfast.commands.gating.plan import Plan
+from holdfast.commands.redteaming.team import Team, attacked, keep_texts
 from holdfast.evaluation.generate import Engine
 from holdfast.files.folders import WholeFolder
 from holdfast.inputs.configs import EvaluateConfig
@@ -31,13 +32,20 @@ def evaluate_model(config: EvaluateConfig, progress: Progress = lambda *_: None)
     tasks = benchmark_tasks(config)
     inputs = read(config, folder, progress, answering)
     plan.check(inputs.examiner.items)
+    team = Team.of(config, inputs)
     if folder is None:
-        return _finished(inputs, plan.gated(_measured(inputs, tasks, start), inputs.model))
+        return _finished(inputs, _judged(inputs, plan, team, _measured(inputs, tasks, start)))
     with folder.held():
-        result = plan.gated(_measured(inputs, tasks, start), inputs.model)
+        result = _judged(inputs, plan, team, _measured(inputs, tasks, start))
         with folder.writing() as partial:
+            keep_texts(team, partial)
             write_release(result, partial, show_harmful=config.show_harmful)
     return _finished(inputs, result)
+
+
+def _judged(inputs: Inputs, plan: Plan, team: Team | None, result: RunResult) -> RunResult:
+    """Return the result with the attacks, and then with the verdict on all of it."""
+    return plan.gated(attacked(result, team), inputs.model)
 
 
 def _finished(inputs: Inputs, result: RunResult) -> RunResult:
