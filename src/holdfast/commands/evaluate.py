@@ -28,6 +28,7 @@ def evaluate_model(config: EvaluateConfig, progress: Progress = lambda *_: None)
     """
     start = time.perf_counter()
     plan = Plan.of(config)
+    config = plan.applied(config)
     folder = WholeFolder(config.output, overwrite=config.overwrite) if config.output else None
     tasks = benchmark_tasks(config)
     inputs = read(config, folder, progress, answering)
