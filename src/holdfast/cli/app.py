@@ -12,6 +12,7 @@ from holdfast.cli.listing import listing
 from holdfast.cli.organism import organism
 from holdfast.cli.reading.claims import claims
 from holdfast.cli.reading.compare import compare
+from holdfast.cli.reading.gate import gate
 from holdfast.cli.reading.judge import judge
 from holdfast.cli.repair import repair
 from holdfast.cli.shell.options import interruptible
@@ -28,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 commands = (
-    demo, inspect, data, align, tune, repair, evaluate, judge, analyze, bench, compare,
+    demo, inspect, data, align, tune, repair, evaluate, gate, judge, analyze, bench, compare,
     claims,
 )  # fmt: skip
 for command in commands:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from holdfast.analysis.settings import AnalysisOptions
+from holdfast.inputs.gate_options import GateOptions
 from holdfast.inputs.outside_options import AnswerOptions, BenchmarkOptions
 
 __all__ = [
@@ -208,7 +209,7 @@ class RepairConfig(ModelConfig, TestConfig):
 
 
 @dataclass(kw_only=True)
-class EvaluateConfig(ModelConfig, AnswerOptions, BenchmarkOptions):
+class EvaluateConfig(ModelConfig, AnswerOptions, BenchmarkOptions, GateOptions):
     """One measurement of a model."""
 
     harmful: str | None = also("test_harmful")
