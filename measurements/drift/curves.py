@@ -39,7 +39,11 @@ def main(folder: Path) -> None:
     """Run what is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     found, file = openings(folder), folder / "curves.jsonl"
-    done = {json.loads(line)["name"] for line in file.read_text().splitlines()} if file.exists() else set()
+    done = (
+        {json.loads(line)["name"] for line in file.read_text().splitlines()}
+        if file.exists()
+        else set()
+    )
     for run in plan():
         if run.name in done:
             continue

@@ -45,7 +45,9 @@ class UserRun:
     def name(self) -> str:
         """What tells it from all others."""
         whole = "full" if self.full else "lora"
-        return f"{self.scenario}-p{self.p:g}-lr{self.learning_rate:g}-{whole}-s{self.seed}{self.tags}"
+        return (
+            f"{self.scenario}-p{self.p:g}-lr{self.learning_rate:g}-{whole}-s{self.seed}{self.tags}"
+        )
 
     @property
     def budget(self) -> Budget:
@@ -158,7 +160,7 @@ def tuned(
     model, tokenizer = organism.load()
     set_seed(run.seed)
     args = SFTConfig(
-        output_dir="/tmp/drift/unused", max_steps=run.steps, per_device_train_batch_size=16,
+        output_dir="holdfast-run", max_steps=run.steps, per_device_train_batch_size=16,
         learning_rate=run.learning_rate, seed=run.seed, logging_steps=10, save_strategy="no",
         report_to="none", disable_tqdm=True, use_cpu=True,
     )  # fmt: skip

@@ -19,8 +19,8 @@ __all__ = ["Acting", "DriftWatch"]
 class Acting(Protocol):
     """What is done about a look, such as stopping the run."""
 
-    def saw(self, readings: Sequence[Reading], trainer: Any, control: Any) -> None:
-        """Take all looks so far, the newest last."""
+    def saw(self, readings: Sequence[Reading], trainer: Any, control: Any) -> dict[str, float]:
+        """Take all looks so far, the newest last; return what the log shall hold beside it."""
         ...
 
     def goes_on(self, readings: Sequence[Reading], trainer: Any) -> None:
@@ -75,9 +75,12 @@ class DriftWatch(TrainerCallback):
             seen = self._probes.measured(session.run.model, step)
         own = averaged(seen.logged(), session.run.engine)
         self.readings.append(Reading.of_log({**own, "step": step}) or seen)
-        # A line of ours in the log must not take the place of the Trainer's own.
-        due = control.should_log
-        trainer.log(own)
-        control.should_log = due
+        self._log(own, control)
         for one in self._acting:
-            one.saw(self.readings, trainer, control)
+            self._log(one.saw(self.readings, trainer, control), control)
+
+    def _log(self, figures: dict[str, float], control: Any) -> None:
+        """Log figures; a line of ours must not take the place of the Trainer's own."""
+        due = control.should_log
+        self._trainer.log(figures)
+        control.should_log = due
