@@ -11,7 +11,7 @@ is above 0 where the row pulls refusals down. Two inference epochs for all rows.
 GradShield's (arXiv 2605.14194); the probe and the two passes are ours.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -21,8 +21,10 @@ from torch import Tensor
 from holdfast.analysis.rows.losses import losses, row_losses64
 from holdfast.analysis.rows.tiles import Tile
 from holdfast.errors import ModelError, RunError
+from holdfast.evaluation.drift import Openings, lead_batches, probe_loss
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.gradients import Tensors, global_norm, scaled
+from holdfast.ops.recompute import inference_mode_flags
 
 __all__ = ["Direction", "Step", "direction", "exact_push", "push", "step_length"]
 
@@ -34,8 +36,6 @@ FINER = 8.0
 """What is left of the curvature falls with t²: this much shorter, it is under 0.1 %."""
 _SHORTEST = 2.0**-16
 """Below it float32's rounding of the weights and the logits would be measured."""
-LeadLoss = Callable[[Batch], Tensor]
-"""A batch of probes → their mean refusal lead, differentiable."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,18 @@ class Step:
     """Median relative change of the pushes at the last halving, before ``t`` was made finer."""
 
 
-def direction(engine: Engine, probes: Sequence[Batch], lead: LeadLoss) -> Direction:
+def direction(
+    engine: Engine, prompts: Sequence[Sequence[int]], openings: Openings, pad_id: int = 0
+) -> Direction:
     """Return u: one backward pass over the probes.
 
     Of a LoRA adapter at its start B = 0, so that the A blocks have no gradient and u lies in B.
+
+    Args:
+        engine: The engine of the model, with what the user trains taking gradients.
+        prompts: Token ids of each probe up to its answer, from ``probe_ids``.
+        openings: How the base refuses and agrees.
+        pad_id: What fills a batch.
 
     Raises:
         ModelError: Nothing is trained, or the lead does not hang on what is trained.
@@ -72,12 +80,18 @@ def direction(engine: Engine, probes: Sequence[Batch], lead: LeadLoss) -> Direct
             "push needs the weights that the user trains, and this model trains none: give it the "
             "run's adapter, or let its weights take gradients"
         )
-    gradient, value = engine.gradients(probes, lead)
+    batches = lead_batches(prompts, openings, pad_id=pad_id)
+
+    def lead(batch: Batch) -> Tensor:
+        with inference_mode_flags(engine.model):
+            return probe_loss(engine.model, batch) * len(batches)  # The engine takes the mean.
+
+    gradient, value = engine.gradients(batches, lead)
     norm = global_norm(gradient)
     if not norm > 0:
         raise ModelError(
-            f"the refusal lead on {len(probes)} batches of probes has gradient {norm:g} in the "
-            "weights that are trained: push cannot be told; check the adapter and the probes"
+            f"the refusal lead on {len(prompts)} probes has gradient {norm:g} in the weights that "
+            "are trained: push cannot be told; check the adapter and the probes"
         )
     return Direction(scaled(gradient, 1 / norm), norm, value)
 

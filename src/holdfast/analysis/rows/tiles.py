@@ -17,7 +17,7 @@ from holdfast.defense import Examples, listed
 from holdfast.errors import DataError, InputError
 from holdfast.ops.batches import IGNORED, MOST_TOKENS
 
-__all__ = ["Tile", "answer_tokens", "encoded", "tiles_of"]
+__all__ = ["Tile", "answer_tokens", "encoded", "put_back", "stacked", "tiles_of"]
 
 Encoded = Mapping[str, Sequence[int]]
 """``input_ids`` and ``labels`` of one row."""
