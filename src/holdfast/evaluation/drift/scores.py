@@ -62,6 +62,21 @@ def uncached_scores(
     return torch.cat(found).reshape(len(prompts), len(openings))
 
 
+def paired_scores(
+    model: nn.Module, prompts: Rows, answers: Rows, *, batch_size: int = 64
+) -> Tensor:
+    """Return ``ell(s | x)`` of each prompt's own answer, float32 of shape [prompts].
+
+    Raises:
+        DataError: A prompt or an answer is empty, or they differ in number.
+    """
+    _check(prompts, answers)
+    rows = [(list(p), list(a)) for p, a in zip(prompts, answers, strict=True)]
+    starts = range(0, len(rows), batch_size)
+    with inference_mode(model):
+        return torch.cat([_whole(model, rows[at : at + batch_size]) for at in starts])
+
+
 def _check(prompts: Rows, openings: Rows) -> None:
     for name, rows in (("prompts", prompts), ("openings", openings)):
         if not rows or not all(len(row) for row in rows):
