@@ -14,6 +14,7 @@ from holdfast.cli.reading.claims import claims
 from holdfast.cli.reading.compare import compare
 from holdfast.cli.reading.gate import gate
 from holdfast.cli.reading.judge import judge
+from holdfast.cli.redteam import redteam
 from holdfast.cli.repair import repair
 from holdfast.cli.shell.options import interruptible
 from holdfast.cli.tune import align, tune
@@ -29,8 +30,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 commands = (
-    demo, inspect, data, align, tune, repair, evaluate, gate, judge, analyze, bench, compare,
-    claims,
+    demo, inspect, data, align, tune, repair, evaluate, redteam, gate, judge, analyze, bench,
+    compare, claims,
 )  # fmt: skip
 for command in commands:
     app.command(command.__name__)(interruptible(command))

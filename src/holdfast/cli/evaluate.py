@@ -9,12 +9,17 @@ from holdfast.cli.shell.options import JsonFlag, takes
 from holdfast.cli.shell.verdicts import end_with
 from holdfast.inputs.configs import EvaluateConfig
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "measured"]
 
 
 @takes(EvaluateConfig)
 def evaluate(config: EvaluateConfig, json: JsonFlag = False) -> None:
     """Let a model answer files of questions and print the shares with their intervals."""
+    measured(config, json)
+
+
+def measured(config: EvaluateConfig, json: bool) -> None:
+    """Let the model answer, and print what was measured."""
     from holdfast.commands.evaluate import evaluate_model
     from holdfast.report.odd_answers import distinct, distinct_text
 
@@ -26,6 +31,7 @@ def evaluate(config: EvaluateConfig, json: JsonFlag = False) -> None:
         told: dict[str, Any] = {"cut": run.cut, "decoding": run.decoding, "distinct": distinct(run)}
         told["benchmarks"] = result.benchmarks and result.benchmarks.model_dump()
         told["warnings"] = result.warnings
+        told["red_team"] = result.red_team and result.red_team.model_dump(mode="json")
         judged = result.model_dump(include={"agreement"})
         beside = {one.judge: {f: s.__dict__ for f, s in one.shares.items()} for one in run.readings}
         shown = {"judge": run.judge, "shares": shares, "beside": beside, **judged}

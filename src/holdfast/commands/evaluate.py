@@ -3,6 +3,7 @@
 import time
 
 from holdfast.commands.gating.plan import Plan
+from holdfast.commands.redteaming.team import Team, attacked, keep_texts
 from holdfast.evaluation.generate import Engine
 from holdfast.files.folders import WholeFolder
 from holdfast.inputs.configs import EvaluateConfig
@@ -31,12 +32,15 @@ def evaluate_model(config: EvaluateConfig, progress: Progress = lambda *_: None)
     tasks = benchmark_tasks(config)
     inputs = read(config, folder, progress, answering)
     plan.check(inputs.examiner.items)
+    team = Team.of(config, inputs)
     if folder is None:
-        return _finished(inputs, plan.gated(_measured(inputs, tasks, start), inputs.model))
+        found = attacked(_measured(inputs, tasks, start), team)
+        return _finished(inputs, plan.gated(found, inputs.model))
     with folder.held():
-        result = plan.gated(_measured(inputs, tasks, start), inputs.model)
+        result = plan.gated(attacked(_measured(inputs, tasks, start), team), inputs.model)
         with folder.writing() as partial:
             write_release(result, partial, show_harmful=config.show_harmful)
+            keep_texts(team, partial)
     return _finished(inputs, result)
 
 

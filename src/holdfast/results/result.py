@@ -21,6 +21,7 @@ from holdfast.results.costs import ratios, time_ratio
 from holdfast.results.gating.records import Gate
 from holdfast.results.provenance import DataSource, Machine, this_machine, versions
 from holdfast.results.records import BEFORE, PLAIN, Arm, Record
+from holdfast.results.redteam.records import RedTeam
 
 __all__ = ["SCHEMA_VERSION", "Row", "RunResult"]
 
@@ -75,6 +76,11 @@ class RunResult(Record):
         default=None,
         exclude_if=lambda found: found is None,
         description="Whether the limits of a release hold, where there are any.",
+    )
+    red_team: RedTeam | None = Field(
+        default=None,
+        exclude_if=lambda found: found is None,
+        description="What attacks on the model found.",
     )
     bench: BenchSummary | None = Field(
         default=None, description="What the arms of a bench say together, from their answers."
