@@ -6,10 +6,10 @@ from typing import Any
 
 from datasets import Dataset
 
-from holdfast.data.checks import findings_of
 from holdfast.data.columns import columns_of, file_of, with_columns
 from holdfast.data.kits import is_kit, origin_of
 from holdfast.data.load import load_with_notes
+from holdfast.data.notices import notices_of
 from holdfast.data.prompts import prompts_with_notes
 from holdfast.data.tokenized import rows_with_turns
 from holdfast.data.turns.conversation import Turns
@@ -58,7 +58,7 @@ class Source:
 
     def warnings(self) -> list[str]:
         """Return what the hygiene checks find; the organism's rows are made, not found."""
-        found = findings_of(self.rows) if self.path != ORGANISM else []  # type: ignore[arg-type]
+        found = notices_of(self.rows) if self.path != ORGANISM else []  # type: ignore[arg-type]
         return [f"{self.role}: {self.path}: {told}" for told in (*self.notes, *found)]
 
 

@@ -10,8 +10,8 @@ from datasets import Dataset
 
 from holdfast.commands.data_view.options import DataConfig
 from holdfast.commands.data_view.shown import Shown, shown_rows
-from holdfast.data.checks import Finding
 from holdfast.data.load import FEATURES
+from holdfast.data.notices import Notice
 from holdfast.data.overview.lengths import Lengths
 from holdfast.data.overview.looked import Looked
 from holdfast.data.overview.rendered_rows import Encoded, encoded
@@ -37,7 +37,7 @@ class ModelView:
     """Most tokens of a row."""
     lengths: dict[str, Lengths]
     """Of the whole row and of what is trained of it, in tokens."""
-    findings: list[Finding]
+    findings: list[Notice]
     """Rows that would be cut or refused, or of which the template leaves something out."""
     notes: list[str]
     shown: list[Shown]
@@ -101,18 +101,18 @@ def _reader(config: DataConfig) -> tuple[Any, int | None]:
     return tokenizer, positions(SimpleNamespace(config=told), tokenizer)
 
 
-def _refused(refused: Mapping[int, str], of: int) -> list[Finding]:
+def _refused(refused: Mapping[int, str], of: int) -> list[Notice]:
     """Return which rows the template or the tokenizer refuses, by what it says of them."""
     by_reason: dict[str, list[int]] = {}
     for row, why in refused.items():
         by_reason.setdefault(why, []).append(row)
     return [
-        Finding(f"{len(rows)} of {of} rows are refused: {why}", tuple(rows))
+        Notice(f"{len(rows)} of {of} rows are refused: {why}", tuple(rows))
         for why, rows in by_reason.items()
     ]
 
 
-def _cut(rows: Sequence[Encoded], limit: int | None, *, answered: bool) -> list[Finding]:
+def _cut(rows: Sequence[Encoded], limit: int | None, *, answered: bool) -> list[Notice]:
     """Return which rows are longer than ``limit``, and of which nothing would be trained."""
     if limit is None:
         return []
@@ -122,8 +122,8 @@ def _cut(rows: Sequence[Encoded], limit: int | None, *, answered: bool) -> list[
         each.row for each in rows if answered and not any(each.trained[1:limit])
     )  # fmt: skip
     told = [
-        Finding(f"{len(cut)} of {len(rows)} rows have more than {limit} tokens", cut),
-        Finding(f"{len(emptied)} of {len(rows)} rows have no trained token within them", emptied),
+        Notice(f"{len(cut)} of {len(rows)} rows have more than {limit} tokens", cut),
+        Notice(f"{len(emptied)} of {len(rows)} rows have no trained token within them", emptied),
     ]
     return [finding for finding in told if finding.rows]
 
