@@ -154,9 +154,7 @@ def _columns(values: Sequence[Sequence[float]]) -> Floats:
     return np.asarray(values, dtype=np.float64)
 
 
-def _resampled(
-    columns: Floats, figure: Callable[[Floats], float | None], seed: int
-) -> Ends | None:
+def _resampled(columns: Floats, figure: Callable[[Floats], float | None], seed: int) -> Ends | None:
     """Return a figure of ``columns`` [values, sets] with its interval over sets."""
     value = figure(columns)
     if value is None:

@@ -20,7 +20,7 @@ from holdfast.evaluation.drift.prompts import probe_ids
 from holdfast.evaluation.drift.reading import Reading
 from holdfast.evaluation.drift.scores import opening_scores, paired_scores
 
-__all__ = ["Probes", "prompt_sha256"]
+__all__ = ["Probes", "answer_ids", "prompt_sha256"]
 
 PREFILLED = 5
 """Tokens of compliance in front of the prefill probe; ours."""
