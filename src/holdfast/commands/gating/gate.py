@@ -36,7 +36,8 @@ def gate_result(config: GateConfig) -> RunResult:
     before = plan.before or _before(result, arm)
     kinds = set.intersection(*({answer.kind for answer in run.answers} for run in runs))
     refuse_unasked(plan.policy.requirements, kinds, compared=before is not None)
-    judged = Judged(Answers(runs, before, result.data), result.model, arm.defense, _known(result))
+    answers = Answers(runs, before, result.data, result.red_team)
+    judged = Judged(answers, result.model, arm.defense, _known(result))
     gate = verdict(plan.policy, judged)
     found = result.model_copy(update={"gate": gate})
     if folder is not None:
