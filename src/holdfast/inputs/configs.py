@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from holdfast.analysis.settings import AnalysisOptions
 from holdfast.inputs.outside_options import AnswerOptions, BenchmarkOptions
+from holdfast.inputs.watch_options import WatchOptions
 
 __all__ = [
     "ALSO", "AlignConfig", "AnalyzeConfig", "DType", "EvaluateConfig", "InspectConfig",
@@ -78,7 +79,7 @@ class TestConfig:
 
 
 @dataclass(kw_only=True)
-class TuneConfig(ModelConfig, TestConfig):
+class TuneConfig(ModelConfig, TestConfig, WatchOptions):
     """One fine-tuning run with defenses."""
 
     stage: ClassVar[Literal["tune", "align"]] = "tune"

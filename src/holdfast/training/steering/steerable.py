@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from holdfast.defense import Defense
 from holdfast.errors import ConfigError
 
-__all__ = ["Steerable", "static_of", "steerable_of"]
+__all__ = ["VALUE", "Steerable", "static_of", "steerable_of"]
 
 VALUE = "value"
 
