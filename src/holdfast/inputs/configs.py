@@ -11,6 +11,7 @@ from holdfast.analysis.settings import AnalysisOptions
 from holdfast.inputs.attack_options import AttackOptions
 from holdfast.inputs.gate_options import GateOptions
 from holdfast.inputs.outside_options import AnswerOptions, BenchmarkOptions
+from holdfast.inputs.watch_options import WatchOptions
 
 __all__ = [
     "ALSO", "AlignConfig", "AnalyzeConfig", "DType", "EvaluateConfig", "InspectConfig",
@@ -80,7 +81,7 @@ class TestConfig:
 
 
 @dataclass(kw_only=True)
-class TuneConfig(ModelConfig, TestConfig):
+class TuneConfig(ModelConfig, TestConfig, WatchOptions):
     """One fine-tuning run with defenses."""
 
     stage: ClassVar[Literal["tune", "align"]] = "tune"
