@@ -14,6 +14,7 @@ from holdfast.cli.reading.claims import claims
 from holdfast.cli.reading.compare import compare
 from holdfast.cli.reading.judge import judge
 from holdfast.cli.repair import repair
+from holdfast.cli.screen import screen
 from holdfast.cli.shell.options import interruptible
 from holdfast.cli.tune import align, tune
 
@@ -28,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 commands = (
-    demo, inspect, data, align, tune, repair, evaluate, judge, analyze, bench, compare,
+    demo, inspect, data, screen, align, tune, repair, evaluate, judge, analyze, bench, compare,
     claims,
 )  # fmt: skip
 for command in commands:
