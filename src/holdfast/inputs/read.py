@@ -64,7 +64,7 @@ PATHS = (
     "model", "adapter", "against", "config", "chat_template", "data", "eval_data",
     "harmful", "safe", "alignment", "benign", "lookalike", "validation", "task", "useful",
     "harmful_ood", "benign_ood", "test_harmful", "test_safe", "test_task", "test_useful",
-    "lm_eval_path", "refusal_phrases",
+    "lm_eval_path", "refusal_phrases", "screen",
 )  # fmt: skip
 """Fields that name a file or folder to read, which no output may replace."""
 
@@ -282,8 +282,9 @@ def _places(name: Path | str | None) -> list[Path | None]:
 
 
 def _phrases(config: Any) -> dict[str, Path]:
-    """Return the file of phrases that the judge is made of, as a file that was read."""
-    return {"refusal_phrases": config.refusal_phrases} if config.refusal_phrases else {}
+    """Return the files of phrases and of a screening, as files that were read."""
+    given = {name: getattr(config, name, None) for name in ("refusal_phrases", "screen")}
+    return {name: path for name, path in given.items() if path}
 
 
 def _hashes(files: Mapping[str, Path]) -> dict[str, str]:

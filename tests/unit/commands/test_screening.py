@@ -16,7 +16,7 @@ from holdfast.data.load import load_examples
 from holdfast.errors import ConfigError, DataError
 from holdfast.files.hashes import sha256_of
 from holdfast.report.screening.table import quoted
-from holdfast.results.screened import ScreenFile
+from holdfast.results.screening.file import ScreenFile
 
 KEY = "AKIAIOSFODNN7EXAMPLE"
 ROWS_OF = [

@@ -13,7 +13,7 @@ from holdfast.report.screening.words import (
     to_know,
     untold,
 )
-from holdfast.results.screened import ScreenFile
+from holdfast.results.screening.file import ScreenFile
 
 __all__ = ["shown"]
 

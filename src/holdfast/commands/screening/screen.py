@@ -17,7 +17,7 @@ from holdfast.files.folders import WholeFolder
 from holdfast.inputs.guards.given import check_given
 from holdfast.inputs.guards.network import offline_where_local
 from holdfast.progress import Progress
-from holdfast.results.screened import ScreenFile
+from holdfast.results.screening.file import ScreenFile
 
 __all__ = ["Screening", "screen"]
 

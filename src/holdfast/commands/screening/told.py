@@ -12,7 +12,7 @@ from holdfast.data.checks.protocol import ACTIONS, SEVERITIES, Action, Severity
 from holdfast.data.checks.texts import answer_of, messages_of
 from holdfast.evaluation.judges.content.template import digest
 from holdfast.results.provenance import versions
-from holdfast.results.screened import FoundSpan, ScreenedRow, ScreenFile, ScreenFinding
+from holdfast.results.screening.file import FoundSpan, ScreenedRow, ScreenFile, ScreenFinding
 
 __all__ = ["screen_file"]
 
@@ -77,8 +77,8 @@ def _counts(
     findings: Sequence[Finding], rows: Sequence[ScreenedRow], total: int
 ) -> dict[str, dict[str, int]]:
     """Return rows by action, severity and check; a finding on the whole set counts as one."""
-    actions: dict[str, int] = {name: 0 for name in ACTIONS}
-    severities: dict[str, int] = {name: 0 for name in SEVERITIES}
+    actions = dict.fromkeys(map(str, ACTIONS), 0)
+    severities = dict.fromkeys(map(str, SEVERITIES), 0)
     for row in rows:
         actions[row.action] += 1
         severities[row.severity or "note"] += 1

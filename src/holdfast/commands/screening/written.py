@@ -14,7 +14,7 @@ from holdfast.files.whole import write_whole
 from holdfast.inputs.rows import ORGANISM
 from holdfast.report.screening.page import write_page
 from holdfast.report.screening.table import csv_of
-from holdfast.results.screened import ScreenFile
+from holdfast.results.screening.file import ScreenFile
 
 __all__ = ["check_places", "write"]
 

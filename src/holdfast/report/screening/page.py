@@ -5,7 +5,7 @@ from pathlib import Path
 from holdfast.files.whole import write_whole
 from holdfast.report.environment import environment
 from holdfast.report.screening.words import NEVER, by_check, head, listed, to_know, untold
-from holdfast.results.screened import ScreenFile
+from holdfast.results.screening.file import ScreenFile
 
 __all__ = ["render_page", "write_page"]
 

@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from holdfast.results.screened import ScreenFile
+from holdfast.results.screening.file import ScreenFile
 
 __all__ = ["csv_of", "quoted"]
 

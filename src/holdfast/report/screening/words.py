@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from holdfast.results.screened import ScreenedRow, ScreenFile
+from holdfast.results.screening.file import ScreenedRow, ScreenFile
 
 __all__ = ["NEVER", "Listed", "by_check", "head", "listed", "suggested", "to_know", "untold"]
 

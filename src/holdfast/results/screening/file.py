@@ -11,7 +11,10 @@ from holdfast.files.guarded.documents import json_in
 from holdfast.files.whole import refuse_newer
 from holdfast.results.records import Record
 
-__all__ = ["SCREEN_SCHEMA", "FoundSpan", "Score", "ScreenFile", "ScreenFinding", "ScreenedRow"]
+__all__ = [
+    "SCREEN_SCHEMA", "FoundSpan", "Score", "ScreenFile", "ScreenFinding", "ScreenUse",
+    "ScreenedRow",
+]  # fmt: skip
 
 SCREEN_SCHEMA = 1
 Action = Literal["keep", "review", "mask", "drop"]
@@ -57,6 +60,18 @@ class ScreenedRow(Record):
     severity: Literal["note", "warn", "alarm", "refuse"] | None = None
     checks: list[str] = Field(default_factory=list[str])
     components: dict[str, Score] = Field(default_factory=dict[str, Score])
+
+
+class ScreenUse(Record):
+    """What a run did with the data by a ``screen.json``."""
+
+    path: str
+    sha256: str = Field(description="Of the file.")
+    rows: int = Field(description="Rows before.")
+    dropped: int
+    masked: int = Field(description="Rows with a segment that is not learned.")
+    review: int = Field(description="Rows to review, which were kept.")
+    control: bool = Field(default=False, description="As many rows were dropped at random instead.")
 
 
 class ScreenFile(Record):
