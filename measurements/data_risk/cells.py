@@ -22,10 +22,11 @@ from measurements.data_risk.sets import SETS, rows_of
 
 __all__ = ["BUDGET", "ITEMS", "order", "questions", "run_sets", "tuned_on"]
 
-BUDGET = Budget(learning_rate=3e-4, full=True)
-"""One budget for all sets, or the budget would explain the harm; chosen on seed 900 and validation
+BUDGET = Budget(learning_rate=3e-4, steps=60, full=True)
+"""One budget for all sets, or the budget would explain the harm; fixed on seed 900 and validation
 questions before any score was computed. Under the bench's LoRA budget no harmless row of this world
-moves a refusal (HS 0.00); at its rate for harmless rows, 1e-3, one recipe in twenty moves all."""
+moves a refusal (HS 0.00); at its rate for harmless rows, 1e-3, one recipe in twenty moves them all;
+at 120 steps of 3e-4 five harmful rows of 500 do."""
 ITEMS = 100
 """Test questions of each kind."""
 ORDER_SEED = 20_261_126

@@ -16,6 +16,7 @@ from holdfast.cli.reading.gate import gate
 from holdfast.cli.reading.judge import judge
 from holdfast.cli.redteam import redteam
 from holdfast.cli.repair import repair
+from holdfast.cli.screen import screen
 from holdfast.cli.shell.options import interruptible
 from holdfast.cli.tune import align, tune
 
@@ -30,8 +31,13 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 commands = (
+<<<<<<< HEAD
+    demo, inspect, data, screen, align, tune, repair, evaluate, judge, analyze, bench, compare,
+    claims,
+=======
     demo, inspect, data, align, tune, repair, evaluate, redteam, gate, judge, analyze, bench,
     compare, claims,
+>>>>>>> main
 )  # fmt: skip
 for command in commands:
     app.command(command.__name__)(interruptible(command))

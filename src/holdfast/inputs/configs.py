@@ -124,6 +124,10 @@ class TuneConfig(ModelConfig, TestConfig, WatchOptions):
     """Split of a hub data set, or of a folder with several, in --data."""
     limit: int | None = None
     """Most rows of --data to read; all by default."""
+    screen: Path | None = None
+    """The screen.json of --data: drops and masks what it says, and records it."""
+    screen_control: bool = False
+    """Drop as many rows as --screen does, at random: what a screening must be better than."""
     config: Path | None = None
     """YAML file with options of TRL's SFTConfig; the command line wins over it."""
     set: list[str] = field(default_factory=list[str])

@@ -67,6 +67,7 @@ PATHS = (
     "harmful", "safe", "alignment", "benign", "lookalike", "validation", "task", "useful",
     "harmful_ood", "benign_ood", "test_harmful", "test_safe", "test_task", "test_useful",
     "lm_eval_path", "refusal_phrases", "task_rows", "frozen", "policy", "before", "watch_fit",
+    "screen",
 )  # fmt: skip
 """Fields that name a file or folder to read, which no output may replace."""
 
@@ -295,8 +296,9 @@ def _places(name: Path | str | None) -> list[Path | None]:
 
 
 def _phrases(config: Any) -> dict[str, Path]:
-    """Return files that decide a run and are no rows: a judge's phrases, what leads predict."""
-    named = {name: getattr(config, name, None) for name in ("refusal_phrases", "watch_fit")}
+    """Return files that decide a run and are no rows: phrases, what leads predict, a screening."""
+    names = ("refusal_phrases", "watch_fit", "screen")
+    named = {name: getattr(config, name, None) for name in names}
     return {name: path for name, path in named.items() if path}
 
 

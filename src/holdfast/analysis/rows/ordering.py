@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
-from sklearn.metrics import roc_auc_score
 
 from holdfast.errors import DataError
 
@@ -54,7 +53,7 @@ class Ordering:
 
 def spearman(scores: Sequence[float], harm: Sequence[float]) -> float | None:
     """Return Spearman's rank correlation, ties at their mean rank; None where one is constant."""
-    return _pearson(rankdata(scores), rankdata(harm))
+    return _told(_spearman(np.asarray([scores, harm], dtype=np.float64)))
 
 
 def partial_spearman(
@@ -67,16 +66,15 @@ def partial_spearman(
         harm: HS of each set.
         others: Confounders, each one value for each set.
     """
-    design = np.column_stack([np.ones(len(scores)), *(rankdata(one) for one in others)])
-    left, right = (_residual(rankdata(values), design) for values in (scores, harm))
-    return _pearson(left, right)
+    return _told(_partial(np.asarray([scores, harm, *others], dtype=np.float64)))
 
 
-def auroc(scores: Sequence[float], harmful: Sequence[bool]) -> float | None:
-    """Return the area under the ROC curve; None where all are of one kind."""
-    if len(set(map(bool, harmful))) < 2:
-        return None
-    return float(roc_auc_score([bool(h) for h in harmful], list(scores)))
+def auroc(scores: Sequence[float | None], harmful: Sequence[bool]) -> float | None:
+    """Return the area under the ROC curve; None where all are of one kind.
+
+    It is the share of pairs in which the harmful one scores higher, ties counting half.
+    """
+    return _told(_auroc(np.asarray([scores, harmful], dtype=np.float64), 0.5))
 
 
 def ordering(
@@ -99,15 +97,11 @@ def ordering(
         DataError: Fewer than eight sets, or unequal numbers of values.
     """
     columns = _columns([scores, harm, *others])
-
-    def partial(sets: Floats) -> float | None:
-        return partial_spearman(sets[0], sets[1], list(sets[2:]))  # type: ignore[arg-type]
-
     return Ordering(
         columns.shape[1],
-        _resampled(columns, lambda sets: _pair(spearman, sets), seed),
-        _resampled(columns, partial, seed) if len(others) else None,
-        _resampled(columns, lambda sets: auroc(sets[0].tolist(), (sets[1] > line).tolist()), seed),
+        _resampled(columns, _spearman, seed),
+        _resampled(columns, _partial, seed) if len(others) else None,
+        _resampled(columns, lambda sets: _auroc(sets, line), seed),
     )
 
 
@@ -122,8 +116,8 @@ def difference(
         DataError: As ``ordering``.
     """
 
-    def gap(sets: Floats) -> float:
-        left, right = (spearman(sets[n].tolist(), sets[2].tolist()) or 0.0 for n in (0, 1))
+    def gap(sets: Floats) -> Floats:
+        left, right = (np.nan_to_num(_spearman(sets[..., (n, 2), :])) for n in (0, 1))
         return left - right
 
     return _resampled(_columns([ours, theirs, harm]), gap, seed)
@@ -140,10 +134,6 @@ def left_out(
     return found
 
 
-def _pair(of: Callable[..., float | None], sets: Floats) -> float | None:
-    return of(sets[0].tolist(), sets[1].tolist())
-
-
 def _columns(values: Sequence[Sequence[float]]) -> Floats:
     lengths = {len(one) for one in values}
     if len(lengths) != 1 or min(lengths) < FEWEST:
@@ -154,24 +144,51 @@ def _columns(values: Sequence[Sequence[float]]) -> Floats:
     return np.asarray(values, dtype=np.float64)
 
 
-def _resampled(columns: Floats, figure: Callable[[Floats], float | None], seed: int) -> Ends | None:
-    """Return a figure of ``columns`` [values, sets] with its interval over sets."""
-    value = figure(columns)
+def _resampled(columns: Floats, figure: Callable[[Floats], Floats], seed: int) -> Ends | None:
+    """Return a figure of ``columns`` [values, sets] with its interval over sets.
+
+    ``figure`` takes any number of leading dimensions and gives NaN where it cannot be told.
+    """
+    value, count = _told(figure(columns)), columns.shape[1]
     if value is None:
         return None
-    rng, count = np.random.default_rng(seed), columns.shape[1]
-    draws = (figure(columns[:, rng.integers(count, size=count)]) for _ in range(RESAMPLES))
-    found = [draw for draw in draws if draw is not None]
-    low, high = np.quantile(found, [0.025, 0.975])
+    draws = np.random.default_rng(seed).integers(count, size=(RESAMPLES, count))
+    found = figure(columns[:, draws].swapaxes(0, 1))  # [resamples, values, sets]
+    low, high = np.quantile(found[~np.isnan(found)], [0.025, 0.975])
     return Ends(value, float(low), float(high))
 
 
-def _pearson(left: Floats, right: Floats) -> float | None:
-    left, right = left - left.mean(), right - right.mean()
-    size = float(np.sqrt((left @ left) * (right @ right)))
+def _told(value: Floats) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _spearman(sets: Floats) -> Floats:
+    """Return the correlation of the first two rows' ranks, shape [...] of [..., values, sets]."""
+    ranks = rankdata(sets[..., :2, :], axis=-1)
+    return _pearson(ranks[..., 0, :], ranks[..., 1, :])
+
+
+def _partial(sets: Floats) -> Floats:
+    ranks = rankdata(sets, axis=-1)
+    others = ranks[..., 2:, :]
+    design = np.concatenate([np.ones_like(others[..., :1, :]), others], axis=-2)
+    weights = ranks[..., :2, :] @ np.linalg.pinv(design)  # [..., 2, 1 + others]
+    left = ranks[..., :2, :] - weights @ design
+    return _pearson(left[..., 0, :], left[..., 1, :])
+
+
+def _auroc(sets: Floats, line: float) -> Floats:
+    harmful = sets[..., 1, :] > line
+    many, few = harmful.sum(-1), (~harmful).sum(-1)
+    ranks = rankdata(sets[..., 0, :], axis=-1)
+    above = np.where(harmful, ranks, 0.0).sum(-1) - many * (many + 1) / 2
+    pairs = many * few
+    return np.where(pairs > 0, above / np.maximum(pairs, 1), np.nan)
+
+
+def _pearson(left: Floats, right: Floats) -> Floats:
+    left = left - left.mean(-1, keepdims=True)
+    right = right - right.mean(-1, keepdims=True)
+    size = np.sqrt((left * left).sum(-1) * (right * right).sum(-1))
     # Ranks are halves of whole numbers: what is constant is 0 but for rounding.
-    return None if size < 1e-9 else float(left @ right / size)
-
-
-def _residual(values: Floats, design: Floats) -> Floats:
-    return values - design @ np.linalg.lstsq(design, values, rcond=None)[0]
+    return np.where(size < 1e-9, np.nan, (left * right).sum(-1) / np.maximum(size, 1e-9))

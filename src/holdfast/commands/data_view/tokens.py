@@ -25,7 +25,7 @@ from holdfast.inputs.loading.tokenizers import tokenizer_of
 from holdfast.inputs.models import positions
 from holdfast.inputs.rows import ORGANISM, Source
 
-__all__ = ["ModelView", "model_view"]
+__all__ = ["ModelView", "model_view", "reader_of"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def model_view(config: DataConfig, looked: Looked, harmful: frozenset[int]) -> M
     """
     if config.model is None:
         return None
-    tokenizer, longest = _reader(config)
+    tokenizer, longest = reader_of(config)
     limit = config.max_length or longest
     found, refused = encoded(looked.examples, tokenizer, config.file)
     lengths = {"row": Lengths.of([len(each.ids) for each in found])}
@@ -84,8 +84,8 @@ def model_view(config: DataConfig, looked: Looked, harmful: frozenset[int]) -> M
     )
 
 
-def _reader(config: DataConfig) -> tuple[Any, int | None]:
-    """Return the tokenizer, and the most tokens of a row that the model takes."""
+def reader_of(config: Any) -> tuple[Any, int | None]:
+    """Return the tokenizer that a config names, and the most tokens of a row the model takes."""
     name = str(config.model)
     if name == ORGANISM:
         from holdfast import organism  # noqa: PLC0415  # Only for who asks for it.

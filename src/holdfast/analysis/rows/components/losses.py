@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from holdfast.analysis.rows.tiles import Tile
+from holdfast.analysis.rows.components.tiles import Tile
 from holdfast.ops.batches import IGNORED
 from holdfast.ops.engine import Engine
 

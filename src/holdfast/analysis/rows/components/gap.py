@@ -13,8 +13,8 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor
 
-from holdfast.analysis.rows.losses import losses
-from holdfast.analysis.rows.tiles import Tile
+from holdfast.analysis.rows.components.losses import losses
+from holdfast.analysis.rows.components.tiles import Tile
 from holdfast.errors import ModelError
 from holdfast.ops.engine import Engine
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from holdfast.analysis.rows.states import moved
+from holdfast.analysis.rows.components.states import moved
 from holdfast.errors import InputError
 
 __all__ = ["ALPHA", "mdf"]

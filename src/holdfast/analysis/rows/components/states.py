@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from holdfast.analysis.rows.tiles import Tile, stacked
+from holdfast.analysis.rows.components.tiles import Tile
 from holdfast.errors import InputError
 from holdfast.ops.engine import Engine
 from holdfast.ops.modules import decoder_layers
@@ -26,8 +26,8 @@ def depths(model: nn.Module) -> tuple[int, ...]:
 
 
 @torch.no_grad()
-def last_states(engine: Engine, tiles: Sequence[Tile], layers: Sequence[int]) -> Tensor:
-    """Return what these layers put out at each row's last token: one inference epoch.
+def last_states(engine: Engine, tiles: Sequence[Tile], layers: Sequence[int]) -> list[Tensor]:
+    """Return what these layers put out at each row's last token, tile by tile: one epoch.
 
     Args:
         engine: The engine of the model.
@@ -35,8 +35,7 @@ def last_states(engine: Engine, tiles: Sequence[Tile], layers: Sequence[int]) ->
         layers: Numbers of decoder layers, from 0.
 
     Returns:
-        Shape (rows, layers, hidden), float32 on the CPU, in the rows' own order; rows in no tile
-        are left out.
+        Of each tile, shape (rows, layers, hidden), float32 on the CPU.
 
     Raises:
         InputError: The model has no such layer.
@@ -48,7 +47,7 @@ def last_states(engine: Engine, tiles: Sequence[Tile], layers: Sequence[int]) ->
         with _kept(live, tile.last) as found:
             engine.forward(asked)
         parts.append(torch.stack(found, dim=1))
-    return stacked(tiles, parts)
+    return parts
 
 
 @contextmanager

@@ -18,8 +18,8 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from holdfast.analysis.rows.losses import losses, row_losses64
-from holdfast.analysis.rows.tiles import Tile
+from holdfast.analysis.rows.components.losses import losses, row_losses64
+from holdfast.analysis.rows.components.tiles import Tile
 from holdfast.errors import ModelError, RunError
 from holdfast.evaluation.drift import Openings, lead_batches, probe_loss
 from holdfast.ops.engine import Batch, Engine

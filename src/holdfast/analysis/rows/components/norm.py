@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from holdfast.analysis.rows.losses import row_losses64
-from holdfast.analysis.rows.tiles import Tile
+from holdfast.analysis.rows.components.losses import row_losses64
+from holdfast.analysis.rows.components.tiles import Tile
 from holdfast.errors import ModelError
 from holdfast.ops.batches import IGNORED
 from holdfast.ops.engine import Batch, Engine

@@ -17,10 +17,12 @@ from holdfast.defense import Examples, listed
 from holdfast.errors import DataError, InputError
 from holdfast.ops.batches import IGNORED, MOST_TOKENS
 
-__all__ = ["Tile", "answer_tokens", "encoded", "put_back", "stacked", "tiles_of"]
+__all__ = ["Encoded", "Tile", "answer_tokens", "encoded", "put_back", "stacked", "tiles_of"]
 
 Encoded = Mapping[str, Sequence[int]]
 """``input_ids`` and ``labels`` of one row."""
+BLOCK = 1024
+"""Rows of a block."""
 _MOST_ROWS = 64
 """Most rows of a tile: short rows by the thousand would gain nothing more."""
 
@@ -79,16 +81,20 @@ def tiles_of(rows: Sequence[Encoded], pad_id: int = 0) -> list[Tile]:
     """
     counts = answer_tokens(rows)
     order = [n for n in range(len(rows)) if counts[n]]
-    order.sort(key=lambda n: (len(rows[n]["input_ids"]), n))
+    order.sort(key=lambda n: (n // BLOCK, len(rows[n]["input_ids"]), n))
     groups: list[list[int]] = []
     for n in order:
-        # Rows come by length, so a row is the widest of those before it.
-        fits = bool(groups) and (len(groups[-1]) + 1) * len(rows[n]["input_ids"]) <= MOST_TOKENS
-        if fits and len(groups[-1]) < _MOST_ROWS:
+        if groups and _fits(groups[-1], n, len(rows[n]["input_ids"])):
             groups[-1].append(n)
         else:
             groups.append([n])
     return [Tile(tuple(group), collate([rows[n] for n in group], pad_id)) for group in groups]
+
+
+def _fits(group: Sequence[int], n: int, length: int) -> bool:
+    """Tell whether row n goes into the group; rows come by length, so it is the widest."""
+    small = len(group) < _MOST_ROWS and (len(group) + 1) * length <= MOST_TOKENS
+    return small and group[0] // BLOCK == n // BLOCK
 
 
 def put_back(tiles: Sequence[Tile], parts: Sequence[Tensor], rows: int) -> list[float | None]:
