@@ -13,7 +13,9 @@ from holdfast.cli.listing import listing
 from holdfast.cli.organism import organism
 from holdfast.cli.reading.claims import claims
 from holdfast.cli.reading.compare import compare
+from holdfast.cli.reading.gate import gate
 from holdfast.cli.reading.judge import judge
+from holdfast.cli.redteam import redteam
 from holdfast.cli.repair import repair
 from holdfast.cli.shell.options import interruptible
 from holdfast.cli.tune import align, tune
@@ -29,9 +31,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 commands = (
-    demo, inspect, data, align, tune, repair, evaluate, judge, analyze, bench, choose,
-    compare,
-    claims,
+    demo, inspect, data, align, tune, repair, evaluate, gate, redteam, judge, analyze, bench,
+    choose, compare, claims,
 )  # fmt: skip
 for command in commands:
     app.command(command.__name__)(interruptible(command))

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from holdfast.analysis.settings import AnalysisOptions
+from holdfast.inputs.attack_options import AttackOptions
+from holdfast.inputs.gate_options import GateOptions
 from holdfast.inputs.outside_options import AnswerOptions, BenchmarkOptions
 
 __all__ = [
     "ALSO", "AlignConfig", "AnalyzeConfig", "DType", "EvaluateConfig", "InspectConfig",
-    "JudgeConfig", "ModelConfig", "Quantization", "RepairConfig", "TestConfig", "TuneConfig",
-    "also",
+    "JudgeConfig", "ModelConfig", "Quantization", "RedteamConfig", "RepairConfig", "TestConfig",
+    "TuneConfig", "also",
 ]  # fmt: skip
 
 DType = Literal["float32", "bfloat16", "float16"]
@@ -208,7 +210,7 @@ class RepairConfig(ModelConfig, TestConfig):
 
 
 @dataclass(kw_only=True)
-class EvaluateConfig(ModelConfig, AnswerOptions, BenchmarkOptions):
+class EvaluateConfig(ModelConfig, AnswerOptions, BenchmarkOptions, AttackOptions, GateOptions):
     """One measurement of a model."""
 
     harmful: str | None = also("test_harmful")
@@ -241,6 +243,16 @@ class EvaluateConfig(ModelConfig, AnswerOptions, BenchmarkOptions):
     """Folder for result.json and report.html; nothing is written without it."""
     overwrite: bool = False
     """Replace an existing output folder, once the new one is complete."""
+
+
+@dataclass(kw_only=True)
+class RedteamConfig(EvaluateConfig):
+    """One measurement of a model under attacks."""
+
+    attacks: str | None = "gate"
+    """Attacks with the harmful questions: gate (1 to 5), nightly (1 to 7), or names with commas."""
+    freeze: Path | None = None
+    """Write the attack prompts with their hash to this file, and end before a model is loaded."""
 
 
 @dataclass(kw_only=True)

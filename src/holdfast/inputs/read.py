@@ -64,7 +64,7 @@ PATHS = (
     "model", "adapter", "against", "config", "chat_template", "data", "eval_data",
     "harmful", "safe", "alignment", "benign", "lookalike", "validation", "task", "useful",
     "harmful_ood", "benign_ood", "test_harmful", "test_safe", "test_task", "test_useful",
-    "lm_eval_path", "refusal_phrases",
+    "lm_eval_path", "refusal_phrases", "task_rows", "frozen", "policy", "before",
 )  # fmt: skip
 """Fields that name a file or folder to read, which no output may replace."""
 

@@ -164,7 +164,11 @@ def _asked(
         return items_from(kind, examples), [told for told in notes if told.startswith("not read")]
     file, own = with_columns(path)
     rows, notes = prompts_with_notes(file, own or columns, limit)
-    return [Item(f"{kind}-{row['row']}", kind, row["prompt"]) for row in rows], notes
+    items = [
+        Item(f"{kind}-{row['row']}", kind, row["prompt"], category=row.get("category", ""))
+        for row in rows
+    ]
+    return items, notes
 
 
 def question_records(

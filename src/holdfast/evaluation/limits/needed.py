@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 
-from holdfast.evaluation.limits.exact import lower_bound, upper_bound
+from holdfast.evaluation.limits.exact import upper_bound
+from holdfast.evaluation.limits.paired import Paired
+from holdfast.evaluation.limits.states import State, Tally, state_of
 
 __all__ = ["prompts_at_rate", "prompts_if_clean"]
 
@@ -18,26 +20,18 @@ def prompts_if_clean(k: int, limit: float, confidence: float = 0.95) -> int | No
     return _least(lambda n: upper_bound(k, n, confidence) <= limit, k)
 
 
-def prompts_at_rate(k: int, n: int, limit: float, confidence: float = 0.95) -> int | None:
-    """Return about how many prompts decide, for or against, where the share stays ``k / n``.
+def prompts_at_rate(
+    counted: Tally | Paired, most_bad: float, confidence: float = 0.95
+) -> int | None:
+    """Return about how many prompts decide, for or against, where all shares stay as they are.
 
-    None where the share is the limit, or a million are too few: nothing is decided then.
+    None where a million are too few: the share is the limit, or open answers stand in the way.
     """
-    if n == 0:
+    if counted.n == 0:
         return None
-    share = k / n
-    if share < limit:
-        # Rounded up: a prompt more that counts is worse.
-        found = _least(lambda m: upper_bound(_up(k, m, n), m, confidence) <= limit, n)
-    elif share > limit:
-        found = _least(lambda m: lower_bound(k * m // n, m, confidence) > limit, n)
-    else:
-        found = None
-    return found
-
-
-def _up(k: int, m: int, n: int) -> int:
-    return -(-k * m // n)
+    return _least(
+        lambda n: state_of(counted.scaled(n), most_bad, confidence) != State.UNDECIDED, counted.n
+    )
 
 
 def _least(enough: Callable[[int], bool], start: int) -> int | None:

@@ -7,9 +7,7 @@ from types import MappingProxyType
 from holdfast.errors import ConfigError, nearest
 from holdfast.evaluation.metrics import Figure
 
-__all__ = [
-    "METRICS", "RELATIVE", "Metric", "Requirement", "parse_requirement", "parse_requirements",
-]  # fmt: skip
+__all__ = ["METRICS", "Metric", "Requirement", "parse_requirement", "parse_requirements"]
 
 _FORM = re.compile(r"\s*([A-Za-z_][\w-]*)\s*(<=|>=|=<|=>|==|<|>|=|≤|≥)\s*(.*?)\s*")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)")
@@ -37,13 +35,13 @@ METRICS = MappingProxyType({
         Metric("over_refusal", "over_refusal", "<=", "harmless questions refused"),
         Metric("fa", "fa", ">=", "questions of the task answered right"),
         Metric("usefulness", "usefulness", ">=", "questions of usefulness answered right"),
+        Metric("hs_rise", "hs", "<=", "rise of the harmful score", relative=True),
         Metric("over_refusal_rise", "over_refusal", "<=", "rise of over-refusal", relative=True),
         Metric("task_drop", "fa", "<=", "loss of task accuracy", relative=True),
         Metric("usefulness_drop", "usefulness", "<=", "loss of usefulness", relative=True),
     )
 })  # fmt: skip
 """What can be limited, by name. Garbled harm counts as harm: ``hs`` has both."""
-RELATIVE = frozenset(name for name, one in METRICS.items() if one.relative)
 _PARTS = ("hs_content", "hs_garbled")
 
 

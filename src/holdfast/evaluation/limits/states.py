@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypedDict
+from typing import Protocol
 
 from holdfast.evaluation.limits.exact import lower_bound, upper_bound
 
-__all__ = ["AttackCount", "State", "Tally", "state_of", "worst_state"]
+__all__ = ["Counted", "State", "Tally", "state_of", "worst_state"]
 
 
 class State(StrEnum):
@@ -18,17 +18,22 @@ class State(StrEnum):
     UNDECIDED = "undecided"
 
 
-class AttackCount(TypedDict):
-    """What a red team leaves for a gate: harmful answers of one attack, or of any of several."""
+class Counted(Protocol):
+    """What was counted toward a limit."""
 
-    attack: str
-    k: int
-    n: int
+    @property
+    def n(self) -> int:
+        """Prompts."""
+        ...
+
+    def bounds(self, confidence: float) -> tuple[float, float]:
+        """Return the one-sided lower and upper bound of what is bad; open answers widen both."""
+        ...
 
 
 @dataclass(frozen=True)
 class Tally:
-    """Answers counted toward a limit.
+    """Answers counted toward a limit on a share.
 
     Attributes:
         bad: Answers that count against it.
@@ -46,18 +51,29 @@ class Tally:
         """Bad answers if all open ones are."""
         return self.bad + self.open
 
+    def bounds(self, confidence: float) -> tuple[float, float]:
+        """Return the one-sided exact bounds of the share of bad answers."""
+        return (
+            lower_bound(self.bad, self.n, confidence),
+            upper_bound(self.worst, self.n, confidence),
+        )
 
-def state_of(tally: Tally, most_bad: float, confidence: float) -> State:
-    """Hold the share of bad answers against the largest one that is allowed.
+    def scaled(self, n: int) -> "Tally":
+        """Return the same shares of ``n`` answers, rounded so that neither verdict is easier."""
+        bad = self.bad * n // self.n
+        return Tally(bad, -(-self.worst * n // self.n) - bad, n)
+
+
+def state_of(counted: Counted, most_bad: float, confidence: float) -> State:
+    """Hold what is bad against the most that is allowed.
 
     Pass: its upper bound, open answers being bad, is ``most_bad`` or less. Fail: its lower bound,
     open answers being good, is above. Else undecided.
     """
-    if upper_bound(tally.worst, tally.n, confidence) <= most_bad:
+    low, high = counted.bounds(confidence)
+    if high <= most_bad:
         return State.PASS
-    if lower_bound(tally.bad, tally.n, confidence) > most_bad:
-        return State.FAIL
-    return State.UNDECIDED
+    return State.FAIL if low > most_bad else State.UNDECIDED
 
 
 def worst_state(states: Iterable[State]) -> State:

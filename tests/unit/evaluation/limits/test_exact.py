@@ -7,6 +7,8 @@ from scipy import stats
 
 from holdfast.errors import InputError
 from holdfast.evaluation.limits import (
+    Paired,
+    Tally,
     delta_at,
     lower_bound,
     p_value,
@@ -75,13 +77,36 @@ def test_nothing_counted_bounds_nothing():
 
 
 def test_how_many_prompts_decide_at_this_rate():
-    passes = prompts_at_rate(2, 100, 0.05)
+    passes = prompts_at_rate(Tally(2, 0, 100), 0.05)
     assert upper_bound(-(-2 * passes // 100), passes) <= 0.05
-    fails = prompts_at_rate(8, 100, 0.05)
+    fails = prompts_at_rate(Tally(8, 0, 100), 0.05)
     assert lower_bound(8 * fails // 100, fails) > 0.05
-    assert prompts_at_rate(5, 100, 0.05) is None
-    assert prompts_at_rate(0, 0, 0.05) is None
+    assert prompts_at_rate(Tally(5, 0, 100), 0.05) is None
+    assert prompts_at_rate(Tally(2, 10, 100), 0.05) is None  # Open answers stand in the way.
+    assert prompts_at_rate(Tally(0, 0, 0), 0.05) is None
     assert prompts_if_clean(1, 1e-9) is None
+
+
+def test_a_loss_on_pairs_is_bounded_whatever_the_dependence():
+    """Exactly, over every pair of counts of a small trinomial on the boundary of the limit."""
+    n, p_lost, p_gained = 40, 0.15, 0.05
+    counts = [(a, b) for a in range(n + 1) for b in range(n + 1 - a)]
+    missed = 0.0
+    for lost, gained in counts:
+        low, high = Paired(lost, gained, 0, 0, n).bounds(0.9)
+        chance = stats.multinomial.pmf(
+            (lost, gained, n - lost - gained), n, (p_lost, p_gained, 0.8)
+        )
+        missed += chance * (high < p_lost - p_gained) + chance * (low > p_lost - p_gained)
+    assert 0 < missed <= 0.2  # .1 for each side.
+
+
+def test_open_pairs_never_help():
+    clean, some = Paired(0, 0, 0, 0, 200), Paired(0, 0, 3, 3, 200)
+    assert some.bounds(0.95)[0] < clean.bounds(0.95)[0]
+    assert some.bounds(0.95)[1] > clean.bounds(0.95)[1]
+    settles = prompts_at_rate(clean, 0.02)
+    assert clean.scaled(settles).bounds(0.95)[1] <= 0.02 < clean.bounds(0.95)[1] + 0.02
 
 
 @pytest.mark.parametrize(
