@@ -4,6 +4,7 @@ import typer
 
 from holdfast.cli.analyze import analyze
 from holdfast.cli.bench import bench
+from holdfast.cli.choose import choose
 from holdfast.cli.data import data
 from holdfast.cli.demo import demo
 from holdfast.cli.evaluate import evaluate
@@ -31,13 +32,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 commands = (
-<<<<<<< HEAD
-    demo, inspect, data, screen, align, tune, repair, evaluate, judge, analyze, bench, compare,
-    claims,
-=======
-    demo, inspect, data, align, tune, repair, evaluate, redteam, gate, judge, analyze, bench,
-    compare, claims,
->>>>>>> main
+    demo, inspect, data, screen, align, tune, repair, evaluate, redteam, gate, judge, analyze,
+    bench, choose, compare, claims,
 )  # fmt: skip
 for command in commands:
     app.command(command.__name__)(interruptible(command))
