@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from holdfast.analysis.settings import AnalysisOptions
-from holdfast.inputs.attack_options import AttackOptions
-from holdfast.inputs.gate_options import GateOptions
-from holdfast.inputs.outside_options import AnswerOptions, BenchmarkOptions
-from holdfast.inputs.watch_options import WatchOptions
+from holdfast.inputs.options.attack_options import AttackOptions
+from holdfast.inputs.options.gate_options import GateOptions
+from holdfast.inputs.options.outside_options import AnswerOptions, BenchmarkOptions
+from holdfast.inputs.options.watch_options import WatchOptions
 
 __all__ = [
     "ALSO", "AlignConfig", "AnalyzeConfig", "DType", "EvaluateConfig", "InspectConfig",

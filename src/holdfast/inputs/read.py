@@ -37,6 +37,8 @@ from holdfast.inputs.guards.given import check_given
 from holdfast.inputs.guards.secrets import refuse_secret_values
 from holdfast.inputs.judging import Examiner, check_items, judges_for
 from holdfast.inputs.models import Loaded, check_against, model_of, tuned_of
+from holdfast.inputs.options.training_options import training_options
+from holdfast.inputs.options.watch_options import check_watch, used_by_watch
 from holdfast.inputs.prompts import check_prompt_lengths, prompt_sets
 from holdfast.inputs.rows import (
     EVALUATION,
@@ -51,9 +53,7 @@ from holdfast.inputs.sources.disjoint import kept_apart, shared_prompts, shared_
 from holdfast.inputs.sources.kits import with_kits
 from holdfast.inputs.sources.probed import probed_notes
 from holdfast.inputs.specs import Spec, build_defenses, files_in, specs_of, unused_data
-from holdfast.inputs.training_options import training_options
 from holdfast.inputs.values import as_json
-from holdfast.inputs.watch_options import check_watch, used_by_watch
 from holdfast.progress import Progress
 from holdfast.results.provenance import DataSource, fingerprint
 from holdfast.results.records import Arm
