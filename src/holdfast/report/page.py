@@ -17,8 +17,8 @@ from holdfast.results.result import RunResult
 __all__ = ["SECTIONS", "render", "write_report"]
 
 SECTIONS = (
-    "summary", "worst", "doses", "fronts", "arms", "judges", "benchmarks", "movement", "pictures",
-    "blocks",
+    "summary", "red_team", "worst", "doses", "fronts", "arms", "judges", "benchmarks", "movement",
+    "pictures", "blocks",
     "values", "trace", "samples", "configuration",
 )  # fmt: skip
 """The sections in the page's order."""
