@@ -17,7 +17,7 @@ from holdfast.results.result import RunResult
 __all__ = ["SECTIONS", "render", "write_report"]
 
 SECTIONS = (
-    "summary", "red_team", "worst", "doses", "fronts", "arms", "judges", "benchmarks", "movement",
+    "summary", "worst", "doses", "fronts", "arms", "red_team", "judges", "benchmarks", "movement",
     "pictures", "blocks",
     "values", "trace", "samples", "configuration",
 )  # fmt: skip
