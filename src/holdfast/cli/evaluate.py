@@ -3,8 +3,10 @@
 
 from typing import Any
 
+from holdfast.cli.printed.gate import print_gate
 from holdfast.cli.shell.console import print_json, print_result, say, working
 from holdfast.cli.shell.options import JsonFlag, takes
+from holdfast.cli.shell.verdicts import end_with
 from holdfast.inputs.configs import EvaluateConfig
 
 __all__ = ["evaluate", "measured"]
@@ -33,11 +35,16 @@ def measured(config: EvaluateConfig, json: bool) -> None:
         judged = result.model_dump(include={"agreement"})
         beside = {one.judge: {f: s.__dict__ for f, s in one.shares.items()} for one in run.readings}
         shown = {"judge": run.judge, "shares": shares, "beside": beside, **judged}
+        if result.gate is not None:
+            told["gate"] = result.gate.model_dump(mode="json")
         print_json({"model": config.model, **shown, **told})
+        end_with(result.gate)
         return
     print_result(result)
+    print_gate(result.gate)
     if run.judge:
         say(f"distinct answers: {distinct_text(run)}")
         say(f"judge: {' beside '.join([run.judge, *(one.judge for one in run.readings)])}")
     if config.output is not None:
         say(f"report: {config.output / 'report.html'}")
+    end_with(result.gate)

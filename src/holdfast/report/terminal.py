@@ -12,8 +12,8 @@ from holdfast.evaluation.interval import Interval
 from holdfast.evaluation.metrics import Figure
 from holdfast.report.answers import warnings_of
 from holdfast.report.judge_warnings import kappa_text
-from holdfast.report.sections.red_team.lines import beyond, figure, not_run
-from holdfast.report.sections.red_team.lines import lines as attack_lines
+from holdfast.report.sections.loop.attack_lines import beyond, figure, not_run
+from holdfast.report.sections.loop.attack_lines import lines as attack_lines
 from holdfast.report.sections.worst import WorstView, views
 from holdfast.results.result import RunResult
 from holdfast.results.words import DASH, arm_name, percent, score, shown, words_in

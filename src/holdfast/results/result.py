@@ -18,6 +18,7 @@ from holdfast.results.agreement import Agreement, agreements
 from holdfast.results.benchmarks import Benchmarks
 from holdfast.results.comparisons import BenchSummary
 from holdfast.results.costs import ratios, time_ratio
+from holdfast.results.gating.records import Gate
 from holdfast.results.provenance import DataSource, Machine, this_machine, versions
 from holdfast.results.records import BEFORE, PLAIN, Arm, Record
 from holdfast.results.redteam.records import RedTeam
@@ -70,6 +71,11 @@ class RunResult(Record):
         default=None,
         exclude_if=lambda found: found is None,
         description="What another evaluation program measured, such as lm-eval.",
+    )
+    gate: Gate | None = Field(
+        default=None,
+        exclude_if=lambda found: found is None,
+        description="Whether the limits of a release hold, where there are any.",
     )
     red_team: RedTeam | None = Field(
         default=None,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from holdfast.report.figures.svg import INK, MUTED, SERIES, styled, to_svg
-from holdfast.report.sections.red_team.lines import Line
+from holdfast.report.sections.loop.attack_lines import Line
 
 __all__ = ["attack_picture"]
 
