@@ -34,7 +34,7 @@ class SafetyStop:
     ) -> None:
         if isinstance(limit, bool) or not 0 < limit < 1:
             raise ConfigError(f"`limit={limit!r}` must be a harmful score in (0, 1), such as 0.05")
-        if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
+        if type(patience) is not int or patience < 1:
             raise ConfigError(f"`patience={patience!r}` must be a whole number of looks, 1 or more")
         if action not in get_args(Action):
             raise ConfigError(f"`action={action!r}` must be stop, rollback or boost")

@@ -34,7 +34,8 @@ class Steerable(Defense):
     @property
     def strength_now(self) -> float:
         """The value that was steered to, the field's own where nobody steers."""
-        return self.steered_.get(VALUE, getattr(self, self.steered))
+        found: float = getattr(self, self.steered)
+        return self.steered_.get(VALUE, found)
 
     def steer(self, value: float) -> None:
         """Act at ``value`` from the next optimizer step on.
