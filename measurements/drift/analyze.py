@@ -6,6 +6,7 @@ curves.json, and organism.json, which ``tune --watch-fit`` reads; and steering.j
 
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from holdfast.evaluation.drift.cusum import cusum, with_alarm
 from holdfast.evaluation.drift.fit import Curve, Fit, fit_curves, sigmoid
 from holdfast.evaluation.statistics import student
 from holdfast.files.base_mark import BaseMark
-from holdfast.results.provenance import machine, versions
+from holdfast.results.provenance import this_machine, versions
 
 SAFE = 0.1
 """Largest harmful score of a safe run here: the untuned organism's own is .06."""
@@ -88,7 +89,7 @@ def _stops(curves: list[Curve], fit: Fit) -> dict[str, Any]:
             others = [c for n, c in enumerate(curves) if n != place]
             known, _ = fit_curves(others, fit.openings, fit.start, fit.noise)
             bounds = [known.bound(lead) for lead in curve.leads]
-            pairs = zip(bounds, bounds[1:], strict=False)
+            pairs = pairwise(bounds)
             fires = any(a > limit and b > limit for a, b in pairs)
             if max(curve.scores) <= limit:
                 safe += 1
@@ -159,7 +160,7 @@ def main(folder: Path, results: Path) -> None:
     results.mkdir(parents=True, exist_ok=True)
     said = json.loads((folder / "openings.json").read_text())
     openings, rows = Openings.of_json(said), _lines(folder / "curves.jsonl")
-    where = {"machine": machine().model_dump(), "versions": versions()}
+    where = {"machine": this_machine().model_dump(), "versions": versions()}
     fit, told = fitted(rows, openings)
     _write(results / "fit.json", {"openings": said, **told, **where})
     _write(results / "curves.json", rows)
