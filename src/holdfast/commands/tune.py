@@ -29,8 +29,8 @@ from holdfast.inputs.configs import TuneConfig
 from holdfast.inputs.guards.network import offline_where_local
 from holdfast.inputs.guards.options import refused
 from holdfast.inputs.loading.base_card import base_card
+from holdfast.inputs.options.training_options import sft_config
 from holdfast.inputs.read import Inputs, read
-from holdfast.inputs.training_options import sft_config
 from holdfast.inputs.values import as_json
 from holdfast.progress import Progress
 from holdfast.report.model_card import write_card

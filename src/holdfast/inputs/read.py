@@ -37,6 +37,8 @@ from holdfast.inputs.guards.given import check_given
 from holdfast.inputs.guards.secrets import refuse_secret_values
 from holdfast.inputs.judging import Examiner, check_items, judges_for
 from holdfast.inputs.models import Loaded, check_against, model_of, tuned_of
+from holdfast.inputs.options.training_options import training_options
+from holdfast.inputs.options.watch_options import check_watch, used_by_watch
 from holdfast.inputs.prompts import check_prompt_lengths, prompt_sets
 from holdfast.inputs.rows import (
     EVALUATION,
@@ -51,9 +53,7 @@ from holdfast.inputs.sources.disjoint import kept_apart, shared_prompts, shared_
 from holdfast.inputs.sources.kits import with_kits
 from holdfast.inputs.sources.probed import probed_notes
 from holdfast.inputs.specs import Spec, build_defenses, files_in, specs_of, unused_data
-from holdfast.inputs.training_options import training_options
 from holdfast.inputs.values import as_json
-from holdfast.inputs.watch_options import check_watch, used_by_watch
 from holdfast.progress import Progress
 from holdfast.results.provenance import DataSource, fingerprint
 from holdfast.results.records import Arm
@@ -66,7 +66,8 @@ PATHS = (
     "model", "adapter", "against", "config", "chat_template", "data", "eval_data",
     "harmful", "safe", "alignment", "benign", "lookalike", "validation", "task", "useful",
     "harmful_ood", "benign_ood", "test_harmful", "test_safe", "test_task", "test_useful",
-    "lm_eval_path", "refusal_phrases", "watch_fit",
+    "lm_eval_path", "refusal_phrases", "task_rows", "frozen", "policy", "before", "watch_fit",
+    "screen",
 )  # fmt: skip
 """Fields that name a file or folder to read, which no output may replace."""
 
@@ -295,8 +296,9 @@ def _places(name: Path | str | None) -> list[Path | None]:
 
 
 def _phrases(config: Any) -> dict[str, Path]:
-    """Return files that decide a run and are no rows: a judge's phrases, what leads predict."""
-    named = {name: getattr(config, name, None) for name in ("refusal_phrases", "watch_fit")}
+    """Return files that decide a run and are no rows: phrases, what leads predict, a screening."""
+    names = ("refusal_phrases", "watch_fit", "screen")
+    named = {name: getattr(config, name, None) for name in names}
     return {name: path for name, path in named.items() if path}
 
 

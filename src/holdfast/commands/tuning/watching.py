@@ -14,8 +14,8 @@ from holdfast.evaluation.drift.calibration import Calibration
 from holdfast.evaluation.drift.probed import DRIFT_FILE, drift_document
 from holdfast.evaluation.drift.probes import answer_ids
 from holdfast.files.whole import write_whole
+from holdfast.inputs.options.watch_options import WatchOptions
 from holdfast.inputs.read import Inputs
-from holdfast.inputs.watch_options import WatchOptions
 from holdfast.training.steering.safety_stop import SafetyStop
 from holdfast.training.steering.steer import Steer
 from holdfast.training.steering.watch import Acting, DriftWatch
