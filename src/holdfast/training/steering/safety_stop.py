@@ -44,6 +44,12 @@ class SafetyStop:
                 f"are {fit.within:.2f} within and {fit.between:.2f} between {fit.runs} runs, and "
                 f"{WITHIN:g}, {BETWEEN:g} and {FEWEST} are needed: watch without `safety_stop`"
             )
+        if fit.bound(fit.start) > limit:
+            raise ConfigError(
+                f"`limit={limit:g}` lies below what is predicted of the untuned model with its "
+                f"margin, {fit.predicted(fit.start):.2f} + {fit.margin:.2f}: it would stop every "
+                "run; give a higher one"
+            )
         self.fit, self.limit, self.patience, self.action = fit, limit, patience, action
         self.fired: list[int] = []
         """Optimizer steps at which it acted."""
