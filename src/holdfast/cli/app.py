@@ -31,13 +31,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 commands = (
-<<<<<<< HEAD
-    demo, inspect, data, screen, align, tune, repair, evaluate, judge, analyze, bench, compare,
-    claims,
-=======
-    demo, inspect, data, align, tune, repair, evaluate, redteam, gate, judge, analyze, bench,
+    demo, inspect, data, screen, align, tune, repair, evaluate, redteam, gate, judge, analyze, bench,
     compare, claims,
->>>>>>> main
 )  # fmt: skip
 for command in commands:
     app.command(command.__name__)(interruptible(command))
