@@ -31,8 +31,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 commands = (
-    demo, inspect, data, screen, align, tune, repair, evaluate, redteam, gate, judge, analyze, bench,
-    compare, claims,
+    demo, inspect, data, screen, align, tune, repair, evaluate, redteam, gate, judge, analyze,
+    bench, compare, claims,
 )  # fmt: skip
 for command in commands:
     app.command(command.__name__)(interruptible(command))
