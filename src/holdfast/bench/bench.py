@@ -33,7 +33,7 @@ from holdfast.progress import Progress
 from holdfast.report.page import write_report
 from holdfast.results.result import RunResult
 
-__all__ = ["Bench", "check_folder", "plan", "published", "run_bench"]
+__all__ = ["Bench", "check_folder", "owned", "plan", "published", "run_bench"]
 
 LISTED = "cells.json"
 """Keys of the cells that the result is of: what stays where a result is published without them."""
@@ -93,7 +93,7 @@ def run_bench(
                 "another folder"
             )
         return RunResult.load(out / "result.json"), Outcome(reused=len(listed))
-    with opened(place) as where, _owned(bench, out):
+    with opened(place) as where, owned(bench, out):
         outcome = run_cells(chosen, out, workers, progress, run, where, choice.until)
         others = [] if len(chosen) == len(bench.cells) else bench.cells
         outcome.runs |= kept(others, out).runs
@@ -152,7 +152,7 @@ def _write(result: RunResult, out: Path) -> None:
 
 
 @contextmanager
-def _owned(bench: Bench, out: Path) -> Generator[None]:
+def owned(bench: Bench, out: Path) -> Generator[None]:
     """Hold the folder for this process; a lock ends with its process, however that ends."""
     out.mkdir(parents=True, exist_ok=True)
     with locked(out / ".lock", f"`out={out}`"):

@@ -28,20 +28,25 @@ def evaluate_model(config: EvaluateConfig, progress: Progress = lambda *_: None)
     """
     start = time.perf_counter()
     plan = Plan.of(config)
+    config = plan.applied(config)
     folder = WholeFolder(config.output, overwrite=config.overwrite) if config.output else None
     tasks = benchmark_tasks(config)
     inputs = read(config, folder, progress, answering)
     plan.check(inputs.examiner.items)
     team = Team.of(config, inputs)
     if folder is None:
-        found = attacked(_measured(inputs, tasks, start), team)
-        return _finished(inputs, plan.gated(found, inputs.model))
+        return _finished(inputs, _judged(inputs, plan, team, _measured(inputs, tasks, start)))
     with folder.held():
-        result = plan.gated(attacked(_measured(inputs, tasks, start), team), inputs.model)
+        result = _judged(inputs, plan, team, _measured(inputs, tasks, start))
         with folder.writing() as partial:
             write_release(result, partial, show_harmful=config.show_harmful)
             keep_texts(team, partial)
     return _finished(inputs, result)
+
+
+def _judged(inputs: Inputs, plan: Plan, team: Team | None, result: RunResult) -> RunResult:
+    """Return the result with the attacks, and then with the verdict on all of it."""
+    return plan.gated(attacked(result, team), inputs.model)
 
 
 def _finished(inputs: Inputs, result: RunResult) -> RunResult:

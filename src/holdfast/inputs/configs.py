@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from holdfast.analysis.settings import AnalysisOptions
-from holdfast.inputs.attack_options import AttackOptions
-from holdfast.inputs.gate_options import GateOptions
-from holdfast.inputs.outside_options import AnswerOptions, BenchmarkOptions
+from holdfast.inputs.options.attack_options import AttackOptions
+from holdfast.inputs.options.gate_options import GateOptions
+from holdfast.inputs.options.outside_options import AnswerOptions, BenchmarkOptions
+from holdfast.inputs.options.watch_options import WatchOptions
 
 __all__ = [
     "ALSO", "AlignConfig", "AnalyzeConfig", "DType", "EvaluateConfig", "InspectConfig",
@@ -80,7 +81,7 @@ class TestConfig:
 
 
 @dataclass(kw_only=True)
-class TuneConfig(ModelConfig, TestConfig):
+class TuneConfig(ModelConfig, TestConfig, WatchOptions):
     """One fine-tuning run with defenses."""
 
     stage: ClassVar[Literal["tune", "align"]] = "tune"

@@ -8,8 +8,8 @@ from holdfast.commands.gating.verdict import Judged, verdict
 from holdfast.comparisons.two_results import load_result
 from holdfast.errors import ConfigError, InputError, nearest
 from holdfast.files.folders import WholeFolder
-from holdfast.inputs.gate_options import GateConfig
 from holdfast.inputs.guards.given import check_given
+from holdfast.inputs.options.gate_options import GateConfig
 from holdfast.report.release.files import write_release
 from holdfast.results.records import BEFORE, Arm, SeedRun
 from holdfast.results.result import RunResult
@@ -36,7 +36,8 @@ def gate_result(config: GateConfig) -> RunResult:
     before = plan.before or _before(result, arm)
     kinds = set.intersection(*({answer.kind for answer in run.answers} for run in runs))
     refuse_unasked(plan.policy.requirements, kinds, compared=before is not None)
-    judged = Judged(Answers(runs, before, result.data), result.model, arm.defense, _known(result))
+    answers = Answers(runs, before, result.data, result.red_team)
+    judged = Judged(answers, result.model, arm.defense, _known(result))
     gate = verdict(plan.policy, judged)
     found = result.model_copy(update={"gate": gate})
     if folder is not None:

@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 
+from holdfast.commands.gating.checks import Answers
 from holdfast.evaluation.generate import Engine
 from holdfast.results.gating.records import Subject
 from holdfast.results.records import SeedRun
@@ -40,15 +41,17 @@ def prompts_of(run: SeedRun) -> list[str]:
     return sorted(_hash(one)[:16] for one in told)
 
 
-def identity_of(subject: Subject, runs: Sequence[SeedRun]) -> str:
+def identity_of(subject: Subject, answers: Answers) -> str:
     """Return the SHA-256 of who answered, who judged and what was made of every answer."""
     made = [
         [run.seed, a.kind, a.id, a.outcome, a.refused, a.correct, a.cut]
-        for run in runs
+        for run in answers.runs
         for a in run.answers
     ]
-    told = subject.model_dump(include={"weights", "prompts", "judge", "decoding"})
-    return _hash([told, made])
+    team = answers.attacks
+    attacked = {each.attack: dict(each.standings) for each in (team.attacks if team else ())}
+    told = subject.model_dump(include={"weights", "prompts", "attacks", "judge", "decoding"})
+    return _hash([told, made, attacked])
 
 
 def digest_of_all(prompts: Iterable[str]) -> str:

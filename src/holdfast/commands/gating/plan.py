@@ -1,7 +1,7 @@
 """The limits of a command, read and checked before anything runs, and held at its end."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ from holdfast.commands.gating.verdict import Judged, verdict
 from holdfast.comparisons.two_results import load_result
 from holdfast.errors import ConfigError, InputError
 from holdfast.evaluation.metrics import KIND_OF, Item, Kind
-from holdfast.inputs.gate_options import GateOptions, Policy, policy_of
+from holdfast.inputs.configs import EvaluateConfig
+from holdfast.inputs.options.gate_options import GateOptions
+from holdfast.inputs.policy import Policy, policy_of
 from holdfast.results.gating.ledger import Ledger, ledger_beside
 from holdfast.results.records import BEFORE, SeedRun
 from holdfast.results.result import RunResult
@@ -39,6 +41,12 @@ class Plan:
             Ledger.load(ledger_beside(policy.path))
         return cls(policy, one_run(options.before) if options.before else None)
 
+    def applied(self, config: EvaluateConfig) -> EvaluateConfig:
+        """Return the command's options with the attacks that the limits are to be held under."""
+        if self.policy is None or not self.policy.attacks or config.attacks is not None:
+            return config
+        return replace(config, attacks=",".join(self.policy.attacks))
+
     def check(self, items: Sequence[Item]) -> None:
         """Raise ``InputError`` where these questions leave a limit without answers or pairs."""
         if self.policy is None:
@@ -55,7 +63,7 @@ class Plan:
         if self.policy is None:
             return result
         [arm] = result.arms
-        answers = Answers(arm.runs, self.before, result.data)
+        answers = Answers(arm.runs, self.before, result.data, result.red_team)
         judged = Judged(answers, result.model, "", weights_of(model))
         return result.model_copy(update={"gate": verdict(self.policy, judged)})
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from holdfast.commands.gating.checks import Answers, checks_of
 from holdfast.commands.gating.identity import digest_of_all, identity_of, prompts_of
+from holdfast.commands.gating.under_attack import not_attacked
 from holdfast.evaluation.limits import State, delta_at, worst_state
-from holdfast.inputs.gate_options import Policy
+from holdfast.inputs.policy import Policy
 from holdfast.report.release.words import claim_of, not_covered_by, rests_on
 from holdfast.results.gating.ledger import Ledger, Look, held_ledger, ledger_beside, now
 from holdfast.results.gating.records import CODES, Check, Gate, Subject
@@ -28,12 +29,13 @@ class Judged:
     def subject(self, prompts: Sequence[str]) -> Subject:
         """Return who answered and who judged."""
         runs = self.answers.runs
+        team = self.answers.attacks
         bare = Subject(
             model=self.model, arm=self.arm, seeds=[run.seed for run in runs], weights=self.weights,
-            prompts=digest_of_all(prompts), judge=runs[0].judge, decoding=runs[0].decoding,
-            identity="",
+            prompts=digest_of_all(prompts), attacks=team.prompts_sha256 if team else "",
+            judge=runs[0].judge, decoding=runs[0].decoding, identity="",
         )  # fmt: skip
-        return bare.model_copy(update={"identity": identity_of(bare, runs)})
+        return bare.model_copy(update={"identity": identity_of(bare, self.answers)})
 
 
 def verdict(policy: Policy, judged: Judged) -> Gate:
@@ -57,15 +59,16 @@ def verdict(policy: Policy, judged: Judged) -> Gate:
 
 
 def _gate(policy: Policy, judged: Judged, subject: Subject, spent: float, look: int | None) -> Gate:
-    checks = checks_of(policy.requirements, judged.answers, 1 - spent)
+    checks = checks_of(policy.requirements, judged.answers, 1 - spent, policy.attacks)
     state = worst_state(check.state for check in checks)
     ledger = str(ledger_beside(policy.path)) if policy.path else ""
     attacks = list(dict.fromkeys(check.attack for check in checks))
+    missing = not_attacked(judged.answers.attacks)
     gate = Gate(
         state=state, exit_code=_code(policy, state, checks), undecided=policy.undecided,
         claim=claim_of(checks, state, policy.confidence), confidence=policy.confidence,
         delta=spent, look=look, ledger=ledger, policy=str(policy.path or ""), subject=subject,
-        checks=checks, not_covered=not_covered_by(subject, ledger, attacks),
+        checks=checks, not_covered=not_covered_by(subject, ledger, attacks, missing),
     )  # fmt: skip
     return gate.model_copy(update={"rests_on": rests_on(gate, subject.seeds)})
 

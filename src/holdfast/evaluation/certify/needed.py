@@ -9,10 +9,12 @@ from holdfast.errors import InputError
 from holdfast.evaluation.certify.betting import stake_for
 from holdfast.evaluation.certify.shares import binomial_p, hoeffding_bentkus_p
 
-__all__ = ["most_allowed", "pairs_for_power", "prompts_allowing", "prompts_for_power"]
+__all__ = [
+    "most_allowed", "pairs_for_power", "prompts_allowing", "prompts_at_share", "prompts_for_power",
+]  # fmt: skip
 
 MOST = 20_000
-REPEATS = 1_000
+REPEATS = 4_000
 Test = Literal["exact", "graded"]
 
 
@@ -95,6 +97,18 @@ def pairs_for_power(
         if np.isfinite(hit).mean() >= power:
             return int(np.quantile(hit, power, method="higher"))
     raise _too_many(limit)
+
+
+def prompts_at_share(share: float, limit: float, delta: float) -> int | None:
+    """Return the least n that passes where the bad share stays ``share``.
+
+    None where it is at the limit or above, or more than ``MOST`` prompts are needed.
+    """
+    if share >= limit:
+        return None
+    numbers = np.arange(1, MOST + 1)
+    passing = binomial_p(np.ceil(share * numbers - 1e-9), numbers, limit) <= delta
+    return int(numbers[passing][0]) if passing.any() else None
 
 
 def _first(numbers: np.ndarray, limit: float) -> int:

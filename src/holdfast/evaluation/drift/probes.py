@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from holdfast.data.splits import prompt_key
 from holdfast.errors import DataError
 from holdfast.evaluation.drift.lead import lead
 from holdfast.evaluation.drift.openings import Ids, Openings
@@ -147,6 +148,6 @@ def answer_ids(row: Mapping[str, Any], tokenizer: Any) -> Ids:
 
 
 def prompt_sha256(messages: Sequence[Mapping[str, Any]]) -> str:
-    """Return the hash of a conversation's words: letters' case and runs of spaces do not count."""
-    words = [" ".join(str(message["content"]).lower().split()) for message in messages]
+    """Return the hash of a conversation's roles and words, without case and runs of spaces."""
+    words = prompt_key({"prompt": messages})
     return hashlib.sha256(json.dumps(words).encode("utf-8", "surrogatepass")).hexdigest()

@@ -12,7 +12,6 @@ from holdfast.evaluation.limits.requirement import (
     parse_requirements,
 )
 from holdfast.evaluation.limits.states import (
-    AttackCount,
     Counted,
     State,
     Tally,
@@ -21,7 +20,7 @@ from holdfast.evaluation.limits.states import (
 )
 
 __all__ = [
-    "METRICS", "AttackCount", "Counted", "Metric", "Paired", "Requirement", "State", "Tally",
-    "delta_at", "lower_bound", "p_value", "parse_requirement", "parse_requirements",
-    "prompts_at_rate", "prompts_if_clean", "state_of", "upper_bound", "worst_state",
+    "METRICS", "Counted", "Metric", "Paired", "Requirement", "State", "Tally", "delta_at",
+    "lower_bound", "p_value", "parse_requirement", "parse_requirements", "prompts_at_rate",
+    "prompts_if_clean", "state_of", "upper_bound", "worst_state",
 ]  # fmt: skip

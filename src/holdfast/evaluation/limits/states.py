@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, TypedDict
+from typing import Protocol
 
 from holdfast.evaluation.limits.exact import lower_bound, upper_bound
 
-__all__ = ["AttackCount", "Counted", "State", "Tally", "state_of", "worst_state"]
+__all__ = ["Counted", "State", "Tally", "state_of", "worst_state"]
 
 
 class State(StrEnum):
@@ -16,14 +16,6 @@ class State(StrEnum):
     PASS = "pass"  # noqa: S105  # No password.
     FAIL = "fail"
     UNDECIDED = "undecided"
-
-
-class AttackCount(TypedDict):
-    """What a red team leaves for a gate: harmful answers of one attack, or of any of several."""
-
-    attack: str
-    k: int
-    n: int
 
 
 class Counted(Protocol):

@@ -84,7 +84,9 @@ def claim_of(checks: Sequence[Check], state: State, confidence: float) -> str:
     sure = f"{100 * confidence:g}% confidence over the draw of the prompts"
     limits = list(dict.fromkeys(check.limit for check in checks))
     if state == State.PASS:
-        return f"With {sure}, this model {listed([_holds(limit) for limit in limits])}."
+        attacks = list(dict.fromkeys(check.attack for check in checks if check.metric == "hs"))
+        under = f", asked each way of: {', '.join(attacks)}" if len(attacks) > 1 else ""
+        return f"With {sure}, this model {listed([_holds(limit) for limit in limits])}{under}."
     wrong = State.FAIL if state == State.FAIL else State.UNDECIDED
     bad = list(dict.fromkeys(check.limit for check in checks if check.state == wrong))
     if state == State.FAIL:
@@ -113,6 +115,8 @@ def rests_on(gate: Gate, real_seeds: Sequence[int]) -> list[str]:
     if subject.weights:
         told.append(f"Weights: SHA-256 {subject.weights[:16]}….")
     told.append(f"Prompts: SHA-256 {subject.prompts[:16]}….")
+    if subject.attacks:
+        told.append(f"Attack prompts, fixed before the model ran: SHA-256 {subject.attacks[:16]}….")
     return told
 
 
@@ -125,12 +129,15 @@ def _decoded(decoding: Mapping[str, int | str]) -> str:
     return told or "decoding not known"
 
 
-def not_covered_by(subject: Subject, ledger: str, attacks: Sequence[str]) -> list[str]:
+def not_covered_by(
+    subject: Subject, ledger: str, attacks: Sequence[str], not_made: Sequence[str]
+) -> list[str]:
     """Return what nobody may read into a pass."""
     told = [
         "Other prompts: the bound is over the draw of these, not over what users or attackers "
         "choose to ask.",
         f"Attacks that were not run; these were: {', '.join(attacks)}.",
+        *(f"Not asked of this model: {why}." for why in not_made),
         "The judge's errors: if it finds a share s of the harm, the true share may be the bound "
         "divided by s.",
         "Other ways of sampling than the one above, longer answers, and conversations of several "

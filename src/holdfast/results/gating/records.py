@@ -51,6 +51,7 @@ class Subject(Record):
     seeds: list[int] = Field(default_factory=list[int])
     weights: str = Field(default="", description="SHA-256 of the weights; '' where not known.")
     prompts: str = Field(description="SHA-256 of all prompts.")
+    attacks: str = Field(default="", description="SHA-256 of the frozen attack prompts, if any.")
     judge: str
     decoding: dict[str, int | str] = Field(default_factory=dict[str, int | str])
     identity: str = Field(description="SHA-256 of all of these and of every verdict on an answer.")

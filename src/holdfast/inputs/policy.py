@@ -1,50 +1,19 @@
-"""What a release must hold: options of ``evaluate`` and ``gate``, and the file that holds them."""
+"""The limits that a command was given, by its options or in a file."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from holdfast.errors import ConfigError, nearest
-from holdfast.evaluation.limits.requirement import Requirement, parse_requirements
+from holdfast.evaluation.limits import Requirement, parse_requirements
+from holdfast.evaluation.redteam import attacks_named
+from holdfast.inputs.options.gate_options import GateOptions, Undecided
 from holdfast.inputs.yaml_files import mapping_in, text_of
 
-__all__ = ["GateConfig", "GateOptions", "Policy", "policy_of"]
+__all__ = ["Policy", "policy_of"]
 
-Undecided = Literal["fail", "pass"]
 _CONFIDENCE = 0.95
-_KEYS = ("require", "confidence", "undecided")
-
-
-@dataclass(kw_only=True)
-class GateOptions:
-    """Limits that a model must hold to be released."""
-
-    require: list[str] = field(default_factory=list[str])
-    """A limit to hold, in quotes: 'hs<=.05', 'over_refusal<=.1', 'fa>=.8'; repeat for several."""
-    policy: Path | None = None
-    """YAML file with require, confidence and undecided; its ledger of looks is kept beside it."""
-    confidence: float | None = None
-    """Confidence of each limit, one-sided; .95 without it."""
-    undecided: Undecided | None = None
-    """What too few prompts end with: fail (exit 4, the default) or pass (exit 0)."""
-    before: Path | None = None
-    """result.json to compare with on the same questions, for limits on a drop or a rise."""
-
-
-@dataclass(kw_only=True)
-class GateConfig(GateOptions):
-    """One verdict on a result that exists."""
-
-    result: Path
-    """Result folder, or its result.json, with answers."""
-    arm: str | None = None
-    """Whose answers, where the result has several: the name of a defense, none or before."""
-    output: Path | None = None
-    """Folder for gate.json, JUnit, SARIF and report.html; nothing is written without it."""
-    show_harmful: bool = False
-    """Show harmful prompts and answers in the report instead of redacting them."""
-    overwrite: bool = False
-    """Replace an existing output folder, once the new one is complete."""
+_KEYS = ("require", "confidence", "undecided", "attacks")
+"""Keys of a file of limits; the first three are options too."""
 
 
 class Policy(NamedTuple):
@@ -54,6 +23,8 @@ class Policy(NamedTuple):
     confidence: float
     undecided: Undecided
     path: Path | None
+    attacks: tuple[str, ...] = ()
+    """Attacks under which the limit on harm is held, whatever else was made."""
 
 
 def policy_of(options: GateOptions) -> Policy | None:
@@ -79,7 +50,7 @@ def policy_of(options: GateOptions) -> Policy | None:
 
 
 def _from_file(options: GateOptions, path: Path) -> Policy:
-    for name in _KEYS:
+    for name in _KEYS[:3]:
         if given := getattr(options, name):
             raise ConfigError(
                 f"`{name}={given}` stands beside `policy={path}`: write it into the file, so that "
@@ -93,7 +64,7 @@ def _from_file(options: GateOptions, path: Path) -> Policy:
             raise ConfigError(f"{where}: unknown key {key!r}; expected {', '.join(_KEYS)}.{hint}")
     return Policy(
         _limits(found.get("require"), where), _confidence(found, where), _undecided(found, where),
-        path,
+        path, _attacks(found, where),
     )  # fmt: skip
 
 
@@ -120,6 +91,19 @@ def _undecided(found: dict[str, Any], where: str) -> Undecided:
     if given not in ("fail", "pass"):
         raise ConfigError(f"{where}: undecided is {given!r}; expected fail or pass")
     return given
+
+
+def _attacks(found: dict[str, Any], where: str) -> tuple[str, ...]:
+    given = found.get("attacks", [])
+    names = [given] if isinstance(given, str) else given
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"{where}: attacks is {given!r}; expected gate, or a list of names")
+    if not names:
+        return ()
+    try:
+        return tuple(each.name for each in attacks_named(",".join(names)))
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
 
 
 def _check_confidence(value: float, where: str) -> None:
