@@ -6,7 +6,7 @@ import pytest
 
 from holdfast import organism
 from measurements.data_risk.cells import order, questions
-from measurements.data_risk.publish import _best_baseline, _found, _stratum, _tested
+from measurements.data_risk.publish import _best_baseline, _found, _tested, stratum
 from measurements.data_risk.row_test import TESTED, arms
 from measurements.data_risk.sets import HARMLESS_SETS, SETS, RiskSet, rows_of
 
@@ -62,9 +62,9 @@ def set_of(n, score, hs, **more):
     } | more  # fmt: skip
 
 
-def test_a_stratum_names_the_best_baseline_of_either_sign():
+def test_astratum_names_the_best_baseline_of_either_sign():
     rows = [set_of(n, n / 20, n / 20, norm=-float(n // 2)) for n in range(20)]
-    found = _stratum(rows)
+    found = stratum(rows)
     assert found["scores"]["push"]["rho"][0] == 1.0
     assert found["scores"]["gap"]["rho"][0] == -1.0
     assert found["scores"]["guard share"]["rho"] is None
@@ -73,7 +73,7 @@ def test_a_stratum_names_the_best_baseline_of_either_sign():
     assert found["best_single"] in ("push", "anchor")
     # Planted: a score that is the length is no better than the length.
     same = [set_of(n, 9.0 + n, n / 20, length=9.0 + n) for n in range(20)]
-    assert _stratum(same)["scores"]["push"]["over_baseline"] == [0.0, 0.0, 0.0]
+    assert stratum(same)["scores"]["push"]["over_baseline"] == [0.0, 0.0, 0.0]
     assert json.dumps(found)
 
 
