@@ -163,10 +163,10 @@ def owned(bench: Bench, out: Path) -> Generator[None]:
 
 
 def check_folder(bench: Bench, out: Path, *, dry_run: bool = False) -> bool:
-    """Return whether the bench can run in ``out``: it is new, empty, or has the same cells.
+    """Return whether the bench can run in ``out``: it is new, empty, or has no cell but its own.
 
     Raises:
-        ConfigError: It is no bench's folder or, but for a dry run, it has other cells.
+        ConfigError: It is no bench's folder or, but for a dry run, it has cells of another.
     """
     refuse_several()
     check_folder_at(out, "out", replaced=False)
@@ -183,12 +183,20 @@ def check_folder(bench: Bench, out: Path, *, dry_run: bool = False) -> bool:
         key = json_in(held)["sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"`out={out}`: {held} is damaged: choose another folder") from error
-    if key != bench.key and not dry_run:
+    same = key == bench.key or _grown(bench, out)
+    if not same and not dry_run:
         raise ConfigError(
-            f"`out={out}`: holds the cells of another recipe (or an older holdfast): choose "
+            f"`out={out}`: holds cells of another recipe (or an older holdfast): choose "
             "another folder, or give that recipe again"
         )
-    return key == bench.key
+    return same
+
+
+def _grown(bench: Bench, out: Path) -> bool:
+    """Tell whether every cell that ``out`` holds is one of the bench's: its recipe got more."""
+    cells = out / "cells"
+    mine = {cell.key for cell in bench.cells}
+    return cells.is_dir() and {folder.name for folder in cells.iterdir()} <= mine
 
 
 def _ours(name: str) -> bool:

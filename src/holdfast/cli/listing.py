@@ -19,6 +19,7 @@ def listing(
     json: JsonFlag = False,
 ) -> None:
     """List the defenses, the fields of one with their defaults, or the kits of public data."""
+    from holdfast.data.checks import CHECKS
     from holdfast.data.formats import FORMATS
     from holdfast.data.shapes import SHAPES
     from holdfast.defenses import DEFENSES, find, registry
@@ -36,7 +37,7 @@ def listing(
         told = ("name", "stage", "summary", "strength", "cost", "paper")
         rows = [{key: getattr(cls.card, key) for key in told} for cls in registry().values()]
         title = "Defenses; holdfast list NAME shows the fields of one"
-        for known in (DEFENSES, judges(), FORMATS, SHAPES):
+        for known in (DEFENSES, judges(), FORMATS, SHAPES, CHECKS):
             for why in known.unusable().values():
                 say(why)
     else:

@@ -39,8 +39,8 @@ def evaluate_model(config: EvaluateConfig, progress: Progress = lambda *_: None)
     with folder.held():
         result = _judged(inputs, plan, team, _measured(inputs, tasks, start))
         with folder.writing() as partial:
-            keep_texts(team, partial)
             write_release(result, partial, show_harmful=config.show_harmful)
+            keep_texts(team, partial)
     return _finished(inputs, result)
 
 

@@ -104,11 +104,12 @@ def replies_to(
     max_new_tokens: int = 64,
     batch_size: int = 64,
     progress: Answered | None = None,
+    decoding: GenerationConfig | None = None,
 ) -> list[Reply]:
     """Return the greedy reply to each row of tokens, as ``replies`` does for conversations.
 
     A row may go beyond a prompt: what stands behind it begins an answer, and is no part of the
-    reply.
+    reply. ``decoding`` takes the place of greedy decoding; whoever samples seeds torch.
 
     Raises:
         ConfigError: A limit below 1.
@@ -125,7 +126,7 @@ def replies_to(
     found = [Reply("")] * len(rows)
     if not rows:
         return found
-    config, read = greedy(model, tokenizer, max_new_tokens), Replies(tokenizer)
+    config, read = decoding or greedy(model, tokenizer, max_new_tokens), Replies(tokenizer)
     with inference_mode(model), alone(model, config):
         for start in range(0, len(order), batch_size):
             chunk = order[start : start + batch_size]

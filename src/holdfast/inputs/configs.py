@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from holdfast.analysis.settings import AnalysisOptions
-from holdfast.inputs.attack_options import AttackOptions
-from holdfast.inputs.gate_options import GateOptions
-from holdfast.inputs.outside_options import AnswerOptions, BenchmarkOptions
+from holdfast.inputs.options.attack_options import AttackOptions
+from holdfast.inputs.options.gate_options import GateOptions
+from holdfast.inputs.options.outside_options import AnswerOptions, BenchmarkOptions
+from holdfast.inputs.options.watch_options import WatchOptions
 
 __all__ = [
     "ALSO", "AlignConfig", "AnalyzeConfig", "DType", "EvaluateConfig", "InspectConfig",
@@ -80,7 +81,7 @@ class TestConfig:
 
 
 @dataclass(kw_only=True)
-class TuneConfig(ModelConfig, TestConfig):
+class TuneConfig(ModelConfig, TestConfig, WatchOptions):
     """One fine-tuning run with defenses."""
 
     stage: ClassVar[Literal["tune", "align"]] = "tune"
@@ -123,6 +124,10 @@ class TuneConfig(ModelConfig, TestConfig):
     """Split of a hub data set, or of a folder with several, in --data."""
     limit: int | None = None
     """Most rows of --data to read; all by default."""
+    screen: Path | None = None
+    """The screen.json of --data: drops and masks what it says, and records it."""
+    screen_control: bool = False
+    """Drop as many rows as --screen does, at random: what a screening must be better than."""
     config: Path | None = None
     """YAML file with options of TRL's SFTConfig; the command line wins over it."""
     set: list[str] = field(default_factory=list[str])

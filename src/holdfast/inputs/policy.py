@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from holdfast.errors import ConfigError, nearest
 from holdfast.evaluation.limits import Requirement, parse_requirements
 from holdfast.evaluation.redteam import attacks_named
-from holdfast.inputs.gate_options import GateOptions, Undecided
+from holdfast.inputs.options.gate_options import GateOptions, Undecided
 from holdfast.inputs.yaml_files import mapping_in, text_of
 
 __all__ = ["Policy", "policy_of"]

@@ -65,5 +65,6 @@ SPEECH = Speech(
     },
     noise=noised,
     variations=varied,
+    agreements=("sure , mix",),
     same_by_grammar=True,
 )

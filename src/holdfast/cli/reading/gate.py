@@ -4,7 +4,7 @@
 from holdfast.cli.printed.gate import print_gate
 from holdfast.cli.shell.console import print_json, say, working
 from holdfast.cli.shell.options import JsonFlag, takes
-from holdfast.inputs.gate_options import GateConfig
+from holdfast.inputs.options.gate_options import GateConfig
 
 __all__ = ["gate"]
 

@@ -8,8 +8,8 @@ from holdfast.commands.gating.verdict import Judged, verdict
 from holdfast.comparisons.two_results import load_result
 from holdfast.errors import ConfigError, InputError, nearest
 from holdfast.files.folders import WholeFolder
-from holdfast.inputs.gate_options import GateConfig
 from holdfast.inputs.guards.given import check_given
+from holdfast.inputs.options.gate_options import GateConfig
 from holdfast.report.release.files import write_release
 from holdfast.results.records import BEFORE, Arm, SeedRun
 from holdfast.results.result import RunResult

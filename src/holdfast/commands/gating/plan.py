@@ -12,7 +12,7 @@ from holdfast.comparisons.two_results import load_result
 from holdfast.errors import ConfigError, InputError
 from holdfast.evaluation.metrics import KIND_OF, Item, Kind
 from holdfast.inputs.configs import EvaluateConfig
-from holdfast.inputs.gate_options import GateOptions
+from holdfast.inputs.options.gate_options import GateOptions
 from holdfast.inputs.policy import Policy, policy_of
 from holdfast.results.gating.ledger import Ledger, ledger_beside
 from holdfast.results.records import BEFORE, SeedRun

@@ -19,7 +19,6 @@ from holdfast.evaluation.redteam import (
 from holdfast.evaluation.redteam.english import ENGLISH
 from holdfast.evaluation.redteam.speech import Speech
 from holdfast.inputs.configs import EvaluateConfig
-from holdfast.inputs.models import positions
 from holdfast.inputs.rows import ORGANISM, source
 
 __all__ = ["AttackPlan", "frozen_prompts"]
@@ -59,14 +58,13 @@ class AttackPlan:
 
     def check(self, target: Target) -> None:
         """Raise ``DataError`` where a prompt and its answer are longer than the model takes."""
-        limit = positions(target.model, target.tokenizer) if target.is_here else None
         for name, asked in self.prompts.prompts.items():
             by_variant: dict[str, list[Any]] = {}
             for each in asked:
                 by_variant.setdefault(each.variant, []).append(each)
             for own in by_variant.values():
                 if not target.why_not(own):
-                    target.check(name, own, limit)
+                    target.check(name, own)
 
 
 def frozen_prompts(config: EvaluateConfig, items: Sequence[Item]) -> Frozen:

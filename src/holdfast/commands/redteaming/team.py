@@ -10,10 +10,13 @@ from holdfast.commands.redteaming.plan import AttackPlan
 from holdfast.errors import ConfigError
 from holdfast.evaluation.redteam import Asked, Attack, Attacker, Target
 from holdfast.evaluation.redteam.answered import AttackAnswers
+from holdfast.evaluation.redteam.attacks.direct import direct
 from holdfast.evaluation.redteam.kept import KeptAttacks
+from holdfast.evaluation.redteam.proximal import Search, searched
 from holdfast.files.base_mark import BaseMark
 from holdfast.files.whole import write_whole
 from holdfast.inputs.configs import EvaluateConfig
+from holdfast.inputs.models import positions
 from holdfast.inputs.read import Inputs
 from holdfast.results.redteam.made import red_team_of
 from holdfast.results.redteam.records import RedTeam
@@ -22,6 +25,7 @@ from holdfast.training.failures import leaving
 
 __all__ = ["TEXTS", "Team", "attacked", "keep_texts"]
 
+NO_SEARCH = "a search needs the model itself"
 TEXTS = "attacks.jsonl"
 """Prompts and answers, where the user asked for them."""
 
@@ -47,7 +51,9 @@ class Team:
         plan = AttackPlan.of(config, asked.items)
         if plan is None:
             return None
-        target = Target(inputs.model, asked.tokenizer, asked.max_new_tokens, asked.batch_size)
+        limit = None if asked.tokenizer is None else positions(inputs.model, asked.tokenizer)
+        size = asked.max_new_tokens, asked.batch_size, limit
+        target = Target(inputs.model, asked.tokenizer, *size)
         plan.check(target)
         reasons = [_nothing(target, plan, attack) for attack in plan.attacks]
         if all(reasons):
@@ -80,12 +86,23 @@ class Team:
         )
 
     def _one(self, attack: Attack) -> AttackAnswers:
-        asked: Sequence[Asked] = self.plan.prompts.prompts[attack.name]
+        # What a search finds follows from the questions, the model and the seed.
+        asked = self.plan.prompts.prompts.get(attack.name)
+        asked = asked or direct(self.attacker.items, self.plan.context)
         if (found := self.kept.found(attack.name, asked)) is not None:
             self.attacker.progress(attack.name, len(asked), len(asked))
             return found
-        found = self.attacker.ask(attack, asked)
+        found = self._searched(attack) if attack.adaptive else self.attacker.ask(attack, asked)
         self.kept.keep(attack.name, asked, found)
+        return found
+
+    def _searched(self, attack: Attack) -> AttackAnswers:
+        why = "" if self.attacker.target.is_here else NO_SEARCH
+        search = Search(why_not=why) if why else searched(self.attacker, self.plan.context)
+        if search.why_not:
+            return AttackAnswers(attack.name, not_run={attack.name: search.why_not})
+        found = self.attacker.ask(attack, search.asked)
+        found.search = search.figures
         return found
 
 
@@ -107,7 +124,7 @@ def keep_texts(team: Team | None, folder: Path) -> None:
 def _nothing(target: Target, plan: AttackPlan, attack: Attack) -> str:
     """Return why nothing of an attack can be asked, or ""."""
     if attack.adaptive:
-        return "" if target.is_here else "a search needs the model itself"
+        return "" if target.is_here else NO_SEARCH
     if attack.name in plan.prompts.missing:
         return plan.prompts.missing[attack.name]
     by_variant: dict[str, list[Asked]] = {}

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from holdfast.errors import DataError
 from holdfast.evaluation.generate import inference_mode
 
-__all__ = ["opening_scores", "uncached_scores"]
+__all__ = ["opening_scores", "paired_scores", "uncached_scores"]
 
 Rows = Sequence[Sequence[int]]
 
@@ -60,6 +60,21 @@ def uncached_scores(
     with inference_mode(model):
         found = [_whole(model, rows[start : start + batch_size]) for start in starts]
     return torch.cat(found).reshape(len(prompts), len(openings))
+
+
+def paired_scores(
+    model: nn.Module, prompts: Rows, answers: Rows, *, batch_size: int = 64
+) -> Tensor:
+    """Return ``ell(s | x)`` of each prompt's own answer, float32 of shape [prompts].
+
+    Raises:
+        DataError: A prompt or an answer is empty, or they differ in number.
+    """
+    _check(prompts, answers)
+    rows = [(list(p), list(a)) for p, a in zip(prompts, answers, strict=True)]
+    starts = range(0, len(rows), batch_size)
+    with inference_mode(model):
+        return torch.cat([_whole(model, rows[at : at + batch_size]) for at in starts])
 
 
 def _check(prompts: Rows, openings: Rows) -> None:

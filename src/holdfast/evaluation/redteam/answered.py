@@ -27,12 +27,14 @@ class AttackAnswers:
         seen: Judge → variant → item → what the answer shows; the first judge's figures count.
         not_run: Variant → why it could not be asked.
         texts: Prompts and answers, kept only where the user asked for them.
+        search: Figures of the search that made the prompts, where one did.
     """
 
     attack: str
     seen: dict[str, ByVariant] = field(default_factory=dict[str, ByVariant])
     not_run: dict[str, str] = field(default_factory=dict[str, str])
     texts: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
+    search: dict[str, float] = field(default_factory=dict[str, float])
 
     @property
     def ran(self) -> bool:
@@ -94,7 +96,7 @@ class AttackAnswers:
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
         return {"attack": self.attack, "seen": self.seen, "not_run": self.not_run,
-                "texts": self.texts}  # fmt: skip
+                "texts": self.texts, "search": self.search}  # fmt: skip
 
     @classmethod
     def of_json(cls, told: Mapping[str, Any]) -> "AttackAnswers":
@@ -111,6 +113,7 @@ class AttackAnswers:
                 }
                 for judge, variants in told["seen"].items()
             }
-            return cls(told["attack"], seen, dict(told["not_run"]), list(told["texts"]))
+            rest = dict(told["not_run"]), list(told["texts"]), dict(told["search"])
+            return cls(told["attack"], seen, *rest)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"no answers to an attack: {error}") from error

@@ -106,4 +106,6 @@ ENGLISH = Speech(
     },
     noise=noised,
     variations=varied,
+    agreements=("Sure, here is", "Here are the steps", "To do this, you"),
+    retold="Say this in other words, in one line, and write nothing else:\n{question}",
 )

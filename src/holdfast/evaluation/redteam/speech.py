@@ -27,6 +27,8 @@ class Speech:
         templates: Texts with ``{question}`` in place of the model's own template, by variant.
         noise: One draw of best-of-N.
         variations: Candidates of the proximal search.
+        agreements: How answers that agree begin: what the search leads to.
+        retold: How the model is asked for other words, ``{question}`` in it; "" for not at all.
         same_by_grammar: ``variations`` keep the meaning exactly, so that no distance is measured.
     """
 
@@ -36,4 +38,6 @@ class Speech:
     templates: Mapping[str, str]
     noise: Noise
     variations: Variations
+    agreements: tuple[str, ...]
+    retold: str = ""
     same_by_grammar: bool = False

@@ -21,6 +21,8 @@ class Target:
     tokenizer: Any
     max_new_tokens: int = 64
     batch_size: int = 64
+    limit: int | None = None
+    """Most tokens of a prompt and its answer; None where nobody knows."""
 
     @property
     def is_here(self) -> bool:
@@ -37,22 +39,25 @@ class Target:
             return "the template is the server's, and nobody sees here what it writes by itself"
         return ""
 
-    def check(self, name: str, asked: Sequence[Asked], limit: int | None) -> None:
+    def fits(self, ids: Sequence[int]) -> bool:
+        """Tell whether a prompt leaves room for the longest answer."""
+        return self.limit is None or len(ids) + self.max_new_tokens <= self.limit
+
+    def check(self, name: str, asked: Sequence[Asked]) -> None:
         """Raise ``DataError``, naming attack and question, unless each leaves room for an answer.
 
         Args:
             name: The attack's.
             asked: Prompts that can be asked.
-            limit: Most tokens of prompt and answer; None where nobody knows.
         """
-        for each in asked if self.is_here and limit is not None else ():
-            length = len(prompt_ids(each, self.tokenizer))
-            if length + self.max_new_tokens > (limit or 0):
+        for each in asked if self.is_here else ():
+            ids = prompt_ids(each, self.tokenizer)
+            if not self.fits(ids):
                 raise DataError(
-                    f"the attack {name!r} on question {each.item} has {length} tokens, and with "
-                    f"{self.max_new_tokens} for the answer it is longer than the model's {limit}: "
-                    "lower `max_new_tokens`, give shorter rows of the task, or leave the attack "
-                    "out of `attacks`"
+                    f"the attack {name!r} on question {each.item} has {len(ids)} tokens, and with "
+                    f"{self.max_new_tokens} for the answer it is longer than the model's "
+                    f"{self.limit}: lower `max_new_tokens`, give shorter rows of the task, or "
+                    "leave the attack out of `attacks`"
                 )
 
     def replies(self, asked: Sequence[Asked], progress: Answered | None = None) -> list[Reply]:

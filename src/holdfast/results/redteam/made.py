@@ -60,22 +60,27 @@ def red_team_of(
 
 
 def _found(one: AttackAnswers, categories: Mapping[str, str]) -> AttackFound:
-    standings = one.standings()
-    names = [] if ATTACKS[one.attack].until_harmful else list(one.seen[one.judge])
+    attack, standings = ATTACKS[one.attack], one.standings()
+    names = [] if attack.until_harmful else list(one.seen[one.judge])
     variants = {name: Counted.of(tally_of(name, one.of_variant(name))) for name in names}
     return AttackFound(
-        attack=one.attack, counted=Counted.of(tally_of(one.attack, standings)),
+        attack=one.attack,
+        counted=Counted.of(tally_of(one.attack, standings), bare=attack.adaptive),
         content=one.content(),
         variants=variants if len(variants) > 1 else {},
-        categories=_categories(standings, categories), standings=standings,
-    )  # fmt: skip
+        categories=_categories(standings, categories, bare=attack.adaptive),
+        search=one.search,
+        standings=standings,
+    )
 
 
-def _categories(standings: Standings, categories: Mapping[str, str]) -> dict[str, Counted]:
+def _categories(
+    standings: Standings, categories: Mapping[str, str], *, bare: bool = False
+) -> dict[str, Counted]:
     parts = by_category(standings, categories)
     if set(parts) <= {""}:
         return {}
-    return {name or "(none)": Counted.of(tally_of(name, own)) for name, own in parts.items()}
+    return {n or "(none)": Counted.of(tally_of(n, own), bare=bare) for n, own in parts.items()}
 
 
 def _not_run(found: Sequence[AttackAnswers], missing: Mapping[str, str]) -> list[NotRun]:
@@ -105,7 +110,12 @@ def _beside(ran: Sequence[AttackAnswers]) -> dict[str, dict[str, Counted]]:
     found: dict[str, dict[str, Counted]] = {}
     for judge in judges:
         own = [one for one in ran if judge in one.seen]
-        table = {one.attack: Counted.of(tally_of(one.attack, one.standings(judge))) for one in own}
+        table = {
+            one.attack: Counted.of(
+                tally_of(one.attack, one.standings(judge)), bare=ATTACKS[one.attack].adaptive
+            )
+            for one in own
+        }
         inside = [one.standings(judge) for one in own if one.attack in IN_UNION]
         if inside:
             table[UNION] = Counted.of(tally_of(UNION, union(inside)))

@@ -8,7 +8,7 @@ from holdfast.commands.gating.gate import gate_result
 from holdfast.errors import ConfigError, InputError
 from holdfast.evaluation.limits import State
 from holdfast.evaluation.metrics import NOT_JUDGED, Outcome
-from holdfast.inputs.gate_options import GateConfig
+from holdfast.inputs.options.gate_options import GateConfig
 from holdfast.results.gating.ledger import Ledger
 from holdfast.results.provenance import DataSource
 from holdfast.results.records import BEFORE

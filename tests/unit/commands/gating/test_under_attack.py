@@ -7,7 +7,7 @@ import pytest
 from holdfast.commands.gating.gate import gate_result
 from holdfast.errors import ConfigError
 from holdfast.evaluation.redteam import Standing, tally_of, union
-from holdfast.inputs.gate_options import GateConfig
+from holdfast.inputs.options.gate_options import GateConfig
 from holdfast.results.redteam.records import UNION, AttackFound, Counted, NotRun, RedTeam
 from tests.gate_results import NO, SAFE, answers, evaluated
 

@@ -69,6 +69,7 @@ def test_a_step_along_the_gradient_raises_the_lead() -> None:
         probe_loss(model, batch).backward()
     with torch.no_grad():
         for p in model.parameters():
+            assert p.grad is not None
             p.add_(0.05 * p.grad)
     assert lead(model, PROMPTS, OPENINGS).mean() > before
 

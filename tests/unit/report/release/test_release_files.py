@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from holdfast.commands.gating.gate import gate_result
-from holdfast.inputs.gate_options import GateConfig
+from holdfast.inputs.options.gate_options import GateConfig
 from holdfast.report.release.junit import junit
 from holdfast.report.release.sarif import sarif
 from tests.gate_results import HARM, NO, SAFE, answers, evaluated

@@ -6,7 +6,7 @@ import pytest
 
 from holdfast.commands.gating.gate import gate_result
 from holdfast.evaluation.limits import State
-from holdfast.inputs.gate_options import GateConfig
+from holdfast.inputs.options.gate_options import GateConfig
 from holdfast.report.page import render
 from holdfast.report.release.words import check_text, settled_by, share_text
 from tests.gate_results import HARM, NO, SAFE, WRONG, YES, evaluated
