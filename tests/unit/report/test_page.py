@@ -63,13 +63,13 @@ def test_every_section_the_issue_asks_for_is_there(text):
 
 
 def _named(folder, end):
-    files = folder.rglob(f"*{end}")
+    files = [f for f in folder.rglob(f"*{end}") if end != ".py" or "def section(" in f.read_text()]
     return {str(f.relative_to(folder)).removesuffix(end).replace("/", ".") for f in files}
 
 
 def test_a_section_is_a_module_a_template_and_a_line():
     home = Path(holdfast.report.__file__).parent
-    modules = _named(home / "sections", ".py") - {"__init__", "loop.__init__"}
+    modules = _named(home / "sections", ".py")
     templates = _named(home / "templates" / "sections", ".html.j2")
     assert modules == templates == set(SECTIONS)
     assert len(SECTIONS) == len(modules)
