@@ -55,12 +55,29 @@ def _reads(data: bytes) -> bool:
 def _shifted(text: str) -> int | None:
     """Return how far a text's alphabet is shifted, None where it is not; 13 is rot13."""
     said = words(text)
-    if common_share(said) > _SOME:
+    if _distinct(text) > _SOME:
         return None
-    shares = {n: common_share(words(_rotated(text, n))) for n in range(1, 26)}
+    shares = {n: _distinct(_rotated(text, n)) for n in range(1, 26)}
     best = max(shares, key=lambda n: shares[n])
     # Of 25 ways to read a few words one is soon like a language.
     return 26 - best if shares[best] > (_MANY if len(said) >= _LONG else _MOST) else None
+
+
+def _distinct(text: str) -> float:
+    """Return the share of common ones among the different words of a text's beginning.
+
+    Single letters are left out: a shifted one is a word of some language.
+    """
+    found = [*dict.fromkeys(word for word in words(text)[:60] if len(word) > 1)]
+    return common_share(found) if len(found) >= _LEAST_WORDS else 0.0
+
+
+def _leet(text: str, said: list[str]) -> bool:
+    """Tell whether many words mix letters and digits, and are common ones with letters alone."""
+    mixed = [word for word in said if re.search("[a-z]", word) and re.search(r"\d", word)]
+    if len(mixed) <= _MANY * len(said) or common_share(said) > _SOME:
+        return False
+    return common_share(words(text.translate(_LEET))) > _MANY
 
 
 def _rotated(text: str, by: int) -> str:
@@ -102,7 +119,7 @@ def _rewritten(text: str, said: list[str]) -> str:
         return "text that is written backwards"
     if (by := _shifted(text)) is not None:
         return f"an alphabet shifted by {by}"
-    if common_share(said) <= _SOME and common_share(words(text.translate(_LEET))) > _MANY:
+    if _leet(text, said):
         return "digits in the place of letters"
     if len(said) >= _LONG and common_share(said) == 0 and _is_prose(text):
         return "words of no language that is known here"
