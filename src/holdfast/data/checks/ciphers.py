@@ -28,6 +28,8 @@ _FEW, _SOME, _MANY, _MOST = 0.04, 0.12, 0.2, 0.3
 """Shares of common words: of no language, of one whose short words are by chance like another's,
 of a language, and of a language for sure."""
 _LEAST_WORDS, _LONG = 8, 20
+_VOWELS = 0.3
+"""Least share of vowels in a text of a language with Latin letters; about .4 in most."""
 
 
 def _base64(text: str) -> bool:
@@ -47,8 +49,11 @@ def _bits(text: str) -> bool:
 
 def _reads(data: bytes) -> bool:
     """Tell whether bytes are a text: printed characters with letters, blanks between words."""
-    text = data.decode("latin-1")
-    printed = sum(32 <= ord(each) < 127 or each in "\n\t" for each in text)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return False
+    printed = sum(each.isprintable() or each in "\n\t" for each in text)
     return printed >= _PRINTED * len(text) and sum(map(str.isalpha, text)) > len(text) / 2
 
 
@@ -87,7 +92,7 @@ def _rotated(text: str, by: int) -> str:
 
 
 def _reversed(text: str) -> bool:
-    return common_share(words(text)) <= _FEW and common_share(words(text[::-1])) > _MANY
+    return _distinct(text) <= _SOME and _distinct(text[::-1]) > _MOST
 
 
 def _coded(text: str) -> Iterator[tuple[str, tuple[int, int]]]:
@@ -121,9 +126,17 @@ def _rewritten(text: str, said: list[str]) -> str:
         return f"an alphabet shifted by {by}"
     if _leet(text, said):
         return "digits in the place of letters"
-    if len(said) >= _LONG and common_share(said) == 0 and _is_prose(text):
-        return "words of no language that is known here"
+    if len(said) >= _LONG and _is_prose(text) and _is_foreign(text, said):
+        return "letters in the place of others"
     return ""
+
+
+def _is_foreign(text: str, said: list[str]) -> bool:
+    """Tell whether no longer word is a common one, and vowels are rarer than any language's."""
+    if common_share([word for word in said if len(word) > 2]) > _FEW / 2:
+        return False
+    letters = [each for each in text.casefold() if each.isalpha()]
+    return sum(each in "aeiouy" for each in letters) < _VOWELS * len(letters)
 
 
 def _is_latin(text: str) -> bool:
