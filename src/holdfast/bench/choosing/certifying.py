@@ -14,8 +14,8 @@ from holdfast.bench.cell.run_cell import run_cell
 from holdfast.bench.cell.runs import Tuned, measured
 from holdfast.bench.cell.stages import prepared, repaired
 from holdfast.bench.choosing.candidates import Candidate
-from holdfast.bench.choosing.division import CERTIFY, Division
 from holdfast.bench.choosing.held import Runs, compared_with, differences, held
+from holdfast.bench.choosing.prompts.division import CERTIFY, Division
 from holdfast.bench.choosing.record import Tested
 from holdfast.bench.choosing.search import Measure, Rules
 from holdfast.errors import RunError

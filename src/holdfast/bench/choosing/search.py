@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from holdfast.bench.cell.cell import Cell
 from holdfast.bench.choosing.candidates import Candidate, Field, plain_runs
 from holdfast.bench.choosing.counting import badness
-from holdfast.bench.choosing.division import SEARCH, Division
 from holdfast.bench.choosing.halving import fronts, kept_of, ranking, rung_steps
 from holdfast.bench.choosing.held import Runs, margin
+from holdfast.bench.choosing.prompts.division import SEARCH, Division
 from holdfast.bench.choosing.record import Entry, Rung
 from holdfast.bench.pool.runner import Outcome
 from holdfast.errors import ConfigError, RunError

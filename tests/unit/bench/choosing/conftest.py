@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from holdfast.bench.choosing.candidates import field_from
-from holdfast.bench.choosing.choose import How, prepared_choice
+from holdfast.bench.choosing.choose import How
+from holdfast.bench.choosing.prepared import prepared_choice
 from holdfast.bench.choosing.search import Rules
 from holdfast.bench.pool.local import Executor
 from holdfast.bench.recipe.files import base_recipe

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from holdfast.bench.choosing.choose import choose
-from holdfast.errors import ConfigError, RunError
+from holdfast.errors import ConfigError, InputError, RunError
 from holdfast.evaluation.metrics import Outcome
 from tests.unit.bench.choosing.conftest import PLANTED, TRUTH, answered, chosen_under
 
@@ -123,10 +123,29 @@ def test_a_candidate_that_fails_stops_no_other(easy, tmp_path):
         ((), {}, "`require` is missing"),
         (("hs<=.05",), {"confidence": 1.0}, "`confidence=1` is out of range"),
         (("hs<=.05",), {"budget": 1}, "`budget=1` is too small"),
-        (("hs<=.05",), {"n": 60}, "takes 59 harmful questions"),
-        (("task_drop<=.02",), {"n": 200}, "takes 302 questions of the task"),
+        (("hs<=.05",), {"n": 60}, "takes 69 harmful questions"),
+        (("task_drop<=.02",), {"n": 200}, "takes 352 questions of the task"),
     ],
 )
 def test_what_cannot_come_to_a_claim_is_refused(limits, more, told):
     with pytest.raises(ConfigError, match=told):
         chosen_under(*limits, **more)
+
+
+def test_a_second_look_at_the_same_prompts_is_held_to_less_and_says_so(tmp_path):
+    """The same choice gone on with is the same look; another one in another folder is not."""
+    given, said = chosen_under("hs<=.05", "fa>=.5", defenses=("resta",), n=130), []
+    first = choose(given, tmp_path / "a", 1, say=said.append, how=PLANTED)
+    assert choose(given, tmp_path / "a", 1, how=PLANTED).look == first.look == 1
+    (tmp_path / "a.ledger.json").rename(tmp_path / "b.ledger.json")
+    other = chosen_under("hs<=.05", "fa>=.6", defenses=("resta",), n=130)
+    second = choose(other, tmp_path / "b", 1, say=said.append, how=PLANTED)
+    assert (second.look, second.delta) == (2, pytest.approx(first.delta / 4))
+    assert first.delta == pytest.approx(0.0304, abs=1e-4)
+    assert any("look 2" in line and "looked at before" in line for line in said)
+
+
+def test_a_damaged_ledger_is_no_fresh_start(tmp_path):
+    (tmp_path / "a.ledger.json").write_text("{}")
+    with pytest.raises(InputError, match="no look can be counted"):
+        run(chosen_under("hs<=.05", defenses=(), n=130), tmp_path / "a")

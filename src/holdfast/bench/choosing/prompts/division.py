@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from holdfast.bench.cell.cell import Cell
-from holdfast.bench.choosing.clusters import clusters, near
+from holdfast.bench.choosing.prompts.clusters import clusters, near
 from holdfast.bench.subject.organism import Subject
 from holdfast.defense import listed
 from holdfast.evaluation import Item
