@@ -20,7 +20,7 @@ import torch
 
 from holdfast import MLLR, SWAT, Defense
 from holdfast.analysis.modules.robust_modules import ModuleAt, RobustModules
-from holdfast.results.provenance import this_machine, versions
+from measurements.cost_options import model_name, options, write
 from measurements.cost_variants import (
     BATCH,
     Kind,
@@ -33,9 +33,12 @@ from measurements.cost_variants import (
 )
 
 ROLES = ("q", "k", "v", "o", "gate", "up", "down")
+AGAIN = "plain again"
+"""A control of the measurement itself: where it is not 1, figures tell as much of the machine."""
 EVERY, POST_HOC_STEPS = 8, 500
-STEPS = EVERY + 1
-"""The first warms up, and of the others one has the harmful passes."""
+"""In the loop the first step of a turn warms up, and of ``EVERY`` others one has the passes."""
+BOTH = (False, True)
+KINDS = {str(kind): kind for kind in (Kind(lora, bf16) for bf16 in BOTH for lora in BOTH)}
 GOALS = {
     "security_vectors": 1.02, "ml_lr": 1.02, "swat moments=fresh": 1.0,
     "panacea post-hoc": 1.02, f"panacea in-loop every={EVERY}": 1.3,
@@ -54,6 +57,7 @@ def variants(size: Size, folder: Path) -> dict[str, Callable[[], list[Defense]]]
         "plain": list,
         "security_vectors": lambda: [vector(harmful, benign)],
         "ml_lr": lambda: [MLLR(modules=modules)],
+        AGAIN: list,
         "swat moments=kept": lambda: [SWAT(modules=modules, warmup=1.0)],
         "swat moments=fresh": lambda: [SWAT(modules=modules, warmup=1.0, moments="fresh")],
         "panacea post-hoc": lambda: [panacea(harmful)],
@@ -61,26 +65,32 @@ def variants(size: Size, folder: Path) -> dict[str, Callable[[], list[Defense]]]
     }
 
 
-def turn(size: Size, kind: Kind, every: dict[str, Any]) -> dict[str, tuple[float, float]]:
-    """Return each variant's processor seconds of a step, and those of its hooks outside steps."""
+def turn(
+    size: Size, kind: Kind, every: dict[str, Any], steps: int, first: int
+) -> dict[str, tuple[float, float]]:
+    """Return each variant's processor seconds of a step, and those of its hooks outside steps.
+
+    Rounds begin at another variant each: who comes later in a process need not be as fast.
+    """
     found: dict[str, tuple[float, float]] = {}
-    for name, make in every.items():
+    order, first = [*every], first % len(every)
+    for name in order[first:] + order[:first]:
+        make = every[name]
         gc.collect()
+        count = max(steps, EVERY + 1) if "in-loop" in name else steps
         start = time.process_time()
-        clock, _ = run(size, kind, make(), STEPS)
-        whole = time.process_time() - start
-        found[name] = clock.means()[1], whole
+        clock, _ = run(size, kind, make(), count)
+        whole, step = time.process_time() - start, clock.means()[1]
+        found[name] = step, whole - count * step
     return found
 
 
 def told(turns: list[dict[str, tuple[float, float]]]) -> dict[str, Any]:
     """Return the ratios' medians over rounds, their ends, and what runs come to."""
     rows: dict[str, Any] = {}
-    for name in turns[0]:
+    for name in sorted(turns[0], key=lambda n: n != "plain"):
         ratios = [one[name][0] / one["plain"][0] for one in turns]
-        once = [one[name][1] - STEPS * one[name][0] for one in turns]
-        bare = [one["plain"][1] - STEPS * one["plain"][0] for one in turns]
-        spent = [a - b for a, b in zip(once, bare, strict=True)]
+        spent = [one[name][1] - one["plain"][1] for one in turns]
         step = statistics.median(ratios)
         rows[name] = {
             "step_cpu_seconds": round(statistics.median(one[name][0] for one in turns), 4),
@@ -99,48 +109,50 @@ def told(turns: list[dict[str, tuple[float, float]]]) -> dict[str, Any]:
 
 def main() -> None:
     """Measure and print one JSON object."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, help="folder of a model; the 25 M Llama without it")
-    parser.add_argument("--name", help="what the result calls the model")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each variant")
-    parser.add_argument("--minutes", type=float, default=1e9, help="no further round begins later")
-    parser.add_argument("--tokens", type=int, default=64, help="tokens of a row")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--out", type=Path, help="write the JSON here, after each round")
+    parser = options(__doc__, steps="steps of a turn; the first warms up", threads=1)
+    parser.add_argument("--kind", choices=KINDS, action="append", help="all four without it")
+    parser.add_argument("--only", action="append", help="variants beside plain; all without it")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    size, began = Size(given.model, given.tokens, 32), time.monotonic()
-    kinds = [Kind(lora, bf16) for bf16 in (False, True) for lora in (False, True)]
-    turns: dict[Kind, list[Any]] = {kind: [] for kind in kinds}
+    size, began = Size(given.model, given.tokens, given.rows), time.monotonic()
+    turns = _kept(given)
     with tempfile.TemporaryDirectory() as work:
         every = variants(size, Path(work))
-        for number in range(given.rounds):
-            for kind in kinds:
-                if number and time.monotonic() - began > 60 * given.minutes:
+        wanted = {"plain", AGAIN, *(given.only or every)}
+        chosen = {name: make for name, make in every.items() if name in wanted}
+        for _ in range(given.rounds):
+            for kind in given.kind or KINDS:
+                if any(turns.values()) and time.monotonic() - began > 60 * given.minutes:
                     break
-                turns[kind].append(turn(size, kind, every))
+                done = turns.setdefault(kind, [])
+                done.append(turn(size, KINDS[kind], chosen, given.steps, len(done)))
                 _write(given, turns)
 
 
-def _write(given: Any, turns: dict[Kind, list[Any]]) -> None:
-    result: dict[str, Any] = {
-        "benchmark": "engine_speed",
-        "setting": {
-            "model": str(given.name or given.model or "llama of 25 M"), "batch": BATCH,
-            "tokens": given.tokens, "steps": STEPS, "threads": given.threads,
-            "robust": "the upper half of the layers",
-            "command": "python -m measurements.engine_speed",
-        },
-        "goals": GOALS,
+def _setting(given: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "model": model_name(given), "batch": BATCH, "tokens": given.tokens, "rows": given.rows,
+        "steps": given.steps, "threads": given.threads, "robust": "the upper half of the layers",
+        "command": "python -m measurements.engine_speed",
     }  # fmt: skip
+
+
+def _kept(given: argparse.Namespace) -> dict[str, list[Any]]:
+    """Return the rounds that the file has already, if they were run in the same setting."""
+    if not given.out or not given.out.exists():
+        return {}
+    found = json.loads(given.out.read_text())
+    if found["setting"] != _setting(given):
+        raise SystemExit(f"{given.out} was measured in another setting: {found['setting']}")
+    return {kind: found[kind]["turns"] for kind in KINDS if kind in found}
+
+
+def _write(given: argparse.Namespace, turns: dict[str, list[Any]]) -> None:
+    result: dict[str, Any] = {"benchmark": "engine_speed", "setting": _setting(given)}
+    result["goals"] = GOALS
     for kind, done in turns.items():
-        if done:
-            result[str(kind)] = {"rounds": len(done), "variants": told(done)}
-    result |= {"machine": this_machine().model_dump(), "versions": versions()}
-    text = json.dumps(result, indent=1)
-    print(text, flush=True)
-    if given.out:
-        given.out.write_text(text + "\n")
+        result[kind] = {"rounds": len(done), "variants": told(done), "turns": done}
+    write(result, given.out)
 
 
 if __name__ == "__main__":

@@ -9,17 +9,15 @@ of its own counts the bytes that live at the peak of a whole run, of which plain
 
 import argparse
 import gc
-import json
 import statistics
 import time
 from collections.abc import Collection
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from holdfast import SecureTrainer
-from holdfast.results.provenance import this_machine, versions
+from measurements.cost_options import model_name, options, write
 from measurements.cost_variants import BATCH, Kind, Size, model, run, variants
 from measurements.live_bytes import live_bytes
 
@@ -102,7 +100,7 @@ def main() -> None:
     result: dict[str, Any] = {
         "benchmark": "step_cost",
         "setting": {
-            "model": str(given.name or given.model or "llama of 25 M"), "batch": BATCH,
+            "model": model_name(given), "batch": BATCH,
             "tokens": size.tokens, "rows": size.rows, "steps": given.steps,
             "threads": given.threads,
         },
@@ -123,11 +121,7 @@ def main() -> None:
         result[str(kind)] |= {"variants": told(turns[kind])}
     result["setting"]["rounds"] = len(turns[kinds[0]])
     result["aims"] = {"extra_in_trained": AIMS, "met": _met(result)}
-    result |= {"machine": this_machine().model_dump(), "versions": versions()}
-    text = json.dumps(result, indent=1)
-    print(text)
-    if given.out:
-        given.out.write_text(text + "\n")
+    write(result, given.out)
 
 
 def _met(result: dict[str, Any]) -> bool:
@@ -136,17 +130,8 @@ def _met(result: dict[str, Any]) -> bool:
 
 
 def _given() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, help="folder of a model; the 25 M Llama without it")
-    parser.add_argument("--name", help="what the result calls the model")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each variant")
-    parser.add_argument("--minutes", type=float, default=1e9, help="no further round ends later")
-    parser.add_argument("--steps", type=int, default=5, help="steps of each turn, 4 k + 1")
-    parser.add_argument("--tokens", type=int, default=64, help="tokens of a row")
-    parser.add_argument("--rows", type=int, default=32, help="rows of each party")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--out", type=Path, help="also write the JSON here")
-    return parser.parse_args()
+    steps = "steps of each turn, 4 k + 1"
+    return options(__doc__, steps=steps, threads=torch.get_num_threads()).parse_args()
 
 
 if __name__ == "__main__":

@@ -8,10 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from measurements.drift.subject import UserRun, openings, tuned
-
-EVERY = 15
-"""Steps between checkpoints: eight in a run of 120."""
+from measurements.drift.subject import EVERY, UserRun, openings, tuned
 
 
 def plan() -> list[UserRun]:
@@ -39,7 +36,11 @@ def main(folder: Path) -> None:
     """Run what is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     found, file = openings(folder), folder / "curves.jsonl"
-    done = {json.loads(line)["name"] for line in file.read_text().splitlines()} if file.exists() else set()
+    done = (
+        {json.loads(line)["name"] for line in file.read_text().splitlines()}
+        if file.exists()
+        else set()
+    )
     for run in plan():
         if run.name in done:
             continue

@@ -25,6 +25,8 @@ from holdfast.training.standalone import standalone_run
 from holdfast.training.steering.watch import Acting, DriftWatch
 from holdfast.training.trainer import SecureSFTTrainer
 
+EVERY = 15
+"""Steps between looks that generate: eight in a run of 120."""
 PROBED = 32
 """Prompts of each kind."""
 
@@ -45,7 +47,9 @@ class UserRun:
     def name(self) -> str:
         """What tells it from all others."""
         whole = "full" if self.full else "lora"
-        return f"{self.scenario}-p{self.p:g}-lr{self.learning_rate:g}-{whole}-s{self.seed}{self.tags}"
+        return (
+            f"{self.scenario}-p{self.p:g}-lr{self.learning_rate:g}-{whole}-s{self.seed}{self.tags}"
+        )
 
     @property
     def budget(self) -> Budget:
@@ -151,14 +155,13 @@ def tuned(
     every: int,
     defenses: Sequence[Defense] = (),
     acting: Sequence[Acting] = (),
-    *,
-    scored: bool = True,
+    probed: Probes | None = None,
 ) -> tuple[Told, Any, Any]:
     """Tune the organism as the run says, with probes; return what was seen, model and tokenizer."""
     model, tokenizer = organism.load()
     set_seed(run.seed)
     args = SFTConfig(
-        output_dir="/tmp/drift/unused", max_steps=run.steps, per_device_train_batch_size=16,
+        output_dir="holdfast-run", max_steps=run.steps, per_device_train_batch_size=16,
         learning_rate=run.learning_rate, seed=run.seed, logging_steps=10, save_strategy="no",
         report_to="none", disable_tqdm=True, use_cpu=True,
     )  # fmt: skip
@@ -168,9 +171,9 @@ def tuned(
         peft_config=adapter_of(run.budget, model),
     )  # fmt: skip
     trainer.remove_callback(PrinterCallback)
-    watch = DriftWatch(trainer, probes(found, tokenizer), every, acting)
+    watch = DriftWatch(trainer, probed or probes(found, tokenizer), every, acting)
     trainer.add_callback(watch)
-    score = Score(trainer, tokenizer, every if scored else run.steps + 1)
+    score = Score(trainer, tokenizer, EVERY)
     trainer.add_callback(score)
     trainer.train()
     return Told(run, watch.readings, score.steps, score.values), trainer.model, tokenizer

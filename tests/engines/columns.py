@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from holdfast.testing.runs import Weights
 from tests.contract.recipes import Recipe
-from tests.engines import one_process, references, several_processes
+from tests.engines import one_process, references, several_processes, under_deepspeed
 from tests.engines.trainers import Tuning
 
 __all__ = ["COLUMNS", "Column"]
@@ -78,10 +78,10 @@ COLUMNS = {
             several_processes.fsdp2, processes=2,
         ),
         Column(
-            "zero", "ZeRO-2, ZeRO-3", 0.0,
-            "refused by what DeepSpeed's engine says that it cannot do, with a stand-in for the "
-            "package; what only edits rows is not refused and was not run",
-            several_processes.zero,
+            "zero", "ZeRO-2, ZeRO-3", 1e-6,
+            "as under DDP, by DeepSpeed itself, each stage; without the package what is refused is "
+            "refused all the same, and the rest is not run",
+            under_deepspeed.zero, processes=2 if under_deepspeed.INSTALLED else 1,
         ),
     )
 }  # fmt: skip

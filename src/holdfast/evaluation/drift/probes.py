@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from holdfast.data.splits import prompt_key
 from holdfast.errors import DataError
 from holdfast.evaluation.drift.lead import lead
 from holdfast.evaluation.drift.openings import Ids, Openings
@@ -20,7 +21,7 @@ from holdfast.evaluation.drift.prompts import probe_ids
 from holdfast.evaluation.drift.reading import Reading
 from holdfast.evaluation.drift.scores import opening_scores, paired_scores
 
-__all__ = ["Probes", "prompt_sha256"]
+__all__ = ["Probes", "answer_ids", "prompt_sha256"]
 
 PREFILLED = 5
 """Tokens of compliance in front of the prefill probe; ours."""
@@ -147,6 +148,6 @@ def answer_ids(row: Mapping[str, Any], tokenizer: Any) -> Ids:
 
 
 def prompt_sha256(messages: Sequence[Mapping[str, Any]]) -> str:
-    """Return the hash of a conversation's words: letters' case and runs of spaces do not count."""
-    words = [" ".join(str(message["content"]).lower().split()) for message in messages]
+    """Return the hash of a conversation's roles and words, without case and runs of spaces."""
+    words = prompt_key({"prompt": messages})
     return hashlib.sha256(json.dumps(words).encode("utf-8", "surrogatepass")).hexdigest()

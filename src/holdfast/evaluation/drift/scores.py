@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from holdfast.errors import DataError
 from holdfast.evaluation.generate import inference_mode
 
-__all__ = ["opening_scores", "uncached_scores"]
+__all__ = ["opening_scores", "paired_scores", "uncached_scores"]
 
 Rows = Sequence[Sequence[int]]
 

@@ -19,8 +19,8 @@ __all__ = ["Acting", "DriftWatch"]
 class Acting(Protocol):
     """What is done about a look, such as stopping the run."""
 
-    def saw(self, readings: Sequence[Reading], trainer: Any, control: Any) -> None:
-        """Take all looks so far, the newest last."""
+    def saw(self, readings: Sequence[Reading], trainer: Any, control: Any) -> dict[str, float]:
+        """Take all looks so far, the newest last; return what the log shall hold beside it."""
         ...
 
     def goes_on(self, readings: Sequence[Reading], trainer: Any) -> None:
@@ -43,15 +43,16 @@ class DriftWatch(TrainerCallback):
     def __init__(
         self, trainer: Any, probes: Probes, every: int, acting: Sequence[Acting] = ()
     ) -> None:
-        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+        if type(every) is not int or every < 1:
             raise ConfigError(f"`every={every!r}` must be a whole number of steps, 1 or more")
         self.readings: list[Reading] = []
         """Every look so far, the newest last."""
         self._trainer, self._probes, self._every = trainer, probes, every
         self._acting = tuple(acting)
 
-    def on_train_begin(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Look at the untuned model; of a run that goes on, read the looks it had taken."""
+        del args
         if state.global_step:
             found = [Reading.of_log(entry) for entry in state.log_history]
             self.readings = [look for look in found if look and look.step <= state.global_step]
@@ -62,8 +63,9 @@ class DriftWatch(TrainerCallback):
         if not state.global_step:
             self._look(state, control)
 
-    def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Look after every k-th step, and after the last."""
+        del args
         step = state.global_step
         if step % self._every == 0 or step == state.max_steps:
             self._look(state, control)
@@ -75,9 +77,12 @@ class DriftWatch(TrainerCallback):
             seen = self._probes.measured(session.run.model, step)
         own = averaged(seen.logged(), session.run.engine)
         self.readings.append(Reading.of_log({**own, "step": step}) or seen)
-        # A line of ours in the log must not take the place of the Trainer's own.
-        due = control.should_log
-        trainer.log(own)
-        control.should_log = due
+        self._log(own, control)
         for one in self._acting:
-            one.saw(self.readings, trainer, control)
+            self._log(one.saw(self.readings, trainer, control), control)
+
+    def _log(self, figures: dict[str, float], control: Any) -> None:
+        """Log figures; a line of ours must not take the place of the Trainer's own."""
+        due = control.should_log
+        self._trainer.log(figures)
+        control.should_log = due
