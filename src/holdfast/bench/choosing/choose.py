@@ -37,7 +37,7 @@ from holdfast.files.whole import write_whole
 from holdfast.inputs.guards.network import offline_where_local
 from holdfast.progress import Progress, silent
 
-__all__ = ["RESULT", "How", "choose"]
+__all__ = ["CHOSEN", "REALLY", "RESULT", "How", "choose"]
 
 RESULT = "choose.json"
 CHOSEN = "model"
