@@ -40,6 +40,7 @@ from holdfast.progress import Progress, silent
 __all__ = ["CHOSEN", "REALLY", "RESULT", "How", "choose"]
 
 RESULT = "choose.json"
+LOG = "choose.log"
 CHOSEN = "model"
 
 
@@ -83,7 +84,7 @@ def choose(
     start = time.perf_counter()
     check_folder(given.bench, out)
     with owned(given.bench, out):
-        note = partial(_noted, out / "choose.log", say)
+        note = partial(_noted, out / LOG, say)
         measure = _Runner(out, workers, progress, note, how.executor).measure
         searched = search(given.field, given.division, given.rules, partial(measure, how.search))
         for line in _rung_lines(searched):
@@ -107,7 +108,7 @@ def choose(
         result = result_of(given, searched, Certified(tested, asked, number, delta), seconds)
         _hand_out(given, result, out, how.write)
         write_whole(out / RESULT, result.model_dump_json(indent=1) + "\n")
-        note(result.statement)
+        _noted(out / LOG, lambda _: None, result.statement)
     return result
 
 

@@ -93,8 +93,14 @@ def search(field: Field, division: Division, rules: Rules, measure: Measure) -> 
             )
         )
         entered = kept
-    order = sorted(entered, key=lambda one: (-margin(rules.requirements, one.name, runs), one.cost))
-    return Searched(rungs, runs, order)
+    return Searched(rungs, runs, _order(entered, runs, rules))
+
+
+def _order(entered: Sequence[Candidate], runs: Runs, rules: Rules) -> list[Candidate]:
+    """Return who is tested, in order: whoever held all limits here; the best where none did."""
+    margins = {one.name: margin(rules.requirements, one.name, runs) for one in entered}
+    order = sorted(entered, key=lambda one: (-margins[one.name], one.cost))
+    return [one for one in order if margins[one.name] > 0] or order[:1]
 
 
 @dataclass(frozen=True)
