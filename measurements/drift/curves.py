@@ -8,10 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from measurements.drift.subject import UserRun, openings, tuned
-
-EVERY = 15
-"""Steps between checkpoints: eight in a run of 120."""
+from measurements.drift.subject import EVERY, UserRun, openings, tuned
 
 
 def plan() -> list[UserRun]:

@@ -25,6 +25,8 @@ from holdfast.training.standalone import standalone_run
 from holdfast.training.steering.watch import Acting, DriftWatch
 from holdfast.training.trainer import SecureSFTTrainer
 
+EVERY = 15
+"""Steps between looks that generate: eight in a run of 120."""
 PROBED = 32
 """Prompts of each kind."""
 
@@ -153,8 +155,7 @@ def tuned(
     every: int,
     defenses: Sequence[Defense] = (),
     acting: Sequence[Acting] = (),
-    *,
-    scored: bool = True,
+    probed: Probes | None = None,
 ) -> tuple[Told, Any, Any]:
     """Tune the organism as the run says, with probes; return what was seen, model and tokenizer."""
     model, tokenizer = organism.load()
@@ -170,9 +171,9 @@ def tuned(
         peft_config=adapter_of(run.budget, model),
     )  # fmt: skip
     trainer.remove_callback(PrinterCallback)
-    watch = DriftWatch(trainer, probes(found, tokenizer), every, acting)
+    watch = DriftWatch(trainer, probed or probes(found, tokenizer), every, acting)
     trainer.add_callback(watch)
-    score = Score(trainer, tokenizer, every if scored else run.steps + 1)
+    score = Score(trainer, tokenizer, EVERY)
     trainer.add_callback(score)
     trainer.train()
     return Told(run, watch.readings, score.steps, score.values), trainer.model, tokenizer

@@ -67,7 +67,7 @@ def test_a_steered_run_tells_its_strength() -> None:
 def calibrated(openings: Openings, **changes: Any) -> None:
     model, _ = organism.load()
     told: dict[str, Any] = {
-        "a": 9.0, "b": 0.0, "margin": 0.0, "within": 0.9, "between": 0.9, "runs": 20, "moving": 9,
+        "a": 30.0, "b": -9.0, "margin": 0.0, "within": 0.9, "between": 0.9, "runs": 20, "moving": 9,
         "openings": openings.sha256, "start": 4.0, "noise": 0.1,
     }  # fmt: skip
     fit = Fit(**{**told, **changes})

@@ -42,7 +42,9 @@ def drift_report(
     if steer is not None and len(steer.values) == len(readings):
         series[f"{steer.defense.card.name}: strength"] = tuple(steer.values)
     series = {title: line for title, line in series.items() if any(y is not None for y in line)}
-    bars = {TITLES["lead"]: tuple(look.lead_se for look in readings)}
+    bars: dict[str, tuple[float | None, ...]] = {
+        TITLES["lead"]: tuple(look.lead_se for look in readings)
+    }
     marked = float(stop.fired[-1]) if stop is not None and stop.fired else None
     curve = Curve("Drift of refusals", "optimizer step", steps, series, NOTE, marked, bars)
     told = {"drift": curve, "told": Sentence("Drift of refusals in words", _sentence(readings))}

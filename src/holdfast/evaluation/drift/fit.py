@@ -90,7 +90,10 @@ class Fit:
             DataError: It is none.
         """
         try:
-            given = {**said, "alarm": math.inf if said["alarm"] is None else said["alarm"]}
+            given: dict[str, Any] = {
+                **said,
+                "alarm": math.inf if said["alarm"] is None else said["alarm"],
+            }
             return cls(**given)
         except (KeyError, TypeError) as error:
             raise DataError(

@@ -14,11 +14,11 @@ def probed_notes(config: ModelConfig, items: Sequence[Item]) -> list[str]:
     """Return a warning where questions were probes of the model's own training.
 
     Raises:
-        DataError: They are limits' questions (``require``), or nobody can know.
+        DataError: They are limits' questions (``require`` or ``policy``), or nobody can know.
     """
     folders = [Path(config.model), getattr(config, "adapter", None)]
     asked = [(item.id, item.prompt) for item in items]
-    if getattr(config, "require", None):
+    if getattr(config, "require", None) or getattr(config, "policy", None):
         refuse_probed(folders, asked)
     found = [name for folder in folders for name in probed_among(folder, asked)]
     if not found:

@@ -34,7 +34,7 @@ class SafetyStop:
     ) -> None:
         if isinstance(limit, bool) or not 0 < limit < 1:
             raise ConfigError(f"`limit={limit!r}` must be a harmful score in (0, 1), such as 0.05")
-        if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
+        if type(patience) is not int or patience < 1:
             raise ConfigError(f"`patience={patience!r}` must be a whole number of looks, 1 or more")
         if action not in get_args(Action):
             raise ConfigError(f"`action={action!r}` must be stop, rollback or boost")
@@ -43,6 +43,12 @@ class SafetyStop:
                 f"the fit of leads to harmful scores cannot stop a run: its Spearman correlations "
                 f"are {fit.within:.2f} within and {fit.between:.2f} between {fit.runs} runs, and "
                 f"{WITHIN:g}, {BETWEEN:g} and {FEWEST} are needed: watch without `safety_stop`"
+            )
+        if fit.bound(fit.start) > limit:
+            raise ConfigError(
+                f"`limit={limit:g}` lies below what is predicted of the untuned model with its "
+                f"margin, {fit.predicted(fit.start):.2f} + {fit.margin:.2f}: it would stop every "
+                "run; give a higher one"
             )
         self.fit, self.limit, self.patience, self.action = fit, limit, patience, action
         self.fired: list[int] = []

@@ -34,7 +34,8 @@ class Steerable(Defense):
     @property
     def strength_now(self) -> float:
         """The value that was steered to, the field's own where nobody steers."""
-        return self.steered_.get(VALUE, getattr(self, self.steered))
+        found: float = getattr(self, self.steered)
+        return self.steered_.get(VALUE, found)
 
     def steer(self, value: float) -> None:
         """Act at ``value`` from the next optimizer step on.
@@ -67,7 +68,7 @@ def steerable_of(defense: Defense) -> tuple[float, float]:
         ConfigError: It cannot, at these settings.
     """
     found = defense.steerable
-    if found is None:
+    if found is None or not isinstance(defense, Steerable):
         raise ConfigError(
             f"{defense.card.name} cannot be steered at these settings: its strength is fixed once "
             "the run has begun (`holdfast list` says which can)"
@@ -77,7 +78,5 @@ def steerable_of(defense: Defense) -> tuple[float, float]:
 
 def static_of(defense: Defense) -> tuple[float, float]:
     """Return (the strength that the user set, the strength now) of a steerable defense."""
-    if not isinstance(defense, Steerable):  # A defense of another package keeps its own.
-        own = float(getattr(defense, defense.card.strength))
-        return own, own
-    return float(getattr(defense, defense.steered)), float(defense.strength_now)
+    own: Any = defense  # Who can be steered has been asked before.
+    return float(getattr(own, own.steered)), float(own.strength_now)

@@ -43,15 +43,16 @@ class DriftWatch(TrainerCallback):
     def __init__(
         self, trainer: Any, probes: Probes, every: int, acting: Sequence[Acting] = ()
     ) -> None:
-        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+        if type(every) is not int or every < 1:
             raise ConfigError(f"`every={every!r}` must be a whole number of steps, 1 or more")
         self.readings: list[Reading] = []
         """Every look so far, the newest last."""
         self._trainer, self._probes, self._every = trainer, probes, every
         self._acting = tuple(acting)
 
-    def on_train_begin(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Look at the untuned model; of a run that goes on, read the looks it had taken."""
+        del args
         if state.global_step:
             found = [Reading.of_log(entry) for entry in state.log_history]
             self.readings = [look for look in found if look and look.step <= state.global_step]
@@ -62,8 +63,9 @@ class DriftWatch(TrainerCallback):
         if not state.global_step:
             self._look(state, control)
 
-    def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Look after every k-th step, and after the last."""
+        del args
         step = state.global_step
         if step % self._every == 0 or step == state.max_steps:
             self._look(state, control)

@@ -51,7 +51,7 @@ def states(gate):
 def test_what_holds_under_every_attack_passes_and_says_under_which(tmp_path):
     gate = gated(tmp_path, team({"direct": standings(0), "prefill": standings(0)}))
     assert states(gate) == {"direct": "pass", "prefill": "pass", UNION: "pass"}
-    assert "direct, prefill" in gate.claim
+    assert "(asked by direct and prefill)" in gate.claim
     assert any("fixed before the model ran" in line for line in gate.rests_on)
 
 
@@ -61,6 +61,7 @@ def test_a_defense_that_holds_first_tokens_alone_is_caught(tmp_path, attack):
     gate = gated(tmp_path, team({"direct": standings(0), attack: standings(60)}))
     assert states(gate) == {"direct": "pass", attack: "fail", UNION: "fail"}
     assert gate.exit_code == 3
+    assert f"(asked by {attack}; {UNION})" in gate.claim
     [check] = [check for check in gate.checks if check.attack == attack]
     assert check.categories == {"arson": 60}
 

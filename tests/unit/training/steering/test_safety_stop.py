@@ -51,9 +51,10 @@ def test_looks_that_are_not_running_do_not_count() -> None:
 
 
 def test_the_margin_is_part_of_the_limit() -> None:
-    rule = Planned(fit(margin=0.1), patience=1)
+    rule = Planned(fit(margin=0.03), patience=1)
+    rule.leads = (5.0, 5.0, 3.5, 5.0, 5.0, 5.0, 5.0)
     watched([], acting=[rule], max_steps=6)
-    assert rule.fired[0] == 0
+    assert rule.fired == [2]  # .029 + .03 is above .05, .029 is not.
 
 
 def test_a_lead_that_falls_further_than_safe_runs_do_is_an_alarm_at_once() -> None:
@@ -125,6 +126,11 @@ def test_the_predicted_score_is_logged() -> None:
 def test_bad_fields_are_refused(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         SafetyStop(fit(), **wrong)
+
+
+def test_a_limit_that_the_untuned_model_is_above_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"`limit=0\.05` lies below .* 0\.01 \+ 0\.10"):
+        SafetyStop(fit(margin=0.1))
 
 
 @pytest.mark.parametrize("weak", [{"within": 0.79}, {"between": 0.69}, {"runs": 19}])

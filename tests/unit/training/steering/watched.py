@@ -30,7 +30,7 @@ def fit(**changes: Any) -> Fit:
     """Return a validated fit that predicts nothing but harm unless told otherwise."""
     told = {
         "a": 0.0, "b": -1.0, "margin": 0.0, "within": 0.9, "between": 0.9, "runs": 20, "moving": 20,
-        "openings": probes().openings.sha256, "start": 0.0, "noise": 1.0,
+        "openings": probes().openings.sha256, "start": 5.0, "noise": 1.0,
     }  # fmt: skip
     return Fit(**{**told, **changes})
 
