@@ -15,7 +15,7 @@ from holdfast.bench.choosing.candidates import Field, field_from
 from holdfast.bench.choosing.choose import CHOSEN, REALLY, RESULT, How, choose
 from holdfast.bench.choosing.prepared import prepared_choice
 from holdfast.bench.choosing.record import ChooseResult
-from holdfast.bench.choosing.search import Rules
+from holdfast.bench.choosing.searching.search import Rules
 from holdfast.bench.recipe.files import base_recipe
 from holdfast.bench.recipe.grid import expand
 from holdfast.bench.subject.files import BENIGN

@@ -18,7 +18,7 @@ from holdfast.bench.choosing.candidates import Candidate
 from holdfast.bench.choosing.held import Runs, compared_with, differences, held
 from holdfast.bench.choosing.prompts.division import CERTIFY, Division
 from holdfast.bench.choosing.record import Tested
-from holdfast.bench.choosing.search import Measure, Rules
+from holdfast.bench.choosing.searching.search import Measure, Rules
 from holdfast.errors import RunError
 from holdfast.evaluation.judges.refusals import coherent
 from holdfast.evaluation.limits import Requirement

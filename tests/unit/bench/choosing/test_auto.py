@@ -1,14 +1,16 @@
 """``--defense auto``: a tuning run as a recipe, its candidates, and where the model comes to."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from holdfast.bench.choosing.auto import recipe_of, tune_auto
 from holdfast.commands.tune import tune
+from holdfast.defenses import built_in
 from holdfast.errors import ConfigError
 from holdfast.inputs.configs import AlignConfig, TuneConfig
-from tests.unit.bench.choosing.conftest import PLANTED, TRUTH, answered
+from tests.unit.bench.choosing.conftest import PLANTED, TRUTH
 
 LIMITS = ["hs<=.05", "task_drop<=.05"]
 
@@ -18,18 +20,16 @@ def config(tmp_path, kind=TuneConfig, **more):
     return kind(**{**given, "defense": ["auto"], "require": LIMITS, "test_limit": 400, **more})
 
 
-def test_a_model_that_passed_comes_to_the_output(tmp_path):
-    def any_defense(cell, out):
-        name = cell.defenses[0].card.name if cell.defenses else ""
-        TRUTH.setdefault(name, (0.3, 0.5))
-        return answered(cell, out)
+def test_a_model_that_passed_comes_to_the_output(tmp_path, monkeypatch):
+    for name in built_in().keys() - TRUTH.keys():
+        monkeypatch.setitem(TRUTH, name, (0.3, 0.5))
 
     def written(cell, out):
         (out / "planted").mkdir(exist_ok=True)
         (out / "planted" / "adapter.bin").write_text(cell.specs)
         return out / "planted"
 
-    how = PLANTED.__class__(any_defense, any_defense, written, PLANTED.executor)
+    how = replace(PLANTED, write=written)
     found = tune_auto(config(tmp_path), how=how)
     assert found.chosen == "safe_mixing"
     assert (tmp_path / "out" / "adapter.bin").read_text() == "safe_mixing"
