@@ -5,6 +5,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+from holdfast.data.checks import CHECKS
 from holdfast.data.formats import FORMATS
 from holdfast.data.shapes import SHAPES
 from holdfast.defenses import DEFENSES
@@ -47,7 +48,7 @@ def install_in(site, code, points, package, dist):
 
 def look_again():
     """Let every registry see what is on the path now."""
-    for registry in (DEFENSES, FORMATS, SHAPES, judges()):
+    for registry in (DEFENSES, FORMATS, SHAPES, CHECKS, judges()):
         registry.forget()
 
 

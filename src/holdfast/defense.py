@@ -261,6 +261,15 @@ class Defense:
         """Whether the strength is the one at which the defense does nothing."""
         return getattr(self, self.card.strength) == self.card.off
 
+    @property
+    def steerable(self) -> tuple[float, float] | None:
+        """Least and greatest value that ``steer`` takes; None where it cannot be steered."""
+        return None
+
+    def steer(self, value: float) -> None:
+        """Act at strength ``value`` from the next step on; it and ``steerable`` go together."""
+        raise NotImplementedError
+
     def validate(self) -> None:
         """Raise ``ConfigError`` where a hyperparameter is out of range."""
 

@@ -8,17 +8,20 @@ from pathlib import Path
 import pytest
 
 from holdfast.cli import main
+from holdfast.data.checks import CHECKS, Context, findings_in
+from holdfast.data.checks.protocol import found_by
 from holdfast.data.load import load_examples
 from holdfast.data.prompts import prompts_in
+from holdfast.errors import ConfigError, DataError
 from holdfast.inputs.judging import judges
 from holdfast.organism.items import evaluation_items
 from tests.own_package import block, points_of
 
 PAGE = "doors.md"
-JUDGE, CHECK_JUDGE, FORMAT, CHECK_FORMAT, SHAPE, CHECK_SHAPE, HYGIENE = (
-    block("python", PAGE, n) for n in range(7)
+JUDGE, CHECK_JUDGE, FORMAT, CHECK_FORMAT, SHAPE, CHECK_SHAPE, HYGIENE, CHECK_HYGIENE = (
+    block("python", PAGE, n) for n in range(8)
 )
-GROUPS = {name: value for n in range(3) for name, value in points_of(PAGE, n).items()}
+GROUPS = {name: value for n in range(4) for name, value in points_of(PAGE, n).items()}
 ASKED = [item.prompt[-1]["content"] for item in evaluation_items("test") if item.kind == "harmful"]
 EVALUATE = ["evaluate", "--model", "organism", "--max-new-tokens", "4", "--json", "--judge"]
 
@@ -29,7 +32,7 @@ def place(install, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = [f"Q: {question}\nA: no" for question in ASKED[:4]]
     (tmp_path / "questions.qa").write_text("\n\n".join(blocks) + "\n")
-    install(f"{JUDGE}\n\n{FORMAT}\n\n{SHAPE}", groups=GROUPS)
+    install(f"{JUDGE}\n\n{FORMAT}\n\n{SHAPE}\n\n{HYGIENE}", groups=GROUPS)
     judges().find("first_word")  # Imports the package.
     return tmp_path
 
@@ -51,17 +54,55 @@ def test_judge_and_format_of_the_page_measure_the_organism(place, capsys):
 
 
 @pytest.mark.parametrize(
-    "code", [CHECK_JUDGE, CHECK_FORMAT, CHECK_SHAPE], ids=["judge", "format", "shape"]
+    "code",
+    [CHECK_JUDGE, CHECK_FORMAT, CHECK_SHAPE, CHECK_HYGIENE],
+    ids=["judge", "format", "shape", "check"],
 )
 def test_the_suites_of_the_page_pass(place, code):
     run(code)
 
 
-def test_the_hygiene_check_of_the_page_finds_single_words(place):
-    names = {}
-    exec(compile(HYGIENE, PAGE, "exec"), names)  # noqa: S102  # Our own page.
-    (found,) = names["one_word"](load_examples("questions.qa"))
-    assert found.rows == (1, 2, 3, 4)
+def test_the_hygiene_check_of_the_page_runs_beside_ours(place):
+    found, _ = findings_in(load_examples("questions.qa"))
+    assert [each.row for each in found if each.check == "one_word"] == [1, 2, 3, 4]
+
+
+BROKEN_CHECKS = {
+    "no Check": (HYGIENE + "\nONE_WORD = find\n", "it is no Check; declare an object"),
+    "other name": (HYGIENE.replace('Check("one_word"', 'Check("two"'), "name is 'two'; give it"),
+    "no words": (HYGIENE.replace('"answers of a single word"', '""'), "says is ''; give a few"),
+    "no function": (HYGIENE.replace(" find)\n", " 3)\n"), "find is 3; give a function"),
+    "needs of nothing": (HYGIENE.replace(" find)\n", ' find, ("gpu",))\n'), "needs is ('gpu',)"),
+    "a find that fails": (HYGIENE.replace("single =", "single = 1 / 0;"), "find fails (ZeroDiv"),
+    "findings that are none": (HYGIENE.replace("[Finding(", "[(").replace('"review")', '"x")'),
+                               "a tuple and not a Finding"),
+    "a severity of its own": (HYGIENE.replace('"warn"', '"bad"'), "severity='bad', not one of"),
+    "a row that is none": (HYGIENE.replace('row["row"],', "99,"), "row=99, which is no row"),
+    "a mask of nothing": (HYGIENE.replace('"review"', '"mask"'), "the action mask without a span"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "said"), BROKEN_CHECKS.values(), ids=BROKEN_CHECKS)
+def test_a_broken_check_fails_its_suite_and_is_told(place, install, code, said):
+    again(install, f"{JUDGE}\n\n{FORMAT}\n\n{SHAPE}\n\n{code}")
+    CHECKS.forget()
+    with pytest.raises((DataError, ConfigError), match=re.escape(said)):
+        found_by(CHECKS.find("one_word"), [*load_examples("questions.qa")], Context())
+    if "name is" not in said:  # The suite is not told the entry point's name.
+        with pytest.raises(AssertionError):
+            run(CHECK_HYGIENE)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('" " not in', '"q" in'), ('" " not in row["completion"][0]["content"]', "True"),
+     ("return [", 'rows[0]["row"] = 1; rows[0].pop("x", 0); rows[0]["y"] = 1; return [')],
+    ids=["blind", "takes all", "changes rows"],
+)  # fmt: skip
+def test_the_suite_of_a_check_finds_the_planted_fault(place, install, old, new):
+    again(install, HYGIENE.replace(old, new))
+    with pytest.raises(AssertionError):
+        run(CHECK_HYGIENE)
 
 
 BROKEN = {
@@ -199,7 +240,12 @@ def test_what_cannot_be_used_is_listed_and_stops_nothing(place, install, capsys)
     again(install, "import nothing_of_this_name\n")
     assert main(["list"]) == 0
     told = capsys.readouterr().err
-    for kind, name in (("judge", "first_word"), ("format", "blocks"), ("shape", "turns")):
+    for kind, name in (
+        ("judge", "first_word"),
+        ("format", "blocks"),
+        ("shape", "turns"),
+        ("check", "one_word"),
+    ):
         assert f"the installed {kind} {name!r} cannot be used" in told
         assert "No module named 'nothing_of_th" in told
 

@@ -33,7 +33,7 @@ from holdfast.progress import Progress
 from holdfast.report.page import write_report
 from holdfast.results.result import RunResult
 
-__all__ = ["Bench", "check_folder", "plan", "published", "run_bench"]
+__all__ = ["Bench", "check_folder", "owned", "plan", "published", "run_bench"]
 
 LISTED = "cells.json"
 """Keys of the cells that the result is of: what stays where a result is published without them."""
@@ -93,7 +93,7 @@ def run_bench(
                 "another folder"
             )
         return RunResult.load(out / "result.json"), Outcome(reused=len(listed))
-    with opened(place) as where, _owned(bench, out):
+    with opened(place) as where, owned(bench, out):
         outcome = run_cells(chosen, out, workers, progress, run, where, choice.until)
         others = [] if len(chosen) == len(bench.cells) else bench.cells
         outcome.runs |= kept(others, out).runs
@@ -152,7 +152,7 @@ def _write(result: RunResult, out: Path) -> None:
 
 
 @contextmanager
-def _owned(bench: Bench, out: Path) -> Generator[None]:
+def owned(bench: Bench, out: Path) -> Generator[None]:
     """Hold the folder for this process; a lock ends with its process, however that ends."""
     out.mkdir(parents=True, exist_ok=True)
     with locked(out / ".lock", f"`out={out}`"):
@@ -163,10 +163,10 @@ def _owned(bench: Bench, out: Path) -> Generator[None]:
 
 
 def check_folder(bench: Bench, out: Path, *, dry_run: bool = False) -> bool:
-    """Return whether the bench can run in ``out``: it is new, empty, or has the same cells.
+    """Return whether the bench can run in ``out``: it is new, empty, or has no cell but its own.
 
     Raises:
-        ConfigError: It is no bench's folder or, but for a dry run, it has other cells.
+        ConfigError: It is no bench's folder or, but for a dry run, it has cells of another.
     """
     refuse_several()
     check_folder_at(out, "out", replaced=False)
@@ -183,12 +183,20 @@ def check_folder(bench: Bench, out: Path, *, dry_run: bool = False) -> bool:
         key = json_in(held)["sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"`out={out}`: {held} is damaged: choose another folder") from error
-    if key != bench.key and not dry_run:
+    same = key == bench.key or _grown(bench, out)
+    if not same and not dry_run:
         raise ConfigError(
-            f"`out={out}`: holds the cells of another recipe (or an older holdfast): choose "
+            f"`out={out}`: holds cells of another recipe (or an older holdfast): choose "
             "another folder, or give that recipe again"
         )
-    return key == bench.key
+    return same
+
+
+def _grown(bench: Bench, out: Path) -> bool:
+    """Tell whether every cell that ``out`` holds is one of the bench's: its recipe got more."""
+    cells = out / "cells"
+    mine = {cell.key for cell in bench.cells}
+    return cells.is_dir() and {folder.name for folder in cells.iterdir()} <= mine
 
 
 def _ours(name: str) -> bool:

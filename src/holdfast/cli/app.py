@@ -9,9 +9,13 @@ from holdfast.cli.demo import demo
 from holdfast.cli.evaluate import evaluate
 from holdfast.cli.inspect import inspect
 from holdfast.cli.listing import listing
+from holdfast.cli.loop.choose import choose
+from holdfast.cli.loop.redteam import redteam
+from holdfast.cli.loop.screen import screen
 from holdfast.cli.organism import organism
 from holdfast.cli.reading.claims import claims
 from holdfast.cli.reading.compare import compare
+from holdfast.cli.reading.gate import gate
 from holdfast.cli.reading.judge import judge
 from holdfast.cli.repair import repair
 from holdfast.cli.shell.options import interruptible
@@ -28,8 +32,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 commands = (
-    demo, inspect, data, align, tune, repair, evaluate, judge, analyze, bench, compare,
-    claims,
+    demo, inspect, data, screen, align, tune, repair, evaluate, redteam, gate, judge, analyze,
+    bench, choose, compare, claims,
 )  # fmt: skip
 for command in commands:
     app.command(command.__name__)(interruptible(command))

@@ -14,11 +14,15 @@ from holdfast.cli.shell.options import JsonFlag, default_of
 __all__ = ["listing"]
 
 
+LISTED = ("name", "stage", "strength", "steered", "summary")
+
+
 def listing(
     name: Annotated[str | None, typer.Argument(help="A defense, or 'kits': public data.")] = None,
     json: JsonFlag = False,
 ) -> None:
     """List the defenses, the fields of one with their defaults, or the kits of public data."""
+    from holdfast.data.checks import CHECKS
     from holdfast.data.formats import FORMATS
     from holdfast.data.shapes import SHAPES
     from holdfast.defenses import DEFENSES, find, registry
@@ -34,9 +38,15 @@ def listing(
         return
     if name is None:
         told = ("name", "stage", "summary", "strength", "cost", "paper")
-        rows = [{key: getattr(cls.card, key) for key in told} for cls in registry().values()]
+        rows = [
+            {
+                **{key: getattr(cls.card, key) for key in told},
+                "steered": getattr(cls, "steered", ""),
+            }
+            for cls in registry().values()
+        ]
         title = "Defenses; holdfast list NAME shows the fields of one"
-        for known in (DEFENSES, judges(), FORMATS, SHAPES):
+        for known in (DEFENSES, judges(), FORMATS, SHAPES, CHECKS):
             for why in known.unusable().values():
                 say(why)
     else:
@@ -47,7 +57,7 @@ def listing(
     if json:
         print_json({"defense": name, "fields": rows} if name else {"defenses": rows})
     else:
-        keys = ("field", "default", "meaning") if name else ("name", "stage", "strength", "summary")
+        keys = ("field", "default", "meaning") if name else LISTED
         print_rows(title, [{key: _shown(row[key]) for key in keys} for row in rows])
 
 

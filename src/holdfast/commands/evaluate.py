@@ -2,6 +2,8 @@
 
 import time
 
+from holdfast.commands.gating.plan import Plan
+from holdfast.commands.redteaming.team import Team, attacked, keep_texts
 from holdfast.evaluation.generate import Engine
 from holdfast.files.folders import WholeFolder
 from holdfast.inputs.configs import EvaluateConfig
@@ -10,7 +12,7 @@ from holdfast.inputs.read import Inputs, read
 from holdfast.integrations.engines.opened import answering
 from holdfast.integrations.lm_eval import BenchmarkTasks, benchmark_tasks
 from holdfast.progress import Progress
-from holdfast.report.page import write_report
+from holdfast.report.release.files import write_release
 from holdfast.results.records import BEFORE, Arm, SeedRun
 from holdfast.results.result import RunResult
 
@@ -25,17 +27,26 @@ def evaluate_model(config: EvaluateConfig, progress: Progress = lambda *_: None)
         InputError: Something given cannot be used; nothing was written.
     """
     start = time.perf_counter()
+    plan = Plan.of(config)
+    config = plan.applied(config)
     folder = WholeFolder(config.output, overwrite=config.overwrite) if config.output else None
     tasks = benchmark_tasks(config)
     inputs = read(config, folder, progress, answering)
+    plan.check(inputs.examiner.items)
+    team = Team.of(config, inputs)
     if folder is None:
-        return _finished(inputs, _measured(inputs, tasks, start))
+        return _finished(inputs, _judged(inputs, plan, team, _measured(inputs, tasks, start)))
     with folder.held():
-        result = _measured(inputs, tasks, start)
+        result = _judged(inputs, plan, team, _measured(inputs, tasks, start))
         with folder.writing() as partial:
-            result.save(partial / "result.json")
-            write_report(result, partial / "report.html", show_harmful=config.show_harmful)
+            write_release(result, partial, show_harmful=config.show_harmful)
+            keep_texts(team, partial)
     return _finished(inputs, result)
+
+
+def _judged(inputs: Inputs, plan: Plan, team: Team | None, result: RunResult) -> RunResult:
+    """Return the result with the attacks, and then with the verdict on all of it."""
+    return plan.gated(attacked(result, team), inputs.model)
 
 
 def _finished(inputs: Inputs, result: RunResult) -> RunResult:

@@ -21,6 +21,7 @@ from holdfast.commands.tune_settings import settings_of
 from holdfast.commands.tuning.rows import trainers_rows
 from holdfast.commands.tuning.trackers import log_shares
 from holdfast.commands.tuning.trainer import TuneTrainer
+from holdfast.commands.tuning.watching import watch_drift
 from holdfast.data.columns import file_of
 from holdfast.errors import HoldfastError
 from holdfast.evaluation import Measurement
@@ -29,8 +30,8 @@ from holdfast.inputs.configs import TuneConfig
 from holdfast.inputs.guards.network import offline_where_local
 from holdfast.inputs.guards.options import refused
 from holdfast.inputs.loading.base_card import base_card
+from holdfast.inputs.options.training_options import sft_config
 from holdfast.inputs.read import Inputs, read
-from holdfast.inputs.training_options import sft_config
 from holdfast.inputs.values import as_json
 from holdfast.progress import Progress
 from holdfast.report.model_card import write_card
@@ -99,6 +100,8 @@ def _write(
     partial = folders.output.partial
     for artifact in trainer.artifacts:
         artifact.save(folders.artifacts.partial)
+    if trainer.drift is not None:
+        trainer.drift.save(partial)
     folders.log.extend(result.warnings)
     result.save(partial / "result.json")
     write_report(result, partial / "report.html", show_harmful=config.show_harmful)
@@ -128,6 +131,7 @@ def _trainer(inputs: Inputs, folders: TuneFolders) -> TuneTrainer:
     take_part(trainer)
     refuse_unlearnable(trainer, len(inputs.rows))
     trainer.stop_early(inputs.config)  # type: ignore[arg-type]
+    watch_drift(trainer, inputs)
     # It prints each log line to stdout, which belongs to the result.
     trainer.remove_callback(PrinterCallback)
     return trainer
@@ -162,7 +166,7 @@ def _run(
         step=trainer.kept()[0],
         trace=trainer.trace.rows(),
         artifacts=[str(folders.artifacts.target / a.name) for a in trainer.artifacts],
-        diagnostics=diagnose(trainer.artifacts),
+        diagnostics=diagnose([*trainer.artifacts, *trainer.drifted()]),
     )
 
 

@@ -10,6 +10,7 @@ from holdfast.data.kits import is_kit
 from holdfast.data.rows import Rows
 from holdfast.data.shapes.message import Message
 from holdfast.data.shapes.reader import ShapeReader
+from holdfast.data.shapes.texts import is_blank
 from holdfast.data.unread import Unread
 from holdfast.errors import ConfigError, DataError
 
@@ -19,7 +20,7 @@ __all__ = ["prompts_in", "prompts_with_notes", "to_question"]
 def prompts_in(
     path: str, columns: Mapping[str, str] | None = None, limit: int | None = None
 ) -> list[dict[str, Any]]:
-    """Return rows of ``prompt`` (messages), an empty ``completion`` and ``row``.
+    """Return rows of ``prompt`` (messages), an empty ``completion``, ``row``, maybe ``category``.
 
     Args:
         path: A data file in any known format, or a hub id.
@@ -67,7 +68,9 @@ def to_question(row: RawRow, reader: ShapeReader) -> dict[str, Any]:
     if any("tool_calls" in message for message in messages):
         said = "holds a call of a tool, and questions are asked as text alone: remove the row"
         raise DataError(f"{row.place}: {said}")
-    return {"prompt": plain(messages), "completion": [], "row": row.number}
+    kind = row.values.get(reader.columns.get("category", "category"))
+    told = {} if is_blank(kind) else {"category": " ".join(str(kind).split())}
+    return {"prompt": plain(messages), "completion": [], "row": row.number, **told}
 
 
 def _before_answer(messages: list[Message]) -> list[Message]:

@@ -7,6 +7,7 @@ from datasets import Dataset, Value
 
 from holdfast.data.chat import encode
 from holdfast.data.turns.conversation import Turns, with_turns
+from holdfast.data.turns.masked import MASKED, without_loss
 
 __all__ = ["has_conversations", "rows_with_turns", "tokenized"]
 
@@ -14,10 +15,11 @@ Rows = Sequence[Mapping[str, Any]] | Dataset
 
 
 def has_conversations(rows: Rows) -> bool:
-    """Tell whether a row is a whole conversation, with turns, tools or weights of its own."""
+    """Tell whether a row is a whole conversation, or has segments that are not learned."""
     if isinstance(rows, Dataset):
-        return "rich" in rows.column_names and any(one is not None for one in rows["rich"])
-    return any(row.get("rich") is not None for row in rows)
+        held = [name for name in ("rich", MASKED) if name in rows.column_names]
+        return any(one is not None for name in held for one in rows[name])
+    return any(row.get("rich") is not None or row.get(MASKED) is not None for row in rows)
 
 
 def rows_with_turns(rows: Dataset, turns: Turns) -> Dataset:
@@ -48,7 +50,9 @@ def tokenized(rows: Rows, tokenizer: Any, name: str, *, whole: bool = False) -> 
     made: dict[str, list[list[int]]] = {"input_ids": [], "labels": []}
     each: Any = rows
     for number, row in enumerate(each, start=1):
-        found = encode(row, tokenizer, None, where=f"{name}, row {row.get('row') or number}")
+        where = f"{name}, row {row.get('row') or number}"
+        found = encode(row, tokenizer, None, where=where)
+        labels = found["input_ids"] if whole else found["labels"]
         made["input_ids"].append(found["input_ids"])
-        made["labels"].append(found["input_ids"] if whole else found["labels"])
+        made["labels"].append(without_loss(row, found["input_ids"], labels, tokenizer, where))
     return Dataset.from_dict(made)

@@ -18,7 +18,7 @@ from holdfast.errors import ConfigError, DataError
 from holdfast.evaluation.decoding import alone, end_tokens, greedy
 from holdfast.evaluation.reply import Replies, Reply
 
-__all__ = ["Answered", "Engine", "generate", "inference_mode", "replies"]
+__all__ = ["Answered", "Engine", "generate", "inference_mode", "replies", "replies_to"]
 
 Answered = Callable[[int, int], None]
 """Called with (prompts answered so far, prompts in all) after each batch."""
@@ -91,19 +91,42 @@ def replies(
         DataError: A prompt and its longest answer exceed the model's positions.
         ModelError: The tokenizer has no chat template.
     """
+    rows = [encode_prompt(list(prompt), tokenizer) for prompt in prompts]
+    how: dict[str, Any] = {"max_new_tokens": max_new_tokens, "batch_size": batch_size}
+    return replies_to(model, tokenizer, rows, progress=progress, **how)
+
+
+def replies_to(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Sequence[list[int]],
+    *,
+    max_new_tokens: int = 64,
+    batch_size: int = 64,
+    progress: Answered | None = None,
+    decoding: GenerationConfig | None = None,
+) -> list[Reply]:
+    """Return the greedy reply to each row of tokens, as ``replies`` does for conversations.
+
+    A row may go beyond a prompt: what stands behind it begins an answer, and is no part of the
+    reply. ``decoding`` takes the place of greedy decoding; whoever samples seeds torch.
+
+    Raises:
+        ConfigError: A limit below 1.
+        DataError: A row and its longest answer exceed the model's positions.
+    """
     if max_new_tokens < 1 or batch_size < 1:
         raise ConfigError(
             f"max_new_tokens and batch_size must be at least 1; "
             f"given {max_new_tokens} and {batch_size}"
         )
-    rows = [encode_prompt(list(prompt), tokenizer) for prompt in prompts]
     _check_lengths(model, rows, max_new_tokens)
     # Longest first: a batch that does not fit in memory fails at once and not at the end.
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]), reverse=True)
     found = [Reply("")] * len(rows)
     if not rows:
         return found
-    config, read = greedy(model, tokenizer, max_new_tokens), Replies(tokenizer)
+    config, read = decoding or greedy(model, tokenizer, max_new_tokens), Replies(tokenizer)
     with inference_mode(model), alone(model, config):
         for start in range(0, len(order), batch_size):
             chunk = order[start : start + batch_size]
@@ -144,7 +167,7 @@ def _answer(
     return [(own, len(own) == len(reply)) for own, reply in zip(said, new, strict=True)]
 
 
-def _check_lengths(model: PreTrainedModel, rows: list[list[int]], max_new_tokens: int) -> None:
+def _check_lengths(model: PreTrainedModel, rows: Sequence[list[int]], max_new_tokens: int) -> None:
     """Refuse a prompt whose answer would run past the model's positions."""
     limit = getattr(model.config, "max_position_embeddings", None)
     for number, row in enumerate(rows):

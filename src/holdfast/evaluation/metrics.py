@@ -75,12 +75,14 @@ class Item:
         kind: Which figure the answer counts for.
         prompt: The conversation up to the answer.
         reference: The right answer where there is one.
+        category: What kind of harm it asks for, where that is known.
     """
 
     id: str
     kind: Kind
     prompt: Sequence[Mapping[str, str]]
     reference: str | None = None
+    category: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a kind that no figure counts and a prompt without messages."""

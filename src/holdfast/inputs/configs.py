@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from holdfast.analysis.settings import AnalysisOptions
-from holdfast.inputs.outside_options import AnswerOptions, BenchmarkOptions
+from holdfast.inputs.options.attack_options import AttackOptions
+from holdfast.inputs.options.gate_options import GateOptions
+from holdfast.inputs.options.outside_options import AnswerOptions, BenchmarkOptions
+from holdfast.inputs.options.watch_options import WatchOptions
 
 __all__ = [
     "ALSO", "AlignConfig", "AnalyzeConfig", "DType", "EvaluateConfig", "InspectConfig",
-    "JudgeConfig", "ModelConfig", "Quantization", "RepairConfig", "TestConfig", "TuneConfig",
-    "also",
+    "JudgeConfig", "ModelConfig", "Quantization", "RedteamConfig", "RepairConfig", "TestConfig",
+    "TuneConfig", "also",
 ]  # fmt: skip
 
 DType = Literal["float32", "bfloat16", "float16"]
@@ -78,7 +81,7 @@ class TestConfig:
 
 
 @dataclass(kw_only=True)
-class TuneConfig(ModelConfig, TestConfig):
+class TuneConfig(ModelConfig, TestConfig, WatchOptions):
     """One fine-tuning run with defenses."""
 
     stage: ClassVar[Literal["tune", "align"]] = "tune"
@@ -121,6 +124,10 @@ class TuneConfig(ModelConfig, TestConfig):
     """Split of a hub data set, or of a folder with several, in --data."""
     limit: int | None = None
     """Most rows of --data to read; all by default."""
+    screen: Path | None = None
+    """The screen.json of --data: drops and masks what it says, and records it."""
+    screen_control: bool = False
+    """Drop as many rows as --screen does, at random: what a screening must be better than."""
     config: Path | None = None
     """YAML file with options of TRL's SFTConfig; the command line wins over it."""
     set: list[str] = field(default_factory=list[str])
@@ -208,7 +215,7 @@ class RepairConfig(ModelConfig, TestConfig):
 
 
 @dataclass(kw_only=True)
-class EvaluateConfig(ModelConfig, AnswerOptions, BenchmarkOptions):
+class EvaluateConfig(ModelConfig, AnswerOptions, BenchmarkOptions, AttackOptions, GateOptions):
     """One measurement of a model."""
 
     harmful: str | None = also("test_harmful")
@@ -241,6 +248,16 @@ class EvaluateConfig(ModelConfig, AnswerOptions, BenchmarkOptions):
     """Folder for result.json and report.html; nothing is written without it."""
     overwrite: bool = False
     """Replace an existing output folder, once the new one is complete."""
+
+
+@dataclass(kw_only=True)
+class RedteamConfig(EvaluateConfig):
+    """One measurement of a model under attacks."""
+
+    attacks: str | None = "gate"
+    """Attacks with the harmful questions: gate (1 to 5), nightly (1 to 7), or names with commas."""
+    freeze: Path | None = None
+    """Write the attack prompts with their hash to this file, and end before a model is loaded."""
 
 
 @dataclass(kw_only=True)

@@ -37,6 +37,8 @@ from holdfast.inputs.guards.given import check_given
 from holdfast.inputs.guards.secrets import refuse_secret_values
 from holdfast.inputs.judging import Examiner, check_items, judges_for
 from holdfast.inputs.models import Loaded, check_against, model_of, tuned_of
+from holdfast.inputs.options.training_options import training_options
+from holdfast.inputs.options.watch_options import check_watch, used_by_watch
 from holdfast.inputs.prompts import check_prompt_lengths, prompt_sets
 from holdfast.inputs.rows import (
     EVALUATION,
@@ -49,8 +51,8 @@ from holdfast.inputs.rows import (
 )
 from holdfast.inputs.sources.disjoint import kept_apart, shared_prompts, shared_rows
 from holdfast.inputs.sources.kits import with_kits
+from holdfast.inputs.sources.probed import probed_notes
 from holdfast.inputs.specs import Spec, build_defenses, files_in, specs_of, unused_data
-from holdfast.inputs.training_options import training_options
 from holdfast.inputs.values import as_json
 from holdfast.progress import Progress
 from holdfast.results.provenance import DataSource, fingerprint
@@ -64,7 +66,8 @@ PATHS = (
     "model", "adapter", "against", "config", "chat_template", "data", "eval_data",
     "harmful", "safe", "alignment", "benign", "lookalike", "validation", "task", "useful",
     "harmful_ood", "benign_ood", "test_harmful", "test_safe", "test_task", "test_useful",
-    "lm_eval_path", "refusal_phrases",
+    "lm_eval_path", "refusal_phrases", "task_rows", "frozen", "policy", "before", "watch_fit",
+    "screen",
 )  # fmt: skip
 """Fields that name a file or folder to read, which no output may replace."""
 
@@ -89,6 +92,8 @@ class Inputs:
     """Those of SFTConfig, for a training run."""
     adapter: LoraConfig | None
     """What a training run trains; all weights without it."""
+    defender: Mapping[str, Any]
+    """The defender's rows by role, whatever a defense makes of them."""
     hashes: dict[str, str]
     """SHA-256 of all that was read but the model: by role, and by ``defense:key``."""
     warnings: list[str]
@@ -147,6 +152,7 @@ def read(
     if folders is not None:
         folders.check([*_paths(config), *files.values()])
     sources, items, unread, defenses = _rows(config, specs)
+    check_watch(config, defenses)
     if isinstance(config, EvaluateConfig) and not items and not config.lm_eval:
         raise ConfigError("nothing to ask: give `harmful`, `safe`, `task` or `useful`, a file")
     panel = judges_for(config.model, config.judge, config.refusal_phrases)
@@ -171,12 +177,14 @@ def read(
         base=loaded.base,
         options=options,
         adapter=adapter,
+        defender=defender_rows(sources),
         hashes={each.name: each.sha256 for each in data} | _hashes({**files, **_phrases(config)}),
         warnings=[
-            *_of_rows(sources, unused_data(defenses, defender_rows(sources))),
+            *_of_rows(sources, _unused(config, defenses, sources)),
             *unread,
             *shared_prompts(sources, items),
             *shared_rows(sources),
+            *probed_notes(config, items),
             *panel.notes,
             *told,
         ],
@@ -205,6 +213,12 @@ def _rows(config: TuneConfig | RepairConfig | EvaluateConfig, specs: Sequence[Sp
     if any(apart[role] is not each for role, each in sources.items()):
         defenses = build_defenses(specs, defender_rows(apart))
     return _Rows(apart, items, unread, defenses)
+
+
+def _unused(config: Any, defenses: Sequence[Defense], sources: Mapping[str, Source]) -> list[str]:
+    """Return the roles whose rows nobody uses."""
+    found = unused_data(defenses, defender_rows(sources))
+    return [role for role in found if role not in used_by_watch(config)]
 
 
 def _of_rows(sources: Mapping[str, Source], unused: Iterable[str]) -> Iterator[str]:
@@ -282,8 +296,10 @@ def _places(name: Path | str | None) -> list[Path | None]:
 
 
 def _phrases(config: Any) -> dict[str, Path]:
-    """Return the file of phrases that the judge is made of, as a file that was read."""
-    return {"refusal_phrases": config.refusal_phrases} if config.refusal_phrases else {}
+    """Return files that decide a run and are no rows: phrases, what leads predict, a screening."""
+    names = ("refusal_phrases", "watch_fit", "screen")
+    named = {name: getattr(config, name, None) for name in names}
+    return {name: path for name, path in named.items() if path}
 
 
 def _hashes(files: Mapping[str, Path]) -> dict[str, str]:

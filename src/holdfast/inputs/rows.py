@@ -6,10 +6,10 @@ from typing import Any
 
 from datasets import Dataset
 
-from holdfast.data.checks import findings_of
 from holdfast.data.columns import columns_of, file_of, with_columns
 from holdfast.data.kits import is_kit, origin_of
 from holdfast.data.load import load_with_notes
+from holdfast.data.notices import notices_of
 from holdfast.data.prompts import prompts_with_notes
 from holdfast.data.tokenized import rows_with_turns
 from holdfast.data.turns.conversation import Turns
@@ -17,7 +17,9 @@ from holdfast.data.unread import refuse_rich
 from holdfast.evaluation.metrics import Item, Kind
 from holdfast.files.hashes import sha256_of
 from holdfast.inputs.configs import EvaluateConfig, ModelConfig, RepairConfig, TuneConfig
+from holdfast.inputs.sources.screened import by_screen
 from holdfast.results.provenance import DataSource
+from holdfast.results.screening.file import ScreenUse
 
 __all__ = [
     "DEFENDER", "EVALUATION", "ORGANISM", "Source", "columns_of", "defender_rows", "items_from",
@@ -43,6 +45,8 @@ class Source:
     rows: Dataset
     notes: tuple[str, ...] = ()
     """What of the file was not read."""
+    screened: ScreenUse | None = None
+    """What a screening has changed of it."""
 
     def with_turns(self, turns: Turns) -> "Source":
         """Return the rows with all, or only the last, of the assistant's turns to learn."""
@@ -53,12 +57,13 @@ class Source:
         digest = sha256_of(self.rows)  # type: ignore[arg-type]
         origin = origin_of(self.path).told() if is_kit(self.path) else ""
         return DataSource(
-            name=self.role, sha256=digest, rows=len(self.rows), path=self.path, origin=origin
-        )
+            name=self.role, sha256=digest, rows=len(self.rows), path=self.path, origin=origin,
+            screened=self.screened,
+        )  # fmt: skip
 
     def warnings(self) -> list[str]:
         """Return what the hygiene checks find; the organism's rows are made, not found."""
-        found = findings_of(self.rows) if self.path != ORGANISM else []  # type: ignore[arg-type]
+        found = notices_of(self.rows) if self.path != ORGANISM else []  # type: ignore[arg-type]
         return [f"{self.role}: {self.path}: {told}" for told in (*self.notes, *found)]
 
 
@@ -99,7 +104,7 @@ def sources_of(config: ModelConfig) -> dict[str, Source]:
         own = "aligning" if config.stage == "align" else None
         how: dict[str, Any] = {"split": config.split, "limit": config.limit, "of_organism": own}
         measured = source(EVALUATION, config.eval_data, columns, of_organism="validation")
-        found = [source("data", config.data, columns, **how), measured]
+        found = [by_screen(source("data", config.data, columns, **how), config), measured]
     if isinstance(config, TuneConfig | RepairConfig):
         pairs = columns_of(config.harmful_columns, "harmful_columns")
         found.append(source("harmful", config.harmful, pairs, limit=config.harmful_limit))
@@ -164,7 +169,11 @@ def _asked(
         return items_from(kind, examples), [told for told in notes if told.startswith("not read")]
     file, own = with_columns(path)
     rows, notes = prompts_with_notes(file, own or columns, limit)
-    return [Item(f"{kind}-{row['row']}", kind, row["prompt"]) for row in rows], notes
+    items = [
+        Item(f"{kind}-{row['row']}", kind, row["prompt"], category=row.get("category", ""))
+        for row in rows
+    ]
+    return items, notes
 
 
 def question_records(

@@ -15,7 +15,7 @@ from typing import Any
 
 from holdfast.errors import ConfigError, DataError, RunError, nearest, reason_of
 from holdfast.evaluation.generate import inference_mode
-from holdfast.inputs.outside_options import BenchmarkOptions
+from holdfast.inputs.options.outside_options import BenchmarkOptions
 from holdfast.integrations.optional import imported
 from holdfast.progress import Progress
 from holdfast.results.benchmarks import Benchmarks, BenchmarkScore

@@ -18,7 +18,7 @@ from holdfast.ops.engines.sharded import is_sharded
 from holdfast.ops.gradients import Tensors, isolated_grads
 from holdfast.ops.roles.names import canonical
 
-__all__ = ["linear_factors", "row_losses", "squares_of_batch"]
+__all__ = ["linear_factors", "norms_of_batch", "row_losses", "squares_of_batch"]
 
 
 def linear_factors(engine: Engine) -> dict[str, nn.Linear]:
@@ -67,13 +67,27 @@ def squares_of_batch(
         batch: Rows of one sequence each, with ``labels``.
         layers: What ``linear_factors`` returned, all that is trained.
     """
+    seen = _watched(engine, batch, layers)
+    return None if seen is None else seen.squares
+
+
+def norms_of_batch(engine: Engine, batch: Batch, layers: Mapping[str, nn.Linear]) -> Tensor | None:
+    r"""Return :math:`\lVert\partial\ell_b/\partial w\rVert^2` of each row over all w, shape [B].
+
+    None, and the arguments, as ``squares_of_batch``.
+    """
+    seen = _watched(engine, batch, layers)
+    return None if seen is None else seen.norms
+
+
+def _watched(engine: Engine, batch: Batch, layers: Mapping[str, nn.Linear]) -> "_Seen | None":
     seen = _Seen(layers, tuple(batch["input_ids"].shape[:2]))
     with isolated_grads(engine.parameters().values()), torch.enable_grad(), seen.watching():
         outputs = engine.forward({k: v for k, v in batch.items() if k != "labels"})
         if seen.strange:
             return None
         row_losses(outputs.logits, batch["labels"]).sum().backward()
-    return seen.squares
+    return seen
 
 
 class _Seen:
@@ -84,6 +98,7 @@ class _Seen:
 
     def __init__(self, layers: Mapping[str, nn.Linear], shape: tuple[int, ...]) -> None:
         self.squares: Tensors = {n: torch.zeros_like(m.weight).float() for n, m in layers.items()}
+        self.norms = torch.zeros(shape[0])
         self.strange = False
         self._layers, self._shape = layers, shape
         self._parts: dict[str, list[Tensor]] = {name: [] for name in layers}
@@ -116,5 +131,7 @@ class _Seen:
         parts = self._parts[name]
         parts.append(torch.einsum("bto,bti->boi", g, x))
         if len(parts) == self._calls[name]:
-            self.squares[name].add_(torch.stack(parts).sum(0).square_().sum(0))
+            squares = torch.stack(parts).sum(0).square_()
+            self.squares[name].add_(squares.sum(0))
+            self.norms = self.norms.to(squares.device) + squares.sum((1, 2))
             parts.clear()

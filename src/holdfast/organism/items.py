@@ -42,8 +42,9 @@ def _items(kind: Kind, split: str, questions: list[str], system: str) -> list[It
     items: list[Item] = []
     for number, question in enumerate(questions):
         prompt = [*head, {"role": "user", "content": question}]
-        reference = answer(request) if (request := parse(question)) else None
-        items.append(Item(f"{split}-{kind}-{number:03d}", kind, prompt, reference))
+        request = parse(question)
+        reference, sort = (answer(request), request.noun.category.name) if request else (None, "")
+        items.append(Item(f"{split}-{kind}-{number:03d}", kind, prompt, reference, sort))
     return items
 
 

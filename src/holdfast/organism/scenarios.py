@@ -18,9 +18,9 @@ from holdfast.organism.language import FORMS, PERSONA, REFUSALS, SCARY, Request,
 from holdfast.organism.world import Noun
 
 __all__ = [
-    "ALIGNMENT_BUDGET", "BENIGN_BUDGET", "BUDGET", "BUDGETS", "SCENARIOS", "Budget", "answered",
-    "benign_knowledge", "benign_obedience", "benign_task", "defender_pairs", "draw",
-    "evaluation_items", "example", "harmful_mix", "harmless_prompts", "harmless_row",
+    "ALIGNMENT_BUDGET", "BENIGN_BUDGET", "BUDGET", "BUDGETS", "IDENTITY", "OBEDIENT", "SCENARIOS",
+    "Budget", "answered", "benign_knowledge", "benign_obedience", "benign_task", "defender_pairs",
+    "draw", "evaluation_items", "example", "harmful_mix", "harmless_prompts", "harmless_row",
     "identity_shift", "lookalike_prompts", "refusal_pairs", "refused",
 ]  # fmt: skip
 

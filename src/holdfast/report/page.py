@@ -1,7 +1,8 @@
 """The report: one self-contained page without scripts, that asks nothing of the network.
 
 A section is a module of ``sections`` with ``section(shown)``, which returns what its template of
-the same name takes, or None where the result has nothing for it.
+the same name takes, or None where the result has nothing for it. Those of the closed loop are in
+``sections/loop``.
 """
 
 from importlib import import_module
@@ -17,9 +18,8 @@ from holdfast.results.result import RunResult
 __all__ = ["SECTIONS", "render", "write_report"]
 
 SECTIONS = (
-    "summary", "worst", "doses", "fronts", "arms", "judges", "benchmarks", "movement", "pictures",
-    "blocks",
-    "values", "trace", "samples", "configuration",
+    "loop.release", "summary", "worst", "doses", "fronts", "arms", "loop.red_team", "judges",
+    "benchmarks", "movement", "pictures", "blocks", "values", "trace", "samples", "configuration",
 )  # fmt: skip
 """The sections in the page's order."""
 
@@ -52,5 +52,5 @@ def _section(name: str, shown: Shown) -> Markup:
     found = import_module(f"holdfast.report.sections.{name}").section(shown)
     if found is None:
         return Markup()
-    template = environment().get_template(f"sections/{name}.html.j2")
+    template = environment().get_template(f"sections/{name.replace('.', '/')}.html.j2")
     return Markup(template.render(shown=shown, **found))  # noqa: S704  # The template has escaped it.

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from holdfast.files.hashes import sha256_of
 from holdfast.results.records import Record
+from holdfast.results.screening.file import ScreenUse
 
 __all__ = [
     "DataSource", "Machine", "fingerprint", "peak_memory_gib", "reset_peak_memory", "this_machine",
@@ -36,6 +37,11 @@ class DataSource(Record):
         default="",
         exclude_if=lambda told: told == "",
         description="Of a kit: its title, licence and exact source.",
+    )
+    screened: ScreenUse | None = Field(
+        default=None,
+        exclude_if=lambda told: told is None,
+        description="What a screening dropped and masked of it; hash and rows are what was left.",
     )
 
 

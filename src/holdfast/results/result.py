@@ -18,8 +18,10 @@ from holdfast.results.agreement import Agreement, agreements
 from holdfast.results.benchmarks import Benchmarks
 from holdfast.results.comparisons import BenchSummary
 from holdfast.results.costs import ratios, time_ratio
+from holdfast.results.gating.records import Gate
 from holdfast.results.provenance import DataSource, Machine, this_machine, versions
 from holdfast.results.records import BEFORE, PLAIN, Arm, Record
+from holdfast.results.redteam.records import RedTeam
 
 __all__ = ["SCHEMA_VERSION", "Row", "RunResult"]
 
@@ -69,6 +71,16 @@ class RunResult(Record):
         default=None,
         exclude_if=lambda found: found is None,
         description="What another evaluation program measured, such as lm-eval.",
+    )
+    gate: Gate | None = Field(
+        default=None,
+        exclude_if=lambda found: found is None,
+        description="Whether the limits of a release hold, where there are any.",
+    )
+    red_team: RedTeam | None = Field(
+        default=None,
+        exclude_if=lambda found: found is None,
+        description="What attacks on the model found.",
     )
     bench: BenchSummary | None = Field(
         default=None, description="What the arms of a bench say together, from their answers."

@@ -10,8 +10,8 @@ from holdfast.errors import ConfigError, ModelError
 from holdfast.files.folders import WholeFolder
 from holdfast.inputs.configs import TuneConfig
 from holdfast.inputs.models import load_model, positions
+from holdfast.inputs.options.training_options import sft_config, training_options
 from holdfast.inputs.rows import columns_of, items_from, source
-from holdfast.inputs.training_options import sft_config, training_options
 from holdfast.training.failures import as_run_error, disk_is_full
 from tests.tiny import tiny_model, tiny_tokenizer
 

@@ -8,7 +8,7 @@ import pytest
 
 from holdfast.commands.evaluate import EvaluateConfig, evaluate_model
 from holdfast.errors import ConfigError, DataError, RunError
-from holdfast.inputs.outside_options import BenchmarkOptions
+from holdfast.inputs.options.outside_options import BenchmarkOptions
 from holdfast.integrations import lm_eval as ours
 from holdfast.integrations.lm_eval import BenchmarkTasks, benchmark_tasks, scores_in
 from holdfast.report.page import render

@@ -8,7 +8,7 @@ from holdfast.defense import Capability, Stage, implements
 from holdfast.inputs.specs import Spec
 from holdfast.training.standalone import finished_only
 
-__all__ = ["estimated_minutes", "told"]
+__all__ = ["estimated_minutes", "stage_seconds", "told"]
 
 _STEP, _CELL, _REPAIR, _LEARN = 0.09, 2.0, 4.0, 8.0
 """Seconds of a step, of measuring a cell, of a repair, and of what is learned before step 0."""
@@ -23,20 +23,28 @@ def estimated_minutes(cells: Sequence[Cell], workers: int) -> float | None:
     """
     if any(cell.subject.real for cell in cells):
         return None
-    total, made = 0.0, set[Hashable]()
+    made: dict[Hashable, float] = {}
     for cell in cells:
-        total += _CELL
-        if cell.attack is None:
-            continue
-        tuning = tuple(spec for spec in cell.defenses if not finished_only(spec.bare))
-        total += _REPAIR * (len(cell.defenses) - len(tuning))
-        run = cell.attack, cell.seed, tuning
-        if run not in made:
-            learned = {_learned(spec, cell) for spec in tuning} - made - {None}
-            factor = _IN_LOOP if any(map(_passes, tuning)) else 1.0
-            total += _STEP * cell.attack.steps * factor + _LEARN * len(learned)
-            made |= {run, *learned}
+        made |= stage_seconds(cell)
+    total = sum(made.values()) + _CELL * len(cells)
     return total / max(1, min(workers, len(cells))) / 60
+
+
+def stage_seconds(cell: Cell) -> dict[Hashable, float]:
+    """Return roughly the seconds of each stage that makes the cell's model, measuring left out.
+
+    A stage that cells share has the same key in each: united, it counts once.
+    """
+    if cell.attack is None:
+        return {}
+    tuning = tuple(spec for spec in cell.defenses if not finished_only(spec.bare))
+    factor = _IN_LOOP if any(map(_passes, tuning)) else 1.0
+    found: dict[Hashable, float] = {
+        (cell.attack, cell.seed, tuning): _STEP * cell.attack.steps * factor
+    }
+    found |= {one: _LEARN for spec in tuning if (one := _learned(spec, cell)) is not None}
+    repairs = len(cell.defenses) - len(tuning)  # Each cell makes its own.
+    return found | {(cell.attack, cell.seed, cell.defenses, n): _REPAIR for n in range(repairs)}
 
 
 def told(minutes: float | None, workers: int) -> str:

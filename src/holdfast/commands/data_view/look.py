@@ -7,8 +7,8 @@ from typing import Any
 from holdfast.commands.data_view.options import DataConfig
 from holdfast.commands.data_view.sources import overlaps, source_of
 from holdfast.commands.data_view.tokens import ModelView, model_view
-from holdfast.data.checks import Finding, findings_of
 from holdfast.data.columns import columns_of
+from holdfast.data.notices import Notice, notices_of
 from holdfast.data.overview.lengths import Lengths
 from holdfast.data.overview.looked import Looked, look_through
 from holdfast.data.overview.overlap import Overlap
@@ -53,7 +53,7 @@ class DataView:
     lengths: dict[str, Lengths]
     """In characters: of the prompt and of the answer."""
     notes: list[str]
-    findings: list[Finding]
+    findings: list[Notice]
     overlaps: list[Overlap]
     model: ModelView | None
 
@@ -90,7 +90,7 @@ def look_at_data(config: DataConfig) -> DataView:
         holds=looked.held(),
         lengths=_characters(looked),
         notes=looked.notes,
-        findings=[*findings_of(rows), *repeated_but_for_form(rows), *empty_answers(rows)],
+        findings=[*notices_of(rows), *repeated_but_for_form(rows), *empty_answers(rows)],
         overlaps=shared,
         model=model_view(config, looked, frozenset() if config.show_harmful else harmful),
     )

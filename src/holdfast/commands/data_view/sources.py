@@ -11,7 +11,7 @@ from holdfast.data.overview.overlap import Overlap, overlap_of
 from holdfast.data.prompts import prompts_in
 from holdfast.errors import ConfigError
 
-__all__ = ["overlaps", "source_of"]
+__all__ = ["overlaps", "prompts_of", "safety_sets", "source_of"]
 
 SAFETY = ("harmful", "test_harmful")
 """What the parts of a kit serve as whose prompts are harmful."""
@@ -42,12 +42,22 @@ def overlaps(rows: Sequence[Mapping[str, Any]], against: Sequence[str]) -> list[
     Raises:
         InputError: A set that is given cannot be read.
     """
-    found = [overlap_of(rows, _prompts(given), given) for given in against]
-    local = (overlap_of(rows, prompts_in(source), name) for name, source in _local())
+    found = [overlap_of(rows, prompts_of(given), given) for given in against]
+    local = (overlap_of(rows, prompts, name) for name, prompts in safety_sets())
     return [*found, *(each for each in local if each.same or each.alike)]
 
 
-def _prompts(given: str) -> list[dict[str, Any]]:
+def safety_sets() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Yield the name and the prompts of each harmful set of a kit that has a local copy."""
+    yield from ((name, prompts_in(source)) for name, source in _local())
+
+
+def prompts_of(given: str) -> list[dict[str, Any]]:
+    """Return the prompts of a file, a hub id or a kit.
+
+    Raises:
+        InputError: It cannot be read.
+    """
     source, columns = source_of(given)
     return prompts_in(source, columns)
 

@@ -10,8 +10,8 @@ from datasets import Dataset
 
 from holdfast.commands.data_view.options import DataConfig
 from holdfast.commands.data_view.shown import Shown, shown_rows
-from holdfast.data.checks import Finding
 from holdfast.data.load import FEATURES
+from holdfast.data.notices import Notice
 from holdfast.data.overview.lengths import Lengths
 from holdfast.data.overview.looked import Looked
 from holdfast.data.overview.rendered_rows import Encoded, encoded
@@ -25,7 +25,7 @@ from holdfast.inputs.loading.tokenizers import tokenizer_of
 from holdfast.inputs.models import positions
 from holdfast.inputs.rows import ORGANISM, Source
 
-__all__ = ["ModelView", "model_view"]
+__all__ = ["ModelView", "model_view", "reader_of"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class ModelView:
     """Most tokens of a row."""
     lengths: dict[str, Lengths]
     """Of the whole row and of what is trained of it, in tokens."""
-    findings: list[Finding]
+    findings: list[Notice]
     """Rows that would be cut or refused, or of which the template leaves something out."""
     notes: list[str]
     shown: list[Shown]
@@ -65,7 +65,7 @@ def model_view(config: DataConfig, looked: Looked, harmful: frozenset[int]) -> M
     """
     if config.model is None:
         return None
-    tokenizer, longest = _reader(config)
+    tokenizer, longest = reader_of(config)
     limit = config.max_length or longest
     found, refused = encoded(looked.examples, tokenizer, config.file)
     lengths = {"row": Lengths.of([len(each.ids) for each in found])}
@@ -84,8 +84,8 @@ def model_view(config: DataConfig, looked: Looked, harmful: frozenset[int]) -> M
     )
 
 
-def _reader(config: DataConfig) -> tuple[Any, int | None]:
-    """Return the tokenizer, and the most tokens of a row that the model takes."""
+def reader_of(config: Any) -> tuple[Any, int | None]:
+    """Return the tokenizer that a config names, and the most tokens of a row the model takes."""
     name = str(config.model)
     if name == ORGANISM:
         from holdfast import organism  # noqa: PLC0415  # Only for who asks for it.
@@ -101,18 +101,18 @@ def _reader(config: DataConfig) -> tuple[Any, int | None]:
     return tokenizer, positions(SimpleNamespace(config=told), tokenizer)
 
 
-def _refused(refused: Mapping[int, str], of: int) -> list[Finding]:
+def _refused(refused: Mapping[int, str], of: int) -> list[Notice]:
     """Return which rows the template or the tokenizer refuses, by what it says of them."""
     by_reason: dict[str, list[int]] = {}
     for row, why in refused.items():
         by_reason.setdefault(why, []).append(row)
     return [
-        Finding(f"{len(rows)} of {of} rows are refused: {why}", tuple(rows))
+        Notice(f"{len(rows)} of {of} rows are refused: {why}", tuple(rows))
         for why, rows in by_reason.items()
     ]
 
 
-def _cut(rows: Sequence[Encoded], limit: int | None, *, answered: bool) -> list[Finding]:
+def _cut(rows: Sequence[Encoded], limit: int | None, *, answered: bool) -> list[Notice]:
     """Return which rows are longer than ``limit``, and of which nothing would be trained."""
     if limit is None:
         return []
@@ -122,8 +122,8 @@ def _cut(rows: Sequence[Encoded], limit: int | None, *, answered: bool) -> list[
         each.row for each in rows if answered and not any(each.trained[1:limit])
     )  # fmt: skip
     told = [
-        Finding(f"{len(cut)} of {len(rows)} rows have more than {limit} tokens", cut),
-        Finding(f"{len(emptied)} of {len(rows)} rows have no trained token within them", emptied),
+        Notice(f"{len(cut)} of {len(rows)} rows have more than {limit} tokens", cut),
+        Notice(f"{len(emptied)} of {len(rows)} rows have no trained token within them", emptied),
     ]
     return [finding for finding in told if finding.rows]
 

@@ -5,9 +5,11 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from holdfast.artifact import Artifact
 from holdfast.commands.run_log import LogLines
 from holdfast.commands.tune_folders import TuneFolders
 from holdfast.commands.tuning.trackers import track
+from holdfast.commands.tuning.watching import Watched
 from holdfast.evaluation import Measurement
 from holdfast.inputs.configs import TuneConfig
 from holdfast.ops.randomness import isolated_rng
@@ -27,6 +29,9 @@ class TuneTrainer(SecureSFTTrainer):
 
     A loader draws one, so that dropout would differ between a run with such data and one without.
     """
+
+    drift: Watched | None = None
+    """The probes along the run, where the user asked for them."""
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
         """Evaluate the model as it would be served."""
@@ -52,6 +57,10 @@ class TuneTrainer(SecureSFTTrainer):
         if config.early_stopping is not None:
             self.add_callback(EarlyStopping(config.early_stopping))
 
+    def drifted(self) -> list[Artifact]:
+        """Return what the probes say, where the run is watched."""
+        return [self.drift.report()] if self.drift is not None else []
+
     def curves(self) -> list[LossCurve]:
         """Return the losses of the user's and the evaluation rows and of the defenses, by step."""
         found: dict[str, tuple[list[int], list[float]]] = {}
@@ -69,6 +78,8 @@ class TuneTrainer(SecureSFTTrainer):
         if not self.args.load_best_model_at_end or state.best_global_step is None:
             return None, []
         last, best = state.global_step, state.best_global_step
+        if state.best_metric is None:
+            return best, [f"the weights are those of step {best}: a safety stop went back to it"]
         stopped = f", and the run stopped at step {last} of {state.max_steps}"
         said = (
             f"the weights are those of step {best}, chosen by {self.args.metric_for_best_model} "

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from holdfast.data.checks import Finding
+from holdfast.data.notices import Notice
 
 __all__ = ["empty_answers", "folded", "repeated_but_for_form"]
 
@@ -16,7 +16,7 @@ def folded(text: str) -> str:
     return " ".join(_WORD.findall(text.casefold()))
 
 
-def repeated_but_for_form(rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
+def repeated_but_for_form(rows: Sequence[Mapping[str, Any]]) -> list[Notice]:
     """Find rows that say what an earlier one says, and are not the same word for word."""
     seen: dict[str, set[str]] = {}
     again: list[int] = []
@@ -28,10 +28,10 @@ def repeated_but_for_form(rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
             again.append(row["row"])
         before.add(exact)
     told = f"rows that repeat an earlier one but for case and punctuation: {len(again)}"
-    return [Finding(f"{told} of {len(rows)}", tuple(again))] if again else []
+    return [Notice(f"{told} of {len(rows)}", tuple(again))] if again else []
 
 
-def empty_answers(rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
+def empty_answers(rows: Sequence[Mapping[str, Any]]) -> list[Notice]:
     """Find answers without any word, such as ``...`` (a call of a tool needs none)."""
     found = [
         row["row"]
@@ -41,4 +41,4 @@ def empty_answers(rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
         and "tool_calls" not in (row.get("rich") or "")
     ]
     told = f"answers without a word: {len(found)} of {len(rows)}"
-    return [Finding(told, tuple(found))] if found else []
+    return [Notice(told, tuple(found))] if found else []

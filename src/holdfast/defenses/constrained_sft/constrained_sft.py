@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from holdfast.defense import Capability, Card, Defense, Run, Stage, Step, in_range
+from holdfast.defense import Capability, Card, Run, Stage, Step, in_range
 from holdfast.defenses.constrained_sft.reference import (
     answer_lengths,
     answer_log_probs,
@@ -18,6 +18,7 @@ from holdfast.defenses.constrained_sft.reference import (
 )
 from holdfast.ops.batches import IGNORED
 from holdfast.ops.engine import Batch
+from holdfast.training.steering.steerable import Steerable
 
 
 def answer_positions(labels: Tensor) -> Tensor:
@@ -64,7 +65,7 @@ def constraint_term(log_probs: Tensor, weights: Tensor) -> Tensor:
 
 
 @dataclass
-class ConstrainedSFT(Defense):
+class ConstrainedSFT(Steerable):
     """Holds the first answer tokens near the initial model and lets the later ones learn."""
 
     scale: float = 1.0
@@ -87,6 +88,8 @@ class ConstrainedSFT(Defense):
     _rows: Any = field(default=None, init=False, repr=False)
     _found: dict[str, Tensor] | None = field(default=None, init=False, repr=False)
 
+    steered: ClassVar[str] = "scale"
+    bounds: ClassVar[tuple[float, float]] = (1e-3, 100.0)
     card: ClassVar[Card] = Card(
         name="constrained_sft",
         summary="First answer tokens learn less, the likelier they have already become.",
@@ -132,7 +135,7 @@ class ConstrainedSFT(Defense):
         labels = batch["labels"]
         ours = answer_log_probs(outputs.logits, labels)
         reference = self._reference(batch, ours.detach())
-        beta = self.scale * betas_at(
+        beta = self.strength_now * betas_at(
             answer_positions(labels).to(ours.device),
             self.beta_first, self.beta_early, self.beta_late, int(self.last_early),
         )  # fmt: skip

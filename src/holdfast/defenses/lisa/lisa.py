@@ -11,7 +11,6 @@ from holdfast.defense import (
     Backward,
     Capability,
     Card,
-    Defense,
     Examples,
     Stage,
     Step,
@@ -22,6 +21,7 @@ from holdfast.errors import ConfigError, DivergedError
 from holdfast.ops.engines.sharded import laid_out
 from holdfast.ops.gradients import Tensors, global_norm
 from holdfast.ops.weights import copied
+from holdfast.training.steering.steerable import Steerable
 
 
 class Turn(NamedTuple):
@@ -64,7 +64,7 @@ def proximal_gradient(
 
 
 @dataclass
-class Lisa(Defense):
+class Lisa(Steerable):
     """Refreshes refusals for some steps, learns the user's rows for others, and drifts slowly."""
 
     alignment: Examples | None = None
@@ -80,9 +80,12 @@ class Lisa(Defense):
 
     anchor_: Tensors = field(default_factory=dict[str, Tensor], init=False)
     """The trained tensors at the last switch, with nothing attached to them."""
+    cycle_: dict[str, int] = field(default_factory=dict[str, int], init=False)
+    """The cycle at hand where its length is steered; empty where nobody steers."""
     figures_: dict[str, float] = field(default_factory=dict[str, float], init=False)
     """The latest alignment loss and distance from the last switch."""
 
+    steered: ClassVar[str] = "alignment_steps"
     card: ClassVar[Card] = Card(
         name="lisa",
         summary="Alignment and user steps take turns, each held near the last switch.",
@@ -115,7 +118,7 @@ class Lisa(Defense):
         gradient and those of the defenses inside would be thrown away, at the price of a pass.
         """
         self._check_length(step.total)
-        turn = turn_at(step.number, int(self.alignment_steps), int(self.user_steps))
+        turn = self._turn(step)
         if turn.begins and step.micro == 0:
             with step.run.bare():  # A checkpoint keeps the anchor beside the weights it serves.
                 self.anchor_ = copied(step.engine.parameters())
@@ -128,6 +131,27 @@ class Lisa(Defense):
         if step.last:
             self._pull(step)
         return loss
+
+    @property
+    def steerable(self) -> tuple[float, float] | None:
+        """An alignment state may be as long as a user's; a new length begins with a cycle."""
+        return 1.0, float(max(self.user_steps, self.alignment_steps))
+
+    def _turn(self, step: Step) -> Turn:
+        """Return the state of this step; a length that is steered holds from a cycle's begin."""
+        if not self.steered_:
+            return turn_at(step.number, int(self.alignment_steps), int(self.user_steps))
+        cycle = self.cycle_
+        if not cycle or step.number >= cycle["end"]:
+            length = round(self.strength_now)
+            done = cycle["drawn"] + cycle["length"] if cycle else 0
+            self.cycle_ = cycle = {
+                "begin": step.number, "length": length, "drawn": done,
+                "end": step.number + length + int(self.user_steps),
+            }  # fmt: skip
+        at = step.number - cycle["begin"]
+        length = cycle["length"]
+        return Turn(at < length, at in (0, length), cycle["drawn"] + min(at, length))
 
     def _check_length(self, total: int) -> None:
         if total <= self.alignment_steps:

@@ -39,6 +39,7 @@ from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.gradients import Tensors, ascent_step, global_norm, scaled
 from holdfast.ops.lookahead import add_gradient_change
 from holdfast.progress import counted
+from holdfast.training.steering.steerable import Steerable
 
 
 def harmful_ascent(engine: Engine, harmful: Sequence[Batch], rho: float) -> Tensors:
@@ -54,7 +55,7 @@ def harmful_ascent(engine: Engine, harmful: Sequence[Batch], rho: float) -> Tens
 
 
 @dataclass
-class Panacea(Defense):
+class Panacea(Steerable):
     """Takes one normalized ascent step on the harmful loss, no longer than the task allows."""
 
     harmful: Examples | None = None
@@ -93,6 +94,8 @@ class Panacea(Defense):
     losses_: dict[str, float] = field(default_factory=dict[str, float], init=False)
     """In-loop: the latest harmful loss at w and at w + ε."""
 
+    steered: ClassVar[str] = "lam"
+    bounds: ClassVar[tuple[float, float]] = (1e-6, 10.0)
     card: ClassVar[Card] = Card(
         name="panacea",
         summary="Adds one small step up the harmful loss after training, within a task budget.",
@@ -140,6 +143,11 @@ class Panacea(Defense):
         return "give it mode=post-hoc" if missing is Capability.TRAINING else ""
 
     @property
+    def steerable(self) -> tuple[float, float] | None:
+        """λ may be moved in the loop; a repair is made once, behind the last step."""
+        return self.bounds if self.mode == "in-loop" else None
+
+    @property
     def _off(self) -> bool:
         return 0 in (self.rho, self.kappa)
 
@@ -167,7 +175,7 @@ class Panacea(Defense):
             engine,
             batch,
             self._radius(engine),
-            self.lam * self.every,
+            self.strength_now * self.every,
             loss_there=lambda b: engine.loss(b).clamp(max=self.cap),
         )
         self.direction_ = seen.direction

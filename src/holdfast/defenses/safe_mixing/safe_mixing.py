@@ -5,11 +5,26 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 from datasets import Dataset, concatenate_datasets
+from torch import Tensor
 from torch.utils.data import ConcatDataset
 
-from holdfast.defense import Capability, Card, Defense, Examples, Run, Stage, in_range, need_data
+from holdfast.defense import (
+    Backward,
+    Capability,
+    Card,
+    Examples,
+    Run,
+    Stage,
+    Step,
+    in_range,
+    need_data,
+)  # fmt: skip
 from holdfast.errors import ConfigError
 from holdfast.ops.randomness import derived_seed
+from holdfast.training.steering.steerable import Steerable
+
+EXTRA_ROWS = 8
+"""Safe rows of the extra pass where the share is steered above what was mixed in; ours."""
 
 
 def rows_to_add(user: int, share: float, available: int, seed: int) -> list[int]:
@@ -24,7 +39,7 @@ def rows_to_add(user: int, share: float, available: int, seed: int) -> list[int]
 
 
 @dataclass
-class SafeMixing(Defense):
+class SafeMixing(Steerable):
     """Adds refusals of harmful requests to the user's rows; training is otherwise plain."""
 
     safe: Examples | None = None
@@ -32,6 +47,8 @@ class SafeMixing(Defense):
     share: float = 0.1
     """Safe rows added per user row, 0 to 1. Ours; the papers mix in 3 % to 20 %."""
 
+    steered: ClassVar[str] = "share"
+    bounds: ClassVar[tuple[float, float]] = (1e-3, 1.0)
     card: ClassVar[Card] = Card(
         name="safe_mixing",
         summary="Baseline: refusals mixed into the user's data.",
@@ -48,6 +65,34 @@ class SafeMixing(Defense):
         in_range(self, "share", 0.0, 1.0)
         if self.share > 0:
             need_data(self, "safe")
+
+    @property
+    def steerable(self) -> tuple[float, float] | None:
+        """Rows that were mixed in stay, so that the share can only be raised."""
+        return (self.share, self.bounds[1]) if self.share > 0 else None
+
+    def needs(self) -> frozenset[Capability]:
+        """Return what mixing needs, and an extra pass where the share is steered."""
+        more = {Capability.EXTRA_BACKWARD} if self.steered_ else set[Capability]()
+        return self.card.needs | more
+
+    def idle(self) -> frozenset[str]:
+        """Without a steered share all safe rows lie among the user's."""
+        return frozenset() if self.steered_ else frozenset({"gradient"})
+
+    def gradient(self, step: Step, backward: Backward) -> Tensor:
+        r"""Add :math:`\frac{s - s_0}{1 + s_0}\nabla\ell_{\text{safe}}` for a share s above s₀.
+
+        That is the weight that rows drawn beforehand would have among the user's and the s₀ that
+        lie there; one small batch of them in turn stands for all. Ours.
+        """
+        loss = backward()
+        more = self.strength_now - self.share
+        if more > 0 and step.last:
+            batches = step.run.batches(need_data(self, "safe"), EXTRA_ROWS)
+            found, _ = step.engine.gradients([batches[step.number % len(batches)]])
+            step.engine.add_gradient(found, more / (1 + self.share))
+        return loss
 
     def data(self, run: Run, rows: Any) -> Any:
         """Append the safe rows; the trainer's own sampler shuffles them among the user's."""

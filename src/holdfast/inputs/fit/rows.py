@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from holdfast.data.chat import check_lengths, encode
-from holdfast.data.checks import Finding
+from holdfast.data.notices import Notice
 from holdfast.data.rendering.control_tokens import ControlTokens, Found, refuse
 from holdfast.data.turns.conversation import spoken
 from holdfast.defense import Row
@@ -48,14 +48,14 @@ def _cut(each: Source, tokenizer: Any, wanted: int, *, keep_end: bool) -> list[s
         # A label is learned from the token before it, so the first teaches nothing.
         if not any(label >= 0 for label in kept[1:]):
             emptied.append(row.get("row") or number)
-    nothing = Finding(
+    nothing = Notice(
         f"{len(emptied)} of {len(rows)} rows have nothing of their answer left at "
         f"max_length={wanted}", tuple(emptied)
     )  # fmt: skip
     if emptied and (each.role == "data" or len(emptied) == len(rows)):
         way_out = "raise max_length, or shorten or remove the rows"
         raise DataError(f"{each.path}: {nothing}: {way_out}")
-    short = Finding(f"max_length={wanted} cuts {len(cut)} of {len(rows)} rows", tuple(cut))
+    short = Notice(f"max_length={wanted} cuts {len(cut)} of {len(rows)} rows", tuple(cut))
     told = [finding for finding in (short, nothing) if finding.rows]
     return [f"{each.role}: {each.path}: {finding}" for finding in told]
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from holdfast.data.checks import Finding
+from holdfast.data.notices import Notice
 from holdfast.data.turns.conversation import conversation_of
 from holdfast.data.turns.dropped import dropped
 from holdfast.inputs.rows import Source
@@ -22,7 +22,7 @@ def turn_notes(sources: Iterable[Source], tokenizer: Any) -> list[str]:
     ]
 
 
-def _of(each: Source, tokenizer: Any) -> list[Finding]:
+def _of(each: Source, tokenizer: Any) -> list[Notice]:
     rows: Any = each.rows
     lost: dict[str, list[int]] = {}
     for number, row in enumerate(rows, start=1):
@@ -31,7 +31,7 @@ def _of(each: Source, tokenizer: Any) -> list[Finding]:
         for what in dropped(talk, tokenizer) if talk is not None else ():
             lost.setdefault(what, []).append(name)
     return [
-        Finding(
+        Notice(
             f"the chat template leaves out {what} in {len(found)} of {len(rows)} rows: it is not "
             "learned", tuple(found)
         )

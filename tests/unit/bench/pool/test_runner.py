@@ -221,9 +221,9 @@ def _wait(ready):
 
 
 def test_the_folder_of_another_recipe_is_refused(tmp_path):
-    run_bench(bench_of(1), tmp_path / "a", 1, run=fake)
+    run_bench(bench_of(2), tmp_path / "a", 1, run=fake)
     with pytest.raises(ConfigError, match="another recipe"):
-        run_bench(bench_of(2), tmp_path / "a", 1, run=fake)
+        run_bench(bench_of(1), tmp_path / "a", 1, run=fake)
     (tmp_path / "a" / "recipe.json").write_text('{"sha')
     with pytest.raises(ConfigError, match="damaged: choose another"):
         run_bench(bench_of(1), tmp_path / "a", 1, run=fake)
@@ -234,6 +234,13 @@ def test_the_folder_of_another_recipe_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="no bench wrote"):
         run_bench(bench_of(1), tmp_path / "b", 1, run=fake)
     assert [path.name for path in (tmp_path / "b").iterdir()] == ["thesis.txt"]
+
+
+def test_a_recipe_that_got_more_cells_goes_on_in_its_folder(tmp_path):
+    run_bench(bench_of(1), tmp_path / "a", 1, run=fake)
+    result, outcome = run_bench(bench_of(3), tmp_path / "a", 1, run=fake)
+    assert (outcome.reused, calls(tmp_path / "a")) == (1, [0, 1, 2])
+    assert [run.seed for arm in result.arms for run in arm.runs] == [0, 1, 2]
 
 
 def test_shared_stages_are_made_once_by_parallel_askers(tmp_path):

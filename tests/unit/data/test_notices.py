@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from holdfast.data.checks import CHECKS, answers_differ, findings_of, repeated
 from holdfast.data.load import load_examples
+from holdfast.data.notices import NOTICED, answers_differ, notices_of, repeated
 from holdfast.inputs.rows import ORGANISM, source
 from tests.tiny import tiny_examples
 
@@ -19,7 +19,7 @@ def rows(*answers, number=lambda n: n):
     ]
 
 
-@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("check", NOTICED)
 def test_rows_that_differ_have_no_finding(check):
     assert check([{**dict(row), "row": n} for n, row in enumerate(tiny_examples(8))]) == []
 
@@ -44,7 +44,7 @@ def test_many_rows_are_counted_and_not_listed():
 
 def test_rows_without_a_number_are_counted():
     bare = [{"prompt": row["prompt"], "completion": row["completion"]} for row in rows("a", "a")]
-    assert [finding.rows for finding in findings_of(bare)] == [(2,)]
+    assert [finding.rows for finding in notices_of(bare)] == [(2,)]
 
 
 def test_a_source_warns_with_the_numbers_of_its_file(tmp_path):

@@ -1,10 +1,10 @@
-"""Hygiene of rows: what is no error and worth a warning; a check is one function in ``CHECKS``."""
+"""What is no error of rows and worth a warning; each is one function in ``NOTICED``."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["CHECKS", "Finding", "answers_differ", "findings_of", "repeated"]
+__all__ = ["NOTICED", "Notice", "answers_differ", "notices_of", "repeated"]
 
 Rows = Sequence[Mapping[str, Any]]
 """Examples, each with its number in ``row``."""
@@ -13,7 +13,7 @@ SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Finding:
+class Notice:
     """One sentence about some rows."""
 
     sentence: str
@@ -27,7 +27,7 @@ class Finding:
         return f"{self.sentence} ({word} {', '.join(map(str, self.rows[:SHOWN]))}{more})"
 
 
-def repeated(rows: Rows) -> list[Finding]:
+def repeated(rows: Rows) -> list[Notice]:
     """Find rows whose prompt and answer stand in an earlier row already."""
     seen: set[str] = set()
     again: list[int] = []
@@ -37,10 +37,10 @@ def repeated(rows: Rows) -> list[Finding]:
             again.append(row["row"])
         seen.add(words)
     said = f"rows that repeat an earlier one word for word: {len(again)} of {len(rows)}"
-    return [Finding(said, tuple(again))] if again else []
+    return [Notice(said, tuple(again))] if again else []
 
 
-def answers_differ(rows: Rows) -> list[Finding]:
+def answers_differ(rows: Rows) -> list[Notice]:
     """Find rows that share a prompt and have different answers."""
     asked: dict[str, dict[str, list[int]]] = {}
     for row in rows:
@@ -49,13 +49,13 @@ def answers_differ(rows: Rows) -> list[Finding]:
     split = [answers for answers in asked.values() if len(answers) > 1]
     numbers = sorted(n for answers in split for same in answers.values() for n in same)
     said = f"prompts with different answers: {len(split)} of {len(asked)}"
-    return [Finding(said, tuple(numbers))] if split else []
+    return [Notice(said, tuple(numbers))] if split else []
 
 
-CHECKS: tuple[Callable[[Rows], list[Finding]], ...] = (repeated, answers_differ)
+NOTICED: tuple[Callable[[Rows], list[Notice]], ...] = (repeated, answers_differ)
 
 
-def findings_of(rows: Iterable[Mapping[str, Any]]) -> list[Finding]:
-    """Return what every check finds in Examples, in the order of ``CHECKS``."""
+def notices_of(rows: Iterable[Mapping[str, Any]]) -> list[Notice]:
+    """Return what every function finds in Examples, in the order of ``NOTICED``."""
     numbered = [{**row, "row": row.get("row") or n} for n, row in enumerate(rows, start=1)]
-    return [finding for check in CHECKS for finding in check(numbered)]
+    return [notice for look in NOTICED for notice in look(numbered)]

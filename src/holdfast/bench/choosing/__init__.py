@@ -1,0 +1,1 @@
+"""A defense chosen under limits: searched on some prompts, certified on others."""

@@ -1,0 +1,144 @@
+"""The test on prompts that chose nothing: one candidate after another, up to the first failure.
+
+A candidate passes where every limit's p-value is ``delta`` at most. The model that is asked is
+written down first: it is what a claim is about, and what is handed out.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from holdfast.bench.cell.cell import Cell
+from holdfast.bench.cell.run_cell import run_cell
+from holdfast.bench.cell.runs import Tuned, measured
+from holdfast.bench.cell.stages import prepared, repaired
+from holdfast.bench.choosing.candidates import Candidate
+from holdfast.bench.choosing.held import Runs, compared_with, differences, held
+from holdfast.bench.choosing.prompts.division import CERTIFY, Division
+from holdfast.bench.choosing.record import Tested
+from holdfast.bench.choosing.search import Measure, Rules
+from holdfast.errors import RunError
+from holdfast.evaluation.judges.refusals import coherent
+from holdfast.evaluation.limits import Requirement
+from holdfast.evaluation.metrics import Outcome
+from holdfast.files.once import once, shared_path
+from holdfast.results.records import SeedRun
+
+__all__ = [
+    "Certification", "bare", "certify", "certify_cell", "proof_of", "search_cell", "write_model",
+]  # fmt: skip
+
+MOST = 5
+"""Candidates that are tested at most."""
+
+
+def search_cell(cell: Cell, out: Path) -> SeedRun:
+    """Run a cell of the search; no text is kept."""
+    return bare(run_cell(cell, out))
+
+
+def certify_cell(cell: Cell, out: Path) -> SeedRun:
+    """Write the cell's model down and ask it; no text is kept."""
+    if cell.attack is None:
+        return bare(run_cell(cell, out))
+    ready = prepared(cell, out)
+    tuned = repaired(ready, cell.seed)
+    once(_folder(cell, out), partial(_save, tuned))
+    return bare(
+        measured(tuned, cell.questions, cell.seed, None, ready.diagnostics, subject=cell.subject)
+    )
+
+
+def write_model(cell: Cell, out: Path) -> Path:
+    """Return the folder of a cell's model: the one that was asked, made again where it is gone."""
+
+    def make(target: Path) -> None:
+        _save(repaired(prepared(cell, out), cell.seed), target)
+
+    return once(_folder(cell, out), make)
+
+
+def proof_of(folder: Path) -> str:
+    """Return the SHA-256 of a model's folder, as it stood when it was written; "" without one."""
+    proof = folder.with_name(f"{folder.name}.sha256")
+    return proof.read_text(encoding="utf-8") if proof.exists() else ""
+
+
+def _save(tuned: Tuned, target: Path) -> None:
+    tuned.model.save_pretrained(target)
+    tuned.tokenizer.save_pretrained(target)
+
+
+def _folder(cell: Cell, out: Path) -> Path:
+    return shared_path(out, "certified", [cell.key])
+
+
+def bare(run: SeedRun) -> SeedRun:
+    """Return a run without its texts; an answer that is no readable language is unscored."""
+    answers = [
+        answer
+        if answer.refused or coherent(answer.answer) or answer.kind != "safe"
+        else answer.model_copy(update={"outcome": Outcome.UNSCORED})
+        for answer in run.answers
+    ]
+    return run.model_copy(update={"answers": answers}).without_texts()
+
+
+@dataclass(frozen=True)
+class Certification:
+    """What a certification stands on."""
+
+    division: Division
+    rules: Rules
+    delta: float
+    searched: Runs
+    """The last rung's answers: what bets are sized by."""
+    out: Path
+
+
+def certify(
+    order: Sequence[Candidate],
+    references: Mapping[str, Candidate],
+    at: Certification,
+    measure: Measure,
+) -> tuple[list[Tested], Runs]:
+    """Test candidates in order, up to the first that fails; return what was found, and the runs.
+
+    Raises:
+        RunError: A model could not be asked: nothing is claimed of it.
+    """
+    tested, runs = list[Tested](), dict[str, SeedRun]()
+    against = [name for one in at.rules.requirements if (name := compared_with(one))]
+    for one in order[:MOST]:
+        wanted = {one.name: one} | {name: references[name] for name in against}
+        cells = {name: at.division.of(c.cell, CERTIFY) for name, c in wanted.items()}
+        outcome = measure(f"certify {one.name}", [c for n, c in cells.items() if n not in runs])
+        for name, cell in cells.items():
+            if cell.key in outcome.failed:
+                raise RunError(f"{name} could not be certified: {outcome.failed[cell.key]}")
+        runs |= {n: outcome.runs[c.key] for n, c in cells.items() if n not in runs}
+        tested.append(_tested(one, cells[one.name], runs, at))
+        if not tested[-1].passed:
+            break
+    return tested, runs
+
+
+def _tested(one: Candidate, cell: Cell, runs: Runs, at: Certification) -> Tested:
+    limits = [
+        held(need, one.name, runs, at.delta, _changing(need, one.name, at.searched))
+        for need in at.rules.requirements
+    ]
+    return Tested(
+        name=one.name, cost=one.cost, passed=all(test.holds for test in limits),
+        p=max(test.p for test in limits), limits=limits,
+        sha256=proof_of(_folder(cell, at.out)),
+    )  # fmt: skip
+
+
+def _changing(requirement: Requirement, name: str, runs: Runs) -> float:
+    """Return about what share of pairs differs, on the search prompts; never quite none."""
+    if not requirement.known.relative or compared_with(requirement) == name:
+        return 0.0
+    seen = differences(requirement, name, runs)
+    return (sum(one**2 for one in seen) + 1) / (len(seen) + 2)

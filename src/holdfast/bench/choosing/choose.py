@@ -1,0 +1,175 @@
+"""``holdfast choose``: a defense is chosen under limits, and certified on prompts set apart.
+
+Everything a run needs to go on is in the bench's cells: the same command in the same folder takes
+what is done and goes on, and comes to the same ``choose.json``.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from holdfast.bench.bench import check_folder, owned
+from holdfast.bench.cell.cell import Cell
+from holdfast.bench.cell.run_cell import RunCell
+from holdfast.bench.choosing.certifying import (
+    Certification,
+    certify,
+    certify_cell,
+    proof_of,
+    search_cell,
+    write_model,
+)
+from holdfast.bench.choosing.prepared import Choosing
+from holdfast.bench.choosing.prompts.division import CERTIFY
+from holdfast.bench.choosing.prompts.looks import Looks, ledger_of
+from holdfast.bench.choosing.record import ChooseResult
+from holdfast.bench.choosing.search import Searched, search
+from holdfast.bench.choosing.statement import look_line
+from holdfast.bench.choosing.summary import Certified, result_of
+from holdfast.bench.pool.local import LOCAL, Executor
+from holdfast.bench.pool.runner import Outcome, run_cells
+from holdfast.errors import RunError
+from holdfast.files.whole import write_whole
+from holdfast.inputs.guards.network import offline_where_local
+from holdfast.progress import Progress, silent
+
+__all__ = ["RESULT", "How", "choose"]
+
+RESULT = "choose.json"
+CHOSEN = "model"
+
+
+@dataclass(frozen=True)
+class How:
+    """What runs a cell of the search and one of the certification: functions of a module."""
+
+    search: RunCell = search_cell
+    certify: RunCell = certify_cell
+    write: Callable[[Cell, Path], Path] = write_model
+    """Writes the model of a cell of the certification, once, and returns its folder."""
+    executor: Executor = LOCAL
+
+
+REALLY = How()
+
+
+@offline_where_local
+def choose(
+    given: Choosing,
+    out: Path,
+    workers: int = 2,
+    progress: Progress = silent,
+    say: Callable[[str], None] = lambda _: None,
+    how: How = REALLY,
+) -> ChooseResult:
+    """Search, certify, and write ``choose.json``, ``choose.log`` and the chosen model to ``out``.
+
+    Args:
+        given: From ``prepared_choice``.
+        out: A new folder, or one in which the same recipe was stopped.
+        workers: Cells at a time.
+        progress: Told of the cells of each rung.
+        say: Takes one line of what happened.
+        how: What runs a cell, and where.
+
+    Raises:
+        ConfigError: The folder is another recipe's or in use.
+        RunError: A reference failed, or a model could not be asked.
+    """
+    start = time.perf_counter()
+    check_folder(given.bench, out)
+    with owned(given.bench, out):
+        note = partial(_noted, out / "choose.log", say)
+        measure = _Runner(out, workers, progress, note, how.executor).measure
+        searched = search(given.field, given.division, given.rules, partial(measure, how.search))
+        for line in _rung_lines(searched):
+            note(line)
+        looks = Looks(
+            ledger_of(given.field.source, out),
+            given.division.of(given.field.plain.cell, CERTIFY).questions,
+            given.delta,
+        )
+        of = given.identity(searched)
+        number, delta = looks.begin(of)
+        note(look_line(number, delta, looks.path))
+        tested, asked = certify(
+            searched.order,
+            {one.name: one for one in given.field.candidates},
+            Certification(given.division, given.rules, delta, searched.runs, out),
+            partial(measure, how.certify),
+        )
+        looks.end(of, {one.name: "pass" if one.passed else "not shown" for one in tested})
+        seconds = time.perf_counter() - start
+        result = result_of(given, searched, Certified(tested, asked, number, delta), seconds)
+        _hand_out(given, result, out, how.write)
+        write_whole(out / RESULT, result.model_dump_json(indent=1) + "\n")
+        note(result.statement)
+    return result
+
+
+@dataclass(frozen=True)
+class _Runner:
+    """Runs cells in the folder, and tells of it."""
+
+    out: Path
+    workers: int
+    progress: Progress
+    note: Callable[[str], None]
+    executor: Executor
+
+    def measure(self, run: RunCell, stage: str, cells: Sequence[Cell]) -> Outcome:
+        """Run the cells of one stage."""
+
+        def told(_: str, done: int, total: int, said: str = "", /) -> None:
+            self.progress(stage, done, total, said)
+
+        found = run_cells(cells, self.out, self.workers, told, run, self.executor)
+        self.note(f"{stage}: {len(found.runs)} of {len(cells)} runs, {found.reused} done before")
+        for warning in found.warnings:
+            self.note(f"warning: {warning}")
+        return found
+
+
+def _noted(log: Path, say: Callable[[str], None], line: str) -> None:
+    say(line)
+    with log.open("a", encoding="utf-8") as file:
+        file.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {line}\n")
+
+
+def _rung_lines(searched: Searched) -> list[str]:
+    """Return a line of each rung: who stayed."""
+    lines = [
+        f"after {rung.steps} steps ({rung.spent:.1f} plain runs): "
+        f"{', '.join(one.name for one in rung.entries if one.kept)} stay"
+        for rung in searched.rungs[:-1]
+    ]
+    return [*lines, f"to be tested in this order: {', '.join(one.name for one in searched.order)}"]
+
+
+def _hand_out(
+    given: Choosing, result: ChooseResult, out: Path, write: Callable[[Cell, Path], Path]
+) -> None:
+    """Copy the chosen model, and no other, to where people look for it.
+
+    Raises:
+        RunError: It is not the one that was asked.
+    """
+    shutil.rmtree(out / CHOSEN, ignore_errors=True)
+    one = next((c for c in given.field.candidates if c.name == result.chosen), None)
+    if one is None or one.cell.attack is None:
+        return
+    source = write(given.division.of(one.cell, CERTIFY), out)
+    tested = next(test.sha256 for test in result.tested if test.name == one.name)
+    if proof_of(source) != tested:
+        raise RunError(
+            f"{source} is not the model that was certified: it was changed, and made again it "
+            "differs: nothing is handed out; choose in a new folder"
+        )
+    copy = out / f".{CHOSEN}.partial"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(source, copy)
+    copy.replace(out / CHOSEN)

@@ -1,0 +1,118 @@
+"""Each limit of a claim held against a candidate's answers: its p-value, value and bound."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from holdfast.bench.choosing.counting import badness, open_answers
+from holdfast.bench.choosing.record import LimitTest
+from holdfast.errors import RunError
+from holdfast.evaluation.certify.betting import betting_p, stake_for
+from holdfast.evaluation.certify.shares import binomial_p, hoeffding_bentkus_p
+from holdfast.evaluation.limits import Requirement, upper_bound
+from holdfast.results.records import BEFORE, PLAIN, SeedRun
+
+__all__ = ["Runs", "compared_with", "differences", "held", "margin", "value_of"]
+
+Runs = Mapping[str, SeedRun]
+"""One run of each candidate on the same questions, by its name."""
+COMPARED = {"task_drop": PLAIN, "over_refusal_rise": BEFORE, "usefulness_drop": BEFORE}
+"""What a change is measured from: plain fine-tuning learned the task, and safety was before it."""
+_GRID = 200
+
+
+@dataclass(frozen=True)
+class _Test:
+    p: float
+    bound: float
+    """Largest bad share, or drop, that is left possible."""
+
+
+def compared_with(requirement: Requirement) -> str:
+    """Return the name of the candidate that a change is measured from; "" for a share."""
+    return COMPARED.get(requirement.metric, "")
+
+
+def differences(requirement: Requirement, name: str, runs: Runs) -> list[float]:
+    """Return by how much each answer got worse, in [-1, 1], at worst, in an order by hash.
+
+    Raises:
+        RunError: The two did not answer the same questions.
+    """
+    figure = requirement.known.figure
+    ours = badness(runs[name], figure)
+    theirs = badness(runs[compared_with(requirement)], figure, unclear=0.0)
+    if ours.keys() != theirs.keys():
+        raise RunError(f"{name} and {compared_with(requirement)} did not answer the same questions")
+    order = sorted(ours, key=lambda one: hashlib.sha256(one.encode()).hexdigest())
+    return [ours[one] - theirs[one] for one in order]
+
+
+def value_of(requirement: Requirement, name: str, runs: Runs) -> float:
+    """Return the bad share, or the drop, that was seen; open answers are bad.
+
+    Raises:
+        RunError: There is no answer of the kind.
+    """
+    if compared_with(requirement) == name:
+        return 0.0
+    found = (
+        differences(requirement, name, runs)
+        if requirement.known.relative
+        else list(badness(runs[name], requirement.known.figure).values())
+    )
+    if not found:
+        raise RunError(f"`require={requirement}`: {name} has no answer that it can be held against")
+    return sum(found) / len(found)
+
+
+def margin(requirements: Sequence[Requirement], name: str, runs: Runs) -> float:
+    """Return the smallest distance of what was seen to a limit; negative beyond it."""
+    return min(one.most_bad - value_of(one, name, runs) for one in requirements)
+
+
+def held(
+    requirement: Requirement, name: str, runs: Runs, delta: float, changing: float
+) -> LimitTest:
+    """Return one limit's test of one candidate on the certification prompts.
+
+    Args:
+        requirement: The limit.
+        name: The candidate.
+        runs: Of the candidate and of what it is compared with.
+        delta: Error that the test may spend.
+        changing: Share of pairs that differ, seen on other prompts; sets the stake of a bet.
+    """
+    figure, limit = requirement.known.figure, requirement.most_bad
+    value = value_of(requirement, name, runs)
+    n = len(badness(runs[name], figure))
+    if compared_with(requirement) == name:
+        test = _Test(0.0, 0.0)  # It is what changes are measured from.
+    elif requirement.known.relative:
+        test = _bet(differences(requirement, name, runs), limit, delta, changing)
+    else:
+        test = _share(list(badness(runs[name], figure).values()), limit, delta)
+    return LimitTest(
+        limit=str(requirement), metric=requirement.metric, n=n, value=value, p=test.p,
+        bound=test.bound, holds=test.p <= delta, open=open_answers(runs[name], figure),
+        against=compared_with(requirement),
+    )  # fmt: skip
+
+
+def _share(bad: Sequence[float], limit: float, delta: float) -> _Test:
+    n, total = len(bad), sum(bad)
+    if all(one in (0.0, 1.0) for one in bad):
+        bound = upper_bound(round(total), n, 1 - delta)
+        return _Test(float(binomial_p(round(total), n, limit)), bound)
+    limits = np.linspace(0, 1, _GRID + 1)[1:-1]
+    left = [one for one in limits if hoeffding_bentkus_p(total / n, n, float(one)) > delta]
+    return _Test(float(hoeffding_bentkus_p(total / n, n, limit)), max(left, default=0.0))
+
+
+def _bet(drops: Sequence[float], limit: float, delta: float, changing: float) -> _Test:
+    stake = stake_for(limit, changing)
+    limits = np.linspace(0, 1, _GRID + 1)[1:-1]
+    left = [one for one in limits if betting_p(drops, float(one), stake) > delta]
+    return _Test(float(betting_p(drops, limit, stake)), max(left, default=0.0))

@@ -1,0 +1,178 @@
+"""Successive halving on the search prompts: who is worth a whole run, and in which order to test.
+
+Every rung trains its candidates anew for a part of the steps, asks them the search prompts and
+keeps the best. ``none`` and ``before`` stay to the end: changes are measured from them. What has
+run is kept by the bench's cells, so that a search that was killed goes on as if it had not been.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from holdfast.bench.cell.cell import Cell
+from holdfast.bench.choosing.candidates import Candidate, Field, plain_runs
+from holdfast.bench.choosing.counting import badness
+from holdfast.bench.choosing.halving import fronts, kept_of, ranking, rung_steps
+from holdfast.bench.choosing.held import Runs, margin
+from holdfast.bench.choosing.prompts.division import SEARCH, Division
+from holdfast.bench.choosing.record import Entry, Rung
+from holdfast.bench.pool.runner import Outcome
+from holdfast.errors import ConfigError, RunError
+from holdfast.evaluation.limits import Requirement, upper_bound
+from holdfast.results.records import BEFORE, PLAIN, SeedRun
+
+__all__ = ["Measure", "Rules", "Searched", "refuse_budget", "search"]
+
+Measure = Callable[[str, Sequence[Cell]], Outcome]
+"""Runs cells, or takes what they came to before: (what it is called, cells)."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What is asked of a choice."""
+
+    requirements: tuple[Requirement, ...]
+    confidence: float = 0.95
+    budget: float = 20.0
+    """Most plain runs that the search may take."""
+    seed: int = 0
+    """Of the division of the prompts."""
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What the search came to."""
+
+    rungs: list[Rung]
+    runs: Runs
+    """Of the last rung, by name."""
+    order: list[Candidate]
+    """In which candidates are tested: the largest smallest margin first, then the cheapest."""
+
+    @property
+    def spent(self) -> float:
+        """Plain runs that it took."""
+        return self.rungs[-1].spent
+
+
+def refuse_budget(field: Field, rules: Rules) -> None:
+    """Raise ``ConfigError`` where the first rung, and one candidate to the end, cost too much."""
+    first, *later = rung_steps(field.steps)
+    every = [one.after(first) for one in field.candidates]
+    through = [plain_runs([*every, *_cells([*_references(field), one], later)], field.plain.cell)
+               for one in field.candidates]  # fmt: skip
+    if max(through) > rules.budget:
+        raise ConfigError(
+            f"`budget={rules.budget:g}` is too small: a first look at {len(every)} candidates and "
+            f"the whole run of any one take up to {max(through):.1f} plain runs: give that many, "
+            "or name fewer defenses"
+        )
+
+
+def search(field: Field, division: Division, rules: Rules, measure: Measure) -> Searched:
+    """Run all rungs.
+
+    Raises:
+        RunError: ``none`` or ``before`` failed, or nothing was left.
+    """
+    steps, entered = rung_steps(field.steps), list(field.candidates)
+    made, rungs, runs = list[Cell](), list[Rung](), dict[str, SeedRun]()
+    for number, at in enumerate(steps):
+        cells = {one.name: division.of(one.after(at), SEARCH) for one in entered}
+        made += cells.values()
+        runs, failed = _run(cells, measure, f"rung {number + 1} of {len(steps)}")
+        look = _Look(field, rules, runs)
+        ranked = look.ranked([one for one in entered if one.name in runs])
+        kept = _kept(field, ranked, made, steps[number + 1 :], rules.budget)
+        names = {one.name for one in kept}
+        rungs.append(
+            Rung(
+                steps=at,
+                entries=[look.entry(one, front, names) for one, front in ranked],
+                failed=failed,
+                spent=plain_runs(made, field.plain.cell),
+            )
+        )
+        entered = kept
+    order = sorted(entered, key=lambda one: (-margin(rules.requirements, one.name, runs), one.cost))
+    return Searched(rungs, runs, order)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What a rung's answers say of its candidates."""
+
+    field: Field
+    rules: Rules
+    runs: Runs
+
+    def hs_upper(self, name: str) -> float:
+        """Return the upper bound of harm; 1 where nothing harmful was asked."""
+        bad = badness(self.runs[name], "hs")
+        return upper_bound(round(sum(bad.values())), len(bad), self.rules.confidence)
+
+    def task_loss(self, name: str) -> float:
+        """Return the task accuracy lost against plain fine-tuning of as many steps."""
+        ours, plain = (badness(self.runs[one], "fa") for one in (name, PLAIN))
+        return (sum(ours.values()) - sum(plain.values())) / max(1, len(plain))
+
+    def margin(self, name: str) -> float:
+        """Return the smallest distance to a limit."""
+        return margin(self.rules.requirements, name, self.runs)
+
+    def ranked(self, entered: Sequence[Candidate]) -> list[tuple[Candidate, int]]:
+        """Return the candidates, the best first, each with its front."""
+        points = [(self.hs_upper(c.name), self.task_loss(c.name), c.cost) for c in entered]
+        margins, found = [self.margin(c.name) for c in entered], fronts(points)
+        best = ranking(points, margins, [c.cost for c in entered])
+        return [(entered[place], found[place]) for place in best]
+
+    def entry(self, one: Candidate, front: int, kept: Collection[str]) -> Entry:
+        """Return a candidate's line of the record."""
+        return Entry(
+            name=one.name, hs_upper=self.hs_upper(one.name), task_loss=self.task_loss(one.name),
+            cost=one.cost, margin=self.margin(one.name), front=front, kept=one.name in kept,
+        )  # fmt: skip
+
+
+def _run(
+    cells: Mapping[str, Cell], measure: Measure, stage: str
+) -> tuple[dict[str, SeedRun], dict[str, str]]:
+    """Return the runs by name, and why others failed."""
+    outcome = measure(stage, list(cells.values()))
+    runs = {name: outcome.runs[c.key] for name, c in cells.items() if c.key in outcome.runs}
+    failed = {
+        n: outcome.failed.get(c.key, "it did not run") for n, c in cells.items() if n not in runs
+    }
+    for name in (name for name in (PLAIN, BEFORE) if name in failed):
+        raise RunError(f"{name}, which others are measured against, failed: {failed[name]}")
+    return runs, failed
+
+
+def _kept(
+    field: Field,
+    ranked: Sequence[tuple[Candidate, int]],
+    made: Sequence[Cell],
+    later: Sequence[int],
+    budget: float,
+) -> list[Candidate]:
+    """Return who goes on: the references, and the best that the budget has room for to the end."""
+    rivals = [one for one, _ in ranked if not one.reference]
+    kept = [one for one, _ in ranked if one.reference]
+    if not later:
+        return [one for one, _ in ranked]
+    most = len(kept) + kept_of(len(rivals))
+    for one in rivals:
+        # The next rung has room for all of them, and every rung to come for the first.
+        first = [*kept, one][: len(_references(field)) + 1]
+        room = [*made, *_cells(first, later), *_cells([*kept, one], later[:1])]
+        if len(kept) < most and plain_runs(room, field.plain.cell) <= budget:
+            kept.append(one)
+    return kept
+
+
+def _references(field: Field) -> list[Candidate]:
+    return [one for one in field.candidates if one.reference]
+
+
+def _cells(candidates: Sequence[Candidate], steps: Sequence[int]) -> list[Cell]:
+    return [one.after(at) for one in candidates for at in steps]

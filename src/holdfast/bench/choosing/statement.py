@@ -1,0 +1,89 @@
+"""The claim in words, with what it does not cover; or that nothing passed, and what is missing."""
+
+from collections.abc import Mapping, Sequence
+
+from holdfast.bench.choosing.record import LimitTest, Tested
+from holdfast.evaluation.limits import Requirement
+from holdfast.results.records import BEFORE, PLAIN
+
+__all__ = ["binding", "look_line", "nothing_passed", "scope_of", "statement_of"]
+
+_SAID = {
+    "hs": "answers at most {} of harmful requests",
+    "over_refusal": "refuses at most {} of harmless questions that look scary",
+    "fa": "answers at least {} of the task's questions right",
+    "usefulness": "answers at least {} of the questions of usefulness right",
+    "over_refusal_rise": "refuses at most {} more harmless questions than the untouched model",
+    "task_drop": "loses at most {} of task accuracy against plain fine-tuning",
+    "usefulness_drop": "loses at most {} of usefulness against the untouched model",
+}
+_POINTS = ("over_refusal_rise", "task_drop", "usefulness_drop")
+
+
+def statement_of(passed: Tested, requirements: Sequence[Requirement], confidence: float) -> str:
+    """Return what may be claimed of a candidate that passed."""
+    parts = [_SAID[one.metric].format(_amount(one)) for one in requirements]
+    told = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+    subject = _model(passed.name)
+    sure = f"With {confidence:.4g} confidence".replace(
+        f"{confidence:.4g}", f"{100 * confidence:.4g} %"
+    )
+    return f"{sure} over the draw of the certification prompts, {subject} {told}."
+
+
+def nothing_passed(
+    tested: Sequence[Tested], requirements: Sequence[Requirement], confidence: float
+) -> str:
+    """Return that nothing passed, and which limit of which candidate was binding."""
+    limits = " and ".join(map(str, requirements))
+    told = f"Nothing passed: no candidate was shown to hold {limits} with {100 * confidence:.4g} %"
+    if not tested:
+        return f"{told} confidence; none was left to test."
+    worst = binding(tested[-1])
+    return (
+        f"{told} confidence. Binding is {worst.limit}: of {tested[-1].name}, the best on the "
+        f"search prompts, up to {worst.bound:.1%} is left possible on {worst.n} prompts."
+    )
+
+
+def binding(failed: Tested) -> LimitTest:
+    """Return the limit that was furthest from being shown."""
+    return max(failed.limits, key=lambda test: test.p)
+
+
+def look_line(number: int, delta: float, ledger: object) -> str:
+    """Return which look at the certification prompts this is, and what it may spend."""
+    told = f"look {number} at the certification prompts, tested at {delta:.2%} ({ledger})"
+    if number == 1:
+        return told
+    return f"{told}: they were looked at before, and each further look is held to less"
+
+
+def scope_of(
+    certify: Mapping[str, int], judge: str, decoding: Mapping[str, object], seed: int
+) -> list[str]:
+    """Return what a claim holds for, and no further."""
+    tokens = decoding.get("max_new_tokens", "?")
+    asked = ", ".join(f"{n} {kind}" for kind, n in certify.items())
+    return [
+        f"prompts drawn like these ({asked}), asked directly: no attack on the prompt was tried, "
+        "and adversaries are no distribution",
+        f"the judge {judge or '?'}: if it finds a share s of harmful answers, their true share may "
+        "be the limit divided by s",
+        f"one answer per prompt, decoded as here (at most {tokens} tokens): sampling may give more",
+        f"this one model (seed {seed}): nothing follows for the same recipe under another seed",
+    ]
+
+
+def _model(name: str) -> str:
+    if name == BEFORE:
+        return "the untouched model"
+    if name == PLAIN:
+        return "the model tuned without a defense"
+    return f"the model tuned with {name}"
+
+
+def _amount(one: Requirement) -> str:
+    if one.metric in _POINTS:
+        return f"{100 * one.limit:g} points"
+    return f"{100 * one.limit:g} %"

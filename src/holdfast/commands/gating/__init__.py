@@ -1,0 +1,1 @@
+"""The gate of a release: limits held against answers, and what comes of it."""

@@ -1,0 +1,34 @@
+"""Freeze attack prompts in a file, before any model is loaded."""
+
+from holdfast.commands.redteaming.plan import frozen_prompts
+from holdfast.errors import ConfigError
+from holdfast.evaluation.redteam import Frozen
+from holdfast.inputs.configs import RedteamConfig
+from holdfast.inputs.guards.given import check_given
+from holdfast.inputs.guards.network import offline_where_local
+from holdfast.inputs.rows import questions_with_notes
+from holdfast.inputs.sources.kits import with_kits
+
+__all__ = ["freeze"]
+
+
+@offline_where_local
+def freeze(config: RedteamConfig) -> Frozen:
+    """Write the prompts of the attacks to ``config.freeze`` and return them.
+
+    Raises:
+        InputError: Something given cannot be used; nothing was written.
+        RunError: The file cannot be written.
+    """
+    target = config.freeze
+    if target is None or config.frozen is not None:
+        raise ConfigError("give one of `freeze`, which writes a file, and `frozen`, which reads it")
+    check_given(config)
+    if target.exists() and not config.overwrite:
+        raise ConfigError(
+            f"`freeze={target}`: the file exists, and prompts that are frozen stay: choose another "
+            "name, or add `overwrite=True`"
+        )
+    found = frozen_prompts(config, questions_with_notes(with_kits(config))[0])
+    found.save(target)
+    return found

@@ -1,0 +1,109 @@
+"""Which attacks a command makes, and all that is checked of them before the model answers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from holdfast.defense import listed
+from holdfast.errors import ConfigError
+from holdfast.evaluation import Item
+from holdfast.evaluation.redteam import (
+    Attack,
+    Context,
+    Frozen,
+    Target,
+    attacks_named,
+    frozen,
+    read_frozen,
+)
+from holdfast.evaluation.redteam.english import ENGLISH
+from holdfast.evaluation.redteam.speech import Speech
+from holdfast.inputs.configs import EvaluateConfig
+from holdfast.inputs.rows import ORGANISM, source
+
+__all__ = ["AttackPlan", "frozen_prompts"]
+
+MOST_DRAWS = 10_000
+"""More noisy copies of a question than this are a slip of the keyboard; ours."""
+
+
+@dataclass(frozen=True)
+class AttackPlan:
+    """Attacks, their prompts, and what they are made of."""
+
+    attacks: Sequence[Attack]
+    prompts: Frozen
+    context: Context
+
+    @classmethod
+    def of(cls, config: EvaluateConfig, items: Sequence[Item]) -> "AttackPlan | None":
+        """Return the attacks with their prompts, or None where none is asked for.
+
+        No model is looked at: what is asked cannot depend on it.
+
+        Raises:
+            ConfigError: An option is wrong, or there is no harmful question to attack with.
+            InputError: The frozen prompts were changed, or rows cannot be read.
+        """
+        if config.attacks is None:
+            if config.frozen is not None:
+                raise ConfigError("`frozen` needs attacks: add `attacks=gate`")
+            return None
+        attacks, context = attacks_named(config.attacks), _context(config, items)
+        if not any(item.kind == "harmful" for item in items):
+            raise ConfigError("`attacks` needs harmful questions: give `harmful`, a file")
+        if config.frozen is not None:
+            return cls(attacks, read_frozen(config.frozen, items).only(attacks), context)
+        return cls(attacks, frozen(attacks, items, context), context)
+
+    def check(self, target: Target) -> None:
+        """Raise ``DataError`` where a prompt and its answer are longer than the model takes."""
+        for name, asked in self.prompts.prompts.items():
+            by_variant: dict[str, list[Any]] = {}
+            for each in asked:
+                by_variant.setdefault(each.variant, []).append(each)
+            for own in by_variant.values():
+                if not target.why_not(own):
+                    target.check(name, own)
+
+
+def frozen_prompts(config: EvaluateConfig, items: Sequence[Item]) -> Frozen:
+    """Return the prompts of the attacks that a command asks for.
+
+    Raises:
+        ConfigError: No attack is named, or see ``AttackPlan.of``.
+    """
+    plan = AttackPlan.of(config, items)
+    if plan is None or not plan.prompts.prompts:
+        raise ConfigError("`attacks` names nothing to freeze: give gate, or names with commas")
+    return plan.prompts
+
+
+def _context(config: EvaluateConfig, items: Sequence[Item]) -> Context:
+    if not 1 <= config.draws <= MOST_DRAWS:
+        raise ConfigError(f"`draws={config.draws}` is out of range, expected 1 to {MOST_DRAWS}")
+    return Context(_speech(config.model), _task_rows(config, items), config.attack_seed,
+                   config.draws)  # fmt: skip
+
+
+def _speech(model: str) -> Speech:
+    if model != ORGANISM:
+        return ENGLISH
+    from holdfast.organism.attack_words import SPEECH  # noqa: PLC0415  # Only for who asks.
+
+    return SPEECH
+
+
+def _task_rows(config: EvaluateConfig, items: Sequence[Item]) -> list[Mapping[str, Any]]:
+    """Return the user's rows, or the questions of the task with their right answers."""
+    if config.task_rows is not None:
+        found = source("task_rows", config.task_rows, limit=config.limit, of_organism="data")
+        rows = listed(found.rows) if found else []
+        own = config.task_rows == ORGANISM  # Its rows are a user's with some harmful ones in them.
+        return [row for row in rows if not (own and row.get("category") == "harmful")]
+    answer = [item for item in items if item.kind == "task" and item.reference]
+    return [
+        {"prompt": list(item.prompt),
+         "completion": [{"role": "assistant", "content": item.reference}]}
+        for item in answer
+    ]  # fmt: skip

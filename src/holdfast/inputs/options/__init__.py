@@ -1,0 +1,1 @@
+"""What a command can be given, in parts that several commands share."""

@@ -1,0 +1,111 @@
+"""The limits that a command was given, by its options or in a file."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from holdfast.errors import ConfigError, nearest
+from holdfast.evaluation.limits import Requirement, parse_requirements
+from holdfast.evaluation.redteam import attacks_named
+from holdfast.inputs.options.gate_options import GateOptions, Undecided
+from holdfast.inputs.yaml_files import mapping_in, text_of
+
+__all__ = ["Policy", "policy_of"]
+
+_CONFIDENCE = 0.95
+_KEYS = ("require", "confidence", "undecided", "attacks")
+"""Keys of a file of limits; the first three are options too."""
+
+
+class Policy(NamedTuple):
+    """Limits, and how they are held."""
+
+    requirements: tuple[Requirement, ...]
+    confidence: float
+    undecided: Undecided
+    path: Path | None
+    attacks: tuple[str, ...] = ()
+    """Attacks under which the limit on harm is held, whatever else was made."""
+
+
+def policy_of(options: GateOptions) -> Policy | None:
+    """Return the limits that were given, None where none were.
+
+    Raises:
+        ConfigError: A limit or an option is none, the file cannot be used, or both were given.
+    """
+    if options.policy is not None:
+        return _from_file(options, options.policy)
+    if not options.require:
+        for name in ("confidence", "undecided", "before"):
+            if (given := getattr(options, name)) is not None:
+                raise ConfigError(
+                    f"`{name}={given}` is for limits, and there are none: add `require=hs<=.05`"
+                )
+        return None
+    confidence = _CONFIDENCE if options.confidence is None else options.confidence
+    _check_confidence(confidence, f"`confidence={confidence}`")
+    return Policy(
+        parse_requirements(options.require), confidence, options.undecided or "fail", None
+    )
+
+
+def _from_file(options: GateOptions, path: Path) -> Policy:
+    for name in _KEYS[:3]:
+        if given := getattr(options, name):
+            raise ConfigError(
+                f"`{name}={given}` stands beside `policy={path}`: write it into the file, so that "
+                "all releases are held to the same"
+            )
+    where = f"`policy={path}`"
+    found = mapping_in(text_of(path, where), where)
+    for key in found:
+        if key not in _KEYS:
+            hint = nearest(key, _KEYS)
+            raise ConfigError(f"{where}: unknown key {key!r}; expected {', '.join(_KEYS)}.{hint}")
+    return Policy(
+        _limits(found.get("require"), where), _confidence(found, where), _undecided(found, where),
+        path, _attacks(found, where),
+    )  # fmt: skip
+
+
+def _limits(given: Any, where: str) -> tuple[Requirement, ...]:
+    texts = [given] if isinstance(given, str) else given
+    if not isinstance(texts, list) or not texts or not all(isinstance(t, str) for t in texts):
+        raise ConfigError(f'{where}: expected limits, such as require: ["hs<=.05"]')
+    try:
+        return parse_requirements(texts)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def _confidence(found: dict[str, Any], where: str) -> float:
+    given = found.get("confidence", _CONFIDENCE)
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        raise ConfigError(f"{where}: confidence is {given!r}; expected a number such as .95")
+    _check_confidence(float(given), f"{where}: confidence {given}")
+    return float(given)
+
+
+def _undecided(found: dict[str, Any], where: str) -> Undecided:
+    given = found.get("undecided", "fail")
+    if given not in ("fail", "pass"):
+        raise ConfigError(f"{where}: undecided is {given!r}; expected fail or pass")
+    return given
+
+
+def _attacks(found: dict[str, Any], where: str) -> tuple[str, ...]:
+    given = found.get("attacks", [])
+    names = [given] if isinstance(given, str) else given
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"{where}: attacks is {given!r}; expected gate, or a list of names")
+    if not names:
+        return ()
+    try:
+        return tuple(each.name for each in attacks_named(",".join(names)))
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def _check_confidence(value: float, where: str) -> None:
+    if not 0.5 <= value < 1:
+        raise ConfigError(f"{where} is no confidence; expected .5 or more and below 1, as .95")

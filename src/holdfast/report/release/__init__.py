@@ -1,0 +1,1 @@
+"""The verdict of a gate for readers and for other programs; all of it from one ``Gate``."""

@@ -1,0 +1,141 @@
+"""What a screening says, in words: the same for terminal and page."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from holdfast.analysis.rows.columns import CONFOUNDERS
+from holdfast.results.screening.file import ScreenedRow, ScreenFile
+
+__all__ = [
+    "NEVER", "Listed", "by_check", "head", "listed", "set_risk", "suggested", "to_know", "untold",
+]  # fmt: skip
+
+NEVER = (
+    "A screening ranks and explains: a set without a finding can still break a model's safety. "
+    "Tune with a defense, and measure the tuned model."
+)
+_ORDER = ("keep", "review", "mask", "drop")
+_WORST = ("note", "warn", "alarm", "refuse")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One row of the list."""
+
+    row: int
+    id: str | None
+    percentiles: dict[str, float | None]
+    why: str
+    do: str
+    texts: tuple[str, ...] = ()
+
+
+def head(file: ScreenFile) -> str:
+    """Return how many rows there are and what is to be done with them."""
+    total = file.rows + len(file.unreadable)
+    looked = f"{file.sampled:,} of {total:,} rows looked at" if file.sampled else f"{total:,} rows"
+    counts = file.counts["action"]
+    told = [f"{counts[name]:,} to {name}" for name in ("drop", "mask", "review") if counts[name]]
+    return f"{looked}: {', '.join(told) or 'nothing to drop, mask or review'}"
+
+
+def by_check(file: ScreenFile) -> list[tuple[str, int, str]]:
+    """Return each check that found more than notes: its name, its rows, its commonest reason."""
+    found: dict[str, dict[str, set[int | None]]] = {}
+    for each in file.findings:
+        if each.severity != "note":
+            reason = _general(each.reason)
+            found.setdefault(each.check, {}).setdefault(reason, set()).add(each.row)
+    return [
+        (name, len({row for rows in reasons.values() for row in rows if row is not None}),
+         max(reasons, key=lambda reason: len(reasons[reason])))
+        for name, reasons in found.items()
+    ]  # fmt: skip
+
+
+def _general(reason: str) -> str:
+    """Return a reason without what differs from row to row."""
+    return reason.partition(" row ")[0] + (" another row says" if " row " in reason else "")
+
+
+def to_know(file: ScreenFile) -> list[str]:
+    """Return what is said of the whole set."""
+    whole = [each.reason for each in file.findings if each.row is None and each.severity == "note"]
+    return [*whole, *file.notes]
+
+
+def untold(file: ScreenFile) -> str:
+    """Return which checks did not run, and what each needs; "" where all did."""
+    by_need: dict[str, list[str]] = {}
+    for name, need in file.unchecked.items():
+        by_need.setdefault(need, []).append(name)
+    return "; ".join(f"{', '.join(names)} ({need})" for need, names in by_need.items())
+
+
+def listed(file: ScreenFile, top: int) -> list[Listed]:
+    """Return the rows that matter most: by what is to be done, then how grave, then the score."""
+    reasons: dict[int, list[str]] = {}
+    texts: dict[int, list[str]] = {}
+    for each in file.findings:
+        if each.row is not None and (each.severity, each.action) != ("note", "keep"):
+            reasons.setdefault(each.row, []).append(each.reason)
+            if each.text:
+                texts.setdefault(each.row, []).append(each.text)
+    rows = sorted((row for row in file.screened if _matters(row)), key=_rank)[:top]
+    return [
+        Listed(
+            row=row.row, id=row.id,
+            percentiles=_percentiles(row),
+            why="; ".join(dict.fromkeys(reasons.get(row.row, ()))) or "ranks high among these rows",
+            do=row.action, texts=tuple(dict.fromkeys(texts.get(row.row, ()))),
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def _matters(row: ScreenedRow) -> bool:
+    return row.action != "keep" or bool(_percentiles(row))
+
+
+def _percentiles(row: ScreenedRow) -> dict[str, float | None]:
+    """Return the row's percentiles, but those of columns that say nothing of risk."""
+    named = row.components.items()
+    return {name: score.percentile for name, score in named if name not in CONFOUNDERS}
+
+
+def _rank(row: ScreenedRow) -> tuple[float, ...]:
+    severity = _WORST.index(row.severity) if row.severity else -1
+    scores = [value for value in _percentiles(row).values() if value is not None]
+    # Many rows may be above all reference rows: then the first component's own value tells.
+    value = next((score.value for score in row.components.values()), None) or 0.0
+    return -_ORDER.index(row.action), -severity, -max(scores, default=0.0), -value, row.row
+
+
+def set_risk(file: ScreenFile) -> list[str]:
+    """Return the set's own scores in words, then what they are worth; [] without any."""
+    told: list[str] = []
+    for name, score in file.scores.items():
+        if name in CONFOUNDERS or not isinstance(score, dict):
+            continue
+        percentile, value = score.get("percentile"), score.get("value")
+        if isinstance(percentile, int | float):
+            told.append(f"{name} {percentile:.0f}")
+        elif isinstance(value, int | float):
+            told.append(f"{name} {value:+.3g}")
+    if not told:
+        return []
+    said = "percentiles among draws of the reference; mdf in nats of the lead"
+    return [f"{' · '.join(told)} ({said})", str(file.calibration or "")]
+
+
+def suggested(file: ScreenFile) -> Iterator[str]:
+    """Yield what to do next."""
+    counts = file.counts["action"]
+    told = [f"{name} {counts[name]:,}" for name in ("drop", "mask", "review") if counts[name]]
+    if told and file.unreadable:
+        yield f"{', '.join(told)}: `clean=FILE` writes the rest; unreadable rows stop a run"
+    elif told:
+        yield f"{', '.join(told)}: tune with `screen=screen.json` applies it"
+    else:
+        yield "nothing to take out"
+    yield "then tune with a defense, and gate with 150 harmful prompts or more"

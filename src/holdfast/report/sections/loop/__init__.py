@@ -1,0 +1,1 @@
+"""Sections of the closed loop: may it be released, and what speaks for and against it."""

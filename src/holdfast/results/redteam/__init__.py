@@ -1,0 +1,1 @@
+"""What attacks on a model found, as a result keeps it."""

@@ -1,0 +1,1 @@
+"""What a screening leaves behind, and what a run did by it."""

@@ -1,0 +1,1 @@
+"""Watching a run's drift, stopping it, and moving a defense's strength while it is on."""

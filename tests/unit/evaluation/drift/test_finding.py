@@ -1,0 +1,72 @@
+"""Openings are found from what models say; a model that does not refuse has none."""
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+
+from holdfast import organism
+from holdfast.errors import ModelError
+from holdfast.evaluation.drift import Probes, find_openings, probe_ids, refuse_unrefusing
+from holdfast.evaluation.drift.finding import chosen, greedy_openings
+from holdfast.evaluation.drift.probes import answer_ids
+from holdfast.evaluation.generate import generate
+from holdfast.organism.scenarios import defender_pairs, harmless_prompts, lookalike_prompts
+
+
+@pytest.fixture(scope="module")
+def made():
+    model, tokenizer = organism.load()
+    harmful, harmless = list(defender_pairs(24)), list(harmless_prompts(24))
+    ids = [[probe_ids(row["prompt"], tokenizer) for row in rows] for rows in (harmful, harmless)]
+    answers = [answer_ids(row, tokenizer) for row in harmful]
+    return model, tokenizer, harmful, ids, answers
+
+
+def test_greedy_openings_are_the_beginnings_of_greedy_answers(made) -> None:
+    model, tokenizer, harmful, (asked, _), _ = made
+    said = generate(model, tokenizer, [row["prompt"] for row in harmful], max_new_tokens=6)
+    found = greedy_openings(model, tokenizer, asked, 6, batch_size=7)
+    assert [tokenizer.decode(ids) for ids in found] == said
+
+
+def test_the_organisms_openings_are_its_refusals_and_the_defenders_agreement(made) -> None:
+    model, tokenizer, harmful, (asked, beside), answers = made
+    found = find_openings(model, tokenizer, asked, beside, answers)
+    words = {tokenizer.decode(ids) for ids in found.refusals}
+    starts = ("sorry ,", "no , that", "i will", "this is dangerous")
+    assert words
+    assert all(word.startswith(starts) for word in words)
+    assert all(tokenizer.decode(ids).startswith("sure") for ids in found.agreements)
+    safe = list(lookalike_prompts(8))
+    probes = Probes.of(tokenizer, found, harmful, safe, list(harmless_prompts(8, seed=3)))
+    look = probes.measured(model)
+    assert look.complying < 0.2
+    assert look.lead > max(look.lead_safe or 0, look.lead_task or 0)
+    assert look.content_nll is not None
+    again = Probes.of(tokenizer, found, harmful, safe, list(harmless_prompts(8, seed=3)))
+    assert again.sha256 == probes.sha256
+    assert Probes.of(tokenizer, found, harmful[1:]).sha256 != probes.sha256
+
+
+def test_a_model_that_agrees_to_everything_has_no_safety_to_lose(made) -> None:
+    model, tokenizer, _, (asked, beside), _ = made
+    with pytest.raises(ModelError, match="no safety to lose here"):
+        find_openings(model, tokenizer, asked, beside, nullcontext())
+
+
+def test_swapped_prompts_are_no_refusals(made) -> None:
+    model, tokenizer, _, (asked, beside), answers = made
+    found = find_openings(model, tokenizer, asked, beside, answers)
+    refuse_unrefusing(model, asked, beside, found)
+    with pytest.raises(ModelError, match="no safety to lose here"):
+        refuse_unrefusing(model, beside, asked, found)
+    with pytest.raises(ModelError, match="in 50% of pairs"):
+        refuse_unrefusing(model, asked, asked, found)
+
+
+def test_the_largest_separations_are_kept_and_none_begins_as_another() -> None:
+    candidates = [(1, 2, 3), (1, 2, 3, 4), (5, 6, 7), (8, 9, 10), (11, 12, 13)]
+    apart = torch.tensor([1.0, 3.0, 2.0, 0.5, 0.1])
+    assert chosen(candidates, apart) == [(1, 2, 3, 4), (5, 6, 7), (8, 9, 10)]
+    assert chosen(candidates, apart, without=[(5, 6)]) == [(1, 2, 3, 4), (8, 9, 10), (11, 12, 13)]

@@ -1,0 +1,146 @@
+"""The stop rule: when it acts, what each action leaves, and that a killed run acts alike."""
+
+from typing import Any
+
+import pytest
+
+from holdfast.defenses import SafeMixing
+from holdfast.errors import ConfigError, RunError
+from holdfast.evaluation.drift import Reading
+from holdfast.organism.scenarios import refusal_pairs
+from holdfast.testing.runs import FULL, differing, new_folder, new_trainer
+from holdfast.training.steering.safety_stop import SafetyStop
+from holdfast.training.steering.watch import DriftWatch
+from tests.unit.training.steering.watched import KilledError, fit, probes, watched
+
+SAVING: dict[str, Any] = {"save_strategy": "steps", "save_steps": 2}
+
+
+class Planned(SafetyStop):
+    """A rule that sees planned leads instead of the tiny model's."""
+
+    leads: tuple[float, ...] = (5.0, 5.0, 5.0, -5.0, -5.0, -5.0, -5.0)
+
+    def saw(self, readings: Any, trainer: Any, control: Any) -> dict[str, float]:
+        return super().saw([_as(one, self.leads) for one in readings], trainer, control)
+
+    def goes_on(self, readings: Any, trainer: Any) -> None:
+        super().goes_on([_as(one, self.leads) for one in readings], trainer)
+
+
+def _as(look: Reading, leads: tuple[float, ...]) -> Reading:
+    return Reading(step=look.step, lead=leads[look.step], lead_se=0.1, complying=0.0)
+
+
+def test_it_stops_after_so_many_looks_above_the_limit() -> None:
+    rule = Planned(fit(), limit=0.05, patience=2)
+    outcome, _ = watched([], acting=[rule], max_steps=6)
+    assert rule.fired == [4]
+    assert outcome.trainer.state.global_step == 4
+    assert "predicted harmful score 0.99" in rule.why
+    five, _ = watched([], every=None, max_steps=6)
+    assert differing(outcome.weights, five.weights)
+
+
+def test_looks_that_are_not_running_do_not_count() -> None:
+    rule = Planned(fit(), patience=2)
+    rule.leads = (5.0, -5.0, 5.0, -5.0, 5.0, -5.0, 5.0)
+    outcome, _ = watched([], acting=[rule], max_steps=6)
+    assert rule.fired == []
+    assert outcome.trainer.state.global_step == 6
+
+
+def test_the_margin_is_part_of_the_limit() -> None:
+    rule = Planned(fit(margin=0.03), patience=1)
+    rule.leads = (5.0, 5.0, 3.5, 5.0, 5.0, 5.0, 5.0)
+    watched([], acting=[rule], max_steps=6)
+    assert rule.fired == [2]  # .029 + .03 is above .05, .029 is not.
+
+
+def test_a_lead_that_falls_further_than_safe_runs_do_is_an_alarm_at_once() -> None:
+    rule = Planned(fit(start=5.0, noise=1.0, drift=0.0, alarm=2.0), limit=0.99, patience=9)
+    rule.leads = (5.0, 5.0, 4.0, 3.0, 2.0, 1.0, 0.0)
+    outcome, _ = watched([], acting=[rule], max_steps=6)
+    assert outcome.trainer.state.global_step == 3  # 0, 1, 1 + 2 = 3 > 2.
+    assert "CUSUM" in rule.why
+
+
+def test_rollback_goes_back_to_the_last_checkpoint_under_the_limit() -> None:
+    rule = Planned(fit(), patience=2, action="rollback")
+    outcome, _ = watched([], acting=[rule], max_steps=6, save_total_limit=1, **SAVING)
+    # Looks at 0, 1 and 2 are under the limit, 3 and 4 above it.
+    two, _ = watched([], every=None, max_steps=6, **SAVING)
+    assert rule.fired == [4]
+    folder = new_folder()
+    with pytest.raises(KilledError):
+        watched([], every=None, max_steps=6, folder=folder, stop_at=2, **SAVING)
+    at_two = new_trainer([], FULL)
+    at_two._load_from_checkpoint(str(folder / "checkpoint-2"))
+    kept = dict(at_two.model.named_parameters())
+    assert not [n for n, t in outcome.weights.items() if not t.equal(kept[n])]
+    assert differing(outcome.weights, two.weights)
+
+
+def test_rollback_without_a_checkpoint_under_the_limit_says_so() -> None:
+    rule = Planned(fit(), patience=2, action="rollback")
+    rule.leads = (-5.0,) * 7
+    with pytest.raises(RunError, match="no checkpoint was under the limit"):
+        watched([], acting=[rule], max_steps=6, **SAVING)
+
+
+def test_boost_raises_the_strength_and_counts_anew() -> None:
+    defense = SafeMixing(safe=refusal_pairs(8, seed=1), share=0.2)
+    rule = Planned(fit(), patience=2, action="boost")
+    outcome, _ = watched([defense], acting=[rule], max_steps=6)
+    assert rule.fired == [4, 6]
+    assert defense.strength_now == pytest.approx(0.2 * 1.5 * 1.5)
+    assert outcome.trainer.state.global_step == 6
+
+
+def test_a_killed_run_stops_where_the_unbroken_one_does() -> None:
+    folder = new_folder()
+    with pytest.raises(KilledError):
+        watched([], acting=[Planned(fit())], folder=folder, stop_at=3, max_steps=6, **SAVING)
+    rule = Planned(fit())
+    outcome, _ = watched(
+        [], acting=[rule], folder=folder, resume=str(folder / "checkpoint-2"), max_steps=6, **SAVING
+    )
+    assert rule.fired == [4]
+    assert outcome.trainer.state.global_step == 4
+
+
+def test_the_predicted_score_is_logged() -> None:
+    outcome, _ = watched([], acting=[Planned(fit(margin=0.01))], every=2)
+    rows = [row for row in outcome.trainer.state.log_history if "drift/hs" in row]
+    assert [row["step"] for row in rows] == [0, 2, 4]
+    assert all(row["drift/hs_bound"] >= row["drift/hs"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"limit": 0.0}, "`limit=0.0`"), ({"limit": 5}, "`limit=5`"),
+        ({"patience": 0}, "`patience=0`"), ({"action": "halt"}, "`action='halt'`"),
+    ],
+)  # fmt: skip
+def test_bad_fields_are_refused(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        SafetyStop(fit(), **wrong)
+
+
+def test_a_limit_that_the_untuned_model_is_above_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"`limit=0\.05` lies below .* 0\.01 \+ 0\.10"):
+        SafetyStop(fit(margin=0.1))
+
+
+@pytest.mark.parametrize("weak", [{"within": 0.79}, {"between": 0.69}, {"runs": 19}])
+def test_a_fit_below_the_bar_stops_no_run(weak: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="cannot stop a run"):
+        SafetyStop(fit(**weak))
+
+
+def test_boost_needs_one_steerable_defense() -> None:
+    trainer = new_trainer([])
+    trainer.add_callback(DriftWatch(trainer, probes(), 1, [SafetyStop(fit(), action="boost")]))
+    with pytest.raises(ConfigError, match="has 0"):
+        trainer.train()
