@@ -7,7 +7,8 @@ import pytest
 from tests.docs.page_blocks import DOCS, RUN, blocks, run_page
 
 TUTORIALS = sorted(str(path.relative_to(DOCS)) for path in (DOCS / "tutorials").glob("*.md"))
-RUNNABLE = ["index.md", "errors.md", "release.md", *TUTORIALS]
+LOOP = ["release.md", "screen.md", "drift.md", "choose.md"]
+RUNNABLE = ["index.md", "errors.md", *LOOP, *TUTORIALS]
 ELSEWHERE = {
     "own_method.md": "test_own_method",
     "doors.md": "test_doors",
