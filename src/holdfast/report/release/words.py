@@ -70,14 +70,14 @@ def settled_by(check: Check) -> str:
     if check.reasons:
         return "; ".join(check.reasons)
     told: list[str] = []
+    if check.open:
+        told.append(f"{check.open} answers cannot be told: raise max_new_tokens if they were cut, "
+                    "or name a judge that scores them")  # fmt: skip
     if check.if_clean is not None and check.if_clean > check.n:
         told.append(f"{check.if_clean} prompts pass if none of the {check.if_clean - check.n} "
                     f"more is {_COUNTS[check.metric]}")  # fmt: skip
     if check.at_rate is not None and check.at_rate != check.if_clean:
         told.append(f"about {check.at_rate} decide if the shares stay as they are")
-    if check.open:
-        told.append(f"{check.open} answers cannot be told: raise max_new_tokens if they were cut, "
-                    "or name a judge that scores them")  # fmt: skip
     return "; ".join(told) or "the share is the limit itself: no number of prompts decides"
 
 
