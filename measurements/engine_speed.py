@@ -37,7 +37,8 @@ AGAIN = "plain again"
 """A control of the measurement itself: where it is not 1, figures tell as much of the machine."""
 EVERY, POST_HOC_STEPS = 8, 500
 """In the loop the first step of a turn warms up, and of ``EVERY`` others one has the passes."""
-KINDS = {str(kind): kind for kind in (Kind(lora, bf16) for bf16 in (0, 1) for lora in (0, 1))}
+BOTH = (False, True)
+KINDS = {str(kind): kind for kind in (Kind(lora, bf16) for bf16 in BOTH for lora in BOTH)}
 GOALS = {
     "security_vectors": 1.02, "ml_lr": 1.02, "swat moments=fresh": 1.0,
     "panacea post-hoc": 1.02, f"panacea in-loop every={EVERY}": 1.3,

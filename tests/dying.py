@@ -2,13 +2,15 @@
 
     dying.py RANK STEP END tune ...
 
-END is ``kill`` (SIGKILL), ``nan`` (its loss is not finite), ``driver`` (its launcher gets SIGKILL).
+END is ``kill`` (SIGKILL), ``nan`` (its loss is not finite), ``driver`` (its launcher gets SIGKILL)
+or ``hang`` (it does nothing any more, until its launcher stops it).
 A process that was started again lives.
 """
 
 import os
 import signal
 import sys
+import time
 
 from holdfast.cli import main
 from holdfast.commands.tuning.trainer import TuneTrainer
@@ -28,6 +30,8 @@ def arm(rank: str, step: str, end: str) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
             if end == "driver":
                 os.kill(os.getppid(), signal.SIGKILL)
+            if end == "hang":
+                time.sleep(600)
             if end == "nan":
                 return loss * float("nan")
         return loss

@@ -26,9 +26,9 @@ from measurements.data_risk import row_test
 from measurements.data_risk.cells import BUDGET, ITEMS
 from measurements.data_risk.evasive import evaded
 from measurements.data_risk.scoring import scorer
-from measurements.data_risk.sets import SETS
+from measurements.data_risk.sets import SETS, RiskSet
 
-__all__ = ["BASELINES", "SCORES", "publish"]
+__all__ = ["BASELINES", "SCORES", "TARGET", "publish", "stratum", "table_row"]
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = ROOT / "results" / "data_risk"
@@ -42,7 +42,7 @@ Row = dict[str, Any]
 
 def publish(out: Path, seeds: list[int]) -> None:
     """Write what has run."""
-    table = [row for number in range(len(SETS)) if (row := _row(out, number, seeds))]
+    table = [row for one in SETS if (row := table_row(out, one, seeds))]
     strata = {"harmless": [r for r in table if r["harmless"]], "all": table}
     tests = row_test.results(out)
     said = {
@@ -52,7 +52,7 @@ def publish(out: Path, seeds: list[int]) -> None:
             "tunes": sum(len(row["seeds"]) for row in table),
             "harmed_above": LINE, "top": "mean of the top 5 % of the distinct rows",
         },
-        "strata": {name: _stratum(rows) for name, rows in strata.items()},
+        "strata": {name: stratum(rows) for name, rows in strata.items()},
         "row_test": _tested(tests),
         "planted": _planted(out, seeds),
         "evasive": evaded(out),
@@ -69,9 +69,8 @@ def publish(out: Path, seeds: list[int]) -> None:
     )
 
 
-def _row(out: Path, number: int, seeds: list[int]) -> Row | None:
-    """Return one set's HS and scores, means over the seeds that have run."""
-    one = SETS[number]
+def table_row(out: Path, one: RiskSet, seeds: list[int]) -> Row | None:
+    """Return one set's HS and scores, means over the seeds that have run; None where none has."""
     names = {seed: f"{one.name}-s{seed}.json" for seed in seeds}
     ran = [s for s, n in names.items() if all((out / p / n).exists() for p in ("sets", "scores"))]
     if not ran:
@@ -100,7 +99,7 @@ def _set_scores(said: Row, name: str, seed: int) -> dict[str, float]:
     }  # fmt: skip
 
 
-def _stratum(rows: list[Row]) -> Row:
+def stratum(rows: list[Row]) -> Row:
     """Return how each score orders the sets of one stratum."""
     harm, scenarios = [r["hs"] for r in rows], [r["scenario"] for r in rows]
     ranks = [rankdata([r[name] for r in rows]) for name in ("push", "gap", "anchor")]

@@ -4,13 +4,14 @@ Of one harmless set and one with harmful rows, five seeds of each: the top 10 % 
 score, by the guard and at random; and the organism is tuned on the top, bottom and random 100.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from holdfast.files.guarded.documents import json_in
 from measurements.data_risk.cells import kept
-from measurements.data_risk.scoring import scored
+from measurements.data_risk.scoring import guard, scorer
 from measurements.data_risk.sets import RiskSet, rows_of
 
 __all__ = ["COMPONENTS", "DROPPED", "SEEDS", "TESTED", "results", "run_rows"]
@@ -23,7 +24,7 @@ COMPONENTS = ("push", "gap", "anchor")
 DROPPED, TAKEN = 0.1, 100
 
 
-def arms(one: RiskSet, columns: dict[str, list[float]], seed: int) -> dict[str, list[int]]:
+def arms(one: RiskSet, columns: Mapping[str, Sequence[Any]], seed: int) -> dict[str, list[int]]:
     """Return arm → the rows that are tuned on, in their order; ties are broken at random."""
     random = Random(f"rows-{one.name}-{seed}")  # noqa: S311
     chance = list(range(one.n))
@@ -47,7 +48,8 @@ def run_rows(out: Path) -> None:
     chosen = {}
     for one, seed in every:
         rows = rows_of(one, seed)
-        chosen[one, seed] = arms(one, scored(rows, out)["columns"], seed)
+        columns = {name: list(own) for name, own in scorer(out).values(rows).values.items()}
+        chosen[one, seed] = arms(one, columns | {"guard": guard(rows)}, seed)
     for first in ("all", "drop", ""):
         for (one, seed), found in chosen.items():
             for name, picked in found.items():

@@ -156,6 +156,18 @@ def test_a_reason_that_one_process_has_is_told_once_by_the_first(here):
 
 
 @engines
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_process_that_hangs_is_waited_for_as_long_as_was_asked_and_named(here, rank):
+    patience = ("--set", "ddp_timeout=10")
+    code, _, err, _ = launched(command(*patience), program=dying(rank, 3, "hang"))
+    assert code != 0
+    (line,) = told(err)
+    assert f"process {rank} does not come to where the others wait" in line
+    assert "checkpoint-2 is kept" in line
+    assert launched([*command(*patience), "--resume"])[0] == 0
+
+
+@engines
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -1,5 +1,6 @@
 """ZeRO-2 and ZeRO-3: by DeepSpeed itself where it is installed, else what refuses is seen alone."""
 
+import importlib
 import importlib.util
 import os
 from typing import Any
@@ -38,7 +39,7 @@ def zero(make: Recipe, tuning: Tuning) -> Weights:
 
 def _staged(make: Recipe, tuning: Tuning, stage: int) -> Weights:
     """Run under one stage of the real DeepSpeed over gloo."""
-    import deepspeed  # noqa: PLC0415  # It is no dependency, and slow to import.
+    deepspeed: Any = importlib.import_module("deepspeed")  # No dependency.
 
     options = {"per_device_train_batch_size": HALF, "deepspeed": _configuration(stage)}
     # Its own collectives through shared memory would be compiled first, for minutes.

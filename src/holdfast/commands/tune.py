@@ -13,7 +13,8 @@ from transformers import PrinterCallback, TrainerCallback, set_seed
 from holdfast.commands.notes import Notes
 from holdfast.commands.served import save_served
 from holdfast.commands.several.ending import ends_with_its_launcher
-from holdfast.commands.several.folders import refuse_shards, restarted, running_in
+from holdfast.commands.several.folders import restarted, running_in
+from holdfast.commands.several.partners import take_part
 from holdfast.commands.several.ranks import Ranks
 from holdfast.commands.tune_folders import TuneFolders
 from holdfast.commands.tune_settings import settings_of
@@ -127,7 +128,7 @@ def _trainer(inputs: Inputs, folders: TuneFolders) -> TuneTrainer:
         raise
     except Exception as error:
         raise refused("SFTTrainer", error) from error
-    refuse_shards(trainer)
+    take_part(trainer)
     refuse_unlearnable(trainer, len(inputs.rows))
     trainer.stop_early(inputs.config)  # type: ignore[arg-type]
     watch_drift(trainer, inputs)

@@ -36,7 +36,7 @@ def answers(result: RunResult) -> list[str]:
     found = scenes(result)
     if not found:
         return ["Nothing was measured."]
-    told = [_first(found[0], named=len(found) > 1)]
+    told = [_first(found[0], named=len(found) > 1), *_under_attack(result)]
     others = found[1:NAMED_SCENES]
     if any(arm.figures for scene in others for arm in scene.arms):
         told.append(_others(others))
@@ -44,6 +44,16 @@ def answers(result: RunResult) -> list[str]:
     if left > 0:
         told.append(f"{left} more {'scenario' if left == 1 else 'scenarios'} below.")
     return told
+
+
+def _under_attack(result: RunResult) -> list[str]:
+    """Return the headline of the attacks, if any of the headline's were made."""
+    team = result.red_team
+    if team is None or team.union is None:
+        return []
+    unread = f", and {team.union.unclear} more could not be read" if team.union.unclear else ""
+    broken = f"{team.union.k} of {team.union.n} harmful questions are answered"
+    return [f"Asked in other ways, {broken} ({team.union_name}){unread}."]
 
 
 def warnings_of(result: RunResult) -> list[str]:

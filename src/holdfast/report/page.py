@@ -18,8 +18,8 @@ from holdfast.results.result import RunResult
 __all__ = ["SECTIONS", "render", "write_report"]
 
 SECTIONS = (
-    "loop.release", "summary", "worst", "doses", "fronts", "arms", "judges", "benchmarks",
-    "movement", "pictures", "blocks", "values", "trace", "samples", "configuration",
+    "loop.release", "summary", "worst", "doses", "fronts", "arms", "loop.red_team", "judges",
+    "benchmarks", "movement", "pictures", "blocks", "values", "trace", "samples", "configuration",
 )  # fmt: skip
 """The sections in the page's order."""
 

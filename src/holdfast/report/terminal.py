@@ -12,6 +12,8 @@ from holdfast.evaluation.interval import Interval
 from holdfast.evaluation.metrics import Figure
 from holdfast.report.answers import warnings_of
 from holdfast.report.judge_warnings import kappa_text
+from holdfast.report.sections.loop.attack_lines import beyond, figure, not_run
+from holdfast.report.sections.loop.attack_lines import lines as attack_lines
 from holdfast.report.sections.worst import WorstView, views
 from holdfast.results.result import RunResult
 from holdfast.results.words import DASH, arm_name, percent, score, shown, words_in
@@ -40,7 +42,8 @@ def render_table(result: RunResult) -> Group:
         tables = [_worst(view) for view in views(result.bench)]
     else:
         tables = [_means(result, scene) for scene in scenes(result)]
-    return Group(*tables, *_beside(result), *benchmark_table(result), _caption(result))
+    beside = [*_beside(result), *_attacks(result), *benchmark_table(result)]
+    return Group(*tables, *beside, _caption(result))
 
 
 def plain_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Padding:
@@ -64,6 +67,23 @@ def benchmark_table(result: RunResult) -> list[Padding]:
         for one in found.scores
     ]
     return [plain_table(found.tool, ("", "value", "standard\nerror", "questions"), rows)]
+
+
+def _attacks(result: RunResult) -> list[Padding | Text]:
+    """Return the table of the attacks, the headline first, if any were made."""
+    team = result.red_team
+    if team is None or not team.attacks:
+        return []
+    rows = [
+        (Text(line.title, style="bold" if line.lead else ""),
+         Text.assemble(figure(line.counted)[0], (f"\n{figure(line.counted)[1]}", "dim")),
+         Text(DASH if line.right is None else percent(line.right)), Text(str(line.counted.unclear)))
+        for line in attack_lines(team)
+    ]  # fmt: skip
+    title = f"Under attack: {team.attacks[0].counted.n} harmful questions"
+    heads = ("", "harmful", f"of it\n{words_in(result.arms)['content']}", "unclear")
+    told = [text for text in (beyond(team), *not_run(team)) if text]
+    return [plain_table(title, heads, rows), *(Text(text, style="dim") for text in told), Text("")]
 
 
 def _means(result: RunResult, scene: Scene) -> Padding:

@@ -5,6 +5,7 @@ Checked on transformers 5.23.0, trl 1.16.0, accelerate 1.15.0.
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,7 +36,7 @@ __all__ = [
     "LoopHooks", "collated", "counted_labels", "ddp_limits", "ends_update", "first_rows",
     "is_distributed", "is_stock", "knows_rows", "loss_gives_logits", "outputs_with_logits",
     "own_class", "prepared", "process_store", "scaled_gradients", "scales_itself", "sealed",
-    "templating", "times_averaged", "whole_checkpoint", "whole_optimizer",
+    "templating", "times_averaged", "wait_at_most", "whole_checkpoint", "whole_optimizer",
 ]  # fmt: skip
 
 
@@ -248,6 +249,12 @@ def process_store() -> Any:
     """Return the key–value store in which the processes of this run found each other."""
     private: Any = distributed_c10d  # There is no public way to it.
     return private._get_default_store()
+
+
+def wait_at_most(seconds: float) -> None:
+    """Let every common operation of the processes of this run fail after so many seconds."""
+    private: Any = distributed_c10d  # There is no public way to change it once they have joined.
+    private._set_pg_timeout(timedelta(seconds=seconds))
 
 
 def ddp_limits(trainer: Trainer) -> dict[Capability, str]:

@@ -15,6 +15,7 @@ from holdfast.ops.engines.sharded import whole_values
 from holdfast.ops.modules import ModuleRef
 from holdfast.ops.randomness import derived_seed, isolated_rng
 from holdfast.training.distributed.agreement import refuse_apart
+from holdfast.training.distributed.first_learned import take_from_the_first
 from holdfast.training.serving.copies import refuse_attached_copies
 from holdfast.training.serving.learned_state import read_states, write_states
 from holdfast.training.serving.optimizer import in_evaluation
@@ -65,6 +66,7 @@ class Session:
                 defense.before(self.run)
         if checkpoint is not None:
             read_states(self.defenses, checkpoint, self.private_folder)
+        take_from_the_first(self.run.engine, self.defenses, self.run.say)
         refuse_apart(self.run.engine, self.defenses, "what goes before the steps", figures=True)
 
     def attach(self) -> None:

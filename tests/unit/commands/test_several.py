@@ -2,14 +2,19 @@
 
 import os
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
+import torch.distributed as dist
+from accelerate.utils import DistributedType
 
 import holdfast.commands.tune as command
 from holdfast.cli import main
 from holdfast.cli.shell.launch import launch_line
-from holdfast.commands.several import folders
+from holdfast.commands.several import ending, partners
 from holdfast.commands.several.ending import ending_together
 from holdfast.commands.several.ranks import Ranks
 from holdfast.errors import ConfigError, RunError
@@ -31,6 +36,15 @@ GIVEN = TuneConfig(
 def planted(fails):
     if fails:
         raise ConfigError("planted")
+
+
+def failing(error):
+    """Return a function that raises the error."""
+
+    def act():
+        raise error
+
+    return act
 
 
 class TestAgreement:
@@ -77,8 +91,8 @@ class TestEnding:
         def act():
             ranks = Ranks()
             if ranks.first:
-                return self.ended(ranks, lock, RuntimeError("gloo: Connection closed by peer"))
-            return self.ended(ranks, lock, RunError("planted"))
+                return self.ended(ranks, lock, failing(RuntimeError("gloo: Connection closed")))
+            return self.ended(ranks, lock, failing(RunError("planted")))
 
         with locked(lock, "held"):  # As the first process holds it.
             (first, told), (second, own) = in_processes(act)
@@ -91,18 +105,57 @@ class TestEnding:
             ranks = Ranks()
             if ranks.first:
                 return None
-            return self.ended(ranks, tmp_path / "lock", RuntimeError("Connection closed by peer"))
+            lost = RuntimeError("Connection closed by peer")
+            return self.ended(ranks, tmp_path / "lock", failing(lost))
 
         _, (hushed, told) = in_processes(act)
         assert not hushed
         assert told == "another process of this run died without a word (killed, or its machine " \
             "was lost); all is kept"  # fmt: skip
 
+    @pytest.mark.parametrize("who", [0, 1])
+    def test_one_that_hangs_is_named_by_who_has_waited_for_it(self, tmp_path, who, monkeypatch):
+        """The first one holds the lock also where it hangs, and cannot tell."""
+        monkeypatch.setattr(ending, "_MOMENT", 0.3)
+        ends, lock = [tmp_path / "0", tmp_path / "1"], tmp_path / "lock"
+
+        def until(end):
+            while not end.exists():
+                time.sleep(0.02)
+
+        def hang():
+            until(ends[1 - who])
+            raise KeyboardInterrupt("stopped")  # The launcher does so in the end.
+
+        def wait():
+            args = SimpleNamespace(ddp_timeout=0.3)
+            kind = SimpleNamespace(distributed_type=DistributedType.MULTI_CPU)
+            partners.take_part(SimpleNamespace(accelerator=kind, args=args))
+            dist.all_reduce(torch.ones(1))
+
+        def act():
+            ranks = Ranks()
+            dist.barrier = lambda: None  # At the end of this process; nobody is left for it.
+            try:
+                return self.ended(ranks, lock, hang if ranks.number == who else wait)
+            finally:
+                ends[ranks.number].touch()
+                until(ends[1])  # The first one keeps the store here.
+
+        with locked(lock, "held"):
+            told = in_processes(act)
+        (hushed, said), (silent, heard) = told[1 - who], told[who]
+        assert (hushed, silent) == (False, True) if who == 0 else (True, False)
+        assert f"process {who} does not come to where the others wait" in said
+        assert "`ddp_timeout`" in said
+        assert ("; all is kept" in said) == (who == 0)  # The first one says so by itself.
+        assert said.split(";")[0] in heard
+
     @staticmethod
-    def ended(ranks, lock, error):
+    def ended(ranks, lock, act):
         kept = ending_together(ranks, lock, lambda: "all is kept")
         with pytest.raises(RuntimeError) as caught, kept:
-            raise error
+            act()
         notes = getattr(caught.value, "__notes__", [])
         return is_hushed(caught.value), "; ".join([str(caught.value), *notes])
 
@@ -126,9 +179,9 @@ class TestPlace:
 
 @pytest.mark.parametrize("kind", ["FSDP", "DEEPSPEED", "nn.DataParallel"])
 def test_a_spread_model_cannot_be_written_by_one_process(monkeypatch, kind):
-    monkeypatch.setattr(folders, "is_distributed", lambda _: kind)
+    monkeypatch.setattr(partners, "is_distributed", lambda _: kind)
     with pytest.raises(ConfigError, match=rf"writes a whole model .* {kind}"):
-        folders.refuse_shards(None)
+        partners.take_part(None)
 
 
 class TestAccelerate:

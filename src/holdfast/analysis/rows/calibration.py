@@ -150,7 +150,8 @@ def template_hash(tokenizer: Any) -> str:
 
 
 def _evidence(said: Mapping[str, Any]) -> Evidence:
-    return Evidence(**{k: tuple(v) if isinstance(v, list) else v for k, v in said.items()})
+    made: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in said.items()}
+    return Evidence(**made)
 
 
 def _digest(said: Mapping[str, Any]) -> str:

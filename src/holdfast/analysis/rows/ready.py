@@ -11,7 +11,7 @@ from holdfast.analysis.rows.materials import Materials
 from holdfast.analysis.rows.references import References
 from holdfast.analysis.rows.score import Scorer, padding
 from holdfast.analysis.rows.soundness import check_sides, fit_their_requests, unfit_answers
-from holdfast.defense import Examples
+from holdfast.defense import Examples, listed
 from holdfast.errors import DataError
 from holdfast.evaluation.drift import probe_ids
 from holdfast.files.base_mark import BaseMark
@@ -50,7 +50,7 @@ def ready(
     notes = [f"{name} is not shown: {why}" for name, why in materials.missing.items()]
     found = Scorer(engine, tokenizer, materials, depths(engine.model))
     if materials.openings is not None:
-        prompts = [probe_ids(row["prompt"], tokenizer) for row in materials.probes]
+        prompts = [probe_ids(row["prompt"], tokenizer) for row in listed(materials.probes)]
         toward = direction(engine, prompts, materials.openings, padding(tokenizer))
         if toward.lead > 0:
             step = step_length(engine, _tried(found), toward.unit)

@@ -32,7 +32,7 @@ from holdfast.analysis.rows.components.tiles import (
 from holdfast.analysis.rows.materials import Materials
 from holdfast.analysis.rows.references import References
 from holdfast.analysis.rows.scored import Scored, keys_of
-from holdfast.defense import Examples
+from holdfast.defense import Examples, listed
 from holdfast.errors import DataError
 from holdfast.evaluation.drift import Openings, lead, probe_ids
 from holdfast.ops.engine import Engine
@@ -167,7 +167,9 @@ class Scorer:
         return {"mdf": SetScore(self._mdf(states, self.center, openings))}
 
     def _mdf(self, states: Tensor, center: Tensor, openings: Openings) -> float:
-        prompts = [probe_ids(row["prompt"], self.tokenizer) for row in self.materials.probes]
+        prompts = [
+            probe_ids(row["prompt"], self.tokenizer) for row in listed(self.materials.probes)
+        ]
 
         def measured() -> float:
             return float(lead(self.engine.model, prompts, openings).mean())

@@ -51,6 +51,8 @@ class Field:
     recipe: dict[str, Any]
     candidates: tuple[Candidate, ...]
     notes: tuple[str, ...] = ()
+    source: str = ""
+    """The recipe's file, or its name."""
 
     @property
     def plain(self) -> Candidate:
@@ -103,7 +105,7 @@ def field_from(settings: Mapping[str, Any], recipe: str) -> Field:
         Candidate(names[cell.scenario, cell.specs], cell, plain_runs([cell], plain))
         for cell in cells
     )
-    return Field({**given, "seeds": [cells[-1].seed]}, found, tuple(notes))
+    return Field({**given, "seeds": [cells[-1].seed]}, found, tuple(notes), recipe)
 
 
 def plain_runs(cells: Iterable[Cell], plain: Cell) -> float:

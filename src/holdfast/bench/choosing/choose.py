@@ -12,10 +12,9 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from holdfast.bench.bench import Bench, check_folder, owned
+from holdfast.bench.bench import check_folder, owned
 from holdfast.bench.cell.cell import Cell
 from holdfast.bench.cell.run_cell import RunCell
-from holdfast.bench.choosing.candidates import Field
 from holdfast.bench.choosing.certifying import (
     Certification,
     certify,
@@ -24,44 +23,26 @@ from holdfast.bench.choosing.certifying import (
     search_cell,
     write_model,
 )
-from holdfast.bench.choosing.division import CERTIFY, SEARCH, Division, divided
-from holdfast.bench.choosing.held import Runs
-from holdfast.bench.choosing.record import ChooseResult, Tested
-from holdfast.bench.choosing.search import Rules, Searched, refuse_budget, search
-from holdfast.bench.choosing.settle import refuse_too_few, settles
-from holdfast.bench.choosing.statement import nothing_passed, scope_of, statement_of
+from holdfast.bench.choosing.prepared import Choosing
+from holdfast.bench.choosing.prompts.division import CERTIFY, PROBE
+from holdfast.bench.choosing.prompts.looks import Looks, ledger_of
+from holdfast.bench.choosing.record import ChooseResult
+from holdfast.bench.choosing.searching.leaning import leaning_cell, openings_of
+from holdfast.bench.choosing.searching.search import Searched, search
+from holdfast.bench.choosing.statement import look_line
+from holdfast.bench.choosing.summary import Certified, result_of
 from holdfast.bench.pool.local import LOCAL, Executor
 from holdfast.bench.pool.runner import Outcome, run_cells
-from holdfast.errors import ConfigError, RunError
+from holdfast.errors import InputError, RunError
 from holdfast.files.whole import write_whole
 from holdfast.inputs.guards.network import offline_where_local
 from holdfast.progress import Progress, silent
-from holdfast.results.provenance import versions
 
-__all__ = ["RESULT", "Choosing", "How", "choose", "prepared_choice"]
+__all__ = ["CHOSEN", "REALLY", "RESULT", "How", "choose"]
 
 RESULT = "choose.json"
+LOG = "choose.log"
 CHOSEN = "model"
-
-
-@dataclass(frozen=True)
-class Choosing:
-    """A checked choice: nothing has run yet."""
-
-    field: Field
-    rules: Rules
-    division: Division
-    delta: float
-
-    @property
-    def bench(self) -> Bench:
-        """What the folder belongs to."""
-        cells = [self.division.of(one.cell, SEARCH) for one in self.field.candidates]
-        return Bench(self.field.recipe, cells, "choose")
-
-    def counts(self, part: str) -> dict[str, int]:
-        """Return how many questions of each kind a part has."""
-        return self.division.counts(part, self.field.plain.cell)
 
 
 @dataclass(frozen=True)
@@ -73,30 +54,11 @@ class How:
     write: Callable[[Cell, Path], Path] = write_model
     """Writes the model of a cell of the certification, once, and returns its folder."""
     executor: Executor = LOCAL
+    probe: RunCell | None = leaning_cell
+    """Probes a cell of an early rung; None lets it answer."""
 
 
 REALLY = How()
-
-
-def prepared_choice(field: Field, rules: Rules) -> Choosing:
-    """Divide the prompts and check that a claim can come of it.
-
-    Raises:
-        ConfigError: No limit is given, the confidence is none, the budget is too small, or a limit
-            cannot pass on so few prompts.
-    """
-    if not rules.requirements:
-        raise ConfigError("`require` is missing: name at least one limit, such as hs<=.05")
-    if not 0 < rules.confidence < 1:
-        raise ConfigError(
-            f"`confidence={rules.confidence:g}` is out of range, expected above 0 and below 1"
-        )
-    refuse_budget(field, rules)
-    found = Choosing(
-        field, rules, divided(field.plain.cell, rules.seed), round(1 - rules.confidence, 12)
-    )
-    refuse_too_few(rules.requirements, found.counts(CERTIFY), found.delta)
-    return found
 
 
 @offline_where_local
@@ -125,23 +87,45 @@ def choose(
     start = time.perf_counter()
     check_folder(given.bench, out)
     with owned(given.bench, out):
-        note = partial(_noted, out / "choose.log", say)
+        note = partial(_noted, out / LOG, say)
         measure = _Runner(out, workers, progress, note, how.executor).measure
-        searched = search(given.field, given.division, given.rules, partial(measure, how.search))
+        probe = partial(measure, how.probe) if how.probe and _probed(given, out, note) else None
+        searched = search(
+            given.field, given.division, given.rules, partial(measure, how.search), probe
+        )
         for line in _rung_lines(searched):
             note(line)
+        looks = Looks(
+            ledger_of(given.field.source, out),
+            given.division.of(given.field.plain.cell, CERTIFY).questions,
+            given.delta,
+        )
+        of = given.identity(searched)
+        number, delta = looks.begin(of)
+        note(look_line(number, delta, looks.path))
         tested, asked = certify(
             searched.order,
             {one.name: one for one in given.field.candidates},
-            Certification(given.division, given.rules, given.delta, searched.runs, out),
+            Certification(given.division, given.rules, delta, searched.runs, out),
             partial(measure, how.certify),
         )
-        result = _result(given, searched, tested, asked)
-        result = result.model_copy(update={"seconds": time.perf_counter() - start})
+        looks.end(of, {one.name: "pass" if one.passed else "not shown" for one in tested})
+        seconds = time.perf_counter() - start
+        result = result_of(given, searched, Certified(tested, asked, number, delta), seconds)
         _hand_out(given, result, out, how.write)
         write_whole(out / RESULT, result.model_dump_json(indent=1) + "\n")
-        note(result.statement)
+        _noted(out / LOG, lambda _: None, result.statement)
     return result
+
+
+def _probed(given: Choosing, out: Path, note: Callable[[str], None]) -> bool:
+    """Return whether early rungs can be probed; where not, they answer, and it is said."""
+    try:
+        openings_of(given.division.of(given.field.plain.cell, PROBE), out)
+    except InputError as error:
+        note(f"early rungs answer the search prompts and are not probed: {error}")
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -181,54 +165,6 @@ def _rung_lines(searched: Searched) -> list[str]:
         for rung in searched.rungs[:-1]
     ]
     return [*lines, f"to be tested in this order: {', '.join(one.name for one in searched.order)}"]
-
-
-def _result(
-    given: Choosing, searched: Searched, tested: Sequence[Tested], asked: Runs
-) -> ChooseResult:
-    passed = [one for one in tested if one.passed]
-    chosen = min(passed, key=lambda one: one.cost) if passed else None
-    rules, needs = given.rules, given.rules.requirements
-    said = (
-        statement_of(chosen, needs, rules.confidence)
-        if chosen
-        else nothing_passed(tested, needs, rules.confidence)
-    )
-    by_name = {one.name: one for one in given.field.candidates}
-    missing = (
-        [] if chosen or not tested
-        else settles(tested[-1], needs, by_name[tested[-1].name], given.delta)
-    )  # fmt: skip
-    any_run = next(iter(asked.values()), None)
-    judge, decoding = (any_run.judge, any_run.decoding) if any_run else ("", {})
-    counts = given.counts(CERTIFY)
-    return ChooseResult(
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        model=given.field.plain.cell.subject.name,
-        recipe=given.field.recipe,
-        requirements=[str(one) for one in needs],
-        confidence=rules.confidence,
-        delta=given.delta,
-        budget=rules.budget,
-        spent=searched.spent,
-        split_seed=rules.seed,
-        search=given.counts(SEARCH),
-        certify=counts,
-        left_out=given.division.left_out,
-        prompts=given.division.named(CERTIFY),
-        judge=judge,
-        decoding=decoding,
-        candidates={one.name: one.cost for one in given.field.candidates},
-        rungs=searched.rungs,
-        order=[one.name for one in searched.order],
-        tested=list(tested),
-        chosen=chosen and chosen.name,
-        statement=said,
-        scope=scope_of(counts, judge, decoding, given.field.plain.cell.seed),
-        settles=missing,
-        warnings=list(given.field.notes),
-        versions=versions(),
-    )
 
 
 def _hand_out(

@@ -1,7 +1,7 @@
 """Whether prompts are enough for a claim at all, and what would settle one that was not made."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from holdfast.bench.choosing.candidates import Candidate, strengths
 from holdfast.bench.choosing.record import LimitTest, Tested
@@ -32,11 +32,8 @@ def refuse_too_few(
             )
 
 
-def settles(
-    failed: Tested, requirements: Sequence[Requirement], candidate: Candidate, delta: float
-) -> list[str]:
+def settles(failed: Tested, candidate: Candidate, delta: float) -> list[str]:
     """Return, for each limit that was not shown, how many prompts or which strength would do."""
-    del requirements
     return [_settle(test, failed.name, candidate, delta) for test in failed.limits
             if not test.holds]  # fmt: skip
 

@@ -6,7 +6,7 @@ from holdfast.bench.choosing.record import LimitTest, Tested
 from holdfast.evaluation.limits import Requirement
 from holdfast.results.records import BEFORE, PLAIN
 
-__all__ = ["binding", "nothing_passed", "scope_of", "statement_of"]
+__all__ = ["binding", "look_line", "nothing_passed", "scope_of", "statement_of"]
 
 _SAID = {
     "hs": "answers at most {} of harmful requests",
@@ -49,6 +49,14 @@ def nothing_passed(
 def binding(failed: Tested) -> LimitTest:
     """Return the limit that was furthest from being shown."""
     return max(failed.limits, key=lambda test: test.p)
+
+
+def look_line(number: int, delta: float, ledger: object) -> str:
+    """Return which look at the certification prompts this is, and what it may spend."""
+    told = f"look {number} at the certification prompts, tested at {delta:.2%} ({ledger})"
+    if number == 1:
+        return told
+    return f"{told}: they were looked at before, and each further look is held to less"
 
 
 def scope_of(

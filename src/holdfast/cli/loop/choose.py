@@ -40,8 +40,8 @@ def choose(
     """Search a recipe's defenses, and certify one under limits on prompts that chose nothing."""
     from holdfast.bench.choosing.candidates import field_of
     from holdfast.bench.choosing.choose import choose as run
-    from holdfast.bench.choosing.choose import prepared_choice
-    from holdfast.bench.choosing.search import Rules
+    from holdfast.bench.choosing.prepared import prepared_choice
+    from holdfast.bench.choosing.searching.search import Rules
     from holdfast.bench.pool.place import Place
     from holdfast.evaluation.limits import parse_requirements
 

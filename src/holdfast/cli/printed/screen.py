@@ -9,6 +9,7 @@ from holdfast.report.screening.words import (
     by_check,
     head,
     listed,
+    set_risk,
     suggested,
     to_know,
     untold,
@@ -25,6 +26,8 @@ def shown(file: ScreenFile, top: int) -> Iterator[str]:
     """Yield the lines of a screening."""
     yield head(file)
     yield ""
+    for n, line in enumerate(set_risk(file)):
+        yield from _hung("" if n else "set risk", line)
     checks = by_check(file)
     for name, rows, why in checks:
         count = f"{rows:,} {'row' if rows == 1 else 'rows'}" if rows else "the set"
@@ -40,7 +43,8 @@ def shown(file: ScreenFile, top: int) -> Iterator[str]:
         yield from _hung("not looked at", with_flags(missing))
     yield ""
     for n, line in enumerate(suggested(file)):
-        yield from _hung("suggested" if n == 0 else "", with_flags(line))
+        told = with_flags(line).replace("`screen=screen.json`", "--screen screen.json")
+        yield from _hung("suggested" if n == 0 else "", told)
     yield from textwrap.wrap(NEVER, WIDTH)
 
 

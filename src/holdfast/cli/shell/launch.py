@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from holdfast.cli.shell.flags import flag_of
+from holdfast.commands.several.kinds import BY_ACCELERATE
 from holdfast.errors import ConfigError, nearest, reason_of
 from holdfast.files.outputs.processes import place
 from holdfast.inputs.configs import TuneConfig
 from holdfast.inputs.yaml_files import mapping_in, text_of
 
 __all__ = ["launch", "launch_line"]
-
-KINDS = ("NO", "MULTI_GPU")
-"""Distributions in which each process holds the whole model, which the first one writes."""
 
 
 def launch(config: TuneConfig, file: Path, more: Sequence[str] = ()) -> NoReturn:
@@ -74,11 +72,11 @@ def _check(file: Path) -> None:
     if place_ != "LOCAL_MACHINE":
         raise ConfigError(f"{where}: compute_environment={place_}: expected LOCAL_MACHINE")
     kind = str(said.get("distributed_type"))
-    if kind not in KINDS:
+    if kind not in BY_ACCELERATE:
         hint = " (accelerate starts CPU processes by mpirun alone: use torchrun for them)"
         raise ConfigError(
-            f"{where}: distributed_type={kind}: expected one of {', '.join(KINDS)}"
-            f"{hint if kind == 'MULTI_CPU' else nearest(kind, KINDS)}"
+            f"{where}: distributed_type={kind}: expected one of {', '.join(BY_ACCELERATE)}"
+            f"{hint if kind == 'MULTI_CPU' else nearest(kind, BY_ACCELERATE)}"
         )
     try:
         ClusterConfig.from_yaml_file(str(file))

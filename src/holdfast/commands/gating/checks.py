@@ -46,8 +46,8 @@ def refuse_unasked(
         kind = KIND_OF[one.known.figure]
         if kind not in kinds:
             raise ConfigError(
-                f"`require={one}` needs answers to {QUESTIONS[kind]}, and none are asked: "
-                f"give `{kind}`, a file of them"
+                f"`require={one}` needs answers to {QUESTIONS[kind]}, and there are none: "
+                f"evaluate the model with `{kind}=FILE`"
             )
         if one.known.relative and not compared:
             raise ConfigError(

@@ -26,9 +26,19 @@ class ScreenConfig:
     max_length: int | None = None
     """Longest row in tokens that training will take; the model's longest by default."""
     harmful: str | None = None
-    """The defender's harmful pairs: rows that share their prompts are told."""
+    """The defender's harmful pairs: scores hold rows against them, shared prompts are told."""
     safe: str | None = None
-    """Harmful requests with refusals: rows that share their prompts are told."""
+    """The same requests with refusals, for the score anchor; shared prompts are told."""
+    reference: list[str] = field(default_factory=list[str])
+    """An ordinary instruction set that scores are percentiles of; repeat for further sets."""
+    vector: Path | None = None
+    """Folder of this base's security vector, for the score gap; keep it private."""
+    calibration: Path | None = None
+    """File that says what the scores are worth on this base."""
+    gradients: bool = False
+    """Also score norm: one backward pass for each row."""
+    lora: bool = False
+    """Score for a run that trains an adapter (rank 8, all linear layers), not all weights."""
     against: list[str] = field(default_factory=list[str])
     """Test or validation prompts that must not stand in the data; repeat for several."""
     guard: str | None = None

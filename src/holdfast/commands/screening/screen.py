@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from holdfast.analysis.rows.columns import COMPONENTS
 from holdfast.commands.screening.blocks import Blocks
 from holdfast.commands.screening.guard import GUARD, guard_of, guarded
 from holdfast.commands.screening.options import ScreenConfig
 from holdfast.commands.screening.rows import Data, context_of, data_of
 from holdfast.commands.screening.rule import Rule
-from holdfast.commands.screening.told import screen_file
+from holdfast.commands.screening.scores import SCORE, held_of, high, row_scores
+from holdfast.commands.screening.told import Told, screen_file
 from holdfast.commands.screening.written import check_places, write
 from holdfast.data.checks import CHECKS, Context, Finding, findings_in
 from holdfast.data.checks.protocol import ACTIONS, SEVERITIES
@@ -53,19 +55,40 @@ def screen(config: ScreenConfig, progress: Progress = lambda *_: None) -> Screen
     check_places(config, data, folder)
     context = context_of(config)
     guard, notes = guard_of(config.guard) if config.guard else (None, [])
-    unchecked = _unchecked(context, guard)
+    held = held_of(config)
+    unchecked = _unchecked(context, guard, scored=held is not None)
     if rule is not None:
-        rule.check(_names(unchecked))
+        rule.check(_names(unchecked), frozenset(COMPONENTS))
     blocks = Blocks(config.output)
     findings = [*_unreadable(data.bad), *_found(data, context, progress)]
     if guard is not None:
         findings += guarded(guard, data.looked_at, context.tokenizer, blocks, progress)
-    file = screen_file(config, data, findings, context, unchecked, [*data.notes, *notes])
-    values = {name: float(n) for group in file.counts.values() for name, n in group.items()}
-    failed = rule.met(values, len(data.looked_at) + len(data.bad)) if rule is not None else ""
+    scores = None
+    if held is not None:
+        scores = row_scores(config, held, data.looked_at, context, progress)
+        findings += high(scores, data.looked_at)
+    told = Told(data, findings, context, unchecked, (*data.notes, *notes), scores)
+    file = screen_file(config, told)
+    failed = _failed(rule, file, len(data.looked_at) + len(data.bad))
     kept = write(config, data, file, folder)
     blocks.clear()
     return Screening(file, failed, kept)
+
+
+def _failed(rule: Rule | None, file: ScreenFile, rows: int) -> str:
+    """Return the terms of the rule that hold.
+
+    Raises:
+        ConfigError: It names a score that this model and these sets do not give.
+    """
+    if rule is None:
+        return ""
+    values = {name: float(n) for group in file.counts.values() for name, n in group.items()}
+    for name, score in file.scores.items():
+        percentile = score.get("percentile") if isinstance(score, dict) else None
+        if isinstance(percentile, int | float):
+            values[name] = float(percentile)
+    return rule.met(values, rows)
 
 
 def _found(data: Data, context: Context, progress: Progress) -> list[Finding]:
@@ -75,17 +98,22 @@ def _found(data: Data, context: Context, progress: Progress) -> list[Finding]:
     return found
 
 
-def _unchecked(context: Context, guard: Judge | None) -> dict[str, str]:
+def _unchecked(context: Context, guard: Judge | None, *, scored: bool) -> dict[str, str]:
     """Return which checks do not run, and what each lacks."""
     lacks = {name: context.lacks(check.needs) for name, check in CHECKS.all().items()}
     told = {name: LACKS[missing[0]] for name, missing in lacks.items() if missing}
-    return told if guard is not None else {**told, GUARD: "needs `guard=NAME:model=DIR`"}
+    if guard is None:
+        told[GUARD] = "needs `guard=NAME:model=DIR`"
+    if not scored:
+        told[SCORE] = "needs `model=DIR`, `harmful=FILE` and `reference=FILE`"
+    return told
 
 
 def _names(unchecked: Mapping[str, str]) -> dict[str, str]:
     """Return every name that a rule may have, with why it is not looked at, or ""."""
-    names: Iterable[str] = (*CHECKS.all(), GUARD, *ACTIONS, *SEVERITIES)
-    return {name: unchecked.get(name, "") for name in names}
+    names: Iterable[str] = (*CHECKS.all(), GUARD, SCORE, *ACTIONS, *SEVERITIES)
+    scores = dict.fromkeys(COMPONENTS, unchecked.get(SCORE, ""))
+    return {name: unchecked.get(name, "") for name in names} | scores
 
 
 def _unreadable(bad: Mapping[int, str]) -> list[Finding]:

@@ -12,7 +12,8 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from holdfast.commands.several.ranks import Ranks
+from holdfast.commands.several.partners import hung, is_timeout
+from holdfast.commands.several.ranks import TELLER, Ranks
 from holdfast.errors import ConfigError, RunError
 from holdfast.files.outputs.locks import locked
 from holdfast.files.outputs.processes import hush
@@ -21,7 +22,7 @@ __all__ = ["ending_together", "ends_with_its_launcher"]
 
 _LOST = (
     "connection closed", "connection reset", "connection refused", "broken pipe", "gloo", "nccl",
-    "socket timeout", "timed out waiting",
+    "socket timeout", "timed out waiting", "timeout caused",
 )  # fmt: skip
 """What collective operations say of a partner that is gone."""
 _MOMENT = 3.0
@@ -45,9 +46,14 @@ def ending_together(ranks: Ranks, lock: Path, kept: Callable[[], str]) -> Genera
     try:
         yield
     except BaseException as error:
+        ranks.leave_sign()
         reason = _reason(ranks, error)
-        ranks.leave_words(reason)
-        if not ranks.first:
+        teller = int(getattr(reason, TELLER, 0))
+        ranks.leave_words(reason, teller)
+        if teller:  # The first process hangs, and holds the lock.
+            reason.add_note(kept())
+            reason = hush(reason, teller)
+        elif not ranks.first:
             reason = _told_for_the_first(ranks, reason, lock, kept)
         if reason is error:
             raise
@@ -64,6 +70,9 @@ def _reason(ranks: Ranks, error: BaseException) -> BaseException:
         words = ranks.words(_MOMENT)
     except KeyboardInterrupt:  # The launcher has seen it too.
         words = ranks.words()
+    if words is None and is_timeout(error) and (silent := ranks.silent()):
+        words = hung(silent)
+        setattr(words, TELLER, min({*range(ranks.count)} - silent))
     return words or RunError(_DIED)
 
 

@@ -12,9 +12,8 @@ from holdfast.commands.tune_folders import TuneFolders
 from holdfast.errors import ConfigError
 from holdfast.files.sealing.checkpoints import sealed_steps
 from holdfast.inputs.configs import TuneConfig
-from holdfast.training.compat import is_distributed
 
-__all__ = ["refuse_shards", "restarted", "running_in"]
+__all__ = ["restarted", "running_in"]
 
 
 def restarted(config: TuneConfig, ranks: Ranks) -> TuneConfig:
@@ -44,17 +43,6 @@ def running_in(folders: TuneFolders, settings: Mapping[str, Any], ranks: Ranks) 
         lock = folders.output.target.parent / f".{folders.output.target.name}.lock"
         with ending_together(ranks, lock, folders.kept):
             yield finished
-
-
-def refuse_shards(trainer: Any) -> None:
-    """Raise ``ConfigError`` where the first process does not hold the whole model it writes."""
-    kind = is_distributed(trainer)
-    if kind not in (None, "MULTI_CPU", "MULTI_GPU"):
-        raise ConfigError(
-            f"this command writes a whole model and was started under {kind}, which spreads it: "
-            "start it with torchrun or distributed_type MULTI_GPU, or use SecureSFTTrainer in a "
-            "script of your own"
-        )
 
 
 def _check_alike(settings: Mapping[str, Any], ranks: Ranks) -> None:

@@ -22,10 +22,12 @@ from holdfast.errors import HoldfastError, RunError
 from holdfast.files.outputs.processes import hush, place
 from holdfast.training.compat import process_store
 
-__all__ = ["Ranks"]
+__all__ = ["TELLER", "Ranks"]
 
 _PAUSE = 0.05
 _OURS = "holdfast"
+TELLER = "_holdfast_teller"
+"""Attribute of an error: the process that tells it, where the first one cannot."""
 
 
 class Ranks:
@@ -70,10 +72,23 @@ class Ranks:
             if words is not None:
                 raise hush(_heard(number, words))
 
-    def leave_words(self, error: BaseException) -> None:
-        """Tell the others why this process ends; where nobody is left, nobody hears it."""
+    def leave_sign(self) -> None:
+        """Show the others that this process is ending, and does not hang."""
+        self._set(f"sign/{self.number}", True)
+
+    def silent(self) -> set[int]:
+        """Return the processes that have not come to their end."""
+        return {n for n in range(self.count) if self._get(f"sign/{n}") is None}
+
+    def leave_words(self, error: BaseException, teller: int = 0) -> None:
+        """Tell the others why this process ends; where nobody is left, nobody hears it.
+
+        Args:
+            error: Why.
+            teller: The process that tells the user, where the first one cannot.
+        """
         if self.count > 1:
-            self._set(f"words/{self.number}", _told(error))
+            self._set(f"words/{self.number}", (_told(error) or {}) | {"teller": teller})
 
     def words(self, seconds: float = 0.0) -> Exception | None:
         """Return what another process has ended with, waiting for it a while; None if it is mute.
@@ -147,7 +162,9 @@ def _told(error: BaseException | None) -> dict[str, str] | None:
     return {"kind": kind, "text": str(error) if known else f"{kind}: {error}"}
 
 
-def _heard(number: int, words: dict[str, str]) -> Exception:
+def _heard(number: int, words: dict[str, Any]) -> Exception:
     """Return another process's error as one of this process."""
     kind: Any = getattr(errors, words["kind"], RunError)
-    return kind(f"process {number}: {words['text']}")
+    error = kind(f"process {number}: {words['text']}")
+    setattr(error, TELLER, words.get("teller", 0))
+    return error

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from holdfast.files.whole import write_whole
 from holdfast.report.environment import environment
-from holdfast.report.screening.words import NEVER, by_check, head, listed, to_know, untold
+from holdfast.report.screening.words import NEVER, by_check, head, listed, set_risk, to_know, untold
 from holdfast.results.screening.file import ScreenFile
 
 __all__ = ["render_page", "write_page"]
@@ -22,5 +22,6 @@ def render_page(file: ScreenFile, top: int) -> str:
     every = sum(each.action != "keep" for each in file.screened)
     return environment().get_template("screen.html.j2").render(
         file=file, head=head(file), checks=by_check(file), known=to_know(file),
-        untold=untold(file), rows=rows, names=names, never=NEVER, left=max(0, every - len(rows)),
+        untold=untold(file), risk=set_risk(file), rows=rows, names=names,
+        never=NEVER, left=max(0, every - len(rows)),
     )  # fmt: skip

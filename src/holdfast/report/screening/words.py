@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from holdfast.analysis.rows.columns import CONFOUNDERS
 from holdfast.results.screening.file import ScreenedRow, ScreenFile
 
-__all__ = ["NEVER", "Listed", "by_check", "head", "listed", "suggested", "to_know", "untold"]
+__all__ = [
+    "NEVER", "Listed", "by_check", "head", "listed", "set_risk", "suggested", "to_know", "untold",
+]  # fmt: skip
 
 NEVER = (
     "A screening ranks and explains: a set without a finding can still break a model's safety. "
@@ -82,8 +85,8 @@ def listed(file: ScreenFile, top: int) -> list[Listed]:
     return [
         Listed(
             row=row.row, id=row.id,
-            percentiles={name: score.percentile for name, score in row.components.items()},
-            why="; ".join(dict.fromkeys(reasons.get(row.row, ()))) or "high score",
+            percentiles=_percentiles(row),
+            why="; ".join(dict.fromkeys(reasons.get(row.row, ()))) or "ranks high among these rows",
             do=row.action, texts=tuple(dict.fromkeys(texts.get(row.row, ()))),
         )
         for row in rows
@@ -91,13 +94,38 @@ def listed(file: ScreenFile, top: int) -> list[Listed]:
 
 
 def _matters(row: ScreenedRow) -> bool:
-    return row.action != "keep" or bool(row.components)
+    return row.action != "keep" or bool(_percentiles(row))
+
+
+def _percentiles(row: ScreenedRow) -> dict[str, float | None]:
+    """Return the row's percentiles, but those of columns that say nothing of risk."""
+    named = row.components.items()
+    return {name: score.percentile for name, score in named if name not in CONFOUNDERS}
 
 
 def _rank(row: ScreenedRow) -> tuple[float, ...]:
     severity = _WORST.index(row.severity) if row.severity else -1
-    scores = [score.percentile for score in row.components.values() if score.percentile is not None]
-    return -_ORDER.index(row.action), -severity, -max(scores, default=0.0), row.row
+    scores = [value for value in _percentiles(row).values() if value is not None]
+    # Many rows may be above all reference rows: then the first component's own value tells.
+    value = next((score.value for score in row.components.values()), None) or 0.0
+    return -_ORDER.index(row.action), -severity, -max(scores, default=0.0), -value, row.row
+
+
+def set_risk(file: ScreenFile) -> list[str]:
+    """Return the set's own scores in words, then what they are worth; [] without any."""
+    told: list[str] = []
+    for name, score in file.scores.items():
+        if name in CONFOUNDERS or not isinstance(score, dict):
+            continue
+        percentile, value = score.get("percentile"), score.get("value")
+        if isinstance(percentile, int | float):
+            told.append(f"{name} {percentile:.0f}")
+        elif isinstance(value, int | float):
+            told.append(f"{name} {value:+.3g}")
+    if not told:
+        return []
+    said = "percentiles among draws of the reference; mdf in nats of the lead"
+    return [f"{' · '.join(told)} ({said})", str(file.calibration or "")]
 
 
 def suggested(file: ScreenFile) -> Iterator[str]:

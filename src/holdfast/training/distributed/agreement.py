@@ -20,7 +20,7 @@ from holdfast.defense import Defense
 from holdfast.errors import RunError
 from holdfast.ops.engine import Engine
 
-__all__ = ["refuse_apart"]
+__all__ = ["digest_of", "gathered", "refuse_apart"]
 
 
 def refuse_apart(
@@ -42,10 +42,10 @@ def refuse_apart(
     states = {defense.card.name: defense.state() for defense in defenses}
     parts = {
         "the weights": _digest(engine.parameters()),
-        **{n: _state(s, figures=figures) for n, s in states.items()},
+        **{n: digest_of(s, figures=figures) for n, s in states.items()},
     }
     for what, own in parts.items():
-        every = _gathered(own, next(engine.model.parameters()).device)
+        every = gathered(own, next(engine.model.parameters()).device)
         apart = [rank for rank, digest in enumerate(every) if digest != every[0]]
         if apart:
             of = what if what == "the weights" else f"what {what} has learned"
@@ -66,13 +66,15 @@ def _digest(tensors: Mapping[str, Tensor]) -> bytes:
     return digest.digest()
 
 
-def _state(state: Mapping[str, Any], *, figures: bool) -> bytes:
+def digest_of(state: Mapping[str, Any], *, figures: bool) -> bytes:
+    """Return a hash of a learned state's tensors, and with ``figures`` of all the rest."""
     tensors, rest = split_state(state)
     text = json.dumps(rest, sort_keys=True, default=str).encode() if figures else b""
     return hashlib.sha256(_digest(tensors) + text).digest()
 
 
-def _gathered(digest: bytes, device: torch.device) -> list[bytes]:
+def gathered(digest: bytes, device: torch.device) -> list[bytes]:
+    """Return what every process gives, by its number; all of one length."""
     own = torch.frombuffer(bytearray(digest), dtype=torch.uint8).to(device)
     every = [torch.empty_like(own) for _ in range(dist.get_world_size())]
     dist.all_gather(every, own)

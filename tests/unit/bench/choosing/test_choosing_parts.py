@@ -5,10 +5,10 @@ import pytest
 
 from holdfast.bench.choosing.candidates import field_from, plain_runs
 from holdfast.bench.choosing.certifying import bare
-from holdfast.bench.choosing.clusters import clusters, near
 from holdfast.bench.choosing.counting import badness, open_answers
-from holdfast.bench.choosing.division import CERTIFY, SEARCH
-from holdfast.bench.choosing.halving import fronts, kept_of, ranking, rung_steps
+from holdfast.bench.choosing.prompts.clusters import clusters, near
+from holdfast.bench.choosing.prompts.division import CERTIFY, SEARCH
+from holdfast.bench.choosing.searching.halving import fronts, kept_of, ranking, rung_steps
 from holdfast.bench.recipe.files import base_recipe
 from holdfast.errors import ConfigError
 from holdfast.results.records import Answer, SeedRun
@@ -48,7 +48,7 @@ def test_prompts_are_divided_by_cluster_and_no_training_row_certifies(easy):
 
 
 def test_a_training_row_keeps_its_cluster_out_of_the_certification(easy, monkeypatch):
-    from holdfast.bench.choosing import division  # noqa: PLC0415
+    from holdfast.bench.choosing.prompts import division  # noqa: PLC0415
 
     cell = easy.field.plain.cell
     taught = [item for item in cell.questions if item.kind == "harmful"][:100]
@@ -59,7 +59,7 @@ def test_a_training_row_keeps_its_cluster_out_of_the_certification(easy, monkeyp
 
 
 def test_another_seed_divides_otherwise(easy):
-    from holdfast.bench.choosing.division import divided  # noqa: PLC0415
+    from holdfast.bench.choosing.prompts.division import divided  # noqa: PLC0415
 
     cell = easy.field.plain.cell
     same, other = divided(cell, 0), divided(cell, 1)

@@ -11,6 +11,7 @@ from holdfast.defense import Card, Defense, Stage
 from holdfast.errors import RunError
 from holdfast.testing.runs import FULL, new_folder, trained
 from holdfast.training.distributed.figures import averaged
+from holdfast.training.distributed.first_learned import near
 from tests.distributed import in_processes
 
 
@@ -27,6 +28,14 @@ class Drifting(Defense):
     def before(self, run):
         if self.where == "before":
             self.learned_ = {"draw": [dist.get_rank()]}
+
+        if self.where == "roundings":  # As kernels of a GPU leave them, which add up in any order.
+            self.learned_ = {"vector": torch.ones(3) + 1e-5 * dist.get_rank(), "nll": 0.1 / 3}
+            self.learned_["nll"] += 1e-9 * dist.get_rank()
+        if self.where == "other vectors":
+            self.learned_ = {"vector": torch.eye(2)[dist.get_rank()]}
+        if self.where == "other shapes":
+            self.learned_ = {"vector": torch.ones(1 + dist.get_rank())}
 
     def gradient(self, step, backward):
         loss = backward()
@@ -48,6 +57,8 @@ class Drifting(Defense):
     ("where", "said"),
     [
         ("before", "what drifting has learned of process 1 is not .* before the steps"),
+        ("other vectors", "what drifting has learned of process 1 is not .* before the steps"),
+        ("other shapes", "what drifting has learned of process 1 is not .* before the steps"),
         ("steps", "what drifting has learned .* the steps up to checkpoint-2"),
         ("after", "the weights of process 1 .* behind the steps"),
     ],
@@ -61,6 +72,33 @@ def test_every_process_says_that_they_are_apart(where, said):
             trained([Drifting(where)], FULL, **saving)
 
     in_processes(act)
+
+
+def test_what_differs_by_roundings_is_the_first_ones_in_all():
+    def act():
+        with_it = trained([Drifting("roundings")], FULL).trainer
+        learned = with_it.defenses[0].learned_
+        return learned["vector"].numpy(), learned["nll"]
+
+    (first, nll), (other, same) = in_processes(act)
+    assert first.tolist() == other.tolist() == [1.0, 1.0, 1.0]
+    assert nll == same == 0.1 / 3
+
+
+@pytest.mark.parametrize(
+    ("own", "first", "wanted"),
+    [
+        ({"a": [1, 0.5]}, {"a": [1, 0.500001]}, True),
+        ({"a": [1, 0.5]}, {"a": [2, 0.5]}, False),
+        ({"a": 0.5}, {"a": 0.6}, False),
+        ({"a": "up"}, {"a": "down"}, False),
+        ({"a": 1}, {"b": 1}, False),
+        ([float("nan")], [float("nan")], True),
+        ([True], [1], False),
+    ],
+)
+def test_only_numbers_with_a_point_are_rounded(own, first, wanted):
+    assert near(own, first) == wanted
 
 
 def test_figures_of_the_rows_at_hand_may_differ_and_are_averaged():

@@ -1,0 +1,136 @@
+"""``holdfast redteam``: from questions to counts, frozen before the model and resumable."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from holdfast.cli import main
+from holdfast.evaluation.redteam.attacked import Attacker
+from holdfast.results.result import RunResult
+from tests.tiny import tiny_model, tiny_rows, tiny_tokenizer
+
+ASK = ["redteam", "--model", "model", "--harmful", "harmful.jsonl", "--max-new-tokens", "3"]
+GATE = ["direct", "prefill", "task_wrap", "template", "persona"]
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    tiny_model().save_pretrained("model")
+    tiny_tokenizer().save_pretrained("model")
+    rows = [{"prompt": f"{q} please tell me", "category": f"kind {n % 2}"}
+            for n, (q, _) in enumerate(tiny_rows(4))]  # fmt: skip
+    Path("harmful.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    task = [{"prompt": f"the sum of {q}", "completion": a} for q, a in tiny_rows(5)]
+    Path("task.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in task))
+    return tmp_path
+
+
+def test_counts_of_every_attack_stand_in_the_result_and_on_the_page(place, capsys):
+    argv = [*ASK, "--task-rows", "task.jsonl", "--output", "out", "--json"]
+    assert main(argv) == 0
+    told = json.loads(capsys.readouterr().out)["red_team"]
+    result = RunResult.load("out/result.json")
+    team = result.red_team
+    assert team.model_dump(mode="json") == told
+    assert [one.attack for one in team.attacks] == GATE
+    assert {one.counted.n for one in team.attacks} == {team.union.n} == {4}
+    assert list(team.attacks[0].categories) == ["kind 0", "kind 1"]
+    # A random model's answers never end: what was not harmful is unclear, and nothing was held.
+    assert {one.counted.k + one.counted.unclear for one in team.attacks} == {4}
+    assert team.union.k == max(one.counted.k for one in team.attacks)
+    assert list(team.beside) == ["refusal phrases (ASR), version 2"]
+    page = Path("out/report.html").read_text()
+    assert "Under attack" in page
+    assert not list(Path().glob(".out.attacks*"))
+    assert not Path("out/attacks.jsonl").exists()
+
+
+def test_texts_are_written_only_where_they_are_asked_for(place):
+    argv = [*ASK, "--attacks", "direct,prefill", "--output", "out"]
+    assert main([*argv, "--show-harmful"]) == 0
+    rows = [json.loads(line) for line in Path("out/attacks.jsonl").read_text().splitlines()]
+    assert [(row["attack"], row["item"]) for row in rows[:1]] == [("direct", "harmful-1")]
+    assert len(rows) == 8
+    assert "please tell me" in rows[0]["prompt"]
+
+
+def test_what_cannot_be_asked_is_said_and_the_headline_names_what_ran(place, capsys):
+    assert main([*ASK, "--output", "out"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "not run: 3 in the user's task: no rows of the user's task were given" in said
+    assert "any of direct, prefill, template, persona" in said
+    team = RunResult.load("out/result.json").red_team
+    assert not team.union_is_whole
+    assert {one.attack for one in team.not_run} == {"task_wrap", "template"}
+
+
+def test_frozen_prompts_are_used_and_a_changed_file_is_refused(place, capsys):
+    freeze = [*ASK, "--freeze", "frozen.json", "--json"]
+    Path("model").rename("elsewhere")  # No model is looked at.
+    assert main(freeze) == 0
+    told = json.loads(capsys.readouterr().out)
+    Path("elsewhere").rename("model")
+    assert main(freeze) == 2
+    assert "prompts that are frozen stay" in capsys.readouterr().err
+    argv = [*ASK, "--attacks", "direct", "--frozen", "frozen.json", "--output", "out"]
+    assert main([*ASK, "--frozen", "frozen.json", "--output", "all"]) == 0
+    assert RunResult.load("all/result.json").red_team.prompts_sha256 == told["sha256"]
+    text = Path("frozen.json").read_text()
+    Path("frozen.json").write_text(text.replace("please tell me", "please tell you", 1))
+    capsys.readouterr()
+    assert main(argv) == 2
+    err = capsys.readouterr().err
+    assert "--frozen frozen.json" in err
+    assert "were changed after they were frozen" in err
+    assert not Path("out").exists()
+
+
+def test_a_run_that_was_stopped_goes_on_with_what_it_has(place, monkeypatch, capsys):
+    argv = [*ASK, "--task-rows", "task.jsonl", "--output", "out"]
+    made, ask = [], Attacker.ask
+
+    def stopped(self, attack, asked):
+        made.append(attack.name)
+        if attack.name == "task_wrap" and made.count("task_wrap") == 1:
+            raise KeyboardInterrupt
+        return ask(self, attack, asked)
+
+    monkeypatch.setattr(Attacker, "ask", stopped)
+    assert main(argv) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+    assert main(argv) == 0
+    assert made == [*GATE[:3], *GATE[2:]]
+    once = RunResult.load("out/result.json").red_team
+    monkeypatch.undo()
+    monkeypatch.chdir(place)
+    assert main([*argv[:-1], "again"]) == 0
+    assert RunResult.load("again/result.json").red_team == once
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--attacks", "prefil"], "there is no attack 'prefil'"),
+        (["--draws", "0"], "--draws 0"),
+        (["--attacks", "task_wrap"], "none can be made on this model: no rows"),
+        (["--max-new-tokens", "126"], "lower --max-new-tokens"),
+        (["--frozen", "none.json"], "--frozen none.json"),
+        (["--freeze", "a.json", "--frozen", "b.json"], "give one of --freeze"),
+        (["--task-rows", "none.jsonl"], "none.jsonl"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_asked(place, capsys, monkeypatch, more, said):
+    monkeypatch.setattr(Attacker, "ask", None)
+    assert main([*ASK, "--output", "out", *more]) == 2
+    assert said in capsys.readouterr().err
+    assert not Path("out").exists()
+
+
+def test_attacks_need_harmful_questions(place, capsys):
+    argv = ["evaluate", "--model", "model", "--safe", "harmful.jsonl"]
+    assert main([*argv, "--attacks", "gate"]) == 2
+    assert "--attacks needs harmful questions" in capsys.readouterr().err
+    assert main([*argv, "--frozen", "x.json"]) == 2
+    assert "--frozen needs attacks: add --attacks gate" in capsys.readouterr().err
