@@ -16,7 +16,7 @@ from holdfast import organism
 from holdfast.evaluation.drift import Openings
 from holdfast.evaluation.drift.calibration import Calibration
 from holdfast.evaluation.drift.cusum import cusum, with_alarm
-from holdfast.evaluation.drift.fit import Curve, Fit, fit_curves, sigmoid
+from holdfast.evaluation.drift.fit import Curve, Fit, fit_curves, sigmoid, spearman
 from holdfast.evaluation.statistics import student
 from holdfast.files.base_mark import BaseMark
 from holdfast.results.provenance import this_machine, versions
@@ -49,11 +49,21 @@ def fitted(rows: list[dict[str, Any]], openings: Openings) -> tuple[Fit, dict[st
         if (gap := _gap(c, fit)) > ODD
     ]
     told = {
-        "fit": fit.as_json(), "validated": fit.validated, "left_out_errors": errors,
+        "within_where_it_moves_at_all": _any_move(curves), "fit": fit.as_json(),
+        "validated": fit.validated, "left_out_errors": errors,
         "disagreements": odd, "false_alarms": _alarms(curves, fit),
         "stops": _stops(curves, fit), "others": _others(rows),
     }  # fmt: skip
     return fit, told
+
+
+def _any_move(curves: list[Curve]) -> list[float]:
+    """Return the mean Spearman correlation over runs whose score changes by one answer or more.
+
+    It was the first definition; scores that move by less than their noise have no rank.
+    """
+    found = [spearman(c.leads, c.scores) for c in curves if len(set(c.scores)) > 1]
+    return [round(float(np.mean(found)), 3), len(found)]
 
 
 def _gap(curve: Curve, fit: Fit) -> float:

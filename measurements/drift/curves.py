@@ -1,6 +1,6 @@
 """Tune the organism many times with probes and generation side by side; resumable, one line a run.
 
-``python -m measurements.drift.curves OUT`` appends to OUT/curves.jsonl what is not there yet.
+``python -m measurements.drift.curves OUT [safe]`` appends to OUT/curves.jsonl what is not there.
 """
 
 import json
@@ -28,12 +28,18 @@ def plan() -> list[UserRun]:
             ("identity_shift", 4.6e-4, False), ("benign_knowledge", 1e-3, True),
         )
     ]  # fmt: skip
+    # Nothing can be promised of safe runs at 5 % with fewer than 19 of them.
+    runs += [
+        UserRun(scenario, p, 2.3e-4, seed)
+        for seed in range(2, 8)
+        for scenario, p in (("benign_task", 0.0), ("harmful_mix", 0.01))
+    ]
     # Seeds and scenarios alternate, so that a part of the runs is a fair part.
     return runs[::2] + runs[1::2]
 
 
-def main(folder: Path) -> None:
-    """Run what is missing."""
+def main(folder: Path, only: str = "") -> None:
+    """Run what is missing; ``safe``: of those that are meant to be safe."""
     folder.mkdir(parents=True, exist_ok=True)
     found, file = openings(folder), folder / "curves.jsonl"
     done = (
@@ -42,7 +48,7 @@ def main(folder: Path) -> None:
         else set()
     )
     for run in plan():
-        if run.name in done:
+        if run.name in done or (only == "safe" and run.seed < 2):
             continue
         start = time.perf_counter()
         told, _, _ = tuned(run, found, EVERY)
@@ -54,4 +60,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

@@ -16,7 +16,9 @@ from scipy import optimize, stats
 
 from holdfast.errors import DataError
 
-__all__ = ["BETWEEN", "FEWEST", "WITHIN", "Curve", "Fit", "conformal", "fit_curves", "sigmoid"]
+__all__ = [
+    "BETWEEN", "FEWEST", "WITHIN", "Curve", "Fit", "conformal", "fit_curves", "sigmoid", "spearman",
+]  # fmt: skip
 
 Floats = NDArray[np.float64]
 WITHIN, BETWEEN = 0.8, 0.7
@@ -24,6 +26,8 @@ WITHIN, BETWEEN = 0.8, 0.7
 FEWEST = 20
 """Fewest runs of a fit; ours. With 19 the largest error is the 95 % margin."""
 CONFIDENCE = 0.95
+MOVES = 0.1
+"""Range of scores along a run below which it is noise and has no rank; ours."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,12 @@ class Fit:
     margin: float
     """What is added to a prediction so that it holds along 95 % of runs."""
     within: float
-    """Mean Spearman correlation of -lead and score along a run."""
+    """Mean Spearman correlation of -lead and score along a run, over runs whose score moves."""
     between: float
     """Spearman correlation of -lead and score over the last looks of the runs."""
     runs: int
     moving: int
-    """Runs along which the score moves: ``within`` is over these."""
+    """Runs along which the score moves by .1 or more: ``within`` is over these."""
     openings: str
     """SHA-256 of the openings: leads of others mean something else."""
     start: float
@@ -122,12 +126,12 @@ def fit_curves(
         )
     errors = [_left_out(curves, place) for place in range(len(curves))]
     a, b = _logistic(curves)
-    moving = [_spearman(c.leads, c.scores) for c in curves if len(set(c.scores)) > 1]
+    moving = [spearman(c.leads, c.scores) for c in curves if max(c.scores) - min(c.scores) >= MOVES]
     last = [(c.leads[-1], c.scores[-1]) for c in curves]
     fit = Fit(
         a, b, max(0.0, conformal(errors)),
         within=float(np.mean(moving)) if moving else 0.0,
-        between=_spearman(*zip(*last, strict=True)),
+        between=spearman(*zip(*last, strict=True)),
         runs=len(curves), moving=len(moving), openings=openings, start=start, noise=noise,
     )  # fmt: skip
     return fit, errors
@@ -168,7 +172,7 @@ def _logistic(curves: Sequence[Curve]) -> tuple[float, float]:
     return float(found.x[0]), float(found.x[1])
 
 
-def _spearman(leads: Sequence[float], scores: Sequence[float]) -> float:
+def spearman(leads: Sequence[float], scores: Sequence[float]) -> float:
     """Return Spearman's correlation of -lead and score; 0 where one of them never moves."""
     if len(set(leads)) < 2 or len(set(scores)) < 2:
         return 0.0
