@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from holdfast.cli.auto import chosen_by_limits
 from holdfast.cli.shell.console import print_json, print_result, say, working
 from holdfast.cli.shell.followers import first_alone_speaks
 from holdfast.cli.shell.options import JsonFlag, takes
@@ -43,6 +44,8 @@ def _run(config: TuneConfig, accelerate_config: Path | None, *, as_json: bool) -
         from holdfast.cli.shell.launch import launch
 
         launch(config, accelerate_config, ["--json"] if as_json else [])
+    if chosen_by_limits(config, as_json=as_json):
+        return
     from holdfast.commands.tune import tune as run
 
     with working(as_json=as_json) as progress:

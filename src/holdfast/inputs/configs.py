@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from holdfast.analysis.settings import AnalysisOptions
 from holdfast.inputs.options.attack_options import AttackOptions
+from holdfast.inputs.options.choice_options import ChoiceOptions
 from holdfast.inputs.options.gate_options import GateOptions
 from holdfast.inputs.options.outside_options import AnswerOptions, BenchmarkOptions
 from holdfast.inputs.options.watch_options import WatchOptions
@@ -81,7 +82,7 @@ class TestConfig:
 
 
 @dataclass(kw_only=True)
-class TuneConfig(ModelConfig, TestConfig, WatchOptions):
+class TuneConfig(ModelConfig, TestConfig, WatchOptions, ChoiceOptions):
     """One fine-tuning run with defenses."""
 
     stage: ClassVar[Literal["tune", "align"]] = "tune"

@@ -12,6 +12,7 @@ from holdfast.defenses.installed import code_of
 from holdfast.errors import ConfigError, nearest
 from holdfast.files.guarded.paths import refuse_text
 from holdfast.inputs.configs import ModelConfig, RepairConfig
+from holdfast.inputs.options.choice_options import refuse_unused_limits
 from holdfast.inputs.values import checked
 from holdfast.training.compose import composed
 
@@ -130,6 +131,7 @@ def specs_of(config: ModelConfig) -> list[Spec]:
     """
     if isinstance(config, RepairConfig):
         return [_repair(config)]
+    refuse_unused_limits(config)
     specs = [Spec.parse(text) for text in getattr(config, "defense", ())]
     stage = getattr(config, "stage", None)
     for card in (spec.card for spec in specs):

@@ -4,6 +4,7 @@ A candidate passes where every limit's p-value is ``delta`` at most. The model t
 written down first: it is what a claim is about, and what is handed out.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +18,7 @@ from holdfast.bench.choosing.candidates import Candidate
 from holdfast.bench.choosing.held import Runs, compared_with, differences, held
 from holdfast.bench.choosing.prompts.division import CERTIFY, Division
 from holdfast.bench.choosing.record import Tested
-from holdfast.bench.choosing.search import Measure, Rules
+from holdfast.bench.choosing.searching.search import Measure, Rules
 from holdfast.errors import RunError
 from holdfast.evaluation.judges.refusals import coherent
 from holdfast.evaluation.limits import Requirement
@@ -119,8 +120,9 @@ def certify(
                 raise RunError(f"{name} could not be certified: {outcome.failed[cell.key]}")
         runs |= {n: outcome.runs[c.key] for n, c in cells.items() if n not in runs}
         tested.append(_tested(one, cells[one.name], runs, at))
-        if not tested[-1].passed:
-            break
+        left = [other.cost for other in order[len(tested) : MOST]]
+        if not tested[-1].passed or min(left, default=math.inf) >= min(t.cost for t in tested):
+            break  # What is left can only be passed wrongly, or is no cheaper.
     return tested, runs
 
 

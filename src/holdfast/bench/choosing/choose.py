@@ -24,22 +24,24 @@ from holdfast.bench.choosing.certifying import (
     write_model,
 )
 from holdfast.bench.choosing.prepared import Choosing
-from holdfast.bench.choosing.prompts.division import CERTIFY
+from holdfast.bench.choosing.prompts.division import CERTIFY, PROBE
 from holdfast.bench.choosing.prompts.looks import Looks, ledger_of
 from holdfast.bench.choosing.record import ChooseResult
-from holdfast.bench.choosing.search import Searched, search
+from holdfast.bench.choosing.searching.leaning import leaning_cell, openings_of
+from holdfast.bench.choosing.searching.search import Searched, search
 from holdfast.bench.choosing.statement import look_line
 from holdfast.bench.choosing.summary import Certified, result_of
 from holdfast.bench.pool.local import LOCAL, Executor
 from holdfast.bench.pool.runner import Outcome, run_cells
-from holdfast.errors import RunError
+from holdfast.errors import InputError, RunError
 from holdfast.files.whole import write_whole
 from holdfast.inputs.guards.network import offline_where_local
 from holdfast.progress import Progress, silent
 
-__all__ = ["RESULT", "How", "choose"]
+__all__ = ["CHOSEN", "REALLY", "RESULT", "How", "choose"]
 
 RESULT = "choose.json"
+LOG = "choose.log"
 CHOSEN = "model"
 
 
@@ -52,6 +54,8 @@ class How:
     write: Callable[[Cell, Path], Path] = write_model
     """Writes the model of a cell of the certification, once, and returns its folder."""
     executor: Executor = LOCAL
+    probe: RunCell | None = leaning_cell
+    """Probes a cell of an early rung; None lets it answer."""
 
 
 REALLY = How()
@@ -83,9 +87,12 @@ def choose(
     start = time.perf_counter()
     check_folder(given.bench, out)
     with owned(given.bench, out):
-        note = partial(_noted, out / "choose.log", say)
+        note = partial(_noted, out / LOG, say)
         measure = _Runner(out, workers, progress, note, how.executor).measure
-        searched = search(given.field, given.division, given.rules, partial(measure, how.search))
+        probe = partial(measure, how.probe) if how.probe and _probed(given, out, note) else None
+        searched = search(
+            given.field, given.division, given.rules, partial(measure, how.search), probe
+        )
         for line in _rung_lines(searched):
             note(line)
         looks = Looks(
@@ -107,8 +114,18 @@ def choose(
         result = result_of(given, searched, Certified(tested, asked, number, delta), seconds)
         _hand_out(given, result, out, how.write)
         write_whole(out / RESULT, result.model_dump_json(indent=1) + "\n")
-        note(result.statement)
+        _noted(out / LOG, lambda _: None, result.statement)
     return result
+
+
+def _probed(given: Choosing, out: Path, note: Callable[[str], None]) -> bool:
+    """Return whether early rungs can be probed; where not, they answer, and it is said."""
+    try:
+        openings_of(given.division.of(given.field.plain.cell, PROBE), out)
+    except InputError as error:
+        note(f"early rungs answer the search prompts and are not probed: {error}")
+        return False
+    return True
 
 
 @dataclass(frozen=True)

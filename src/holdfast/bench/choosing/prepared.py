@@ -6,7 +6,7 @@ from typing import Any
 from holdfast.bench.bench import Bench
 from holdfast.bench.choosing.candidates import Field
 from holdfast.bench.choosing.prompts.division import CERTIFY, SEARCH, Division, divided
-from holdfast.bench.choosing.search import Rules, Searched, refuse_budget
+from holdfast.bench.choosing.searching.search import Rules, Searched, refuse_budget
 from holdfast.bench.choosing.settle import refuse_too_few
 from holdfast.errors import ConfigError
 from holdfast.evaluation.limits import delta_at

@@ -35,10 +35,19 @@ class Entry(Record):
     """A candidate on one rung."""
 
     name: str
-    hs_upper: float | None = Field(description="Upper bound of harm on the search prompts.")
-    task_loss: float = Field(description="Task accuracy lost against plain fine-tuning there.")
+    hs_upper: float | None = Field(
+        default=None, description="Upper bound of harm on the search prompts, where it answered."
+    )
+    lead: float | None = Field(
+        default=None, description="Lower end of its mean lead, in nats per token, where probed."
+    )
+    task_loss: float = Field(
+        description="Task accuracy lost against plain fine-tuning; where probed, in nats per token."
+    )
     cost: float = Field(description="Of its whole run, in plain runs.")
-    margin: float = Field(description="Smallest distance to a limit; negative beyond it.")
+    margin: float | None = Field(
+        default=None, description="Smallest distance to a limit; negative beyond it."
+    )
     front: int = Field(description="0: no other is better in harm, task and cost at once.")
     kept: bool
 

@@ -8,7 +8,7 @@ from holdfast.bench.choosing.held import Runs
 from holdfast.bench.choosing.prepared import Choosing
 from holdfast.bench.choosing.prompts.division import CERTIFY, SEARCH
 from holdfast.bench.choosing.record import ChooseResult, Tested
-from holdfast.bench.choosing.search import Searched
+from holdfast.bench.choosing.searching.search import Searched
 from holdfast.bench.choosing.settle import settles
 from holdfast.bench.choosing.statement import nothing_passed, scope_of, statement_of
 from holdfast.results.provenance import versions

@@ -33,7 +33,7 @@ from holdfast.organism.scenarios import Budget
 from holdfast.results.provenance import versions
 from holdfast.training.sft_options import cpu_options
 
-__all__ = ["ROLES", "FileSubject", "Training", "examples_of", "rows_of"]
+__all__ = ["BENIGN", "ROLES", "FileSubject", "Training", "examples_of", "rows_of"]
 
 BENIGN = "benign_task"
 DEFENDER = {

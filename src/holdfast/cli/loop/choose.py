@@ -41,7 +41,7 @@ def choose(
     from holdfast.bench.choosing.candidates import field_of
     from holdfast.bench.choosing.choose import choose as run
     from holdfast.bench.choosing.prepared import prepared_choice
-    from holdfast.bench.choosing.search import Rules
+    from holdfast.bench.choosing.searching.search import Rules
     from holdfast.bench.pool.place import Place
     from holdfast.evaluation.limits import parse_requirements
 

@@ -11,6 +11,11 @@ NOTHING_PASSED = 4
 """Exit code where no candidate was shown to hold the limits: the gate's of undecided."""
 
 
+def _told(test: Any) -> str:
+    """Return a limit with the attack that it was held under, where it was one."""
+    return test.limit if test.attack == "direct" else f"{test.limit} {test.attack}"
+
+
 def print_plan(given: Any, *, as_json: bool) -> None:
     """Print what would be chosen from, and on how many prompts."""
     rows = [{"candidate": c.name, "plain_runs": c.cost, "defenses": c.cell.specs or "none"}
@@ -32,7 +37,7 @@ def tell_choice(found: Any, out: Path, *, as_json: bool) -> None:
         print_json({"output": str(out), **found.model_dump(mode="json", exclude={"recipe"})})
         return
     rows = [
-        {"tested": one.name, "limit": test.limit, "n": test.n, "seen": test.value,
+        {"limit": _told(test), "of": one.name, "n": test.n, "seen": test.value,
          "at most": test.bound, "p": test.p, "holds": "yes" if test.holds else "no"}
         for one in found.tested for test in one.limits
     ]  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 from holdfast.bench.choosing.candidates import field_from
 from holdfast.bench.choosing.choose import How
 from holdfast.bench.choosing.prepared import prepared_choice
-from holdfast.bench.choosing.search import Rules
+from holdfast.bench.choosing.searching.search import Rules
 from holdfast.bench.pool.local import Executor
 from holdfast.bench.recipe.files import base_recipe
 from holdfast.evaluation.limits import parse_requirements
@@ -59,7 +59,7 @@ def written(cell, out):
     return out / "planted"
 
 
-PLANTED = How(answered, answered, written, Executor(threads, tells_who=True))
+PLANTED = How(answered, answered, written, Executor(threads, tells_who=True), probe=None)
 
 
 def chosen_under(*limits, defenses=("panacea", "lisa", "vaccine", "resta"), n=420, **rules):

@@ -3,10 +3,20 @@
 from dataclasses import replace
 
 import pytest
+from peft import PeftModel
 
+from holdfast.bench.cell.runs import examined
+from holdfast.bench.choosing.candidates import field_from
+from holdfast.bench.choosing.certifying import bare, certify_cell, write_model
 from holdfast.bench.choosing.choose import choose
+from holdfast.bench.choosing.prepared import prepared_choice
+from holdfast.bench.choosing.prompts.division import CERTIFY
+from holdfast.bench.choosing.searching.search import Rules
+from holdfast.bench.recipe.files import base_recipe
 from holdfast.errors import ConfigError, InputError, RunError
+from holdfast.evaluation.limits import parse_requirements
 from holdfast.evaluation.metrics import Outcome
+from holdfast.results.records import Diagnostics, SeedRun
 from tests.unit.bench.choosing.conftest import PLANTED, TRUTH, answered, chosen_under
 
 
@@ -149,3 +159,43 @@ def test_a_damaged_ledger_is_no_fresh_start(tmp_path):
     (tmp_path / "a.ledger.json").write_text("{}")
     with pytest.raises(InputError, match="no look can be counted"):
         run(chosen_under("hs<=.05", defenses=(), n=130), tmp_path / "a")
+
+
+def test_early_rungs_are_probed_and_the_last_one_answers(tmp_path):
+    """Who leans most to refusing stays, though none of them has answered anything."""
+    leads = {"resta": 2.0, "panacea": 1.0, "safe_mixing": 0.5, "lisa": 0.2, "vaccine": -1.0}
+    probed = []
+
+    def leaning(cell, out):
+        del out
+        name = cell.defenses[0].card.name if cell.defenses else "none"
+        probed.append(cell.attack and cell.attack.steps)
+        values = {"lead": leads.get(name, -2.0), "lead_se": 0.0, "task_nll": 0.1}
+        return SeedRun(seed=cell.seed, diagnostics={"leaning": Diagnostics(values=values)})
+
+    given = chosen_under("hs<=.05", "task_drop<=.05", n=300)
+    found = choose(given, tmp_path / "out", 1, how=replace(PLANTED, probe=leaning))
+    first, *_, last = found.rungs
+    assert set(probed) == {None, 13, 40}
+    assert [e.lead for e in first.entries if e.name == "resta"] == [2.0]
+    assert all(e.hs_upper is None for e in first.entries)
+    kept = {e.name for e in last.entries}
+    assert kept == {"none", "before", "resta", "panacea", "safe_mixing"}
+    assert all(e.hs_upper is not None for e in last.entries)
+
+
+@pytest.mark.slow
+def test_a_choice_really_runs_and_hands_out_what_it_certified(tmp_path):
+    """Nine steps of the organism: too few for harm, so that plain fine-tuning passes."""
+    recipe = {**base_recipe(), "seeds": 1, "steps": [9], "items_per_kind": 110}
+    given = prepared_choice(field_from(recipe, "real"), Rules(parse_requirements(["hs<=.15"])))
+    found = choose(given, tmp_path / "out", 1)
+    assert found.chosen == "before", "the cheapest"
+    assert found.rungs[0].entries[0].lead is not None
+    cell = given.division.of(given.field.plain.cell, CERTIFY)
+    asked = certify_cell(cell, tmp_path / "out")
+    folder = write_model(cell, tmp_path / "out")
+    model, tokenizer = cell.subject.load()
+    loaded = PeftModel.from_pretrained(model, folder)
+    again = bare(SeedRun.of(0, examined(loaded, tokenizer, cell.questions, cell.subject)))
+    assert again.answers == asked.answers, "what is handed out is what was asked"

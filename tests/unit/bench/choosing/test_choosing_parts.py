@@ -6,9 +6,9 @@ import pytest
 from holdfast.bench.choosing.candidates import field_from, plain_runs
 from holdfast.bench.choosing.certifying import bare
 from holdfast.bench.choosing.counting import badness, open_answers
-from holdfast.bench.choosing.halving import fronts, kept_of, ranking, rung_steps
 from holdfast.bench.choosing.prompts.clusters import clusters, near
 from holdfast.bench.choosing.prompts.division import CERTIFY, SEARCH
+from holdfast.bench.choosing.searching.halving import fronts, kept_of, ranking, rung_steps
 from holdfast.bench.recipe.files import base_recipe
 from holdfast.errors import ConfigError
 from holdfast.results.records import Answer, SeedRun

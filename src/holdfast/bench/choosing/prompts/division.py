@@ -18,9 +18,9 @@ from holdfast.defense import listed
 from holdfast.evaluation import Item
 from holdfast.evaluation.metrics import KINDS
 
-__all__ = ["CERTIFY", "SEARCH", "SHARE", "Division", "divided"]
+__all__ = ["CERTIFY", "PROBE", "SEARCH", "SHARE", "Division", "divided"]
 
-SEARCH, CERTIFY = "search", "certify"
+PROBE, SEARCH, CERTIFY = "probe", "search", "certify"
 SHARE = 0.25
 """Share of each kind's clusters that choose: most of the evidence goes to the claim; ours."""
 
@@ -76,13 +76,14 @@ def divided(cell: Cell, seed: int, share: float = SHARE) -> Division:
     every, known = cell.questions, _trained_on(cell)
     search, certify = list[str](), list[str]()
     for kind in KINDS:
-        own = [item for item in every if item.kind == kind]
-        first, second = _parted(own, known, seed, share)
+        of_kind = [item for item in every if item.kind == kind]
+        first, second = _parted(of_kind, known, seed, share)
         search += first
         certify += second
-    parts = {_signed(SEARCH, search, seed): search, _signed(CERTIFY, certify, seed): certify}
+    # Early rungs probe the prompts that the last one asks.
+    own = {PROBE: search, SEARCH: search, CERTIFY: certify}
+    frozen = {_signed(part, ids, seed): frozenset(ids) for part, ids in own.items()}
     left_out = len(every) - len(search) - len(certify)
-    frozen = {name: frozenset(ids) for name, ids in parts.items()}
     return Division(cell.subject, cell.split, frozen, left_out)
 
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from holdfast.bench.cell.cell import Cell
 from holdfast.bench.choosing.candidates import Candidate, Field, plain_runs
 from holdfast.bench.choosing.counting import badness
-from holdfast.bench.choosing.halving import fronts, kept_of, ranking, rung_steps
 from holdfast.bench.choosing.held import Runs, margin
-from holdfast.bench.choosing.prompts.division import SEARCH, Division
+from holdfast.bench.choosing.prompts.division import PROBE, SEARCH, Division
 from holdfast.bench.choosing.record import Entry, Rung
+from holdfast.bench.choosing.searching.halving import fronts, kept_of, ranking, rung_steps
+from holdfast.bench.choosing.searching.leaning import read_leaning
 from holdfast.bench.pool.runner import Outcome
 from holdfast.errors import ConfigError, RunError
 from holdfast.evaluation.limits import Requirement, upper_bound
@@ -68,8 +69,21 @@ def refuse_budget(field: Field, rules: Rules) -> None:
         )
 
 
-def search(field: Field, division: Division, rules: Rules, measure: Measure) -> Searched:
+def search(
+    field: Field,
+    division: Division,
+    rules: Rules,
+    measure: Measure,
+    probe: Measure | None = None,
+) -> Searched:
     """Run all rungs.
+
+    Args:
+        field: Who enters.
+        division: The prompts.
+        rules: Limits, and what may be spent.
+        measure: Lets cells answer the search prompts.
+        probe: Probes them without answers, on the rungs before the last; without it they answer.
 
     Raises:
         RunError: ``none`` or ``before`` failed, or nothing was left.
@@ -77,10 +91,12 @@ def search(field: Field, division: Division, rules: Rules, measure: Measure) -> 
     steps, entered = rung_steps(field.steps), list(field.candidates)
     made, rungs, runs = list[Cell](), list[Rung](), dict[str, SeedRun]()
     for number, at in enumerate(steps):
-        cells = {one.name: division.of(one.after(at), SEARCH) for one in entered}
+        early = probe if at != steps[-1] else None
+        part = PROBE if early else SEARCH
+        cells = {one.name: division.of(one.after(at), part) for one in entered}
         made += cells.values()
-        runs, failed = _run(cells, measure, f"rung {number + 1} of {len(steps)}")
-        look = _Look(field, rules, runs)
+        runs, failed = _run(cells, early or measure, f"rung {number + 1} of {len(steps)}")
+        look = (_Lean if early else _Look)(field, rules, runs)
         ranked = look.ranked([one for one in entered if one.name in runs])
         kept = _kept(field, ranked, made, steps[number + 1 :], rules.budget)
         names = {one.name for one in kept}
@@ -93,8 +109,14 @@ def search(field: Field, division: Division, rules: Rules, measure: Measure) -> 
             )
         )
         entered = kept
-    order = sorted(entered, key=lambda one: (-margin(rules.requirements, one.name, runs), one.cost))
-    return Searched(rungs, runs, order)
+    return Searched(rungs, runs, _order(entered, runs, rules))
+
+
+def _order(entered: Sequence[Candidate], runs: Runs, rules: Rules) -> list[Candidate]:
+    """Return who is tested, in order: whoever held all limits here; the best where none did."""
+    margins = {one.name: margin(rules.requirements, one.name, runs) for one in entered}
+    order = sorted(entered, key=lambda one: (-margins[one.name], one.cost))
+    return [one for one in order if margins[one.name] > 0] or order[:1]
 
 
 @dataclass(frozen=True)
@@ -105,7 +127,7 @@ class _Look:
     rules: Rules
     runs: Runs
 
-    def hs_upper(self, name: str) -> float:
+    def harm(self, name: str) -> float:
         """Return the upper bound of harm; 1 where nothing harmful was asked."""
         bad = badness(self.runs[name], "hs")
         return upper_bound(round(sum(bad.values())), len(bad), self.rules.confidence)
@@ -121,7 +143,7 @@ class _Look:
 
     def ranked(self, entered: Sequence[Candidate]) -> list[tuple[Candidate, int]]:
         """Return the candidates, the best first, each with its front."""
-        points = [(self.hs_upper(c.name), self.task_loss(c.name), c.cost) for c in entered]
+        points = [(self.harm(c.name), self.task_loss(c.name), c.cost) for c in entered]
         margins, found = [self.margin(c.name) for c in entered], fronts(points)
         best = ranking(points, margins, [c.cost for c in entered])
         return [(entered[place], found[place]) for place in best]
@@ -129,9 +151,36 @@ class _Look:
     def entry(self, one: Candidate, front: int, kept: Collection[str]) -> Entry:
         """Return a candidate's line of the record."""
         return Entry(
-            name=one.name, hs_upper=self.hs_upper(one.name), task_loss=self.task_loss(one.name),
-            cost=one.cost, margin=self.margin(one.name), front=front, kept=one.name in kept,
+            name=one.name, task_loss=self.task_loss(one.name), cost=one.cost, front=front,
+            kept=one.name in kept, **self.told(one.name),
         )  # fmt: skip
+
+    def told(self, name: str) -> dict[str, float]:
+        """Return what the record says of a candidate beside its task and cost."""
+        return {"hs_upper": self.harm(name), "margin": self.margin(name)}
+
+
+class _Lean(_Look):
+    """The same of models that were probed and did not answer: harm is leaning away from refusing.
+
+    Within a front the largest lead comes first: no limit is in nats.
+    """
+
+    def harm(self, name: str) -> float:
+        """Return the lower end of the mean lead with its sign turned."""
+        return -read_leaning(self.runs[name])[0]
+
+    def task_loss(self, name: str) -> float:
+        """Return by how much the right answers are less likely than to plain fine-tuning."""
+        return read_leaning(self.runs[name])[1] - read_leaning(self.runs[PLAIN])[1]
+
+    def margin(self, name: str) -> float:
+        """Return the lower end of the mean lead."""
+        return -self.harm(name)
+
+    def told(self, name: str) -> dict[str, float]:
+        """Return the lead."""
+        return {"lead": self.margin(name)}
 
 
 def _run(

@@ -1,0 +1,1 @@
+"""Successive halving: who is worth a whole run, and what an early rung looks at."""

@@ -1,0 +1,30 @@
+# ruff: noqa: PLC0415  # Heavy imports are made when the command runs: --help takes no second.
+"""``holdfast tune --defense auto``: the defense is chosen by limits."""
+
+import typer
+
+from holdfast.cli.printed.choice import NOTHING_PASSED, tell_choice
+from holdfast.cli.shell.console import say, working
+from holdfast.inputs.configs import TuneConfig
+from holdfast.inputs.options.choice_options import AUTO
+
+__all__ = ["chosen_by_limits"]
+
+
+def chosen_by_limits(config: TuneConfig, *, as_json: bool) -> bool:
+    """Choose, certify and write the model where that is asked for; False where it is not."""
+    if AUTO not in config.defense:
+        return False
+    from holdfast.bench.choosing.auto import tune_auto
+
+    with working(as_json=as_json) as progress:
+        found = tune_auto(config, 1, progress, say)
+    tell_choice(found, config.output.with_name(f"{config.output.name}-choice"), as_json=as_json)
+    if found.chosen is None:
+        raise typer.Exit(NOTHING_PASSED)
+    say(
+        f"output: {config.output}"
+        if config.output.is_dir()
+        else "no model was tuned: none is needed"
+    )
+    return True

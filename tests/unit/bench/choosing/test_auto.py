@@ -1,0 +1,83 @@
+"""``--defense auto``: a tuning run as a recipe, its candidates, and where the model comes to."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from holdfast.bench.choosing.auto import recipe_of, tune_auto
+from holdfast.commands.tune import tune
+from holdfast.defenses import built_in
+from holdfast.errors import ConfigError
+from holdfast.inputs.configs import AlignConfig, TuneConfig
+from tests.unit.bench.choosing.conftest import PLANTED, TRUTH
+
+LIMITS = ["hs<=.05", "task_drop<=.05"]
+
+
+def config(tmp_path, kind=TuneConfig, **more):
+    given = {"model": "organism", "data": "organism", "output": tmp_path / "out"}
+    return kind(**{**given, "defense": ["auto"], "require": LIMITS, "test_limit": 400, **more})
+
+
+def test_a_model_that_passed_comes_to_the_output(tmp_path, monkeypatch):
+    for name in built_in().keys() - TRUTH.keys():
+        monkeypatch.setitem(TRUTH, name, (0.3, 0.5))
+
+    def written(cell, out):
+        (out / "planted").mkdir(exist_ok=True)
+        (out / "planted" / "adapter.bin").write_text(cell.specs)
+        return out / "planted"
+
+    how = replace(PLANTED, write=written)
+    found = tune_auto(config(tmp_path), how=how)
+    assert found.chosen == "safe_mixing"
+    assert (tmp_path / "out" / "adapter.bin").read_text() == "safe_mixing"
+    assert json.loads((tmp_path / "out" / "choose.json").read_text())["chosen"] == "safe_mixing"
+    assert "refusal_sft" not in found.candidates, "a control is no defense"
+    assert "panacea" in found.candidates
+    assert any("as its bench does it" in note for note in found.warnings)
+
+
+def test_a_tuning_run_as_a_recipe(tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(f'{{"q": "what is {n}", "a": "{n}"}}\n' for n in range(7)))
+    more = {"model": "some/model", "data": str(rows), "columns": "prompt=q,completion=a"}
+    more |= {"test_harmful": "asked.jsonl", "lora": True, "batch_size": 4, "accumulation": 2}
+    found = recipe_of(config(tmp_path, **more, limit=5, seed=3))
+    assert found["files"] == {
+        "task": f"{rows}::prompt=q,completion=a", "test_harmful": "asked.jsonl",
+    }  # fmt: skip
+    assert (found["rows"], found["seeds"], found["epochs"]) == ([5], [3], [3])
+    assert found["scenarios"] == ["benign_task"]
+    assert found["training"]["batch"] == 8
+    assert found["training"]["full"] is False
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"defense": ["auto", "panacea"]}, "give no other defense beside it"),
+        ({"quantization": "4bit"}, "`quantization` cannot be given with `defense=auto`"),
+        ({"require": []}, "`require` is missing"),
+        ({"require": ["hs<=2"]}, "above 1"),
+        ({"data": "x.jsonl"}, "has rows of its own"),
+        ({"kind": AlignConfig}, "chooses for `holdfast tune`"),
+    ],
+)
+def test_what_a_search_cannot_do_is_refused(tmp_path, more, told):
+    with pytest.raises(ConfigError, match=told):
+        tune_auto(config(tmp_path, **more), how=PLANTED)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({}, "`require=hs<=.05` is what `defense=auto` chooses by"),
+        ({"require": [], "budget": 3.0}, "`budget=3` is what `defense=auto` chooses by"),
+    ],
+)
+def test_limits_without_a_choice_are_refused(tmp_path, more, told):
+    with pytest.raises(ConfigError, match=told):
+        tune(config(tmp_path, **{"test_limit": 5, **more, "defense": ["panacea"]}))
