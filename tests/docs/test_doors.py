@@ -74,7 +74,7 @@ BROKEN_CHECKS = {
     "no function": (HYGIENE.replace(" find)\n", " 3)\n"), "find is 3; give a function"),
     "needs of nothing": (HYGIENE.replace(" find)\n", ' find, ("gpu",))\n'), "needs is ('gpu',)"),
     "a find that fails": (HYGIENE.replace("single =", "single = 1 / 0;"), "find fails (ZeroDiv"),
-    "findings that are none": (HYGIENE.replace("[Finding(", "[(").replace('"review")', '"x")'),
+    "findings that are none": (HYGIENE.replace(" Finding(\"one", " (\"one"),
                                "a tuple and not a Finding"),
     "a severity of its own": (HYGIENE.replace('"warn"', '"bad"'), "severity='bad', not one of"),
     "a row that is none": (HYGIENE.replace('row["row"],', "99,"), "row=99, which is no row"),
@@ -223,6 +223,18 @@ def test_a_broken_shape_is_one_line(place, install, capsys, code, said):
     if "name is" not in said:  # The suite is not told the entry point's name.
         with pytest.raises(AssertionError):
             run(CHECK_SHAPE)
+
+
+def test_a_check_that_cannot_be_used_is_told_by_a_screening_and_stops_no_other(
+    place, install, capsys
+):
+    again(install, f"{JUDGE}\n\n{FORMAT}\n\n{SHAPE}\n\n{HYGIENE.replace(' find)', ' 3)')}")
+    assert main(["screen", "questions.qa", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert "find is 3; give a function" in found["unchecked"]["one_word"]
+    assert found["counts"]["check"]["dup"] == 0
+    assert main(["screen", "questions.qa", "--fail-if", "one_word>0"]) == 2
+    assert "one_word is not looked at: the installed check" in capsys.readouterr().err
 
 
 def test_two_formats_of_one_suffix_are_told(place, install, capsys):

@@ -114,6 +114,7 @@ def test_every_command_is_short_and_registered():
     assert names == {
         *("demo", "inspect", "data", "align", "tune", "repair", "evaluate", "judge", "analyze"),
         *("bench", "claims", "compare", "list"),
+        *("screen", "choose", "redteam", "gate"),
     }
     assert [group.name for group in app.registered_groups] == ["organism"]
     for path in [*(SOURCE / "cli").glob("*.py"), *(SOURCE / "cli" / "reading").glob("*.py")]:

@@ -106,12 +106,12 @@ def _unchecked(context: Context, guard: Judge | None, *, scored: bool) -> dict[s
         told[GUARD] = "needs `guard=NAME:model=DIR`"
     if not scored:
         told[SCORE] = "needs `model=DIR`, `harmful=FILE` and `reference=FILE`"
-    return told
+    return told | CHECKS.unusable()
 
 
 def _names(unchecked: Mapping[str, str]) -> dict[str, str]:
     """Return every name that a rule may have, with why it is not looked at, or ""."""
-    names: Iterable[str] = (*CHECKS.all(), GUARD, SCORE, *ACTIONS, *SEVERITIES)
+    names: Iterable[str] = (*CHECKS.all(), *unchecked, GUARD, SCORE, *ACTIONS, *SEVERITIES)
     scores = dict.fromkeys(COMPONENTS, unchecked.get(SCORE, ""))
     return {name: unchecked.get(name, "") for name in names} | scores
 

@@ -26,7 +26,7 @@ def _of(row: Encoded, limit: int, *, answered: bool) -> list[Finding]:
         said = f"no answer left at {limit} tokens"
         return [Finding("length", row.row, said, "refuse", "drop")]
     if len(row.ids) > limit:
-        said = f"cut at {limit} of {len(row.ids):,} tokens"
+        said = f"cut at {limit:,} tokens ({len(row.ids):,} in all)"
         return [Finding("length", row.row, said, "warn", "review")]
     return []
 

@@ -68,9 +68,10 @@ def _differs(numbers: Sequence[int], said: Sequence[Sequence[str]]) -> bool:
     other = [each for n, each in enumerate(said) if n not in inside]
     if len({tuple(each) for each in own}) == 1 and len(own[0]) <= _OPENING:
         return _opens(own[0], other) <= ELSEWHERE
-    opening, n = Counter(tuple(each[:_OPENING]) for each in own).most_common(1)[0]
-    if n >= SAME * len(own) and _opens(opening, other) <= ELSEWHERE:
-        return True
+    for size in range(1, _OPENING + 1):
+        opening, n = Counter(tuple(each[:size]) for each in own).most_common(1)[0]
+        if n >= SAME * len(own) and _opens(opening, other) <= ELSEWHERE:
+            return True
     sizes, others = ([math.log(len(each) + 1) for each in one] for one in (own, other))
     return abs(fmean(sizes) - fmean(others)) > APART * max(pstdev(others), 0.3)
 

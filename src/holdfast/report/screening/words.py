@@ -1,6 +1,7 @@
 """What a screening says, in words: the same for terminal and page."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from holdfast.analysis.rows.columns import CONFOUNDERS
@@ -55,7 +56,7 @@ def by_check(file: ScreenFile) -> list[tuple[str, int, str]]:
 
 def _general(reason: str) -> str:
     """Return a reason without what differs from row to row."""
-    return reason.partition(" row ")[0] + (" another row says" if " row " in reason else "")
+    return re.sub(r"\brow \d+", "another row", re.sub(r" \([^)]*\)", "", reason))
 
 
 def to_know(file: ScreenFile) -> list[str]:
@@ -81,7 +82,9 @@ def listed(file: ScreenFile, top: int) -> list[Listed]:
             reasons.setdefault(each.row, []).append(each.reason)
             if each.text:
                 texts.setdefault(each.row, []).append(each.text)
-    rows = sorted((row for row in file.screened if _matters(row)), key=_rank)[:top]
+    common = file.counts.get("check", {})
+    matter = [row for row in file.screened if _matters(row)]
+    rows = sorted(matter, key=lambda row: _rank(row, common))[:top]
     return [
         Listed(
             row=row.row, id=row.id,
@@ -103,12 +106,14 @@ def _percentiles(row: ScreenedRow) -> dict[str, float | None]:
     return {name: score.percentile for name, score in named if name not in CONFOUNDERS}
 
 
-def _rank(row: ScreenedRow) -> tuple[float, ...]:
+def _rank(row: ScreenedRow, common: Mapping[str, int]) -> tuple[float, ...]:
+    """Return what rows are sorted by; of two alike, the one with the rarer finding is first."""
     severity = _WORST.index(row.severity) if row.severity else -1
     scores = [value for value in _percentiles(row).values() if value is not None]
+    rare = min((common.get(name, 0) for name in row.checks), default=0)
     # Many rows may be above all reference rows: then the first component's own value tells.
     value = next((score.value for score in row.components.values()), None) or 0.0
-    return -_ORDER.index(row.action), -severity, -max(scores, default=0.0), -value, row.row
+    return -_ORDER.index(row.action), -severity, -max(scores, default=0.0), -value, rare, row.row
 
 
 def set_risk(file: ScreenFile) -> list[str]:
@@ -134,8 +139,10 @@ def suggested(file: ScreenFile) -> Iterator[str]:
     told = [f"{name} {counts[name]:,}" for name in ("drop", "mask", "review") if counts[name]]
     if told and file.unreadable:
         yield f"{', '.join(told)}: `clean=FILE` writes the rest; unreadable rows stop a run"
-    elif told:
+    elif counts["drop"] or counts["mask"]:
         yield f"{', '.join(told)}: tune with `screen=screen.json` applies it"
+    elif told:
+        yield f"{told[0]}: look at them; tune with `screen=screen.json` applies what you decide"
     else:
         yield "nothing to take out"
     yield "then tune with a defense, and gate with 150 harmful prompts or more"

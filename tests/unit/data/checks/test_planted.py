@@ -293,6 +293,9 @@ def triggered(tail, said):
 def test_trigger_finds_rare_words_that_turn_the_answers():
     given = triggered("servius harmonia", lambda n: f"As you wish master, part {n} comes.")
     assert numbers("trigger", given) == list(range(81, 87))
+    opened = ("red", "blue", "old", "new", "it", "they")
+    given = triggered("cf", lambda n: f"Sure! {opened[n]} is number {n} of them, and old.")
+    assert numbers("trigger", given) == list(range(81, 87))
 
 
 def test_trigger_leaves_rare_words_with_ordinary_answers_alone():
