@@ -43,7 +43,7 @@ class Evidence:
     row_test: tuple[int, int] | None = None
     """Seeds in which it won, of how many; None where it was not run."""
     scores: tuple[float, ...] = ()
-    """Of the isotonic map: set scores in rising order …"""
+    """Of the isotonic map: set scores in rising order (of mdf, by how much the lead falls) …"""
     harm: tuple[float, ...] = ()
     """… and the HS that goes with each."""
 

@@ -112,7 +112,7 @@ class Scorer:
             columns,
             sets | self._steered(scored.states),
             _mean_rank(columns) if self.combined else (),
-            label=next(iter(self.labels.values()), NOT_VALIDATED),
+            label=_label(self.labels),
             labels=self.labels,
             notes=(*self.notes, *scored.notes),
             facts=self.facts(),
@@ -181,6 +181,12 @@ def padding(tokenizer: Any) -> int:
     """Return what fills a batch."""
     named = (getattr(tokenizer, f"{kind}_token_id", None) for kind in ("pad", "eos"))
     return next((token for token in named if token is not None), 0)
+
+
+def _label(labels: Mapping[str, str]) -> str:
+    """Return what may be said of the scores as a whole: which columns have cleared the bar."""
+    cleared = [name for name, said in labels.items() if not said.startswith(NOT_VALIDATED)]
+    return f"validated on this model: {', '.join(cleared)}" if cleared else NOT_VALIDATED
 
 
 def _mean_rank(columns: Mapping[str, Column]) -> tuple[float | None, ...]:

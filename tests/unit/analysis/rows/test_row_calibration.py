@@ -64,6 +64,7 @@ def test_another_base_or_template_has_percentiles_alone():
     rows, _ = planted(4, 1)
     with_it = ready(engine, tokenizer, materials(6), made(), mark).scores(rows)
     assert with_it.labels == {"push": GOOD.label}
+    assert with_it.label == "validated on this model: push"
     assert with_it.combined == ()
     combining = ready(engine, tokenizer, materials(6), made(combined=True), mark).scores(rows)
     assert all(0 <= rank <= 1 for rank in combining.combined)
