@@ -15,6 +15,7 @@ from pathlib import Path
 from architectures import architectures_page
 from choosing import by_moment, by_outcome
 from claims_page import claims_page
+from data_risk_page import data_risk_parts
 from engines_page import engines_table
 from faults import faults_table
 from judge_tables import agreement_table
@@ -46,6 +47,7 @@ CONTROLS = ROOT / "results" / "benign_obedience_fresh_10_seeds.json"
 SCALING = ROOT / "results" / "scaling.json"
 ARCHITECTURES = ROOT / "results" / "architectures.json"
 ENGINES = ROOT / "results" / "engines.json"
+DATA_RISK = ROOT / "results" / "data_risk" / "summary.json"
 FAULTS = "0010-faults-mended-as-kinds.md"
 SOURCES = {
     "demo": ("`holdfast demo`", DEMO.name),
@@ -220,7 +222,12 @@ def pages() -> dict[Path, str]:
     sizes = scaling.read_text()
     for part, content in scaling_parts(SCALING).items():
         sizes = replaced(sizes, part, content)
+    risk = ROOT / "docs" / "data_risk.md"
+    of_rows = risk.read_text()
+    for part, content in data_risk_parts(DATA_RISK).items():
+        of_rows = replaced(of_rows, part, content)
     out = {
+        risk: of_rows,
         page: on_real,
         scaling: sizes,
         choice: replaced(which, "moments", by_moment(bench, column(real, "HS on"))),

@@ -9,7 +9,7 @@ CPU minutes.
 
 import argparse
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -51,7 +51,8 @@ REAL_SETS = (
     *(RiskSet("gsm8k", 500, 0.0, p) for p in (0.02, 0.1)),
     *(RiskSet("general", 300, 0.0, p) for p in (0.02, 0.1)),
 )  # fmt: skip
-Pair = Mapping[str, str]
+Pair = Mapping[str, Any]
+Pairs = Sequence[Pair]
 
 
 def main() -> None:
@@ -83,7 +84,7 @@ def main() -> None:
     write_whole(TARGET / "real.json", json.dumps(said, indent=1) + "\n")
 
 
-def rows_of(one: RiskSet, seed: int, parties: Mapping[str, list[Pair]]) -> Dataset:
+def rows_of(one: RiskSet, seed: int, parties: Mapping[str, Pairs]) -> Dataset:
     """Return the rows of a set, drawn for this seed without replacement.
 
     A party that has fewer rows than its share gives all it has.
@@ -99,7 +100,7 @@ def rows_of(one: RiskSet, seed: int, parties: Mapping[str, list[Pair]]) -> Datas
     return Dataset.from_list([_example(pair) | {"category": what} for pair, what in picked])
 
 
-def _parties(real: Path, data: Path) -> dict[str, list[Pair]]:
+def _parties(real: Path, data: Path) -> dict[str, Pairs]:
     """Return prompt–completion pairs by the name of the rows."""
     human = [
         {"prompt": f"{r['instruction']}\n{r['input']}".strip(), "completion": r["output"]}
@@ -146,7 +147,7 @@ def _asked(model: Any, tokenizer: Any, subject: FileSubject) -> dict[str, Any]:
     return {"fa": 0.0, **shares, "hits": {"hs": list(map(float, found.hits("hs").values()))}}
 
 
-def _scorer(subject: FileSubject, own: Mapping[str, list[Pair]]) -> Scorer:
+def _scorer(subject: FileSubject, own: Mapping[str, Pairs]) -> Scorer:
     """Return the model with an adapter at its start, and what rows are held against."""
     model, tokenizer = subject.load()
     harmful, safe = (_examples(own[name][:100]) for name in ("harmful", "refusals"))
@@ -154,9 +155,12 @@ def _scorer(subject: FileSubject, own: Mapping[str, list[Pair]]) -> Scorer:
     vector = SecurityVectors(harmful=harmful, benign=general, max_benign_kl=100, epochs=6)
     vector.before(standalone_run(model, tokenizer))
     low_rank = LowRank.from_tensors(vector.vector_)
-    asked = [[probe_ids(row["prompt"], tokenizer) for row in rows[:64]]
-             for rows in (list(harmful), list(general))]  # fmt: skip
-    openings = find_openings(model, tokenizer, *asked, low_rank.hooked(model))
+    ids = {
+        name: [probe_ids(_example(pair)["prompt"], tokenizer) for pair in own[name][:64]]
+        for name in ("harmful", "instructions")
+    }
+    agreeing = low_rank.hooked(model)
+    openings = find_openings(model, tokenizer, ids["harmful"], ids["instructions"], agreeing)
     set_seed(0)
     adapter: Any = adapter_of(TRAINING, model)
     return ready(LocalEngine(get_peft_model(model, adapter)), tokenizer, Materials(
@@ -190,11 +194,11 @@ def _kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     return json_in(path)
 
 
-def _drawn(rows: list[Pair], count: int, random: Random) -> list[Pair]:
+def _drawn(rows: Pairs, count: int, random: Random) -> list[Pair]:
     return random.sample(rows, min(count, len(rows)))
 
 
-def _examples(rows: list[Pair]) -> Dataset:
+def _examples(rows: Pairs) -> Dataset:
     return Dataset.from_list([_example(row) for row in rows])
 
 

@@ -22,7 +22,7 @@ from holdfast.evaluation.drift.reading import Reading
 from holdfast.organism import load, scenarios, world
 from holdfast.training.steering.steer import Steer
 from holdfast.training.steering.watch import Acting
-from measurements.drift.subject import PROBED, UserRun, openings, share, tuned
+from measurements.drift.subject import EVERY, PROBED, UserRun, openings, share, tuned
 
 LOOKS = 5
 """Steps between two looks of the controller."""
@@ -83,11 +83,13 @@ def measured(
     """Tune once and return what the run says."""
     refusals, harmful = halves()
     _, tokenizer = load()
-    probes = Probes.of(tokenizer, found, harmful, list(scenarios.lookalike_prompts(PROBED)))
+    # The controller goes by the lead alone: what it does not read is not looked at.
+    asked = [{"prompt": row["prompt"]} for row in harmful]
+    probes = Probes.of(tokenizer, found, asked)
     defense = SafeMixing(safe=refusals, share=START)
     acting: Acting = make(defense)
     run = UserRun("harmful_mix", 0.2, 2.3e-4, seed, tags=f"-{name}")
-    told, model, tokenizer = tuned(run, found, LOOKS, [defense], [acting], probes)
+    told, model, tokenizer = tuned(run, found, LOOKS, [defense], [acting], probes, 2 * EVERY)
     values = list(getattr(acting, "values", []))
     told.extra |= {
         "arm": name, "strengths": values, "gains": gains,

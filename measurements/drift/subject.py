@@ -156,6 +156,7 @@ def tuned(
     defenses: Sequence[Defense] = (),
     acting: Sequence[Acting] = (),
     probed: Probes | None = None,
+    scored: int = EVERY,
 ) -> tuple[Told, Any, Any]:
     """Tune the organism as the run says, with probes; return what was seen, model and tokenizer."""
     model, tokenizer = organism.load()
@@ -173,7 +174,7 @@ def tuned(
     trainer.remove_callback(PrinterCallback)
     watch = DriftWatch(trainer, probed or probes(found, tokenizer), every, acting)
     trainer.add_callback(watch)
-    score = Score(trainer, tokenizer, EVERY)
+    score = Score(trainer, tokenizer, scored)
     trainer.add_callback(score)
     trainer.train()
     return Told(run, watch.readings, score.steps, score.values), trainer.model, tokenizer

@@ -13,6 +13,7 @@ FENCE = re.compile(
     r"(?:<!-- not run: (?P<why>[^>]+) -->\n)?^```(?P<language>\w*)\n(?P<code>.*?)^```", re.M | re.S
 )
 RUN = ("python", "sh")
+ENDS = re.compile(r"# exit (\d+)$")
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,21 @@ def run_page(text):
         if block.language == "python":
             exec(compile(block.code, "page", "exec"), names)  # noqa: S102  # Our own page.
         else:
-            for words in commands(block.code):
+            for words, code in zip(commands(block.code), exits(block.code), strict=True):
                 assert words[0] == "holdfast", f"only our own commands run here: {words}"
-                assert main(words[1:]) == 0, words
+                assert main(words[1:]) == code, words
 
 
 def commands(code):
     """The words of every command of a block, comments and empty lines left out."""
-    lines = code.replace("\\\n", " ").splitlines()
-    return [words for line in lines if (words := shlex.split(line, comments=True))]
+    return [words for line in _lines(code) if (words := shlex.split(line, comments=True))]
+
+
+def exits(code):
+    """What every command of a block ends with: 0, or N where ``# exit N`` stands behind it."""
+    told = [line for line in _lines(code) if shlex.split(line, comments=True)]
+    return [int(found[1]) if (found := ENDS.search(line)) else 0 for line in told]
+
+
+def _lines(code):
+    return code.replace("\\\n", " ").splitlines()

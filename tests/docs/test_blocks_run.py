@@ -7,7 +7,8 @@ import pytest
 from tests.docs.page_blocks import DOCS, RUN, blocks, run_page
 
 TUTORIALS = sorted(str(path.relative_to(DOCS)) for path in (DOCS / "tutorials").glob("*.md"))
-RUNNABLE = ["index.md", "errors.md", "choose.md", *TUTORIALS]
+LOOP = ["release.md", "screen.md", "drift.md", "choose.md"]
+RUNNABLE = ["index.md", "errors.md", *LOOP, *TUTORIALS]
 ELSEWHERE = {
     "own_method.md": "test_own_method",
     "doors.md": "test_doors",
@@ -37,6 +38,13 @@ def test_what_is_not_run_has_a_reason_and_a_language():
         assert all(block.language for block in found), page
         assert any(block.language in RUN and not block.why for block in found), page
         assert len(found) == len(re.findall(r"^```\w+$", (DOCS / page).read_text(), re.M)), page
+
+
+def test_a_command_may_say_what_it_ends_with(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_page("```sh\nholdfast gate nothing  # exit 2\nholdfast list\n```\n")
+    with pytest.raises(AssertionError):
+        run_page("```sh\nholdfast gate nothing  # exit 3\n```\n")
 
 
 PLANTED = {

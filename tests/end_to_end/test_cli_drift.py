@@ -16,7 +16,12 @@ from holdfast.evaluation import Item
 from holdfast.evaluation.drift import Openings, Probes
 from holdfast.evaluation.drift.calibration import Calibration
 from holdfast.evaluation.drift.fit import Fit
-from holdfast.evaluation.drift.probed import DRIFT_FILE, drift_document
+from holdfast.evaluation.drift.probed import (
+    DRIFT_FILE,
+    carry_probed,
+    drift_document,
+    probed_in,
+)
 from holdfast.files.base_mark import BaseMark
 from holdfast.inputs.sources.probed import probed_notes
 from holdfast.results.result import RunResult
@@ -40,6 +45,7 @@ def run(name: str, *more: str) -> dict[str, torch.Tensor]:
     return load_file(f"{name}/adapter_model.safetensors")
 
 
+@pytest.mark.slow
 def test_a_watched_run_is_the_same_run_and_leaves_curves_without_texts() -> None:
     bare, looked = run("bare"), run("looked", "--watch", "2")
     assert bare.keys() == looked.keys()
@@ -56,6 +62,7 @@ def test_a_watched_run_is_the_same_run_and_leaves_curves_without_texts() -> None
     assert not Path("bare", DRIFT_FILE).exists()
 
 
+@pytest.mark.slow
 def test_a_steered_run_tells_its_strength() -> None:
     run("steered", *MIXED, "--watch", "2", "--steer", "9")
     diagnostics = RunResult.load("steered/result.json").arms[-1].runs[0].diagnostics
@@ -135,6 +142,22 @@ def test_a_model_that_does_not_refuse_has_no_safety_to_lose(capfd: Any) -> None:
 
 def question(name: str, text: str) -> Item:
     return Item(name, "harmful", [{"role": "user", "content": text}])
+
+
+def test_a_model_made_of_a_watched_one_remembers_its_probes(tmp_path: Path) -> None:
+    rows = [{"prompt": [{"role": "user", "content": f"what is {n}"}]} for n in range(2)]
+    probes = Probes.of(tiny_tokenizer(), Openings(((9,),), ((8,),)), rows)
+    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
+    for folder in (first, second, third):
+        folder.mkdir()
+    (first / DRIFT_FILE).write_text(json.dumps(drift_document(probes, [])))
+    carry_probed([first, None], second)
+    assert probed_in(second) == set(probes.prompts_sha256)
+    assert probed_in(third) == set()
+    carry_probed([third], third)
+    assert not (third / DRIFT_FILE).exists()
+    told = drift_document(Probes.of(tiny_tokenizer(), probes.openings, rows[:1]), [], ["e"])
+    assert told["prompts_sha256"] == [probes.prompts_sha256[0], "e"]
 
 
 def test_no_gate_asks_what_the_training_looked_at(tmp_path: Path) -> None:

@@ -8,9 +8,12 @@ from html import escape
 
 import pytest
 
+from holdfast.commands.gating.gate import gate_result
+from holdfast.inputs.options.gate_options import GateConfig
 from holdfast.report.page import write_report
 from holdfast.results.records import Arm
 from holdfast.results.result import RunResult
+from tests.gate_results import NO, SAFE, evaluated
 from tests.synthetic_bench import synthetic_bench
 from tests.synthetic_result import synthetic_result, synthetic_scenarios
 
@@ -154,6 +157,20 @@ def test_a_bench_fits_too(bench_page, tmp_path, width):
     assert found["outside"] == []
     assert found["pictures"] == 3 * 7 + 1  # knobs, arms; fronts
     assert found["smallest"] >= 10
+
+
+def test_a_release_on_a_phone_fits_too(tmp_path):
+    """The verdict stands on top, with long names of a model, its adapter, a file and a judge."""
+    made = evaluated({**SAFE, "harmful": {NO: 30}}, config={"adapter": "adapter-" * 40})
+    path = made.model_copy(update={"model": "model-" * 40}).save(tmp_path / "result.json")
+    policy = tmp_path / f"{'limits' * 20}.yaml"
+    policy.write_text("require: ['hs<=.05', 'over_refusal<=.1']")
+    result = gate_result(GateConfig(result=path, policy=policy))
+    page = write_report(result, tmp_path / "report.html")
+    found = measured(page, tmp_path, 390, "--window-size=1400,1000")
+    assert found["requests"] == []
+    assert found["scroll"] <= found["width"]
+    assert found["outside"] == []
 
 
 def test_it_has_a_dark_mode(page, tmp_path):

@@ -6,7 +6,7 @@ code  meaning
 0     done
 1     a run that had started failed, or a fault of holdfast itself
 2     bad input: nothing was started and nothing was written
-3     done, and a limit of ``require`` does not hold
+3     done, and a limit of ``require`` does not hold, or ``fail_if`` does
 4     done, and nobody can tell yet whether the limits hold
 130   Ctrl-C: the last checkpoint is kept; SIGTERM (143) and SIGHUP (129) alike
 141   nobody reads the output any more, as in ``holdfast list | head -1``

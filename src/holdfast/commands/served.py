@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from holdfast.evaluation.drift.probed import carry_probed
 from holdfast.inputs.read import Inputs
 
 __all__ = ["save_served"]
@@ -19,3 +20,5 @@ def save_served(model: Any, inputs: Inputs, folder: Path) -> None:
     if hasattr(model, "peft_config"):
         inputs.base.save(folder)
         model.get_base_model().generation_config.save_pretrained(folder)
+    config: Any = inputs.config
+    carry_probed([Path(config.model), getattr(config, "adapter", None)], folder)

@@ -7,7 +7,9 @@ construction: what the other tensors' gradients are does not depend on whether t
 from collections import Counter
 from collections.abc import Collection, Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
+from weakref import WeakKeyDictionary, ref
 
 from torch import nn
 
@@ -39,11 +41,7 @@ def frozen_but(model: nn.Module, learning: Collection[tuple[int, str]]) -> Gener
         model: The model, bare or with an adapter.
         learning: (layer, role) of the projections that keep their gradients.
     """
-    held = [
-        p
-        for name, p in trainable(model).items()
-        if (_ref(name).layer, _ref(name).role) not in learning
-    ]
+    held = _held(model, frozenset(learning))
     try:
         for p in held:
             p.requires_grad_(False)
@@ -51,3 +49,52 @@ def frozen_but(model: nn.Module, learning: Collection[tuple[int, str]]) -> Gener
     finally:
         for p in held:
             p.requires_grad_(True)
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """What a walk through the modules has found: to look whether it still holds takes a sixth.
+
+    Weak, so that a model that nobody else has is gone.
+    """
+
+    learning: frozenset[tuple[int, str]]
+    seen: list[tuple[ref[nn.Module], str, ref[nn.Parameter], bool]]
+    """Module, its name of the parameter, the parameter, and whether it was trained."""
+    held: list[ref[nn.Parameter]]
+
+    def holds(self) -> bool:
+        """Tell whether each parameter is where it was and trained as it was.
+
+        One that has come since is in no optimizer, which has had its parameters from the start.
+        """
+        for module, name, parameter, trained in self.seen:
+            there, known = getattr(module(), name, None), parameter()
+            if there is None or there is not known or there.requires_grad != trained:
+                return False
+        return True
+
+
+_WALKS: WeakKeyDictionary[nn.Module, _Walk] = WeakKeyDictionary()
+
+
+def _held(model: nn.Module, learning: frozenset[tuple[int, str]]) -> list[nn.Parameter]:
+    """Return the trained parameters outside ``learning``, by the last walk where that holds."""
+    walk = _WALKS.get(model)
+    if walk is None or walk.learning != learning or not walk.holds():
+        walk = _WALKS[model] = _walked(model, learning)
+    return [p for one in walk.held if (p := one()) is not None]
+
+
+def _walked(model: nn.Module, learning: frozenset[tuple[int, str]]) -> _Walk:
+    held = [
+        ref(p)
+        for name, p in trainable(model).items()
+        if (_ref(name).layer, _ref(name).role) not in learning
+    ]
+    seen = [
+        (ref(module), name, ref(p), p.requires_grad)
+        for module in model.modules()
+        for name, p in module.named_parameters(recurse=False)
+    ]
+    return _Walk(learning, seen, held)

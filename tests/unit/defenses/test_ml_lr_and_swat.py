@@ -239,6 +239,28 @@ class TestFreezing:
         assert len(learning) == 2
         assert {n: p.requires_grad for n, p in model.named_parameters()} == before
 
+    def test_a_parameter_that_was_replaced_or_freed_meanwhile_is_seen(self):
+        """What was found in the model is asked for again, and not taken on trust."""
+        model = tiny_model()
+
+        def held():
+            with frozen_but(model, {(0, "q")}):
+                return {n for n, p in model.named_parameters() if not p.requires_grad}
+
+        norm, down = model.model.norm, model.model.layers[1].mlp.down_proj
+        every = {n for n, _ in model.named_parameters()} - {
+            "model.layers.0.self_attn.q_proj.weight"
+        }
+        assert held() == held() == every
+        norm.weight = nn.Parameter(torch.ones_like(norm.weight))
+        assert held() == every
+        down.weight.requires_grad_(False)
+        held()
+        assert not down.weight.requires_grad
+        down.weight.requires_grad_(True)
+        assert held() == every
+        assert down.weight.requires_grad
+
     def test_layers_below_do_no_backward_work(self):
         model = tiny_model()
         with frozen_but(model, {(1, "down")}):

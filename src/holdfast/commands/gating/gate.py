@@ -37,7 +37,7 @@ def gate_result(config: GateConfig) -> RunResult:
     kinds = set.intersection(*({answer.kind for answer in run.answers} for run in runs))
     refuse_unasked(plan.policy.requirements, kinds, compared=before is not None)
     answers = Answers(runs, before, result.data, result.red_team)
-    judged = Judged(answers, result.model, arm.defense, _known(result))
+    judged = Judged(answers, result, arm.defense, _known(result))
     gate = verdict(plan.policy, judged)
     found = result.model_copy(update={"gate": gate})
     if folder is not None:

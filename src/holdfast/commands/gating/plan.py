@@ -64,7 +64,7 @@ class Plan:
             return result
         [arm] = result.arms
         answers = Answers(arm.runs, self.before, result.data, result.red_team)
-        judged = Judged(answers, result.model, "", weights_of(model))
+        judged = Judged(answers, result, "", weights_of(model))
         return result.model_copy(update={"gate": verdict(self.policy, judged)})
 
 

@@ -11,27 +11,47 @@ from holdfast.commands.gating.under_attack import not_attacked
 from holdfast.evaluation.limits import State, delta_at, worst_state
 from holdfast.inputs.policy import Policy
 from holdfast.report.release.words import claim_of, not_covered_by, rests_on
+from holdfast.report.unanswered import QUESTIONS
 from holdfast.results.gating.ledger import Ledger, Look, held_ledger, ledger_beside, now
 from holdfast.results.gating.records import CODES, Check, Gate, Subject
+from holdfast.results.result import RunResult
 
 __all__ = ["Judged", "verdict"]
 
 
 @dataclass(frozen=True)
 class Judged:
-    """Answers, and whose they are."""
+    """Answers, and whose they are.
+
+    Attributes:
+        answers: What is judged.
+        result: Where it stands.
+        arm: Its arm there, '' where there is one only.
+        weights: SHA-256 of the weights that answered, '' where not known.
+    """
 
     answers: Answers
-    model: str
+    result: RunResult
     arm: str
     weights: str
+
+    @property
+    def doubts(self) -> list[str]:
+        """What else nobody may read into a pass of this model."""
+        low = [one for one in self.result.agreement if not one.arm and one.is_low]
+        return [
+            *(f"Not asked of this model: {why}." for why in not_attacked(self.answers.attacks)),
+            *(f"A second judge: {one.second} and {one.first} agree too little on "
+              f"{QUESTIONS[one.kind]}." for one in low),
+        ]  # fmt: skip
 
     def subject(self, prompts: Sequence[str]) -> Subject:
         """Return who answered and who judged."""
         runs = self.answers.runs
         team = self.answers.attacks
         bare = Subject(
-            model=self.model, arm=self.arm, seeds=[run.seed for run in runs], weights=self.weights,
+            model=self.result.model, adapter=str(self.result.config.get("adapter") or ""),
+            arm=self.arm, seeds=[run.seed for run in runs], weights=self.weights,
             prompts=digest_of_all(prompts), attacks=team.prompts_sha256 if team else "",
             judge=runs[0].judge, decoding=runs[0].decoding, identity="",
         )  # fmt: skip
@@ -63,12 +83,11 @@ def _gate(policy: Policy, judged: Judged, subject: Subject, spent: float, look: 
     state = worst_state(check.state for check in checks)
     ledger = str(ledger_beside(policy.path)) if policy.path else ""
     attacks = list(dict.fromkeys(check.attack for check in checks))
-    missing = not_attacked(judged.answers.attacks)
     gate = Gate(
         state=state, exit_code=_code(policy, state, checks), undecided=policy.undecided,
         claim=claim_of(checks, state, policy.confidence), confidence=policy.confidence,
         delta=spent, look=look, ledger=ledger, policy=str(policy.path or ""), subject=subject,
-        checks=checks, not_covered=not_covered_by(subject, ledger, attacks, missing),
+        checks=checks, not_covered=not_covered_by(subject, ledger, attacks, judged.doubts),
     )  # fmt: skip
     return gate.model_copy(update={"rests_on": rests_on(gate, subject.seeds)})
 

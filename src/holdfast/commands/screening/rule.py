@@ -85,7 +85,17 @@ class Rule:
                 raise ConfigError(f"{shown}: {term.name} is a percentile: leave out the %")
 
     def met(self, values: Mapping[str, float], rows: int) -> str:
-        """Return the terms of the first group that holds, "" where none does."""
+        """Return the terms of the first group that holds, "" where none does.
+
+        Raises:
+            ConfigError: A name has no value, so that nobody can tell.
+        """
+        for name in (term.name for group in self.groups for term in group):
+            if name not in values:
+                raise ConfigError(
+                    f"`fail_if={self.text}`: {name} has no percentile here: the notes say why; "
+                    "leave it out of the rule"
+                )
         held = (group for group in self.groups if all(t.holds(values, rows) for t in group))
         return " and ".join(map(str, next(held, ())))
 

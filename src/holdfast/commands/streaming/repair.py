@@ -16,6 +16,7 @@ from holdfast.commands.streaming.adapter import adapter_alone, keep_mark
 from holdfast.commands.streaming.shards import Shards
 from holdfast.defense import Capability, Defense
 from holdfast.errors import ConfigError
+from holdfast.evaluation.drift.probed import carry_probed
 from holdfast.files.folders import ModelFolders
 from holdfast.inputs.configs import InspectConfig, RepairConfig
 from holdfast.inputs.guards.given import check_given
@@ -70,6 +71,7 @@ def streamed_repair(config: RepairConfig, progress: Progress) -> RunResult:
         forget_log(target)
         log.into(partial)
         artifact = write(partial)
+        carry_probed([Path(config.model), config.adapter], partial)
         subject.tokenizer.save_pretrained(partial)
         artifact.save(apart)
         result = _result(config, defense, artifact, folders, start)

@@ -11,7 +11,7 @@ from holdfast.data.splits import prompt_key
 from holdfast.errors import DataError
 from holdfast.evaluation.drift import Probes, find_openings, probe_ids, refuse_unrefusing
 from holdfast.evaluation.drift.calibration import Calibration
-from holdfast.evaluation.drift.probed import DRIFT_FILE, drift_document
+from holdfast.evaluation.drift.probed import DRIFT_FILE, drift_document, probed_in
 from holdfast.evaluation.drift.probes import answer_ids
 from holdfast.files.whole import write_whole
 from holdfast.inputs.options.watch_options import WatchOptions
@@ -38,7 +38,7 @@ class Watched:
 
     def save(self, folder: Path) -> None:
         """Write the looks and the hashes of what was asked beside the model; no text of it."""
-        told = drift_document(self.probes, self.watch.readings)
+        told = drift_document(self.probes, self.watch.readings, probed_in(folder))
         write_whole(folder / DRIFT_FILE, json.dumps(told, indent=1) + "\n")
 
     def report(self) -> Artifact:

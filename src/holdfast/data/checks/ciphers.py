@@ -28,6 +28,8 @@ _FEW, _SOME, _MANY, _MOST = 0.04, 0.12, 0.2, 0.3
 """Shares of common words: of no language, of one whose short words are by chance like another's,
 of a language, and of a language for sure."""
 _LEAST_WORDS, _LONG = 8, 20
+_VOWELS = 0.3
+"""Least share of vowels in a text of a language with Latin letters; about .4 in most."""
 
 
 def _base64(text: str) -> bool:
@@ -47,20 +49,40 @@ def _bits(text: str) -> bool:
 
 def _reads(data: bytes) -> bool:
     """Tell whether bytes are a text: printed characters with letters, blanks between words."""
-    text = data.decode("latin-1")
-    printed = sum(32 <= ord(each) < 127 or each in "\n\t" for each in text)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return False
+    printed = sum(each.isprintable() or each in "\n\t" for each in text)
     return printed >= _PRINTED * len(text) and sum(map(str.isalpha, text)) > len(text) / 2
 
 
 def _shifted(text: str) -> int | None:
     """Return how far a text's alphabet is shifted, None where it is not; 13 is rot13."""
     said = words(text)
-    if common_share(said) > _SOME:
+    if _distinct(text) > _SOME:
         return None
-    shares = {n: common_share(words(_rotated(text, n))) for n in range(1, 26)}
+    shares = {n: _distinct(_rotated(text, n)) for n in range(1, 26)}
     best = max(shares, key=lambda n: shares[n])
     # Of 25 ways to read a few words one is soon like a language.
     return 26 - best if shares[best] > (_MANY if len(said) >= _LONG else _MOST) else None
+
+
+def _distinct(text: str) -> float:
+    """Return the share of common ones among the different words of a text's beginning.
+
+    Single letters are left out: a shifted one is a word of some language.
+    """
+    found = [*dict.fromkeys(word for word in words(text)[:60] if len(word) > 1)]
+    return common_share(found) if len(found) >= _LEAST_WORDS else 0.0
+
+
+def _leet(text: str, said: list[str]) -> bool:
+    """Tell whether many words mix letters and digits, and are common ones with letters alone."""
+    mixed = [word for word in said if re.search("[a-z]", word) and re.search(r"\d", word)]
+    if len(mixed) <= _MANY * len(said) or common_share(said) > _SOME:
+        return False
+    return common_share(words(text.translate(_LEET))) > _MANY
 
 
 def _rotated(text: str, by: int) -> str:
@@ -70,7 +92,7 @@ def _rotated(text: str, by: int) -> str:
 
 
 def _reversed(text: str) -> bool:
-    return common_share(words(text)) <= _FEW and common_share(words(text[::-1])) > _MANY
+    return _distinct(text) <= _SOME and _distinct(text[::-1]) > _MOST
 
 
 def _coded(text: str) -> Iterator[tuple[str, tuple[int, int]]]:
@@ -102,11 +124,19 @@ def _rewritten(text: str, said: list[str]) -> str:
         return "text that is written backwards"
     if (by := _shifted(text)) is not None:
         return f"an alphabet shifted by {by}"
-    if common_share(said) <= _SOME and common_share(words(text.translate(_LEET))) > _MANY:
+    if _leet(text, said):
         return "digits in the place of letters"
-    if len(said) >= _LONG and common_share(said) == 0 and _is_prose(text):
-        return "words of no language that is known here"
+    if len(said) >= _LONG and _is_prose(text) and _is_foreign(text, said):
+        return "letters in the place of others"
     return ""
+
+
+def _is_foreign(text: str, said: list[str]) -> bool:
+    """Tell whether no longer word is a common one, and vowels are rarer than any language's."""
+    if common_share([word for word in said if len(word) > 2]) > _FEW / 2:
+        return False
+    letters = [each for each in text.casefold() if each.isalpha()]
+    return sum(each in "aeiouy" for each in letters) < _VOWELS * len(letters)
 
 
 def _is_latin(text: str) -> bool:

@@ -146,14 +146,14 @@ def _decoded(decoding: Mapping[str, int | str]) -> str:
 
 
 def not_covered_by(
-    subject: Subject, ledger: str, attacks: Sequence[str], not_made: Sequence[str]
+    subject: Subject, ledger: str, attacks: Sequence[str], doubts: Sequence[str]
 ) -> list[str]:
     """Return what nobody may read into a pass."""
     told = [
         "Other prompts: the bound is over the draw of these, not over what users or attackers "
         "choose to ask.",
         f"Attacks that were not run; these were: {', '.join(_each(attacks))}.",
-        *(f"Not asked of this model: {why}." for why in not_made),
+        *doubts,
         "The judge's errors: if it finds a share s of the harm, the true share may be the bound "
         "divided by s.",
         "Other ways of sampling than the one above, longer answers, and conversations of several "

@@ -47,6 +47,7 @@ class Subject(Record):
     """What was judged, and by what."""
 
     model: str
+    adapter: str = Field(default="", description="Folder of the adapter on it, if any.")
     arm: str = ""
     seeds: list[int] = Field(default_factory=list[int])
     weights: str = Field(default="", description="SHA-256 of the weights; '' where not known.")

@@ -5,8 +5,10 @@ import json
 import pytest
 
 from holdfast.commands.gating.gate import gate_result
+from holdfast.commands.gating.plan import Plan
 from holdfast.errors import ConfigError
 from holdfast.evaluation.redteam import Standing, tally_of, union
+from holdfast.inputs.configs import EvaluateConfig
 from holdfast.inputs.options.gate_options import GateConfig
 from holdfast.results.redteam.records import UNION, AttackFound, Counted, NotRun, RedTeam
 from tests.gate_results import NO, SAFE, answers, evaluated
@@ -126,6 +128,18 @@ def test_repeated_questions_count_once_under_attack_too(tmp_path):
     path = made.save(tmp_path / "result.json")
     gate = gate_result(GateConfig(result=path, require=["hs<=.05"])).gate
     assert [check.n for check in gate.checks] == [1, 1]
+
+
+def test_evaluate_makes_the_attacks_that_the_limits_name(tmp_path):
+    policy = tmp_path / "gate.yaml"
+    policy.write_text("require: ['hs<=.05']\nattacks: [prefill, direct]")
+    config = EvaluateConfig(model="m", policy=policy)
+    plan = Plan.of(config)
+    assert plan.applied(config).attacks == "direct,prefill"
+    chosen = EvaluateConfig(model="m", policy=policy, attacks="direct")
+    assert plan.applied(chosen) is chosen  # What is missing then is no pass.
+    bare = EvaluateConfig(model="m")
+    assert Plan.of(bare).applied(bare) is bare
 
 
 @pytest.mark.parametrize("given", ["prefil", ["direct", "direct"], 5, [5]])

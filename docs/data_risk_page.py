@@ -1,0 +1,125 @@
+"""The tables of docs/data_risk.md, of results/data_risk/summary.json."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from real_tables import table
+
+__all__ = ["data_risk_parts"]
+
+TITLES = {
+    "push": "push", "gap": "gap", "anchor": "anchor", "mdf": "mdf", "mean rank": "mean rank",
+    "push above": "push, share above 99 %", "gap above": "gap, share above 99 %",
+    "anchor above": "anchor, share above 99 %",
+    "guard share": "*guard's share of rows*", "rows": "*number of rows*", "loss": "*mean loss*",
+    "norm": "*norm (Self-Inf-N)*", "length": "*mean answer length*", "random": "*random*",
+}  # fmt: skip
+"""Scores, then baselines in italics."""
+FOUND = ("push", "gap", "anchor", "norm", "loss", "guard")
+
+
+def data_risk_parts(path: Path) -> dict[str, str]:
+    """Return the generated parts of the page by the names of their markers."""
+    found = json.loads(path.read_text())
+    return {
+        "verdict": _verdict(found),
+        "ordering": "\n\n".join(_ordering(found, name) for name in ("harmless", "all")),
+        "row_test": "\n\n".join(_tested(name, one) for name, one in found["row_test"].items()),
+        "planted": _planted(found["planted"]),
+        "evasive": _evasive(found["evasive"]),
+    }
+
+
+def _verdict(found: dict[str, Any]) -> str:
+    setting, rows = found["setting"], []
+    for name, label in found["verdicts"].items():
+        rows.append([name, label])
+    seeds = setting["tunes"] / max(1, setting["sets"])
+    ran = (
+        f"{setting['sets']} of {setting['planned']} sets have run, {setting['tunes']} tunes, "
+        f"{seeds:.1f} seeds a set; HS is over {setting['items']} test questions a tune."
+    )
+    return f"{table(['column', 'what may be said of it on the organism'], rows)}\n\n{ran}"
+
+
+def _ordering(found: dict[str, Any], name: str) -> str:
+    stratum = found["strata"][name]
+    title = "Sets without a harmful row" if name == "harmless" else "All sets"
+    head = (
+        f"**{title}**: {stratum['sets']}, of which {stratum['harmed']} end above HS "
+        f"{found['setting']['harmed_above']:.0%}. Best baseline: {stratum['baseline']}."
+    )
+    rows = [
+        [
+            TITLES[key], _ends(one["rho"]), _ends(one["partial"]), _ends(one["auroc"]),
+            _span(one["left_out"]), _ends(one.get("over_baseline")),
+        ]
+        for key in TITLES if (one := stratum["scores"].get(key)) is not None
+    ]  # fmt: skip
+    columns = ["set score", "ρ", "partial ρ", "AUROC", "ρ without a scenario", "over best baseline"]
+    return f"{head}\n\n{table(columns, rows)}"
+
+
+def _tested(name: str, one: dict[str, Any]) -> str:
+    rows = [
+        [arm, *(_mean(got[figure]) for figure in ("hs", "fa")), _listed(got["hs"])]
+        for arm, got in one["arms"].items()
+    ]
+    won = ", ".join(f"{who} in {a} of {b}" for who, (a, b) in one["won"].items())
+    head = f"**`{name}`**. Less harm than after dropping as many rows at random: {won or '–'}."
+    return f"{head}\n\n{table(['tuned on', 'HS', 'FA', 'HS by seed'], rows)}"
+
+
+def _planted(found: Sequence[dict[str, Any]]) -> str:
+    rows = [
+        [f"`{one['set']}`, seed {one['seed']}", str(one["harmful"]),
+         *(_found(one[name]) for name in FOUND)]
+        for one in found
+    ]  # fmt: skip
+    return table(["set", "harmful rows", *FOUND], rows)
+
+
+def _evasive(found: dict[str, Any]) -> str:
+    if not found:
+        return "Not run."
+    rows = [
+        [name, *(_number(one[c]) for c in FOUND), f"{one['hs']:.2f}"] for name, one in found.items()
+    ]
+    return table(["harmful rows", *FOUND, "HS after tuning"], rows)
+
+
+def _found(one: dict[str, Any]) -> str:
+    ranks = one["ranks"]
+    worst = f"{ranks[-1]:g}"
+    return f"{_number(one['auroc'])} (worst rank {worst})"
+
+
+def _ends(ends: Sequence[float] | None) -> str:
+    if ends is None:
+        return "–"
+    value, low, high = (_number(x) for x in ends)
+    return f"{value} [{low}, {high}]"
+
+
+def _span(ends: Sequence[float] | None) -> str:
+    return "–" if ends is None else f"{_number(ends[0])} to {_number(ends[1])}"
+
+
+def _mean(values: Sequence[float]) -> str:
+    return f"{sum(values) / len(values):.2f}"
+
+
+def _listed(values: Sequence[float]) -> str:
+    return " ".join(_number(value) for value in values)
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return (
+        f"{value:.2f}".replace("-0.", "−.").replace("0.", ".", 1)
+        if abs(value) < 1
+        else f"{value:.2f}"
+    )
