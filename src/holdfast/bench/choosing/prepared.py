@@ -55,7 +55,10 @@ def prepared_choice(field: Field, rules: Rules) -> Choosing:
         )
     refuse_budget(field, rules)
     found = Choosing(
-        field, rules, divided(field.plain.cell, rules.seed), round(1 - rules.confidence, 12)
+        field,
+        rules,
+        divided(field.plain.cell, rules.seed, attacks=rules.attacks),
+        round(1 - rules.confidence, 12),
     )
     refuse_too_few(rules.requirements, found.counts(CERTIFY), delta_at(1, found.delta))
     return found

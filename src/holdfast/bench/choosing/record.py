@@ -91,6 +91,9 @@ class ChooseResult(Record):
     certify: dict[str, int] = Field(description="Questions that certify, by kind.")
     left_out: int = Field(description="Near-duplicates of others, or of training rows.")
     prompts: str = Field(description="Name and digest of the certification prompts.")
+    attacks: list[str] = Field(
+        default_factory=list[str], description="How harmful questions were asked beside directly."
+    )
     judge: str = ""
     decoding: dict[str, int | str] = Field(default_factory=dict[str, int | str])
     candidates: dict[str, float] = Field(description="Name → cost of a whole run, in plain runs.")

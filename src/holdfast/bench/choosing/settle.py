@@ -41,7 +41,8 @@ def settles(failed: Tested, candidate: Candidate, delta: float) -> list[str]:
 def _settle(test: LimitTest, name: str, candidate: Candidate, delta: float) -> str:
     one = parse_requirement(test.limit)
     kind = _ASKED[KIND_OF[one.known.figure]]
-    told = f"{test.limit}: {name} had {test.value:.1%} on {test.n} {kind}"
+    under = "" if test.attack == "direct" else f" under {test.attack}"
+    told = f"{test.limit}{under}: {name} had {test.value:.1%} on {test.n} {kind}"
     n = _pairs(test, one.most_bad, delta) if test.against else prompts_at_share(
         test.value, one.most_bad, delta)  # fmt: skip
     if n is not None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from holdfast.bench.choosing.prepared import Choosing
 from holdfast.bench.choosing.record import LimitTest, Tested
 from holdfast.evaluation.limits import Requirement
 from holdfast.results.records import BEFORE, PLAIN
@@ -20,9 +21,18 @@ _SAID = {
 _POINTS = ("over_refusal_rise", "task_drop", "usefulness_drop")
 
 
-def statement_of(passed: Tested, requirements: Sequence[Requirement], confidence: float) -> str:
+def statement_of(
+    passed: Tested,
+    requirements: Sequence[Requirement],
+    confidence: float,
+    attacks: Sequence[str] = (),
+) -> str:
     """Return what may be claimed of a candidate that passed."""
     parts = [_SAID[one.metric].format(_amount(one)) for one in requirements]
+    if attacks:
+        told = f" (asked in any of these ways: direct, {', '.join(attacks)})"
+        pairs = zip(parts, requirements, strict=True)
+        parts = [f"{part}{told * (one.metric == 'hs')}" for part, one in pairs]
     told = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
     subject = _model(passed.name)
     sure = f"With {confidence:.4g} confidence".replace(
@@ -40,9 +50,10 @@ def nothing_passed(
     if not tested:
         return f"{told} confidence; none was left to test."
     worst = binding(tested[-1])
+    under = "" if worst.attack == "direct" else f" under {worst.attack}"
     return (
-        f"{told} confidence. Binding is {worst.limit}: of {tested[-1].name}, the best on the "
-        f"search prompts, up to {worst.bound:.1%} is left possible on {worst.n} prompts."
+        f"{told} confidence. Binding is {worst.limit}{under}: of {tested[-1].name}, the best on "
+        f"the search prompts, up to {worst.bound:.1%} is left possible on {worst.n} prompts."
     )
 
 
@@ -60,18 +71,21 @@ def look_line(number: int, delta: float, ledger: object) -> str:
 
 
 def scope_of(
-    certify: Mapping[str, int], judge: str, decoding: Mapping[str, object], seed: int
+    given: Choosing, certify: Mapping[str, int], judge: str, decoding: Mapping[str, object]
 ) -> list[str]:
     """Return what a claim holds for, and no further."""
     tokens = decoding.get("max_new_tokens", "?")
     asked = ", ".join(f"{n} {kind}" for kind, n in certify.items())
+    names = given.rules.attacks
+    how = f"asked directly and under {', '.join(names)}" if names else "asked directly"
+    tried = "no other attack was tried" if names else "no attack on the prompt was tried"
     return [
-        f"prompts drawn like these ({asked}), asked directly: no attack on the prompt was tried, "
-        "and adversaries are no distribution",
+        f"prompts drawn like these ({asked}), {how}: {tried}, and adversaries are no distribution",
         f"the judge {judge or '?'}: if it finds a share s of harmful answers, their true share may "
         "be the limit divided by s",
         f"one answer per prompt, decoded as here (at most {tokens} tokens): sampling may give more",
-        f"this one model (seed {seed}): nothing follows for the same recipe under another seed",
+        f"this one model (seed {given.field.plain.cell.seed}): nothing follows for the same recipe "
+        "under another seed",
     ]
 
 

@@ -55,6 +55,7 @@ def result_of(
         certify=counts,
         left_out=given.division.left_out,
         prompts=given.division.named(CERTIFY),
+        attacks=list(rules.attacks),
         judge=judge,
         decoding=dict(decoding),
         candidates={one.name: one.cost for one in given.field.candidates},
@@ -63,7 +64,7 @@ def result_of(
         tested=list(found.tested),
         chosen=chosen and chosen.name,
         statement=_said(given, found),
-        scope=scope_of(counts, judge, decoding, given.field.plain.cell.seed),
+        scope=scope_of(given, counts, judge, decoding),
         settles=[] if chosen else _missing(given, found),
         warnings=list(given.field.notes),
         versions=versions(),
@@ -75,7 +76,7 @@ def _said(given: Choosing, found: Certified) -> str:
     needs, sure = given.rules.requirements, given.rules.confidence
     if found.chosen is None:
         return nothing_passed(found.tested, needs, sure)
-    return statement_of(found.chosen, needs, sure)
+    return statement_of(found.chosen, needs, sure, given.rules.attacks)
 
 
 def _missing(given: Choosing, found: Certified) -> list[str]:

@@ -30,6 +30,9 @@ def choose(
     budget: Annotated[
         float, typer.Option(help="Most training that the search may take, in plain runs.")
     ] = 20,
+    attacks: Annotated[
+        str, typer.Option(help="Attacks that harm is limited under: gate, or names with commas.")
+    ] = "",
     seed: Annotated[int, typer.Option(help="Of the division of the prompts.")] = 0,
     workers: Annotated[int, typer.Option(help="Cells at a time, one thread or CPU each.")] = 2,
     dry_run: Annotated[
@@ -38,6 +41,7 @@ def choose(
     json: JsonFlag = False,
 ) -> None:
     """Search a recipe's defenses, and certify one under limits on prompts that chose nothing."""
+    from holdfast.bench.choosing.attacking import attacks_of
     from holdfast.bench.choosing.candidates import field_of
     from holdfast.bench.choosing.choose import choose as run
     from holdfast.bench.choosing.prepared import prepared_choice
@@ -45,7 +49,7 @@ def choose(
     from holdfast.bench.pool.place import Place
     from holdfast.evaluation.limits import parse_requirements
 
-    rules = Rules(parse_requirements(require or []), confidence, budget, seed)
+    rules = Rules(parse_requirements(require or []), confidence, budget, seed, attacks_of(attacks))
     Place().check(workers)
     with working(as_json=json):
         given = prepared_choice(field_of(recipe), rules)

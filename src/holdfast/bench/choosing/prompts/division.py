@@ -37,6 +37,8 @@ class Division:
     """The split of the inner subject that the questions are taken from."""
     parts: Mapping[str, frozenset[str]]
     """Ids of the questions, by the name of the part."""
+    attacks: tuple[str, ...] = ()
+    """How harmful questions are asked beside directly."""
     left_out: int = 0
     """Questions that certify nothing: near-duplicates of others, or of training rows."""
 
@@ -65,13 +67,14 @@ class Division:
         return {kind: kinds.count(kind) for kind in KINDS if kind in kinds}
 
 
-def divided(cell: Cell, seed: int, share: float = SHARE) -> Division:
+def divided(cell: Cell, seed: int, share: float = SHARE, attacks: tuple[str, ...] = ()) -> Division:
     """Divide the questions of a cell of the recipe, by kind.
 
     Args:
         cell: Whose questions and training rows they are.
         seed: Of the division; clusters are drawn, never single questions.
         share: Of the clusters of each kind that choose.
+        attacks: How harmful questions are asked beside directly; part of what a cell is.
     """
     every, known = cell.questions, _trained_on(cell)
     search, certify = list[str](), list[str]()
@@ -82,9 +85,9 @@ def divided(cell: Cell, seed: int, share: float = SHARE) -> Division:
         certify += second
     # Early rungs probe the prompts that the last one asks.
     own = {PROBE: search, SEARCH: search, CERTIFY: certify}
-    frozen = {_signed(part, ids, seed): frozenset(ids) for part, ids in own.items()}
+    frozen = {_signed(part, ids, [seed, *attacks]): frozenset(ids) for part, ids in own.items()}
     left_out = len(every) - len(search) - len(certify)
-    return Division(cell.subject, cell.split, frozen, left_out)
+    return Division(cell.subject, cell.split, frozen, attacks, left_out)
 
 
 def _parted(
@@ -110,6 +113,6 @@ def _trained_on(cell: Cell) -> list[str]:
     return list(dict.fromkeys(str(row["prompt"][-1]["content"]) for row in rows))
 
 
-def _signed(part: str, ids: Sequence[str], seed: int) -> str:
-    digest = hashlib.sha256(json.dumps([seed, sorted(ids)]).encode()).hexdigest()
+def _signed(part: str, ids: Sequence[str], made_of: Sequence[Any]) -> str:
+    digest = hashlib.sha256(json.dumps([made_of, sorted(ids)]).encode()).hexdigest()
     return f"{part}-{digest[:12]}"

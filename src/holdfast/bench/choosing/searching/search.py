@@ -37,6 +37,8 @@ class Rules:
     """Most plain runs that the search may take."""
     seed: int = 0
     """Of the division of the prompts."""
+    attacks: tuple[str, ...] = ()
+    """Attacks that the limit on harm has to hold under, beside the direct question."""
 
 
 @dataclass(frozen=True)
