@@ -17,7 +17,9 @@ def engines_table(found: Mapping[str, Any]) -> str:
     """Return a table of each way of tuning, the columns' terms and the reasons of refusals."""
     columns: Mapping[str, Mapping[str, Any]] = found["columns"]
     notes: dict[str, int] = {}
-    parts = [_count(found["cells"]), _terms(found["cells"], columns)]
+    labels = {key.split("/")[2] for key in found["cells"]}
+    missing = len(labels) * len(columns) * len(TUNINGS) - len(found["cells"])
+    parts = [_count(found["cells"], missing), _terms(found["cells"], columns)]
     parts += [
         f"### {title}\n\n{_table(found['cells'], columns, tuning, notes)}"
         for tuning, title in TUNINGS.items()
@@ -26,11 +28,16 @@ def engines_table(found: Mapping[str, Any]) -> str:
     return "\n\n".join([*parts, *(["### Why refused\n\n" + "\n".join(listed)] if listed else [])])
 
 
-def _count(cells: Cells) -> str:
+def _count(cells: Cells, missing: int) -> str:
     equal = sum(cell["state"] == "equal" for cell in cells.values())
+    told = (
+        f"{len(cells)} cells were run: {equal} equal, {len(cells) - equal} refused, no third kind."
+    )
+    if not missing:
+        return f"{told} None is missing."
     return (
-        f"{len(cells)} cells were run: {equal} equal, {len(cells) - equal} refused, no third kind. "
-        "*not run* says nothing; `python measurements/engines.py` runs what is missing."
+        f"{told} {missing} are *not run*, which says nothing; `python measurements/engines.py` runs "
+        "them."
     )
 
 

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from real_tables import table
 from scaling_model import GIB, WHOLE, Job, Shape, memory, operations, relative_time
@@ -42,6 +43,8 @@ def scaling_parts(path: Path) -> dict[str, str]:
         "fleet": _fleet(),
         "checked": _checked(path),
         "speed": _speed(path.with_name("engine_speed.json")),
+        "speed-135m": _speed(path.with_name("engine_speed_135m.json")),
+        "speed-control": _speed(path.with_name("engine_speed_control.json")),
     }
 
 
@@ -50,19 +53,27 @@ def _speed(path: Path) -> str:
     found = json.loads(path.read_text())
     kinds = {kind: one for kind, one in found.items() if isinstance(one, dict) and "rounds" in one}
     first = next(iter(kinds.values()))["variants"]
-    rows: list[list[str]] = []
-    for name in (name for name in first if name != "plain"):
-        measured = [one["variants"][name] for one in kinds.values()]
-        cells = [
-            f"{m['step_cpu_ratio']:.2f} ({m['least_and_most'][0]:.2f}–{m['least_and_most'][1]:.2f})"
-            for m in measured
-        ]
-        rows.append([name, str(found["goals"].get(name, "–")), *cells])
-    rounds = ", ".join(str(one["rounds"]) for one in kinds.values())
+    rows = [
+        [name, str(found["goals"].get(name, "–")), *(_ratio(kind, name) for kind in kinds.values())]
+        for name in first
+        if name != "plain"
+    ]
+    rounds, setting = ", ".join(str(one["rounds"]) for one in kinds.values()), found["setting"]
+    post = "panacea post-hoc"
+    runs = [one["variants"][post]["ratio_of_500_steps"] for one in kinds.values()]
     return table(["a step over plain", "goal", *kinds], rows) + (
-        f"\n\n{found['setting']['model']}, medians with least and most of {rounds} rounds, "
-        "`python -m measurements.engine_speed`."
+        f"\n\n{setting['model']}, {setting['batch']} × {setting['tokens']} tokens, medians with "
+        f"least and most of {rounds} rounds, `{setting['command']}`. Post-hoc Panacea with its "
+        f"step, a run of 500 steps: {', '.join(f'{ratio:.2f}' for ratio in runs)}."
     )
+
+
+def _ratio(kind: dict[str, Any], name: str) -> str:
+    found = kind["variants"].get(name)
+    if found is None:
+        return "not run"
+    least, most = found["least_and_most"]
+    return f"{found['step_cpu_ratio']:.2f} ({least:.2f}–{most:.2f})"
 
 
 def _memory() -> str:

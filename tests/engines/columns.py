@@ -79,7 +79,7 @@ COLUMNS = {
         ),
         Column(
             "zero", "ZeRO-2, ZeRO-3", 1e-6,
-            "as under DDP, by DeepSpeed itself, each stage; without the package what is refused is "
+            "as under DDP, by DeepSpeed 0.19.8 itself, each stage; without it what is refused is "
             "refused all the same, and the rest is not run",
             under_deepspeed.zero, processes=2 if under_deepspeed.INSTALLED else 1,
         ),

@@ -12,11 +12,12 @@ import pytest
 from tests.engines.cells import cell
 from tests.engines.columns import COLUMNS
 from tests.engines.trainers import engine_recipes
+from tests.engines.under_deepspeed import INSTALLED
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PUBLISHED = json.loads((ROOT / "results" / "engines.json").read_text())["cells"]
 RECIPES = {recipe.label: recipe for recipe in engine_recipes()}
-DEAR = {"compile", "ddp", "fsdp2"}
+DEAR = {"compile", "ddp", "fsdp2"} | ({"zero"} if INSTALLED else set())
 """Columns whose cells import the compiler, or take two processes."""
 
 
@@ -30,8 +31,10 @@ def _cases():
 
 @pytest.mark.parametrize(("column", "tuning", "label"), _cases())
 def test_every_cell_is_what_the_table_says(column, tuning, label):
-    found = cell(RECIPES[label], COLUMNS[column], tuning)
     published = PUBLISHED[f"{column}/{tuning}/{label}"]
+    if column == "zero" and published["state"] == "equal" and not INSTALLED:
+        pytest.skip("DeepSpeed is not installed")
+    found = cell(RECIPES[label], COLUMNS[column], tuning)
     assert (found.state, found.said) == (published["state"], published["said"])
 
 

@@ -1,7 +1,7 @@
 """A trainer under DeepSpeed: what is not exact is refused before step 0.
 
-A stand-in has accelerate's attributes. A run under the real package is in no test: accelerate
-passes it over with ``use_cpu=True``, and without that it did not start on a CPU in minutes.
+A stand-in has accelerate's attributes. The real package, where it is installed, runs in the engine
+matrix (``tests/engines/under_deepspeed.py``).
 """
 
 from types import SimpleNamespace
