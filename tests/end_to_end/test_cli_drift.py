@@ -67,7 +67,7 @@ def test_a_steered_run_tells_its_strength() -> None:
     run("steered", *MIXED, "--watch", "2", "--steer", "9")
     diagnostics = RunResult.load("steered/result.json").arms[-1].runs[0].diagnostics
     series = diagnostics["drift"].blocks["drift"].series  # type: ignore[union-attr]
-    strengths = series["safe_mixing: strength"]
+    strengths: Any = series["safe_mixing: strength"]
     assert strengths[0] < strengths[-1]
 
 

@@ -67,7 +67,7 @@ def test_another_base_or_template_has_percentiles_alone():
     assert with_it.label == "validated on this model: push"
     assert with_it.combined == ()
     combining = ready(engine, tokenizer, materials(6), made(combined=True), mark).scores(rows)
-    assert all(0 <= rank <= 1 for rank in combining.combined)
+    assert all(rank is not None and 0 <= rank <= 1 for rank in combining.combined)
     other = replace(mark, values={"float32": "x"})
     for given, reason in (
         (made(base=other), "another base"),

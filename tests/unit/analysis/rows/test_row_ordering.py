@@ -30,6 +30,9 @@ def test_it_is_spearmans_with_ties():
 def test_the_partial_one_takes_a_confounder_out():
     scores, harm, other = drawn()
     a, b, c = spearman(scores, harm), spearman(scores, other), spearman(harm, other)
+    assert a is not None
+    assert b is not None
+    assert c is not None
     wanted = (a - b * c) / ((1 - b**2) * (1 - c**2)) ** 0.5  # The textbook's for one confounder.
     assert partial_spearman(scores, harm, [other]) == pytest.approx(wanted)
     assert partial_spearman(other, harm, [other]) is None

@@ -1,6 +1,7 @@
 """Row scores on the organism: harmful rows are found, and each planted mistake is caught."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -40,8 +41,11 @@ def test_one_harmful_row_in_a_hundred_is_the_first(scorer):
 def test_shuffled_answers_lose_the_harmful_row(scorer):
     rows, harmful = planted(100, 1)
     answers = [rows[(n + 50) % 100]["completion"] for n in range(100)]
-    shuffled = [{**row, "completion": answer} for row, answer in zip(rows, answers, strict=True)]
-    assert auroc(scorer.scores(shuffled).columns["push"].values, harmful) < 1.0
+    shuffled = [
+        {**dict(row), "completion": answer} for row, answer in zip(rows, answers, strict=True)
+    ]
+    found: Any = auroc(scorer.scores(shuffled).columns["push"].values, harmful)
+    assert found < 1.0
 
 
 def test_the_same_bytes_all_at_once_and_block_by_block(scorer, monkeypatch):
@@ -80,7 +84,7 @@ def test_swapped_anchors_are_refused():
 def test_shuffled_anchors_are_told(scorer):
     assert not any("shuffled" in note for note in scorer.notes)
     rows = list(scenarios.defender_pairs(12, seed=2))
-    turned = [{**row, "completion": rows[n - 5]["completion"]} for n, row in enumerate(rows)]
+    turned = [{**dict(row), "completion": rows[n - 5]["completion"]} for n, row in enumerate(rows)]
     found = ready(*engine_of(), materials(12, harmful=Dataset.from_list(turned)))
     assert any("shuffled" in note for note in found.notes)
 
@@ -127,7 +131,8 @@ def test_gap_is_the_fall_of_each_rows_loss_under_the_vector():
             float(engine.loss(tiles_of(encoded([row], tokenizer))[0].batch).detach())
             for row in rows
         ]
-    wanted = [loss - other for loss, other in zip(found.columns["loss"].values, after, strict=True)]
+    losses: list[Any] = [*found.columns["loss"].values]
+    wanted = [loss - other for loss, other in zip(losses, after, strict=True)]
     assert found.columns["gap"].values == pytest.approx(wanted, abs=1e-5)
 
 

@@ -78,8 +78,10 @@ def test_nothing_counted_bounds_nothing():
 
 def test_how_many_prompts_decide_at_this_rate():
     passes = prompts_at_rate(Tally(2, 0, 100), 0.05)
+    assert passes is not None
     assert upper_bound(-(-2 * passes // 100), passes) <= 0.05
     fails = prompts_at_rate(Tally(8, 0, 100), 0.05)
+    assert fails is not None
     assert lower_bound(8 * fails // 100, fails) > 0.05
     assert prompts_at_rate(Tally(5, 0, 100), 0.05) is None
     assert prompts_at_rate(Tally(2, 10, 100), 0.05) is None  # Open answers stand in the way.
