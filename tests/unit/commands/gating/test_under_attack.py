@@ -118,6 +118,7 @@ def test_a_search_that_adapts_has_no_bound_unless_the_limits_name_it(tmp_path):
 def test_attacks_make_another_look(tmp_path):
     assert gated(tmp_path, None).look == 1
     assert gated(tmp_path, team({"prefill": standings(0)})).look == 2
+    assert gated(tmp_path, team({"prefill": standings(1)})).look == 3  # The same frozen prompts.
     assert gated(tmp_path, None).look == 1
 
 

@@ -48,9 +48,9 @@ def test_a_failure_says_bound_limit_and_number(tmp_path, made, kind):
     case, fine = cases(gate_of(tmp_path, made))
     failure = case.find("failure")
     assert failure.get("type") == kind
-    message = failure.get("message") or ""
-    assert "limit 5%" in message
-    assert ("of 60" if kind == "fail" else "of 30") in message
+    told = failure.get("message", "")
+    assert "limit 5%" in told
+    assert ("of 60" if kind == "fail" else "of 30") in told
     assert fine.find("failure") is None
 
 
