@@ -72,19 +72,15 @@ def _gap(curve: Curve, fit: Fit) -> float:
 
 
 def _alarms(curves: list[Curve], fit: Fit) -> dict[str, Any]:
-    """Return how many safe runs alarm when each is left out of the threshold, and unsafe ones."""
+    """Return the threshold that safe runs give, and how many unsafe runs pass what they reach."""
     safe = [c for c in curves if max(c.scores) <= SAFE]
     rest = [c for c in curves if max(c.scores) > SAFE]
 
-    def alarms(curve: Curve, known: Fit) -> bool:
-        return max(cusum(curve.leads, known.start, known.noise, known.drift)) > known.alarm
-
-    left = [alarms(c, with_alarm(fit, [one for one in curves if one is not c], SAFE)) for c in safe]
     peaks = sorted(max(cusum(c.leads, fit.start, fit.noise, fit.drift)) for c in safe)
     # Too few safe runs promise nothing at 5 %; the largest of them still says what can be told.
     caught = sum(max(cusum(c.leads, fit.start, fit.noise, fit.drift)) > peaks[-1] for c in rest)
     return {
-        "safe_runs": len(safe), "alarm": fit.as_json()["alarm"], "left_out_alarms": sum(left),
+        "safe_runs": len(safe), "alarm": fit.as_json()["alarm"],
         "largest_safe_sum": peaks[-1], "unsafe_runs": len(rest),
         "unsafe_above_largest_safe_sum": caught,
     }  # fmt: skip
