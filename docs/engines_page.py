@@ -36,8 +36,8 @@ def _count(cells: Cells, missing: int) -> str:
     if not missing:
         return f"{told} None is missing."
     return (
-        f"{told} {missing} are *not run*, which says nothing; `python measurements/engines.py` runs "
-        "them."
+        f"{told} {missing} are *not run*, which says nothing: `python measurements/engines.py` "
+        "runs them."
     )
 
 
