@@ -59,12 +59,12 @@ def _speed(path: Path) -> str:
         if name != "plain"
     ]
     rounds, setting = ", ".join(str(one["rounds"]) for one in kinds.values()), found["setting"]
-    post = "panacea post-hoc"
-    runs = [one["variants"][post]["ratio_of_500_steps"] for one in kinds.values()]
+    post = [one["variants"].get("panacea post-hoc") for one in kinds.values()]
+    runs = [f"{one['ratio_of_500_steps']:.2f}" if one else "not run" for one in post]
     return table(["a step over plain", "goal", *kinds], rows) + (
         f"\n\n{setting['model']}, {setting['batch']} × {setting['tokens']} tokens, medians with "
         f"least and most of {rounds} rounds, `{setting['command']}`. Post-hoc Panacea with its "
-        f"step, a run of 500 steps: {', '.join(f'{ratio:.2f}' for ratio in runs)}."
+        f"step, a run of 500 steps: {', '.join(runs)}."
     )
 
 
