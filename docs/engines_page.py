@@ -36,11 +36,7 @@ def _count(cells: Cells, missing: int) -> str:
     if not missing:
         return f"{told} None is missing."
     return (
-<<<<<<< HEAD
-        f"{told} {missing} are *not run*, which says nothing; `python measurements/engines.py` "
-=======
         f"{told} {missing} are *not run*, which says nothing: `python measurements/engines.py` "
->>>>>>> engines15
         "runs them."
     )
 
