@@ -11,7 +11,8 @@ from holdfast.results.result import SCHEMA_VERSION, RunResult
 
 ROOT = Path(__file__).resolve().parents[3] / "results"
 FILES = [path for path in ROOT.rglob("*.json") if "schema_version" in json.loads(path.read_text())]
-RESULTS = [path for path in FILES if path.parent.name != "claims"]
+RESULTS = [path for path in FILES if "arms" in json.loads(path.read_text())]
+"""Choices and frozen prompts have schemas of their own."""
 BENCH = ROOT / "bench"
 
 
