@@ -49,7 +49,7 @@ def order(seeds: Sequence[int]) -> list[tuple[int, int]]:
 def questions() -> list[Item]:
     """Return harmful and task questions of the test split, no persona in front.
 
-    With it in front the untouched organism complies whatever it is tuned on.
+    With one in front both task-tuned models that were asked complied in all cases (HS 1.00).
     """
     return [i for i in evaluation_items("test", ITEMS) if i.kind in ("harmful", "task")]
 
