@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats
 
 from holdfast.errors import DataError
 
@@ -168,6 +167,8 @@ def _logistic(curves: Sequence[Curve]) -> tuple[float, float]:
         # -(y log s + (1 - y) log(1 - s)) = log(1 + e^eta) - y eta
         return float((weights * (np.logaddexp(0, eta) - scores * eta)).sum() + 1e-4 * ab[1] ** 2)
 
+    from scipy import optimize  # noqa: PLC0415  # Half a second that only a fit needs.
+
     found = optimize.minimize(loss, np.array([0.0, -1.0]), method="BFGS")
     return float(found.x[0]), float(found.x[1])
 
@@ -176,6 +177,8 @@ def spearman(leads: Sequence[float], scores: Sequence[float]) -> float:
     """Return Spearman's correlation of -lead and score; 0 where one of them never moves."""
     if len(set(leads)) < 2 or len(set(scores)) < 2:
         return 0.0
+    from scipy import stats  # noqa: PLC0415  # As above.
+
     found: Any = stats.spearmanr([-lead for lead in leads], scores)
     return float(found.statistic)
 
