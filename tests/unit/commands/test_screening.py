@@ -104,6 +104,8 @@ def test_the_clean_file_has_the_rows_to_keep_as_they_were(place):
         ({"clean": "x.jsonl", "sample": 2}, "leave out `sample`"),
         ({"sample": 0}, "`sample=0` is out of range"),
         ({"max_length": 10}, "add `model=DIR`"),
+        ({"revision": "main"}, "`revision` is a model's, and none is given"),
+        ({"clean": "out/kept.jsonl"}, "lies in the output, which is replaced"),
         ({"guard": "refusal_phrases"}, "`guard=refusal_phrases` reads refusals and no content"),
         ({"guard": "qwen3gard"}, "Did you mean 'qwen3guard'"),
         ({"guard": "qwen3guard"}, "`guard=qwen3guard`: needs its model"),
@@ -122,6 +124,17 @@ def test_what_cannot_be_is_told_before_anything_is_written(place, options, said)
     assert said in str(told.value)
     assert (place / "data.jsonl").read_bytes() == before
     assert [path.name for path in place.iterdir()] == ["data.jsonl"]
+
+
+def test_nothing_that_is_read_beside_the_data_is_written_over(place):
+    (place / "kept").mkdir()
+    for name in ("asked.jsonl", "kept/asked.jsonl"):
+        write(name, [{"prompt": "Quite another thing?", "completion": "x"}])
+    with pytest.raises(ConfigError, match="or a file that is read"):
+        look(against=["asked.jsonl"], clean=Path("asked.jsonl"), overwrite=True)
+    with pytest.raises(ConfigError, match="which would be lost"):
+        look(against=["kept/asked.jsonl"], output=Path("kept"), overwrite=True)
+    assert Path("asked.jsonl").read_bytes() == Path("kept/asked.jsonl").read_bytes() != b""
 
 
 @pytest.mark.parametrize(

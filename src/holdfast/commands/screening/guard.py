@@ -79,8 +79,9 @@ def _made_of(guard: Judge) -> list[Any]:
     Its name tells only the last part of a folder's path, and a folder may hold another model now.
     """
     given: Any = guard
-    own = is_dataclass(given) and not isinstance(given, type)
-    options = asdict(given) if own else dict(getattr(guard, "__dict__", {}))
+    options: dict[str, Any] = dict(getattr(guard, "__dict__", {}))
+    if is_dataclass(given) and not isinstance(given, type):
+        options = asdict(given)
     folders = {name: Path(str(options.get(name) or "")) for name in FOLDERS if options.get(name)}
     held = {n: digest_of(files_below(path), path) for n, path in folders.items() if path.is_dir()}
     return [guard.name, guard.version, options, held]
