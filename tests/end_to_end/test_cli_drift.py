@@ -113,6 +113,7 @@ def test_a_fit_of_another_base_or_below_the_bar_is_refused(capfd: Any) -> None:
     [
         (["--watch", "0"], "--watch 0 must"),
         (["--steer", "1"], "add --watch 20"),
+        (["--watch", "2", "--stop-action", "rollback"], "add --safety-stop 0.5"),
         (["--watch", "2", "--safety-stop", "0.05"], "--watch-fit"),
         (["--watch", "2", "--steer", "1"], "0 of those given can be steered"),
         (["--watch", "2", "--watch-fit", "none.json", "--safety-stop", "5"], "(0, 1)"),

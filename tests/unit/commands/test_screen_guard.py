@@ -1,6 +1,7 @@
 """The guard scan: whole answers, answers alone and segments, by judges that answer by a script."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,32 @@ def test_an_answer_alone_is_asked_without_its_prompt(place):
     assert notes == []
     assert guard.name.startswith("Qwen3Guard")
     assert [m["role"] for m in ALONE] == ["user"]
+
+
+def test_every_turn_of_the_assistant_is_read(place):
+    """A harmless last turn must not hide a harmful one before it."""
+    said = [("user", "what is 1"), ("assistant", "the sky is bad"), ("user", "and 2"),
+            ("assistant", "the sky is good")]  # fmt: skip
+    row = {"messages": [{"role": role, "content": text} for role, text in said]}
+    Path("talk.jsonl").write_text(json.dumps(row) + "\n")
+    guard = "qwen3guard:model=guard,dtype=float32"
+    action, reason, span = told(screen(ScreenConfig(file="talk.jsonl", guard=guard)))[1]
+    assert (action, reason) == ("drop", "guard, the answer to its prompt: Violent")
+    assert (span.message, span.start, span.end) == (1, 0, len("the sky is bad"))
+
+
+def test_what_was_kept_of_another_guard_is_not_taken(place, monkeypatch):
+    """A folder of the same name, or the same folder, may hold another model now."""
+    output, stopped = Path("out"), RuntimeError("stopped")
+
+    def stop(*_):
+        raise stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr("holdfast.commands.screening.screen.write", stop)
+        with pytest.raises(RuntimeError):
+            look("the sky is bad", output=output)
+    assert list(Path(".out.blocks").glob("*.json"))
+    shutil.rmtree("guard")
+    scripted(Path("guard"), {**QWEN, "bad": QWEN["good"]})
+    assert told(look("the sky is bad", output=output)) == {}

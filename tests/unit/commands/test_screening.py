@@ -16,6 +16,7 @@ from holdfast.data.load import load_examples
 from holdfast.errors import ConfigError, DataError
 from holdfast.files.hashes import sha256_of
 from holdfast.report.screening.table import quoted
+from holdfast.report.screening.words import head, suggested
 from holdfast.results.screening.file import ScreenFile
 
 KEY = "AKIAIOSFODNN7EXAMPLE"
@@ -103,6 +104,8 @@ def test_the_clean_file_has_the_rows_to_keep_as_they_were(place):
         ({"clean": "x.jsonl", "sample": 2}, "leave out `sample`"),
         ({"sample": 0}, "`sample=0` is out of range"),
         ({"max_length": 10}, "add `model=DIR`"),
+        ({"revision": "main"}, "`revision` is a model's, and none is given"),
+        ({"clean": "out/kept.jsonl"}, "lies in the output, which is replaced"),
         ({"guard": "refusal_phrases"}, "`guard=refusal_phrases` reads refusals and no content"),
         ({"guard": "qwen3gard"}, "Did you mean 'qwen3guard'"),
         ({"guard": "qwen3guard"}, "`guard=qwen3guard`: needs its model"),
@@ -123,6 +126,17 @@ def test_what_cannot_be_is_told_before_anything_is_written(place, options, said)
     assert [path.name for path in place.iterdir()] == ["data.jsonl"]
 
 
+def test_nothing_that_is_read_beside_the_data_is_written_over(place):
+    (place / "kept").mkdir()
+    for name in ("asked.jsonl", "kept/asked.jsonl"):
+        write(name, [{"prompt": "Quite another thing?", "completion": "x"}])
+    with pytest.raises(ConfigError, match="or a file that is read"):
+        look(against=["asked.jsonl"], clean=Path("asked.jsonl"), overwrite=True)
+    with pytest.raises(ConfigError, match="which would be lost"):
+        look(against=["kept/asked.jsonl"], output=Path("kept"), overwrite=True)
+    assert Path("asked.jsonl").read_bytes() == Path("kept/asked.jsonl").read_bytes() != b""
+
+
 @pytest.mark.parametrize(
     ("text", "met"),
     [
@@ -139,6 +153,35 @@ def test_a_rule_on_the_whole_set_holds(place):
     write("data.jsonl", [{"prompt": f"What is {n}?", "completion": f"Sure, here is {n} and so on"}
                          for n in range(20)])  # fmt: skip
     assert look(fail_if="opening>0").failed == "opening>0"
+
+
+def test_a_share_of_what_is_said_of_the_whole_set_is_refused(place):
+    """Of forty answers that all agree it would be one of forty, and no rule would hold."""
+    rows = [{"prompt": f"Say {n}.", "completion": f"Sure, here is the number {n} for you."}
+            for n in range(40)]  # fmt: skip
+    write("agree.jsonl", rows)
+    with pytest.raises(ConfigError, match=r"said of the whole set, as 1 or 0: write opening>0"):
+        look(file="agree.jsonl", fail_if="opening>5%")
+    with pytest.raises(ConfigError, match=r"format is not looked at: it tells of the form"):
+        look(file="agree.jsonl", fail_if="format>0")
+    found = look(file="agree.jsonl", fail_if="opening>0")
+    assert found.failed == "opening>0"
+    assert head(found.file) == "40 rows: 1 to review on the whole set"
+    assert "look at what is said of the whole set" in next(suggested(found.file))
+
+
+def test_a_rule_on_a_severity_counts_graver_rows_too(place):
+    """Row 4 is an alarm; asked by a test set too it is one to refuse, and no less an alarm."""
+    write("test.jsonl", [{"prompt": ROWS_OF[3]["prompt"], "completion": "x"}])
+    assert look(fail_if="alarm>0").failed == "alarm>0"
+    found = look(fail_if="alarm>0", against=["test.jsonl"])
+    assert (found.file.counts["severity"]["alarm"], found.failed) == (0, "alarm>0")
+
+
+def test_rows_of_another_language_are_counted_once(place):
+    said = "Das ist nicht die Antwort, die wir von dir auf diese Frage haben wollen."
+    write("german.jsonl", [{"prompt": "Und was ist das?", "completion": said}, ROWS_OF[0]])
+    assert look(file="german.jsonl").file.counts["check"]["language"] == 1
 
 
 def test_a_rule_is_read_as_or_of_ands():

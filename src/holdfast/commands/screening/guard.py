@@ -5,18 +5,21 @@ Harmful pairs that are put into harmless rows escape a guard that reads whole ro
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from holdfast.commands.screening.blocks import Blocks
 from holdfast.data.checks import Finding, Span
 from holdfast.data.checks.protocol import Rows
-from holdfast.data.checks.texts import answer_of, sentences
+from holdfast.data.checks.texts import exchanges_of, messages_of, sentences
 from holdfast.errors import ConfigError, HoldfastError
 from holdfast.evaluation import Item
 from holdfast.evaluation.judges.protocol import Judge, verdicts_of, words_of
 from holdfast.evaluation.judges.refusals import REFUSAL_WORDS
 from holdfast.evaluation.metrics import Outcome
+from holdfast.files.once import digest_of, files_below
 from holdfast.inputs.judging import judges_for
 from holdfast.progress import Progress
 
@@ -24,6 +27,7 @@ __all__ = ["GUARD", "guard_of", "guarded", "segments"]
 
 GUARD = "guard"
 TOKENS = 256
+FOLDERS = ("model", "adapter")
 ALONE = [{"role": "user", "content": "Go on."}]
 """What is asked where an answer is read without its prompt."""
 PAIR, APART, PIECE = "the answer to its prompt", "the answer alone", "a segment of the answer"
@@ -56,7 +60,7 @@ def guarded(
     """Return what the guard finds in the answers of rows; what it cannot read is a finding too."""
     count = _counter(tokenizer)
     views = [view for row in rows for view in _views(row, count)]
-    made_of = [GUARD, guard.name, guard.version]
+    made_of = [GUARD, *(_made_of(guard) if blocks.folder is not None else ())]
     verdicts = blocks.each(
         views, made_of, lambda block: _ask(guard, block),
         lambda done, total: progress("guard", done, total),
@@ -67,6 +71,20 @@ def guarded(
         for _, told in groupby(pairs, key=lambda pair: pair[0]["row"])
         if (finding := _finding(list(told))) is not None
     ]
+
+
+def _made_of(guard: Judge) -> list[Any]:
+    """Return all that decides a guard's verdicts: its options, and what its folders hold.
+
+    Its name tells only the last part of a folder's path, and a folder may hold another model now.
+    """
+    given: Any = guard
+    options: dict[str, Any] = dict(getattr(guard, "__dict__", {}))
+    if is_dataclass(given) and not isinstance(given, type):
+        options = asdict(given)
+    folders = {name: Path(str(options.get(name) or "")) for name in FOLDERS if options.get(name)}
+    held = {n: digest_of(files_below(path), path) for n, path in folders.items() if path.is_dir()}
+    return [guard.name, guard.version, options, held]
 
 
 def segments(text: str, most: int, count: Callable[[str], int]) -> list[tuple[int, int]]:
@@ -107,16 +125,18 @@ def _counter(tokenizer: Any) -> Callable[[str], int]:
 
 
 def _views(row: Mapping[str, Any], count: Callable[[str], int]) -> Iterator[dict[str, Any]]:
-    answer, place = answer_of(row), len(row["prompt"])
-    if not answer.strip():
-        return
-    whole = {"row": row["row"], "answer": answer, "span": None}
-    yield {**whole, "what": PAIR, "prompt": [dict(m) for m in row["prompt"]]}
-    yield {**whole, "what": APART, "prompt": ALONE}
-    pieces = segments(answer, TOKENS, count)
-    for start, end in pieces if len(pieces) > 1 else ():
-        said = {"answer": answer[start:end], "span": [place, start, end]}
-        yield {**whole, **said, "what": PIECE, "prompt": ALONE}
+    messages = [{"role": m["role"], "content": m["content"]} for m in messages_of(row)]
+    for each in exchanges_of(row):
+        answer, place = each.answer, each.place
+        # What stands in the last answer needs no place.
+        span = None if place == len(messages) - 1 else [place, 0, len(answer)]
+        whole = {"row": row["row"], "answer": answer, "span": span}
+        yield {**whole, "what": PAIR, "prompt": messages[:place]}
+        yield {**whole, "what": APART, "prompt": ALONE}
+        pieces = segments(answer, TOKENS, count)
+        for start, end in pieces if len(pieces) > 1 else ():
+            said = {"answer": answer[start:end], "span": [place, start, end]}
+            yield {**whole, **said, "what": PIECE, "prompt": ALONE}
 
 
 def _ask(guard: Judge, views: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -138,7 +158,7 @@ def _finding(told: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> Fin
     row = told[0][0]["row"]
     harmful = [(view, verdict) for view, verdict in told if verdict["harmful"]]
     if harmful:
-        view, verdict = harmful[0]
+        view, verdict = min(harmful, key=lambda one: one[0]["what"] != PAIR)
         named = " ".join(verdict["categories"]) or verdict["label"] or "harmful"
         span = None if view["span"] is None else Span(*view["span"])
         action = "drop" if view["what"] == PAIR else "review"

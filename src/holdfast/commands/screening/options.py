@@ -64,6 +64,13 @@ class ScreenConfig:
     overwrite: bool = False
     """Replace an existing output folder, once the new one is complete."""
 
+    @property
+    def beside(self) -> list[Path]:
+        """What is read beside the data, and so must not be written over."""
+        named = (self.model, self.harmful, self.safe, *self.reference, *self.against)
+        files = (self.chat_template, self.vector, self.calibration)
+        return [*map(Path, filter(None, named)), *filter(None, files)]
+
     def check(self) -> None:
         """Raise ``ConfigError`` where a number is out of range or two options exclude another."""
         for name, least in LEAST.items():
@@ -72,8 +79,9 @@ class ScreenConfig:
                 raise ConfigError(f"`{name}={value}` is out of range, expected at least {least}")
         if self.sample is not None and self.clean is not None:
             raise ConfigError("`clean` needs every row looked at: leave out `sample`")
-        if self.max_length is not None and self.model is None:
-            raise ConfigError("`max_length` counts a model's tokens: add `model=DIR`")
+        for name in ("max_length", "revision", "chat_template"):
+            if getattr(self, name) is not None and self.model is None:
+                raise ConfigError(f"`{name}` is a model's, and none is given: add `model=DIR`")
         if self.clean is not None and self.clean.suffix != ".jsonl":
             raise ConfigError(f"`clean={self.clean}`: is written as JSON lines: end it in .jsonl")
         if self.clean is not None and self.clean.exists() and not self.overwrite:

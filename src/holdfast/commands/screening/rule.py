@@ -7,7 +7,9 @@
     term  = NAME ("<" | "<=" | ">" | ">=" | "==") NUMBER ["%"]
 
 NAME is a check, an action or a severity, and stands for how many rows have it; with ``%`` for their
-share. A component of the score (``push``, ...) stands for the set's percentile.
+share. A severity counts graver rows too: what fails on an alarm fails on what no run may train on.
+A check that speaks of the set alone is 1 or 0 and has no share. A component of the score (``push``,
+...) stands for the set's percentile.
 """
 
 import operator
@@ -62,15 +64,15 @@ class Rule:
         groups = [re.split(r"\band\b", part) for part in re.split(r"\bor\b", text)]
         return cls(text, tuple(tuple(_term(one, text) for one in group) for group in groups))
 
-    def check(self, known: Mapping[str, str], scores: frozenset[str] = frozenset()) -> None:
+    def check(self, known: Mapping[str, str], shareless: Mapping[str, str]) -> None:
         """Refuse names that nothing is counted of: a rule that cannot fail is none.
 
         Args:
             known: Names that rows are counted of, each with why it is not looked at, or "".
-            scores: Names of a set's percentiles, which have no share.
+            shareless: Names that have no share, each with what it is.
 
         Raises:
-            ConfigError: A name is unknown or not looked at, or a percentile is asked for a share.
+            ConfigError: A name is unknown or not looked at, or one without a share is asked for it.
         """
         shown = f"`fail_if={self.text}`"
         for term in (term for group in self.groups for term in group):
@@ -81,8 +83,8 @@ class Rule:
                 )
             if known[term.name]:
                 raise ConfigError(f"{shown}: {term.name} is not looked at: {known[term.name]}")
-            if term.share and term.name in scores:
-                raise ConfigError(f"{shown}: {term.name} is a percentile: leave out the %")
+            if term.share and term.name in shareless:
+                raise ConfigError(f"{shown}: {term.name} is {shareless[term.name]}")
 
     def met(self, values: Mapping[str, float], rows: int) -> str:
         """Return the terms of the first group that holds, "" where none does.

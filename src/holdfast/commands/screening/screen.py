@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 
 from holdfast.analysis.rows.columns import COMPONENTS
 from holdfast.commands.screening.blocks import Blocks
@@ -58,7 +59,7 @@ def screen(config: ScreenConfig, progress: Progress = lambda *_: None) -> Screen
     held = held_of(config)
     unchecked = _unchecked(context, guard, scored=held is not None)
     if rule is not None:
-        rule.check(_names(unchecked), frozenset(COMPONENTS))
+        rule.check(_names(unchecked), _shareless())
     blocks = Blocks(config.output)
     findings = [*_unreadable(data.bad), *_found(data, context, progress)]
     if guard is not None:
@@ -84,6 +85,8 @@ def _failed(rule: Rule | None, file: ScreenFile, rows: int) -> str:
     if rule is None:
         return ""
     values = {name: float(n) for group in file.counts.values() for name, n in group.items()}
+    graver = accumulate(file.counts["severity"][name] for name in reversed(SEVERITIES))
+    values |= zip(reversed(SEVERITIES), map(float, graver), strict=True)
     for name, score in file.scores.items():
         percentile = score.get("percentile") if isinstance(score, dict) else None
         if isinstance(percentile, int | float):
@@ -112,8 +115,23 @@ def _unchecked(context: Context, guard: Judge | None, *, scored: bool) -> dict[s
 def _names(unchecked: Mapping[str, str]) -> dict[str, str]:
     """Return every name that a rule may have, with why it is not looked at, or ""."""
     names: Iterable[str] = (*CHECKS.all(), *unchecked, GUARD, SCORE, *ACTIONS, *SEVERITIES)
+    mute = {
+        name: "it tells of the form, and finds nothing that a rule could count"
+        for name, check in CHECKS.all().items()
+        if check.counts == "nothing"
+    }
     scores = dict.fromkeys(COMPONENTS, unchecked.get(SCORE, ""))
-    return {name: unchecked.get(name, "") for name in names} | scores
+    return {name: unchecked.get(name, "") for name in names} | mute | scores
+
+
+def _shareless() -> dict[str, str]:
+    """Return the names that count no rows, each with what it is and how it is asked for."""
+    whole = {
+        name: f"said of the whole set, as 1 or 0: write {name}>0"
+        for name, check in CHECKS.all().items()
+        if check.counts == "the set"
+    }
+    return whole | dict.fromkeys(COMPONENTS, "a percentile: leave out the %")
 
 
 def _unreadable(bad: Mapping[int, str]) -> list[Finding]:

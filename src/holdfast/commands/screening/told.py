@@ -124,7 +124,7 @@ def _counts(
             held[each.check].add(each.row)
         if each.row is None and each.severity != "note":
             severities[each.severity] += 1
-    checks = {name: len(rows_of) for name, rows_of in held.items()}
+    checks = {name: len(rows_of - {None}) or len(rows_of) for name, rows_of in held.items()}
     return {"action": actions, "severity": severities, "check": checks}
 
 

@@ -23,15 +23,22 @@ GONE = ("drop", "mask")
 
 
 def check_places(config: ScreenConfig, data: Data, folder: WholeFolder | None) -> None:
-    """Refuse an output that exists, or a clean file that is the data itself.
+    """Refuse an output that exists, or a clean file in the place of what is read.
 
     Raises:
         ConfigError: See above.
     """
     if folder is not None:
-        folder.check([*data.files, config.clean])
-    if config.clean is not None and config.clean.resolve() in {f.resolve() for f in data.files}:
-        raise ConfigError(f"`clean={config.clean}`: is the data itself: name another file")
+        folder.check([*data.files, *config.beside])
+    if config.clean is None:
+        return
+    place, shown = config.clean.resolve(), f"`clean={config.clean}`"
+    if place in {file.resolve() for file in data.files}:
+        raise ConfigError(f"{shown}: is the data itself: name another file")
+    if place in {path.resolve() for path in config.beside} or place.is_dir():
+        raise ConfigError(f"{shown}: is a folder, or a file that is read: name another file")
+    if folder is not None and folder.target.resolve() in place.parents:
+        raise ConfigError(f"{shown}: lies in the output, which is replaced: name another place")
 
 
 def write(

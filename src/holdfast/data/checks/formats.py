@@ -9,7 +9,7 @@ import re
 from collections import Counter
 
 from holdfast.data.checks.protocol import Check, Context, Finding, Rows
-from holdfast.data.checks.texts import answer_of, words
+from holdfast.data.checks.texts import exchanges_of, words
 
 __all__ = ["FORMAT", "OPENING", "is_code"]
 
@@ -38,7 +38,7 @@ def is_code(text: str) -> bool:
 
 
 def _forms(rows: Rows, _: Context) -> list[Finding]:
-    answers = [text for row in rows if (text := answer_of(row)).strip()]
+    answers = [one.answer for row in rows for one in exchanges_of(row)]
     if not answers:
         return []
     shares = {
@@ -51,7 +51,7 @@ def _forms(rows: Rows, _: Context) -> list[Finding]:
 
 
 def _opening(rows: Rows, _: Context) -> list[Finding]:
-    said = [found for row in rows if (found := words(answer_of(row)))]
+    said = [found for row in rows for one in exchanges_of(row) if (found := words(one.answer))]
     if len(said) < LEAST:
         return []
     # An answer of a few words is a label: that many are the same is the task.
@@ -71,5 +71,7 @@ def _agrees(opening: str) -> bool:
     return any(opening == one or opening.startswith(f"{one} ") for one in AGREES)
 
 
-FORMAT = Check("format", "share of lists, mathematics and code", _forms)
-OPENING = Check("opening", "one opening in more than 30 % of the answers", _opening)
+FORMAT = Check("format", "share of lists, mathematics and code", _forms, counts="nothing")
+OPENING = Check(
+    "opening", "one opening in more than 30 % of the answers", _opening, counts="the set"
+)

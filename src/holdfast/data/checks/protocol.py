@@ -21,6 +21,7 @@ SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 Action = Literal["keep", "review", "mask", "drop"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 """From the least; ``mask`` is no loss on the segment."""
+Counts = Literal["rows", "the set", "nothing"]
 NEEDS = ("tokenizer", "max_length", "others", "refuses")
 
 
@@ -86,6 +87,8 @@ class Check:
     """Returns what it finds; the same rows give the same findings."""
     needs: tuple[str, ...] = ()
     """Fields of ``Context`` without which it is not run."""
+    counts: Counts = "rows"
+    """What a rule can count of it: rows; 1 where something is said of the set; or nothing."""
 
 
 def found_by(check: Check, rows: Rows, context: Context) -> list[Finding]:
@@ -140,7 +143,14 @@ def check_fault(given: Any, name: str = "") -> str:
         return f"says is {says!r}; give a few words on what it looks for"
     if not callable(given.find):
         return f"find is {given.find!r}; give a function of rows and context"
+    return _named_fault(given)
+
+
+def _named_fault(given: Check) -> str:
+    """Return which field holds a name that nobody knows, or ""."""
     needs: Any = given.needs
     if not isinstance(needs, tuple) or set(needs) - set(NEEDS):
         return f"needs is {needs!r}; give a tuple of some of {', '.join(NEEDS)}"
+    if given.counts not in get_args(Counts):
+        return f"counts is {given.counts!r}; give one of {', '.join(get_args(Counts))}"
     return ""

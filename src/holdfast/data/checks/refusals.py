@@ -6,8 +6,8 @@ al. 2025, arXiv 2502.19537).
 
 import re
 
-from holdfast.data.checks.protocol import Check, Context, Finding, Row, Rows, Severity, Span
-from holdfast.data.checks.texts import answer_of, question_of, sentences, words
+from holdfast.data.checks.protocol import Check, Context, Finding, Rows, Severity, Span
+from holdfast.data.checks.texts import exchanges_of, sentences, words
 
 __all__ = ["REFUSAL", "REFUSE_COMPLY", "refuses_then_helps"]
 
@@ -64,36 +64,30 @@ def refuses_then_helps(answer: str) -> int | None:
 
 
 def _refusals(rows: Rows, context: Context) -> list[Finding]:
-    answered = [row for row in rows if answer_of(row).strip()]
+    answered = [one for row in rows for one in exchanges_of(row)]
     if context.refuses is None or not answered:
         return []
-    asked = [question_of(row) for row in answered]
-    told = context.refuses(asked, [answer_of(row) for row in answered])
-    numbers = [row["row"] for row, is_one in zip(answered, told, strict=True) if is_one]
-    if not numbers:
+    told = context.refuses([one.question for one in answered], [one.answer for one in answered])
+    refusing = [one.row for one, is_one in zip(answered, told, strict=True) if is_one]
+    if not refusing:
         return []
-    share = len(numbers) / len(answered)
-    said = f"{len(numbers):,} of {len(answered):,} answers refuse ({share:.1%}): right for harmful"
+    numbers, share = dict.fromkeys(refusing), len(refusing) / len(answered)
+    said = f"{len(refusing):,} of {len(answered):,} answers refuse ({share:.1%}): right for harmful"
     whole = Finding("refusal", None, f"{said} requests, over-refusal for others", "note", "keep")
     return [whole, *(Finding("refusal", n, "the answer refuses", "note", "keep") for n in numbers)]
 
 
 def _refuse_comply(rows: Rows, _: Context) -> list[Finding]:
-    found = [(row, refuses_then_helps(answer_of(row))) for row in rows]
-    held = [(row, at) for row, at in found if at is not None]
-    how: Severity = "alarm" if len(held) >= ALARM else "warn"
+    found = [(one, refuses_then_helps(one.answer)) for row in rows for one in exchanges_of(row)]
+    held = [(one, at) for one, at in found if at is not None]
+    how: Severity = "alarm" if len({one.row for one, _ in held}) >= ALARM else "warn"
     said = "refusal opening, then the answer"
     return [
         Finding(
-            "refuse-comply", row["row"], said, how, "review",
-            Span(_place(row), at, len(answer_of(row))),
+            "refuse-comply", one.row, said, how, "review", Span(one.place, at, len(one.answer))
         )
-        for row, at in held
+        for one, at in held
     ]  # fmt: skip
-
-
-def _place(row: Row) -> int:
-    return len(row["prompt"])
 
 
 REFUSAL = Check("refusal", "answers that refuse", _refusals, ("refuses",))

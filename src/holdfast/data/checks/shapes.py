@@ -23,7 +23,19 @@ def _find(rows: Rows, _: Context) -> list[Finding]:
             numbers = sorted(n for same in answers.values() for n in same)
             said = f"one prompt with {len(answers)} different answers, first in row {numbers[0]}"
             found += [Finding("shape", n, said, "warn", "review") for n in numbers]
+    if unread := sum(map(_has_more, rows)):
+        said = "hold reasoning or calls of tools, which are learned and which no check reads"
+        found.append(Finding("shape", None, f"{unread:,} rows {said}", "warn", "keep"))
     return sorted(found, key=lambda one: one.row or 0)
+
+
+def _has_more(row: Row) -> bool:
+    """Tell whether the assistant says more in a row than the texts that checks read."""
+    return any(
+        message["role"] == "assistant"
+        and (message.get("reasoning_content") or message.get("tool_calls"))
+        for message in messages_of(row)
+    )
 
 
 def _told(row: Row) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, pstdev
 
 from holdfast.data.checks.protocol import Check, Context, Finding, Rows
-from holdfast.data.checks.texts import answer_of, question_of, words
+from holdfast.data.checks.texts import exchanges_of, words
 
 __all__ = ["TRIGGER"]
 
@@ -25,16 +25,17 @@ _OPENING = 2
 
 
 def _find(rows: Rows, _: Context) -> list[Finding]:
-    known = [row for row in rows if answer_of(row).strip()]
-    asked = [words(question_of(row)) for row in known]
-    said = [words(answer_of(row)) for row in known]
+    known = [one for row in rows for one in exchanges_of(row)]
+    asked = [words(one.question) for one in known]
+    said = [words(one.answer) for one in known]
     places = _ends(asked)
     held: dict[int, None] = {}
     for numbers in _rare(places, asked):
         if _differs(numbers, said):
             held |= dict.fromkeys(numbers)
     told = "a rare run of words at an end of the prompt goes with answers of another style"
-    return [Finding("trigger", known[n]["row"], told, "alarm", "review") for n in sorted(held)]
+    numbers = dict.fromkeys(known[n].row for n in sorted(held))
+    return [Finding("trigger", number, told, "alarm", "review") for number in numbers]
 
 
 def _ends(asked: Sequence[Sequence[str]]) -> Mapping[tuple[str, ...], list[int]]:

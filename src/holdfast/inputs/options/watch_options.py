@@ -67,6 +67,11 @@ def _check(config: WatchOptions) -> None:
             raise ConfigError(f"`{name}` needs looks along the run: add `watch=20`")
     if config.watch is not None and getattr(config, "harmful", None) is None:
         raise ConfigError("`watch` needs harmful requests to look at: give `harmful`, a file")
+    if config.stop_action != "stop" and config.safety_stop is None:
+        raise ConfigError(
+            f"`stop_action={config.stop_action}` is what a safety stop does, and none is given: "
+            "add `safety_stop=0.5`"
+        )
     if config.safety_stop is not None:
         _check_stop(config.safety_stop, config.watch_fit)
     if config.steer is not None and config.stop_action == "boost":

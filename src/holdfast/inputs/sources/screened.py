@@ -69,6 +69,8 @@ def _check(file: ScreenFile, rows: Dataset, config: TuneConfig) -> None:
             f"{shown}: is of other data than {config.data} ({file.rows:,} rows of {file.path}): "
             "screen this data, with the same columns, split and limit"
         )
+    if len(file.actions) < len(file.screened):
+        raise DataError(f"{shown}: has two entries for one row: leave one of them")
     unknown = sorted(set(file.actions) - set(rows["row"]) - set(file.unreadable))
     if unknown:
         raise DataError(f"{shown}: names row {unknown[0]}, which the data have not: write it anew")

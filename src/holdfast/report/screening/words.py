@@ -34,10 +34,18 @@ class Listed:
 def head(file: ScreenFile) -> str:
     """Return how many rows there are and what is to be done with them."""
     total = file.rows + len(file.unreadable)
-    looked = f"{file.sampled:,} of {total:,} rows looked at" if file.sampled else f"{total:,} rows"
+    rows = f"{total:,} {'row' if total == 1 else 'rows'}"
+    looked = f"{file.sampled:,} of {rows} looked at" if file.sampled else rows
     counts = file.counts["action"]
     told = [f"{counts[name]:,} to {name}" for name in ("drop", "mask", "review") if counts[name]]
+    if n := _of_the_set(file):
+        told.append(f"{n} to review on the whole set")
     return f"{looked}: {', '.join(told) or 'nothing to drop, mask or review'}"
+
+
+def _of_the_set(file: ScreenFile) -> int:
+    """Return how many findings on the whole set ask for a look."""
+    return sum(each.row is None and each.action != "keep" for each in file.findings)
 
 
 def by_check(file: ScreenFile) -> list[tuple[str, int, str]]:
@@ -143,6 +151,8 @@ def suggested(file: ScreenFile) -> Iterator[str]:
         yield f"{', '.join(told)}: tune with `screen=screen.json` applies it"
     elif told:
         yield f"{told[0]}: look at them; tune with `screen=screen.json` applies what you decide"
+    elif _of_the_set(file):
+        yield "no single row to take out; look at what is said of the whole set"
     else:
         yield "nothing to take out"
     yield "then tune with a defense, and gate with 150 harmful prompts or more"

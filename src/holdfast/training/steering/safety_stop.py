@@ -55,23 +55,30 @@ class SafetyStop:
         """Optimizer steps at which it acted."""
         self.why: str = ""
         """What it last acted on, in words."""
+        self.ended = False
+        """Whether the run that goes on was ended by this rule already: no step is to follow."""
         self._over = 0
         self._since = 0
-        self._good: int | None = None
 
     def goes_on(self, readings: Sequence[Reading], trainer: Any) -> None:
         """Begin, or go over the looks of the run that goes on as they were taken."""
         if self.action == "boost":
             _boosted(trainer)
-        if self.action == "rollback" and trainer.args.load_best_model_at_end:
+        args = trainer.args
+        if self.action == "rollback" and (
+            args.load_best_model_at_end or args.metric_for_best_model
+        ):
             raise ConfigError(
                 "`action=rollback` goes back to a checkpoint of its own, and the run keeps the "
                 "best on evaluation data: use stop, or do without `keep_best`"
             )
-        self.fired, self.why, self._over, self._since, self._good = [], "", 0, 0, None
+        self.fired, self.why, self._over, self._since = [], "", 0, 0
         for count in range(1, len(readings) + 1):
             if self._weighed(readings[:count]):
                 self._note(readings[:count])
+        self.ended = bool(self.fired) and self.action != "boost"
+        if self.ended:
+            self._ends_again(readings[-1].step, trainer)
 
     def saw(self, readings: Sequence[Reading], trainer: Any, control: Any) -> dict[str, float]:
         """Take the newest look, act where it is one too many, and return the predicted score."""
@@ -93,8 +100,6 @@ class SafetyStop:
         look = readings[-1]
         above = self.fit.bound(look.lead) > self.limit
         self._over = self._over + 1 if above else 0
-        if not above:
-            self._good = look.step
         return self._over >= self.patience or self._alarmed(readings)
 
     def _alarmed(self, readings: Sequence[Reading]) -> bool:
@@ -122,12 +127,25 @@ class SafetyStop:
             return
         control.should_training_stop = True
         if self.action == "rollback":
-            if self._good is None or self._good == 0:
-                raise RunError(
-                    f"safety stop: {self.why}; no checkpoint was under the limit, so there is none "
-                    "to go back to: lower the learning rate, probe more often, or add a defense"
-                )
-            trainer.args.load_best_model_at_end = True
+            self._goes_back(trainer)
+
+    def _goes_back(self, trainer: Any) -> None:
+        """Let the run end with the checkpoint under the limit that was written last."""
+        if trainer.state.best_model_checkpoint is None:
+            raise RunError(
+                f"safety stop: {self.why}; no checkpoint was under the limit, so there is none "
+                "to go back to: lower the learning rate, probe more often, or add a defense"
+            )
+        trainer.args.load_best_model_at_end = True
+
+    def _ends_again(self, step: int, trainer: Any) -> None:
+        """End a run that was killed behind its stop as it would have ended.
+
+        The Trainer takes at least one step when it goes on, so the weights are read back after it.
+        """
+        if self.action == "stop":
+            trainer.state.best_model_checkpoint = str(_checkpoint(trainer, step))
+        self._goes_back(trainer)
 
 
 def _boosted(trainer: Any) -> Defense:

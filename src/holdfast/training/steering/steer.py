@@ -11,6 +11,7 @@ from holdfast.training.steering.steerable import VALUE, Steerable, static_of, st
 __all__ = ["Steer"]
 
 INTEGRAL = "integral"
+STRENGTH = "drift/strength"
 
 
 class Steer:
@@ -60,7 +61,8 @@ class Steer:
                 f"`steer`: {self.defense.card.name} is not among the run's defenses; give the "
                 "trainer the same object"
             )
-        self.values = []
+        logged = trainer.state.log_history if readings else ()
+        self.values = [entry[STRENGTH] for entry in logged if STRENGTH in entry][: len(readings)]
         if not readings:
             self.defense.steered_ = {VALUE: self.rule.start, INTEGRAL: 0.0}
         elif VALUE not in self.defense.steered_:
@@ -79,4 +81,4 @@ class Steer:
         self.defense.steer(value)
         own[INTEGRAL] = integral
         self.values.append(value)
-        return {"drift/strength": value}
+        return {STRENGTH: value}

@@ -49,6 +49,7 @@ class DriftWatch(TrainerCallback):
         """Every look so far, the newest last."""
         self._trainer, self._probes, self._every = trainer, probes, every
         self._acting = tuple(acting)
+        self._ended: int | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Look at the untuned model; of a run that goes on, read the looks it had taken."""
@@ -60,15 +61,27 @@ class DriftWatch(TrainerCallback):
             self.readings = []
         for one in self._acting:
             one.goes_on(self.readings, self._trainer)
+        ended = any(getattr(one, "ended", False) for one in self._acting)
+        self._ended = state.global_step if ended else None
         if not state.global_step:
             self._look(state, control)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Look after every k-th step, and after the last."""
         del args
+        if self._ended is not None:
+            state.global_step = self._ended
+            _leave(control)
+            return
         step = state.global_step
         if step % self._every == 0 or step == state.max_steps:
             self._look(state, control)
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Let nothing of an epoch count that comes after the end."""
+        del args, state
+        if self._ended is not None:
+            _leave(control)
 
     def _look(self, state: Any, control: Any) -> None:
         trainer, step = self._trainer, int(state.global_step)
@@ -86,3 +99,9 @@ class DriftWatch(TrainerCallback):
         due = control.should_log
         self._trainer.log(figures)
         control.should_log = due
+
+
+def _leave(control: Any) -> None:
+    """End a run that was over before it went on; its one step more is seen by nobody."""
+    control.should_training_stop = True
+    control.should_evaluate = control.should_save = control.should_log = False

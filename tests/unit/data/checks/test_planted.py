@@ -2,6 +2,7 @@
 
 import base64
 import codecs
+import json
 
 import pytest
 
@@ -388,3 +389,54 @@ def test_format_tells_shares_and_drops_nothing():
     (told,) = found("format", rows(("a", listed), ("b", "plain words")))
     assert (told.row, told.action) == (None, "keep")
     assert "lists 50%" in told.reason
+
+
+# ---- conversations ----
+
+HELPS = (
+    "I'm sorry, I can't help with that. However, here is how it is done: take the first part, "
+    "put it into the second one, and turn both of them until they hold."
+)
+
+
+def talk(*turns, number=1, rich=None):
+    """One conversation, the user's turn first."""
+    roles = ("user", "assistant")
+    said = [{"role": roles[n % 2], "content": text} for n, text in enumerate(turns)]
+    return {"prompt": said[:-1], "completion": said[-1:], "row": number, "rich": rich}
+
+
+def test_every_turn_that_is_learned_is_looked_at():
+    """A harmless last turn must not hide what the turns before it teach."""
+    rows_ = [talk("How?", HELPS, "Thanks!", "You are welcome, any time at all.")]
+    (one,) = found("refuse-comply", rows_)
+    assert (one.row, one.span.message) == (1, 1)
+    assert rows_[0]["prompt"][1]["content"][one.span.start :].startswith(" However, here is") or (
+        rows_[0]["prompt"][1]["content"][one.span.start :].startswith("However, here is")
+    )
+    agreed = [talk(f"Say {n}.", "Sure, here is what you want of me.", "Go on.", f"{n} is said now "
+                   "and once more.", number=n) for n in range(1, 12)]  # fmt: skip
+    (whole,) = found("opening", agreed)
+    assert whole.severity == "alarm"
+
+    def refuses(asked, told):
+        return ["sorry" in answer for answer in told]
+
+    assert numbers("refusal", rows_, refuses=refuses) == [1]
+
+
+def test_a_turn_without_loss_and_a_prompt_alone_are_not_looked_at():
+    given = talk("How?", HELPS, "Thanks!", "You are welcome, any time at all.")
+    messages = [*given["prompt"], *given["completion"]]
+    messages[1] = {**messages[1], "weight": 0}
+    assert found("refuse-comply", [{**given, "rich": json.dumps({"messages": messages})}]) == []
+    assert found("refuse-comply", [{**given, "completion": []}]) == []
+
+
+def test_reasoning_and_calls_that_no_check_reads_are_told():
+    given = talk("How many?", "Four of them are there.")
+    messages = [*given["prompt"], {**given["completion"][0], "reasoning_content": "Two and two."}]
+    (one,) = found("shape", [{**given, "rich": json.dumps({"messages": messages, "tools": None})}])
+    assert (one.row, one.action) == (None, "keep")
+    assert "which no check reads" in one.reason
+    assert found("shape", [given]) == []

@@ -103,6 +103,14 @@ def test_other_data_and_senseless_files_are_refused():
         data(screen=Path("nowhere.json"))
 
 
+def test_two_decisions_on_one_row_are_refused():
+    found = json.loads(Path("out/screen.json").read_text())
+    found["screened"].append({"row": found["screened"][0]["row"], "action": "keep"})
+    Path("twice.json").write_text(json.dumps(found))
+    with pytest.raises(DataError, match="has two entries for one row"):
+        data(screen=Path("twice.json"))
+
+
 def everything():
     found = json.loads(Path("out/screen.json").read_text())
     found["screened"] = [{"row": n, "action": "drop"} for n in range(1, 7)]

@@ -109,6 +109,32 @@ def test_a_killed_run_stops_where_the_unbroken_one_does() -> None:
     assert outcome.trainer.state.global_step == 4
 
 
+@pytest.mark.parametrize("action", ["stop", "rollback"])
+def test_a_run_that_is_killed_behind_its_stop_takes_no_step_more(action: Any) -> None:
+    """The checkpoint of the stop's own step lies there: what goes on from it is over."""
+    folder = new_folder()
+    whole, watch = watched(
+        [], acting=[Planned(fit(), action=action)], folder=folder, max_steps=6, **SAVING
+    )
+    rule, last = Planned(fit(), action=action), str(folder / "checkpoint-4")
+    outcome, again = watched([], acting=[rule], folder=folder, resume=last, max_steps=6, **SAVING)
+    assert (rule.fired, outcome.trainer.state.global_step) == ([4], 4)
+    assert not differing(outcome.weights, whole.weights)
+    assert watch is not None
+    assert again is not None
+    assert again.readings == watch.readings
+    assert not (folder / "checkpoint-5").exists()
+
+
+def test_rollback_at_the_first_look_of_all_says_that_nothing_was_written() -> None:
+    """The CUSUM may act while the look itself is under the limit; then nothing was saved."""
+    told = fit(start=5.0, noise=1.0, drift=0.0, alarm=2.0)
+    rule = Planned(told, limit=0.99, patience=9, action="rollback")
+    rule.leads = (5.0, 1.0, 4.0, 3.0, 2.0, 1.0, 0.0)
+    with pytest.raises(RunError, match="no checkpoint was under the limit"):
+        watched([], acting=[rule], max_steps=6, **SAVING)
+
+
 def test_the_predicted_score_is_logged() -> None:
     outcome, _ = watched([], acting=[Planned(fit(margin=0.01))], every=2)
     rows = [row for row in outcome.trainer.state.log_history if "drift/hs" in row]

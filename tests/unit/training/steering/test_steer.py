@@ -67,7 +67,7 @@ def test_a_steered_run_differs_and_a_killed_one_goes_on_exactly(make: Any) -> No
         make, 1.0, dropout=0.3, folder=folder, resume=str(folder / "checkpoint-2"), **SAVING
     )
     assert not differing(resumed.weights, whole.weights)
-    assert again.values == steer.values[3:]
+    assert again.values == steer.values  # The report's curve is whole.
     assert again.defense.steered_ == steer.defense.steered_
 
 
