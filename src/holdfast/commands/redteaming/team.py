@@ -59,7 +59,7 @@ class Team:
         if all(reasons):
             told = f"`attacks={config.attacks}`: none can be made on this model: {reasons[0]}"
             raise ConfigError(told)
-        judges = list(asked.judge) if isinstance(asked.judge, Sequence) else [asked.judge]
+        judges = asked.judges
         attacker = Attacker(
             target,
             [item for item in asked.items if item.kind == "harmful"],
