@@ -274,6 +274,7 @@ def test_without_the_file_58_is_what_59_is_with_it(tmp_path):
         ("require: ['hs<=.05']\nconfidence: 2", "no confidence"),
         ("require: ['hs<=.05']\nundecided: maybe", "expected fail or pass"),
         ("require: [", "is not valid YAML"),
+        ("require: ['hs<=.05']\nrequire: ['fa>=.8']", "line 2: 'require' stands twice"),
     ],
 )
 def test_a_bad_file_of_limits_is_refused(tmp_path, text, words):
