@@ -176,6 +176,11 @@ def test_another_judge_or_length_is_no_change_of_a_model(tmp_path, changes, word
     assert gated(tmp_path, evaluated(SAFE), before=path).exit_code == 0  # Nothing is compared.
 
 
+def test_a_result_is_no_change_since_itself(tmp_path):
+    with pytest.raises(ConfigError, match="is the result that is judged"):
+        gated(tmp_path, evaluated(SAFE), ["task_drop<=.1"], before=tmp_path)
+
+
 def test_another_model_before_is_another_look(tmp_path):
     """Who tries models to be compared with until one will do has looked as often."""
     first = evaluated(SAFE).save(tmp_path / "first.json")
