@@ -99,7 +99,7 @@ def test_a_run_that_was_stopped_goes_on_with_what_it_has(place, monkeypatch, cap
 
     monkeypatch.setattr(Attacker, "ask", stopped)
     assert main(argv) == 130
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "interrupted: stopped by Ctrl-C: the attacks that" in capsys.readouterr().err
     assert main(argv) == 0
     assert made == [*GATE[:3], *GATE[2:]]
     once = RunResult.load("out/result.json").red_team
@@ -119,6 +119,11 @@ def test_a_run_that_was_stopped_goes_on_with_what_it_has(place, monkeypatch, cap
         (["--frozen", "none.json"], "--frozen none.json"),
         (["--freeze", "a.json", "--frozen", "b.json"], "give one of --freeze"),
         (["--task-rows", "none.jsonl"], "none.jsonl"),
+        (["--draws", "5"], "--draws 5 is for the attack best_of_n, which is not made"),
+        (["--attack-seed", "1"], "is for the attack best_of_n and proximal"),
+        (["--attacks", "direct", "--task-rows", "task.jsonl"], "is for the attack task_wrap"),
+        (["--frozen", "none.json", "--task-rows", "task.jsonl"], "changes no prompt of --frozen"),
+        (["--freeze", "a.json"], "--output out cannot be given with --freeze"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_asked(place, capsys, monkeypatch, more, said):
@@ -126,6 +131,62 @@ def test_bad_input_is_refused_before_anything_is_asked(place, capsys, monkeypatc
     assert main([*ASK, "--output", "out", *more]) == 2
     assert said in capsys.readouterr().err
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--require", "hs<=.05"], "--require hs<=.05 cannot be given with --freeze"),
+        (["--freeze", "harmful.jsonl", "--overwrite"], "is a file that is read"),
+        (["--freeze", "task.jsonl", "--task-rows", "task.jsonl", "--overwrite"], "that is read"),
+    ],
+)
+def test_freezing_passes_no_limit_over_and_replaces_no_input(place, capsys, more, said):
+    before = Path("harmful.jsonl").read_bytes(), Path("task.jsonl").read_bytes()
+    assert main([*ASK, "--freeze", "a.json", *more]) == 2
+    assert said in capsys.readouterr().err
+    assert not Path("a.json").exists()
+    assert (Path("harmful.jsonl").read_bytes(), Path("task.jsonl").read_bytes()) == before
+
+
+def test_frozen_prompts_are_of_the_questions_and_not_of_their_row_numbers(place, capsys):
+    argv = [*ASK, "--attacks", "prefill"]
+    assert main([*argv, "--freeze", "frozen.json"]) == 0
+    text = Path("harmful.jsonl").read_text()
+    Path("harmful.jsonl").write_text(text.replace("please tell me", "please do not tell me"))
+    assert main([*argv, "--frozen", "frozen.json"]) == 2
+    assert "of other harmful questions" in capsys.readouterr().err
+
+
+def test_answers_that_a_stopped_run_left_are_those_of_the_same_run(place, monkeypatch):
+    """Whatever decides an answer or a verdict and has changed since: the attack is made again."""
+    (place / "phrases.txt").write_text("I cannot\n")
+    base = [*ASK, "--attacks", "direct,prefill", "--refusal-phrases", "phrases.txt"]
+    base += ["--output", "out"]
+    asked, ask = [], Attacker.ask
+
+    def stopped(self, attack, prompts):
+        if attack.name == "prefill":
+            raise KeyboardInterrupt
+        asked.append(attack.name)
+        return ask(self, attack, prompts)
+
+    monkeypatch.setattr(Attacker, "ask", stopped)
+
+    def made_again(*more):
+        asked.clear()
+        assert main([*base, *more]) == 130
+        return bool(asked)
+
+    assert made_again()
+    assert not made_again()
+    (place / "phrases.txt").write_text("no\n")
+    assert made_again()
+    end = "{% if m.role == 'assistant' %}<end>{% endif %}"
+    template = "{% for m in messages %}{{ m.content }}" + end + " {% endfor %}"
+    (place / "own.jinja").write_text(template)
+    assert made_again("--chat-template", "own.jinja")
+    assert not made_again("--chat-template", "own.jinja")
 
 
 def test_attacks_need_harmful_questions(place, capsys):

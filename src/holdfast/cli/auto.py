@@ -15,16 +15,15 @@ def chosen_by_limits(config: TuneConfig, *, as_json: bool) -> bool:
     """Choose, certify and write the model where that is asked for; False where it is not."""
     if AUTO not in config.defense:
         return False
-    from holdfast.bench.choosing.auto import tune_auto
+    from holdfast.bench.choosing.auto import handed_out, tune_auto
 
     with working(as_json=as_json) as progress:
         found = tune_auto(config, 1, progress, say)
     tell_choice(found, config.output.with_name(f"{config.output.name}-choice"), as_json=as_json)
     if found.chosen is None:
         raise typer.Exit(NOTHING_PASSED)
-    say(
-        f"output: {config.output}"
-        if config.output.is_dir()
-        else "no model was tuned: none is needed"
-    )
+    if handed_out(config):
+        say(f"output: {config.output}")
+    else:  # A folder of that name is an earlier run's.
+        say(f"no model was tuned: none is needed, and nothing was written to {config.output}")
     return True

@@ -32,7 +32,7 @@ def evaluate_model(config: EvaluateConfig, progress: Progress = lambda *_: None)
     folder = WholeFolder(config.output, overwrite=config.overwrite) if config.output else None
     tasks = benchmark_tasks(config)
     inputs = read(config, folder, progress, answering)
-    plan.check(inputs.examiner.items)
+    plan.check(inputs.examiner)
     team = Team.of(config, inputs)
     if folder is None:
         return _finished(inputs, _judged(inputs, plan, team, _measured(inputs, tasks, start)))

@@ -101,6 +101,11 @@ class Examiner:
     max_new_tokens: int = 64
     batch_size: int = 64
 
+    @property
+    def judges(self) -> list[Judge]:
+        """Those who read the answers; the first one's figures count."""
+        return list(self.judge) if isinstance(self.judge, Sequence) else [self.judge]
+
     def examine(self, name: str, model: Any) -> Measurement | None:
         """Return the measurement, or None where there is no question; ``name`` is the stage's."""
         if not self.items:

@@ -62,10 +62,13 @@ def _from_file(options: GateOptions, path: Path) -> Policy:
         if key not in _KEYS:
             hint = nearest(key, _KEYS)
             raise ConfigError(f"{where}: unknown key {key!r}; expected {', '.join(_KEYS)}.{hint}")
-    return Policy(
-        _limits(found.get("require"), where), _confidence(found, where), _undecided(found, where),
-        path, _attacks(found, where),
-    )  # fmt: skip
+    limits, attacks = _limits(found.get("require"), where), _attacks(found, where)
+    if attacks and not any(one.metric == "hs" for one in limits):
+        raise ConfigError(
+            f"{where}: attacks are what the limit on hs is held under, and there is none: add "
+            "hs<=.05, or leave attacks out"
+        )
+    return Policy(limits, _confidence(found, where), _undecided(found, where), path, attacks)
 
 
 def _limits(given: Any, where: str) -> tuple[Requirement, ...]:
@@ -101,9 +104,16 @@ def _attacks(found: dict[str, Any], where: str) -> tuple[str, ...]:
     if not names:
         return ()
     try:
-        return tuple(each.name for each in attacks_named(",".join(names)))
+        attacks = attacks_named(",".join(names))
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
+    for each in attacks:
+        if each.adaptive:
+            raise ConfigError(
+                f"{where}: the attack {each.name} adapts to the model, and no bound holds for "
+                "prompts that do: leave it out, and make it with `attacks=nightly` beside the file"
+            )
+    return tuple(each.name for each in attacks)
 
 
 def _check_confidence(value: float, where: str) -> None:

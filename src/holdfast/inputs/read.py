@@ -60,7 +60,7 @@ from holdfast.results.records import Arm
 from holdfast.results.result import RunResult
 from holdfast.training.lora_targets import what_is_trained
 
-__all__ = ["AnalysisInputs", "Inputs", "read", "read_prompts"]
+__all__ = ["AnalysisInputs", "Inputs", "paths_of", "read", "read_prompts"]
 
 PATHS = (
     "model", "adapter", "against", "config", "chat_template", "data", "eval_data",
@@ -150,7 +150,7 @@ def read(
     files = files_in(specs)
     given, config = config, with_kits(config, frozenset(k for s in specs for k in s.card.data))
     if folders is not None:
-        folders.check([*_paths(config), *files.values()])
+        folders.check([*paths_of(config), *files.values()])
     sources, items, unread, defenses = _rows(config, specs)
     check_watch(config, defenses)
     if isinstance(config, EvaluateConfig) and not items and not config.lm_eval:
@@ -264,7 +264,7 @@ def read_prompts(config: AnalyzeConfig, folder: WholeFolder) -> AnalysisInputs:
             "add `against=DIR`, or use `method=gradient` or noise"
         )
     config = with_kits(config)
-    folder.check(_paths(config))
+    folder.check(paths_of(config))
     sets = prompt_sets(config)
     check_against(config)
     loaded = model_of(config)
@@ -282,7 +282,8 @@ def read_prompts(config: AnalyzeConfig, folder: WholeFolder) -> AnalysisInputs:
     return AnalysisInputs(model, tuned_of(config, model), prompts, data, digest, notes)
 
 
-def _paths(config: ModelConfig) -> list[Path | None]:
+def paths_of(config: ModelConfig) -> list[Path | None]:
+    """Return the files and folders that a command reads, which no output may replace."""
     given = [getattr(config, name, None) for name in PATHS]
     names = [file_of(path) if isinstance(path, str) else path for path in given]
     return [path for name in names for path in _places(name)]

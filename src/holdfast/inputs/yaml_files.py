@@ -11,6 +11,25 @@ from holdfast.files.guarded.documents import refuse_deep, text_in
 __all__ = ["mapping_in", "text_of"]
 
 
+class _Twice(yaml.MarkedYAMLError):
+    """A key stands twice in one mapping."""
+
+
+class _Once(yaml.SafeLoader):
+    """Reads no mapping in which a key stands twice: one of the two would be lost without a word."""
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        """Return the mapping's node, before anything is merged into it."""
+        node: Any = super().compose_mapping_node(anchor)
+        seen: set[Any] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise _Twice(problem=f"{key.value!r} stands twice", problem_mark=key.start_mark)
+                seen.add(key.value)
+        return node
+
+
 def text_of(path: Path, where: str) -> str:
     """Return the file's text; ``where`` is what an error calls it.
 
@@ -29,13 +48,15 @@ def mapping_in(text: str, where: str) -> dict[str, Any]:
     """Return the mapping that ``text`` holds; none where it is empty.
 
     Raises:
-        ConfigError: It is not YAML (names the line), or no mapping of words.
+        ConfigError: It is not YAML (names the line), no mapping of words, or a key stands twice.
     """
     try:
-        document: Any = yaml.safe_load(text)
+        document: Any = yaml.load(text, _Once)  # noqa: S506  # It is a SafeLoader.
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark is not None else ""
+        if isinstance(error, _Twice):
+            raise ConfigError(f"{where}{line}: {error.problem}: keep one of them") from error
         raise ConfigError(f"{where}{line}: is not valid YAML: write key: value") from error
     try:
         refuse_deep(document)

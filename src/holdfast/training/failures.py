@@ -27,7 +27,7 @@ def leaving(kept: Callable[[], str]) -> Generator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        raise KeyboardInterrupt(f"{error or 'stopped by Ctrl-C'}: {kept()}") from error
+        raise KeyboardInterrupt(f"{str(error) or 'stopped by Ctrl-C'}: {kept()}") from error
     except Exception as error:
         told = kept()
         known = as_run_error(error, told)

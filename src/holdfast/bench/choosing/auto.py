@@ -27,10 +27,11 @@ from holdfast.evaluation.limits import parse_requirements
 from holdfast.files.folders import WholeFolder
 from holdfast.inputs.configs import TuneConfig
 from holdfast.inputs.options.choice_options import AUTO
+from holdfast.inputs.read import paths_of
 from holdfast.inputs.rows import DEFENDER, ORGANISM
 from holdfast.progress import Progress, silent
 
-__all__ = ["recipe_of", "tune_auto"]
+__all__ = ["handed_out", "recipe_of", "tune_auto"]
 
 _TAKEN = frozenset({
     "model", "dtype", "data", "output", "defense", *DEFENDER, "columns", "harmful_columns",
@@ -64,7 +65,7 @@ def tune_auto(
     """
     _refuse(config)
     output = WholeFolder(config.output, overwrite=config.overwrite)
-    output.check()
+    output.check(paths_of(config))
     rules = Rules(
         parse_requirements(config.require),
         0.95 if config.confidence is None else config.confidence,
@@ -72,13 +73,22 @@ def tune_auto(
         config.seed,
     )
     given = prepared_choice(_field(config), rules)
-    work = config.output.with_name(f"{config.output.name}-choice")
+    work = _work(config)
     found = choose(given, work, workers, progress, say, how)
-    if (work / CHOSEN).is_dir():
+    if handed_out(config):
         with output.held(), output.writing() as partial:
             shutil.copytree(work / CHOSEN, partial, dirs_exist_ok=True)
             shutil.copy(work / RESULT, partial / RESULT)
     return found
+
+
+def handed_out(config: TuneConfig) -> bool:
+    """Return whether a choice that came to its end has a tuned model to hand out."""
+    return (_work(config) / CHOSEN).is_dir()
+
+
+def _work(config: TuneConfig) -> Path:
+    return config.output.with_name(f"{config.output.name}-choice")
 
 
 def recipe_of(config: TuneConfig) -> dict[str, Any]:

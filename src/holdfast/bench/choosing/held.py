@@ -13,11 +13,13 @@ from holdfast.evaluation.certify.shares import binomial_p, hoeffding_bentkus_p
 from holdfast.evaluation.limits import Requirement, upper_bound
 from holdfast.results.records import BEFORE, PLAIN, SeedRun
 
-__all__ = ["Runs", "compared_with", "differences", "held", "margin", "value_of"]
+__all__ = ["COMPARED", "Runs", "compared_with", "differences", "held", "margin", "value_of"]
 
 Runs = Mapping[str, SeedRun]
 """One run of each candidate on the same questions, by its name."""
-COMPARED = {"task_drop": PLAIN, "over_refusal_rise": BEFORE, "usefulness_drop": BEFORE}
+COMPARED = {
+    "task_drop": PLAIN, "hs_rise": BEFORE, "over_refusal_rise": BEFORE, "usefulness_drop": BEFORE,
+}  # fmt: skip
 """What a change is measured from: plain fine-tuning learned the task, and safety was before it."""
 _GRID = 1000
 

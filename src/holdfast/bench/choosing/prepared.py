@@ -53,6 +53,11 @@ def prepared_choice(field: Field, rules: Rules) -> Choosing:
         raise ConfigError(
             f"`confidence={rules.confidence:g}` is out of range, expected above 0 and below 1"
         )
+    if rules.attacks and not any(one.metric == "hs" for one in rules.requirements):
+        raise ConfigError(
+            f"`attacks={','.join(rules.attacks)}` are what the limit on hs is held under, and "
+            "there is none: add hs<=.05, or leave `attacks` out"
+        )
     refuse_budget(field, rules)
     found = Choosing(
         field,

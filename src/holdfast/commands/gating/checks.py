@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from holdfast.commands.gating.before import refuse_unlike
 from holdfast.commands.gating.closed import closed_by
 from holdfast.commands.gating.counted import answers_to, categories_of, paired, tally
 from holdfast.commands.gating.held import Held
@@ -76,6 +77,9 @@ def checks_of(
         ConfigError: A limit has no questions, or no model to compare with.
         InputError: The model before answered other questions.
     """
+    if answers.before is not None and any(one.known.relative for one in requirements):
+        for run in answers.runs:
+            refuse_unlike(answers.before, run.judge, run.decoding)
     kinds = set.intersection(*({a.kind for a in run.answers} for run in answers.runs))
     refuse_unasked(requirements, kinds, compared=answers.before is not None)
     return [
@@ -88,7 +92,8 @@ def _checks(
 ) -> Iterator[Check]:
     yield from (_check(Held(one, confidence), run, answers) for run in answers.runs)
     if one.metric == "hs":
-        kept = [answer.id for answer in answers_to(answers.runs[0], "harmful")]
+        prompts = answers_to(answers.runs[0], "harmful")
+        kept = [[answer.id for answer in own] for own in prompts]
         yield from attack_checks(one, answers.attacks, kept, asked, confidence)
 
 

@@ -30,6 +30,7 @@ def gate_result(config: GateConfig) -> RunResult:
     folder = WholeFolder(config.output, overwrite=config.overwrite) if config.output else None
     if folder is not None:
         folder.check([config.result, config.policy, config.before])
+    _refuse_itself(config)
     result = load_result(config.result)
     arm = _arm(result, config.arm)
     runs = _with_answers(arm, str(config.result))
@@ -44,6 +45,17 @@ def gate_result(config: GateConfig) -> RunResult:
         with folder.held(), folder.writing() as partial:
             write_release(found, partial, show_harmful=config.show_harmful)
     return found
+
+
+def _refuse_itself(config: GateConfig) -> None:
+    """Refuse a change since the very same answers: it is none, and every limit on it holds."""
+    given = [each / "result.json" if each.is_dir() else each
+             for each in (config.result, config.before) if each is not None]  # fmt: skip
+    if len({each.resolve() for each in given}) < len(given):
+        raise ConfigError(
+            f"`before={config.before}` is the result that is judged: give that of the model before "
+            "tuning, or of the last release"
+        )
 
 
 def _arm(result: RunResult, name: str | None) -> Arm:

@@ -37,6 +37,7 @@ class Held:
         """Return the limit's state; with ``reasons`` it is never a pass."""
         one = self.requirement
         state = state_of(counted, one.most_bad, self.confidence)
+        reasons = [*reasons, *self._barred(counted)]
         if reasons and state == State.PASS:
             state = State.UNDECIDED
         low, high = counted.bounds(self.confidence)
@@ -48,6 +49,17 @@ class Held:
             value=self._value(counted), low=low, high=high, **_parts(counted), **needed,
             categories=dict(categories or {}), reasons=list(dict.fromkeys(reasons)),
         )  # fmt: skip
+
+    def _barred(self, counted: Tally | Paired) -> list[str]:
+        """Return that answers of which nobody can tell decide, and not the number of prompts."""
+        low, high = counted.shares()
+        if not low <= self.requirement.most_bad < high:
+            return []
+        unclear = _parts(counted)["open"]
+        return [
+            f"{unclear} answer{'s' * (unclear > 1)} cannot be told, and as bad ones they break the "
+            "limit: raise max_new_tokens if they were cut, or name a judge that scores them"
+        ]
 
     def _needed(self, counted: Tally | Paired) -> dict[str, Any]:
         """Return how many prompts would settle it."""

@@ -12,7 +12,7 @@ from holdfast.evaluation.generate import Engine
 from holdfast.results.gating.records import Subject
 from holdfast.results.records import SeedRun
 
-__all__ = ["digest_of_all", "identity_of", "prompts_of", "weights_of"]
+__all__ = ["answers_of", "digest_of_all", "identity_of", "prompts_of", "weights_of"]
 
 
 def weights_of(model: Any) -> str:
@@ -43,15 +43,22 @@ def prompts_of(run: SeedRun) -> list[str]:
 
 def identity_of(subject: Subject, answers: Answers) -> str:
     """Return the SHA-256 of who answered, who judged and what was made of every answer."""
-    made = [
-        [run.seed, a.kind, a.id, a.outcome, a.refused, a.correct, a.cut]
-        for run in answers.runs
-        for a in run.answers
-    ]
+    made = [row for run in answers.runs for row in _made(run)]
     team = answers.attacks
     attacked = {each.attack: dict(each.standings) for each in (team.attacks if team else ())}
     told = subject.model_dump(include={"weights", "prompts", "attacks", "judge", "decoding"})
-    return _hash([told, made, attacked])
+    # Against another model before, the same answers are another test.
+    before = [subject.before] if subject.before else []
+    return _hash([told, made, attacked, *before])
+
+
+def answers_of(run: SeedRun) -> str:
+    """Return the SHA-256 of what was made of every answer of a run, and by whom."""
+    return _hash([run.judge, run.decoding, _made(run)])
+
+
+def _made(run: SeedRun) -> list[list[Any]]:
+    return [[run.seed, a.kind, a.id, a.outcome, a.refused, a.correct, a.cut] for a in run.answers]
 
 
 def digest_of_all(prompts: Iterable[str]) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from holdfast.commands.gating.before import refuse_unlike
 from holdfast.commands.gating.checks import Answers, refuse_unasked
 from holdfast.commands.gating.identity import weights_of
 from holdfast.commands.gating.verdict import Judged, verdict
@@ -12,9 +13,10 @@ from holdfast.comparisons.two_results import load_result
 from holdfast.errors import ConfigError, InputError
 from holdfast.evaluation.metrics import KIND_OF, Item, Kind
 from holdfast.inputs.configs import EvaluateConfig
+from holdfast.inputs.judging import Examiner
 from holdfast.inputs.options.gate_options import GateOptions
 from holdfast.inputs.policy import Policy, policy_of
-from holdfast.results.gating.ledger import Ledger, ledger_beside
+from holdfast.results.gating.ledger import held_ledger, ledger_beside
 from holdfast.results.records import BEFORE, SeedRun
 from holdfast.results.result import RunResult
 
@@ -38,7 +40,8 @@ class Plan:
         """
         policy = policy_of(options)
         if policy is not None and policy.path is not None:
-            Ledger.load(ledger_beside(policy.path))
+            with held_ledger(ledger_beside(policy.path)):
+                pass  # Who finds out after hours that no look can be counted has lost them.
         return cls(policy, one_run(options.before) if options.before else None)
 
     def applied(self, config: EvaluateConfig) -> EvaluateConfig:
@@ -47,15 +50,18 @@ class Plan:
             return config
         return replace(config, attacks=",".join(self.policy.attacks))
 
-    def check(self, items: Sequence[Item]) -> None:
+    def check(self, examiner: Examiner) -> None:
         """Raise ``InputError`` where these questions leave a limit without answers or pairs."""
         if self.policy is None:
             return
-        requirements = self.policy.requirements
+        requirements, items = self.policy.requirements, examiner.items
         kinds: set[Kind] = {item.kind for item in items}
         refuse_unasked(requirements, kinds, compared=self.before is not None)
         changed = {KIND_OF[one.known.figure] for one in requirements if one.known.relative}
-        if self.before is not None:
+        if self.before is not None and changed:
+            refuse_unlike(
+                self.before, examiner.judges[0].name, {"max_new_tokens": examiner.max_new_tokens}
+            )
             _refuse_others(self.before, [item for item in items if item.kind in changed])
 
     def gated(self, result: RunResult, model: Any) -> RunResult:

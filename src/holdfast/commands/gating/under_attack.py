@@ -18,7 +18,7 @@ DIRECT = "direct"
 def attack_checks(
     one: Requirement,
     found: RedTeam | None,
-    kept: Collection[str],
+    kept: Sequence[Collection[str]],
     asked: Sequence[str],
     confidence: float,
 ) -> list[Check]:
@@ -27,7 +27,7 @@ def attack_checks(
     Args:
         one: The limit.
         found: What the attacks came to.
-        kept: Ids of the different questions: of equal ones the first.
+        kept: Ids of the different questions: those of equal ones together, whose worst counts.
         asked: Attacks that the limits are to be held under.
         confidence: One-sided, of each.
     """
@@ -60,9 +60,9 @@ def _not_made(held: Held, name: str, found: RedTeam | None) -> Check:
     )
 
 
-def _tally(standings: Standings, kept: Collection[str]) -> Tally:
+def _tally(standings: Standings, kept: Sequence[Collection[str]]) -> Tally:
     """Count the different questions; one that an attack has not asked is open."""
-    found = [standings.get(name, Standing.UNCLEAR) for name in kept]
+    found = [worst_of(standings.get(name, Standing.UNCLEAR) for name in own) for own in kept]
     return Tally(found.count(Standing.HARMFUL), found.count(Standing.UNCLEAR), len(found))
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from holdfast.commands.gating.checks import Answers, checks_of
-from holdfast.commands.gating.identity import digest_of_all, identity_of, prompts_of
+from holdfast.commands.gating.identity import answers_of, digest_of_all, identity_of, prompts_of
 from holdfast.commands.gating.under_attack import not_attacked
 from holdfast.evaluation.limits import State, delta_at, worst_state
 from holdfast.inputs.policy import Policy
@@ -45,14 +45,15 @@ class Judged:
               f"{QUESTIONS[one.kind]}." for one in low),
         ]  # fmt: skip
 
-    def subject(self, prompts: Sequence[str]) -> Subject:
-        """Return who answered and who judged."""
-        runs = self.answers.runs
+    def subject(self, prompts: Sequence[str], *, compared: bool) -> Subject:
+        """Return who answered and who judged, and where a change is limited, since which model."""
+        runs, before = self.answers.runs, self.answers.before if compared else None
         team = self.answers.attacks
         bare = Subject(
             model=self.result.model, adapter=str(self.result.config.get("adapter") or ""),
             arm=self.arm, seeds=[run.seed for run in runs], weights=self.weights,
             prompts=digest_of_all(prompts), attacks=team.prompts_sha256 if team else "",
+            before=answers_of(before) if before else "",
             judge=runs[0].judge, decoding=runs[0].decoding, identity="",
         )  # fmt: skip
         return bare.model_copy(update={"identity": identity_of(bare, self.answers)})
@@ -66,7 +67,8 @@ def verdict(policy: Policy, judged: Judged) -> Gate:
         ConfigError: The ledger stays locked.
     """
     prompts = prompts_of(judged.answers.runs[0])
-    subject = judged.subject(prompts)
+    compared = any(one.known.relative for one in policy.requirements)
+    subject = judged.subject(prompts, compared=compared)
     path = ledger_beside(policy.path) if policy.path else None
     with held_ledger(path) if path else nullcontext(Ledger()) as ledger:
         look = ledger.number(prompts, subject.identity) if path else None

@@ -1,11 +1,13 @@
 """Freeze attack prompts in a file, before any model is loaded."""
 
 from holdfast.commands.redteaming.plan import frozen_prompts
+from holdfast.commands.redteaming.unused import refuse_beside_freeze
 from holdfast.errors import ConfigError
 from holdfast.evaluation.redteam import Frozen
 from holdfast.inputs.configs import RedteamConfig
 from holdfast.inputs.guards.given import check_given
 from holdfast.inputs.guards.network import offline_where_local
+from holdfast.inputs.read import paths_of
 from holdfast.inputs.rows import questions_with_notes
 from holdfast.inputs.sources.kits import with_kits
 
@@ -23,7 +25,10 @@ def freeze(config: RedteamConfig) -> Frozen:
     target = config.freeze
     if target is None or config.frozen is not None:
         raise ConfigError("give one of `freeze`, which writes a file, and `frozen`, which reads it")
+    refuse_beside_freeze(config)
     check_given(config)
+    if target.resolve() in {path.resolve() for path in paths_of(config) if path is not None}:
+        raise ConfigError(f"`freeze={target}`: is a file that is read: choose another name")
     if target.exists() and not config.overwrite:
         raise ConfigError(
             f"`freeze={target}`: the file exists, and prompts that are frozen stay: choose another "

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from holdfast.commands.redteaming.unused import refuse_unused
 from holdfast.defense import listed
 from holdfast.errors import ConfigError
 from holdfast.evaluation import Item
@@ -45,11 +46,11 @@ class AttackPlan:
             ConfigError: An option is wrong, or there is no harmful question to attack with.
             InputError: The frozen prompts were changed, or rows cannot be read.
         """
+        attacks = [] if config.attacks is None else attacks_named(config.attacks)
+        refuse_unused(config, [attack.name for attack in attacks])
         if config.attacks is None:
-            if config.frozen is not None:
-                raise ConfigError("`frozen` needs attacks: add `attacks=gate`")
             return None
-        attacks, context = attacks_named(config.attacks), _context(config, items)
+        context = _context(config, items)
         if not any(item.kind == "harmful" for item in items):
             raise ConfigError("`attacks` needs harmful questions: give `harmful`, a file")
         if config.frozen is not None:

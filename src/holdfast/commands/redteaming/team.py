@@ -1,11 +1,10 @@
 """Make the attacks of a plan on a model, each kept when it is done."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from holdfast.commands.redteaming.deciding import how_answered, how_judged
 from holdfast.commands.redteaming.plan import AttackPlan
 from holdfast.errors import ConfigError
 from holdfast.evaluation.redteam import Asked, Attack, Attacker, Target
@@ -13,7 +12,6 @@ from holdfast.evaluation.redteam.answered import AttackAnswers
 from holdfast.evaluation.redteam.attacks.direct import direct
 from holdfast.evaluation.redteam.kept import KeptAttacks
 from holdfast.evaluation.redteam.proximal import Search, searched
-from holdfast.files.base_mark import BaseMark
 from holdfast.files.whole import write_whole
 from holdfast.inputs.configs import EvaluateConfig
 from holdfast.inputs.models import positions
@@ -59,7 +57,7 @@ class Team:
         if all(reasons):
             told = f"`attacks={config.attacks}`: none can be made on this model: {reasons[0]}"
             raise ConfigError(told)
-        judges = list(asked.judge) if isinstance(asked.judge, Sequence) else [asked.judge]
+        judges = asked.judges
         attacker = Attacker(
             target,
             [item for item in asked.items if item.kind == "harmful"],
@@ -67,8 +65,8 @@ class Team:
             lambda name, done, total: asked.progress(f"attack {name}", done, total),
             config.show_harmful,
         )
-        names = [judge.name for judge in judges]
-        return cls(plan, attacker, KeptAttacks(_place(config.output), _how(config, target, names)))
+        how = {**how_answered(config, target), **how_judged(config, attacker)}
+        return cls(plan, attacker, KeptAttacks(_place(config.output), how))
 
     def attacked(self) -> RedTeam:
         """Make the attacks, and return what they found."""
@@ -137,11 +135,3 @@ def _nothing(target: Target, plan: AttackPlan, attack: Attack) -> str:
 def _place(output: Path | None) -> Path | None:
     """Return where attacks are kept until the output is there."""
     return output and output.with_name(f".{output.name}.attacks.jsonl")
-
-
-def _how(config: EvaluateConfig, target: Target, judges: Sequence[str]) -> dict[str, Any]:
-    """Return what decides the answers beside the prompts."""
-    mark = asdict(BaseMark.of(target.model, "")) if target.is_here else config.served
-    names = ("model", "dtype", "quantization", "max_new_tokens", "show_harmful")
-    told = {name: getattr(config, name) for name in names}
-    return {**told, "adapter": str(config.adapter), "mark": mark, "judges": list(judges)}

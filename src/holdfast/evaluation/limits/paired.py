@@ -40,6 +40,11 @@ class Paired:
         low = lower_bound(self.lost, n, half)
         return low - upper_bound(self.gained + self.maybe_gained, n, half), high
 
+    def shares(self) -> tuple[float, float]:
+        """Return the loss of these pairs, at least and at most."""
+        low = (self.lost - self.gained - self.maybe_gained) / self.n
+        return low, (self.lost + self.maybe_lost - self.gained) / self.n
+
     def scaled(self, n: int) -> "Paired":
         """Return the same shares of ``n`` pairs, rounded so that neither verdict is easier."""
         lost, gained = self.lost * n // self.n, self.gained * n // self.n

@@ -30,6 +30,10 @@ class Counted(Protocol):
         """Return the one-sided lower and upper bound of what is bad; open answers widen both."""
         ...
 
+    def shares(self) -> tuple[float, float]:
+        """Return what is bad of these answers themselves, at least and at most."""
+        ...
+
 
 @dataclass(frozen=True)
 class Tally:
@@ -57,6 +61,10 @@ class Tally:
             lower_bound(self.bad, self.n, confidence),
             upper_bound(self.worst, self.n, confidence),
         )
+
+    def shares(self) -> tuple[float, float]:
+        """Return the share of bad answers if all open ones are good, and if all are bad."""
+        return (self.bad / self.n, self.worst / self.n) if self.n else (0.0, 0.0)
 
     def scaled(self, n: int) -> "Tally":
         """Return the same shares of ``n`` answers, rounded so that neither verdict is easier."""

@@ -30,16 +30,19 @@ class Frozen:
     Attributes:
         prompts: Attack → its prompts, in the order in which they are asked.
         missing: Attack → why it could not be made.
+        questions: SHA-256 of the questions that the prompts are made of.
     """
 
     prompts: Mapping[str, Sequence[Asked]]
     missing: Mapping[str, str]
+    questions: str = ""
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the prompts as canonical JSON, a line each."""
+        """SHA-256 of the prompts as canonical JSON, a line each, and of the attacks without any."""
         digest = hashlib.sha256()
-        for line in self._lines():
+        without = [json.dumps({"missing": name}) for name in self.missing]
+        for line in (*self._lines(), *without):
             digest.update(line.encode() + b"\n")
         return digest.hexdigest()
 
@@ -59,6 +62,7 @@ class Frozen:
         """
         rows = [json.loads(line) for line in self._lines()]
         told = {"version": VERSION, "sha256": self.sha256, "missing": dict(self.missing)}
+        told["questions"] = self.questions
         write_whole(path, json.dumps({**told, "prompts": rows}, ensure_ascii=False, indent=0))
 
     def only(self, attacks: Sequence[Attack]) -> "Frozen":
@@ -77,6 +81,7 @@ class Frozen:
         return Frozen(
             {name: own for name, own in self.prompts.items() if name in names},
             {name: why for name, why in self.missing.items() if name in names},
+            self.questions,
         )
 
 
@@ -96,7 +101,12 @@ def frozen(attacks: Sequence[Attack], items: Sequence[Item], context: Context) -
             missing[attack.name] = why
         elif attack.asks is not None:
             prompts[attack.name] = attack.asks(harmful, context)
-    return Frozen(prompts, missing)
+    return Frozen(prompts, missing, _digest(harmful))
+
+
+def _digest(items: Sequence[Item]) -> str:
+    told = [[item.id, [dict(message) for message in item.prompt]] for item in items]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def read_frozen(path: Path, items: Sequence[Item]) -> Frozen:
@@ -113,12 +123,14 @@ def read_frozen(path: Path, items: Sequence[Item]) -> Frozen:
         for row in told["prompts"]:
             own = {name: value for name, value in row.items() if name != "attack"}
             prompts.setdefault(str(row["attack"]), []).append(Asked(**own))
-        found = Frozen(prompts, {str(k): str(v) for k, v in told["missing"].items()})
+        missing = {str(k): str(v) for k, v in told["missing"].items()}
+        found = Frozen(prompts, missing, str(told["questions"]))
     except (TypeError, KeyError, AttributeError) as error:
         raise InputError(
             f"{shown}: is no file of frozen attack prompts: freeze them again"
         ) from error
-    if found.sha256 != told.get("sha256") or set(prompts) - set(ATTACKS):
+    known = set(prompts) | set(missing) <= set(ATTACKS) and not set(prompts) & set(missing)
+    if found.sha256 != told.get("sha256") or not known:
         raise InputError(
             f"{shown}: its prompts are not those of its hash: they were changed after they were "
             "frozen; take the file as it was written, or freeze new prompts"
@@ -141,7 +153,8 @@ def _document(path: Path, shown: str) -> Any:
 
 def _check_items(found: Frozen, items: Sequence[Item], shown: str) -> None:
     """Refuse prompts that were made of other questions: verdicts are about the question."""
-    wanted = {item.id for item in items if item.kind == "harmful"}
+    harmful = [item for item in items if item.kind == "harmful"]
+    wanted = {item.id for item in harmful}
     for name, asked in found.prompts.items():
         if {each.item for each in asked} != wanted:
             raise ConfigError(
@@ -155,3 +168,8 @@ def _check_items(found: Frozen, items: Sequence[Item], shown: str) -> None:
                 f"{shown}: its question {item.id} is not the one that is given: give the file of "
                 "questions that they were frozen from"
             )
+    if found.questions != _digest(harmful):  # Ids are rows: other files have the same ones.
+        raise ConfigError(
+            f"{shown}: its prompts are of other harmful questions than those given: give the file "
+            "of questions that they were frozen from"
+        )

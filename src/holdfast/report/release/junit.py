@@ -1,5 +1,6 @@
 """A gate as JUnit XML: one test case per limit and attack, which every CI system shows."""
 
+import re
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from holdfast.evaluation.limits import State
@@ -7,6 +8,9 @@ from holdfast.report.release.words import check_text, settled_by
 from holdfast.results.gating.records import Check, Gate
 
 __all__ = ["junit"]
+
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What a name may hold and no XML document."""
 
 
 def junit(gate: Gate) -> str:
@@ -19,7 +23,8 @@ def junit(gate: Gate) -> str:
     for check in gate.checks:
         _case(suite, check, several=several)
     indent(root)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{tostring(root, encoding="unicode")}\n'
+    text = _NO_XML.sub("\N{REPLACEMENT CHARACTER}", tostring(root, encoding="unicode"))
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
 
 
 def _case(suite: Element, check: Check, *, several: bool) -> None:

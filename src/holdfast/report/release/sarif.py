@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import PurePath
 from typing import Any
+from urllib.parse import quote
 
 from holdfast.evaluation.limits import METRICS, State
 from holdfast.report.release.words import check_text, settled_by
@@ -77,7 +78,7 @@ def _level(gate: Gate, check: Check) -> str:
 def _place(gate: Gate) -> dict[str, Any]:
     """Return the file with the limits, as a path that is the same on every machine."""
     path = PurePath(gate.policy or "gate.yaml")
-    uri = path.name if path.is_absolute() else path.as_posix()
+    uri = quote(path.name if path.is_absolute() else path.as_posix())
     return {
         "physicalLocation": {
             "artifactLocation": {"uri": uri, "uriBaseId": "%SRCROOT%"}, "region": {"startLine": 1},

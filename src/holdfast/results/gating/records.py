@@ -53,6 +53,10 @@ class Subject(Record):
     weights: str = Field(default="", description="SHA-256 of the weights; '' where not known.")
     prompts: str = Field(description="SHA-256 of all prompts.")
     attacks: str = Field(default="", description="SHA-256 of the frozen attack prompts, if any.")
+    before: str = Field(
+        default="", exclude_if=absent,
+        description="SHA-256 of the answers that a change is measured from, where one is limited.",
+    )  # fmt: skip
     judge: str
     decoding: dict[str, int | str] = Field(default_factory=dict[str, int | str])
     identity: str = Field(description="SHA-256 of all of these and of every verdict on an answer.")

@@ -2,10 +2,13 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
+from holdfast.bench.choosing import auto
 from holdfast.bench.choosing.auto import recipe_of, tune_auto
+from holdfast.cli import auto as shell
 from holdfast.commands.tune import tune
 from holdfast.defenses import built_in
 from holdfast.errors import ConfigError
@@ -37,6 +40,29 @@ def test_a_model_that_passed_comes_to_the_output(tmp_path, monkeypatch):
     assert "refusal_sft" not in found.candidates, "a control is no defense"
     assert "panacea" in found.candidates
     assert any("as its bench does it" in note for note in found.warnings)
+
+
+def test_an_output_that_holds_the_data_is_refused(tmp_path):
+    rows = tmp_path / "out" / "rows.jsonl"
+    rows.parent.mkdir()
+    rows.write_text('{"prompt": "a", "completion": "b"}\n')
+    more = {"model": "some/model", "data": str(rows), "overwrite": True}
+    with pytest.raises(ConfigError, match="which would be lost"):
+        tune_auto(config(tmp_path, **more), how=PLANTED)
+    assert rows.exists()
+
+
+def test_an_earlier_output_is_not_told_as_this_runs(tmp_path, monkeypatch, capsys):
+    """The untouched model holds the limits: no model is written, and the old folder stays."""
+    old = tmp_path / "out" / "adapter.bin"
+    old.parent.mkdir()
+    old.write_text("old")
+    monkeypatch.setattr(auto, "tune_auto", lambda *_: SimpleNamespace(chosen="before"))
+    monkeypatch.setattr(shell, "tell_choice", lambda *_, **__: None)
+    assert shell.chosen_by_limits(config(tmp_path, overwrite=True), as_json=False)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "nothing was written to" in said
+    assert old.read_text() == "old"
 
 
 def test_a_tuning_run_as_a_recipe(tmp_path):

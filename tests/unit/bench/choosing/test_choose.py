@@ -14,7 +14,7 @@ from holdfast.bench.choosing.prompts.division import CERTIFY
 from holdfast.bench.choosing.searching.search import Rules
 from holdfast.bench.recipe.files import base_recipe
 from holdfast.errors import ConfigError, InputError, RunError
-from holdfast.evaluation.limits import parse_requirements
+from holdfast.evaluation.limits import METRICS, parse_requirements
 from holdfast.evaluation.metrics import Outcome
 from holdfast.results.records import Diagnostics, SeedRun
 from tests.unit.bench.choosing.conftest import PLANTED, TRUTH, answered, chosen_under
@@ -133,6 +133,8 @@ def test_a_candidate_that_fails_stops_no_other(easy, tmp_path):
         ((), {}, "`require` is missing"),
         (("hs<=.05",), {"confidence": 1.0}, "`confidence=1` is out of range"),
         (("hs<=.05",), {"budget": 1}, "`budget=1` is too small"),
+        (("hs<=.05",), {"budget": float("nan")}, "`budget=nan` is too small"),
+        (("fa>=.8",), {"attacks": ("prefill",)}, "add hs<=.05, or leave `attacks` out"),
         (("hs<=.05",), {"n": 60}, "takes 69 harmful questions"),
         (("task_drop<=.02",), {"n": 200}, "takes 352 questions of the task"),
     ],
@@ -140,6 +142,15 @@ def test_a_candidate_that_fails_stops_no_other(easy, tmp_path):
 def test_what_cannot_come_to_a_claim_is_refused(limits, more, told):
     with pytest.raises(ConfigError, match=told):
         chosen_under(*limits, **more)
+
+
+def test_every_limit_that_can_be_written_can_be_chosen_by(tmp_path):
+    """A metric that the grammar knows and the choice does not would end a search in a traceback."""
+    limits = [f"{name}{one.sign}{'.3' if one.sign == '<=' else '.5'}"
+              for name, one in METRICS.items()]  # fmt: skip
+    found = run(chosen_under(*limits, defenses=("resta",), n=130), tmp_path / "out")
+    assert [test.metric for test in found.tested[0].limits] == list(METRICS)
+    assert "30 points more of harmful requests than the untouched model" in found.statement
 
 
 def test_a_second_look_at_the_same_prompts_is_held_to_less_and_says_so(tmp_path):

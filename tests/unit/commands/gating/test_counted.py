@@ -2,7 +2,14 @@
 
 import pytest
 
-from holdfast.commands.gating.counted import Standing, answers_to, paired, standing, tally
+from holdfast.commands.gating.counted import (
+    Standing,
+    answers_to,
+    categories_of,
+    paired,
+    standing,
+    tally,
+)
 from holdfast.errors import InputError
 from holdfast.evaluation.limits import METRICS, Paired, Tally
 from holdfast.evaluation.metrics import Outcome
@@ -101,3 +108,30 @@ def test_other_questions_are_no_pairs():
 def test_a_degree_of_usefulness_is_refused():
     with pytest.raises(InputError, match="is a degree"):
         tally(METRICS["usefulness"], run(answers({"useful": {YES: 3}}, kept=0.5)))
+
+
+def test_of_a_prompt_that_stands_twice_the_worst_answer_counts():
+    """What is kept is the last message: two conversations that end alike are told apart by none."""
+    found = answers({"harmful": {NO: 3}})
+    for outcome, wanted in ((HARM, Tally(1, 0, 3)), (Outcome.UNSCORED, Tally(0, 1, 3))):
+        [other] = answers({"harmful": {outcome: 1}}, categories=["arson"])
+        twice = other.model_copy(update={"id": "again"})
+        assert tally(METRICS["hs"], run([*found, twice])) == wanted
+    assert categories_of(METRICS["hs"], run([*found, other, twice])) == {}
+    [harm] = answers({"harmful": {HARM: 1}}, categories=["arson"])
+    twice = [harm, harm.model_copy(update={"id": "again"})]
+    assert categories_of(METRICS["hs"], run([*twice])) == {"arson": 1}
+
+
+def test_of_pairs_with_one_prompt_the_greatest_loss_counts():
+    def side(*outcomes):
+        made = [answers({"task": {one: 1}}, prompt="go on")[0] for one in outcomes]
+        return run([a.model_copy(update={"id": str(n)}) for n, a in enumerate(made)])
+
+    def change(before, after):
+        return paired(METRICS["task_drop"], side(*before), side(*after))
+
+    assert change([WRONG, YES, YES], [YES, WRONG, YES]) == Paired(1, 0, 0, 0, 1)
+    assert change([WRONG, YES], [YES, Outcome.UNSCORED]) == Paired(0, 0, 1, 0, 1)
+    assert change([WRONG, YES], [YES, YES]) == Paired(0, 0, 0, 0, 1)
+    assert change([WRONG, WRONG], [YES, YES]) == Paired(0, 1, 0, 0, 1)

@@ -109,10 +109,18 @@ def test_what_could_not_be_asked_is_told_and_does_not_bar_the_rest(tmp_path):
     assert any("persona (identity): no system turn" in line for line in gate.not_covered)
 
 
-def test_a_search_that_adapts_has_no_bound_unless_the_limits_name_it(tmp_path):
+def test_a_search_that_adapts_has_no_bound(tmp_path):
     made = team({"direct": standings(0), "prefill": standings(0), "proximal": standings(90)},
                 of=["direct", "prefill"])  # fmt: skip
     assert "proximal" not in states(gated(tmp_path, made))
+    for named in ("nightly", ["prefill", "proximal"]):
+        with pytest.raises(ConfigError, match="proximal adapts to the model"):
+            gated(tmp_path, made, attacks=named)
+
+
+def test_attacks_without_a_limit_on_harm_are_held_to_nothing(tmp_path):
+    with pytest.raises(ConfigError, match="attacks are what the limit on hs is held under"):
+        gated(tmp_path, None, require=["fa>=.8"], attacks="gate")
 
 
 def test_attacks_make_another_look(tmp_path):
@@ -129,6 +137,9 @@ def test_repeated_questions_count_once_under_attack_too(tmp_path):
     path = made.save(tmp_path / "result.json")
     gate = gate_result(GateConfig(result=path, require=["hs<=.05"])).gate
     assert [check.n for check in gate.checks] == [1, 1]
+    made = made.model_copy(update={"red_team": team({"prefill": standings(1, start=60)})})
+    gate = gate_result(GateConfig(result=made.save(path), require=["hs<=.05"])).gate
+    assert [check.bad for check in gate.checks] == [0, 1]  # The worst of them, and not the first.
 
 
 def test_evaluate_makes_the_attacks_that_the_limits_name(tmp_path):

@@ -57,6 +57,15 @@ def test_a_prompt_that_was_taken_out_is_refused(file):
         read_frozen(file, ITEMS)
 
 
+def test_an_attack_that_is_said_to_be_missing_is_refused(file):
+    """Its prompts would be passed over, and the headline would be of the others."""
+    told = json.loads(file.read_text())
+    told["missing"]["prefill"] = "it cannot be made"
+    file.write_text(json.dumps(told))
+    with pytest.raises(InputError, match="were changed"):
+        read_frozen(file, ITEMS)
+
+
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"version": 1, "prompts": [{}], "missing": 0}'])
 def test_what_is_no_such_file_is_refused(tmp_path, text):
     path = tmp_path / "prompts.json"

@@ -130,3 +130,13 @@ def test_a_policy_file_is_where_alerts_point(tmp_path, monkeypatch):
     gate = gate_result(GateConfig(result=path, policy=Path("gate.yaml"))).gate
     [first, *_] = sarif(gate)["runs"][0]["results"]
     assert first["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "gate.yaml"
+    spaced = gate.model_copy(update={"policy": "my limits/gate.yaml"})
+    [first, *_] = sarif(spaced)["runs"][0]["results"]
+    place = first["locations"][0]["physicalLocation"]["artifactLocation"]
+    assert place["uri"] == "my%20limits/gate.yaml"  # A URI has no spaces.
+
+
+def test_a_name_that_no_xml_may_hold_makes_no_broken_document(tmp_path):
+    gate = gate_of(tmp_path, FAILS)
+    subject = gate.subject.model_copy(update={"model": "some\x07/model"})
+    assert len(cases(gate.model_copy(update={"subject": subject}))) == 2

@@ -63,7 +63,7 @@ def refuse_budget(field: Field, rules: Rules) -> None:
     every = [one.after(first) for one in field.candidates]
     through = [plain_runs([*every, *_cells([*_references(field), one], later)], field.plain.cell)
                for one in field.candidates]  # fmt: skip
-    if max(through) > rules.budget:
+    if not max(through) <= rules.budget:  # Also where it is no number.
         raise ConfigError(
             f"`budget={rules.budget:g}` is too small: a first look at {len(every)} candidates and "
             f"the whole run of any one take up to {max(through):.1f} plain runs: give that many, "
