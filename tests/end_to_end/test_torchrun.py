@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -181,6 +182,9 @@ def test_what_is_refused_is_told_once_and_nothing_is_written(here, words, said):
     assert code != 0
     (line,) = told(err)
     assert said in line
-    assert err.count("exitcode  : 2") == 2
+    codes = re.findall(r"exitcode  : (-?\d+)", err)
+    assert "2" in codes
+    # On a busy machine the launcher ends the slower process before it has said the same.
+    assert set(codes) <= {"2", "-15"}
     assert not out
     assert not names()
