@@ -44,6 +44,7 @@ def scaling_parts(path: Path) -> dict[str, str]:
         "checked": _checked(path),
         "speed": _speed(path.with_name("engine_speed.json")),
         "speed-135m": _speed(path.with_name("engine_speed_135m.json")),
+        "speed-135m-control": _speed(path.with_name("engine_speed_135m_control.json")),
         "speed-control": _speed(path.with_name("engine_speed_control.json")),
     }
 
