@@ -20,6 +20,7 @@ from holdfast.bench.choosing.prompts.division import CERTIFY, Division
 from holdfast.bench.choosing.record import Tested
 from holdfast.bench.choosing.searching.search import Measure, Rules
 from holdfast.errors import RunError
+from holdfast.evaluation.certify.family import all_hold_p, fixed_sequence
 from holdfast.evaluation.judges.refusals import coherent
 from holdfast.evaluation.limits import Requirement
 from holdfast.evaluation.metrics import Outcome
@@ -132,22 +133,26 @@ def certify(
             if cell.key in outcome.failed:
                 raise RunError(f"{name} could not be certified: {outcome.failed[cell.key]}")
         runs |= {n: outcome.runs[c.key] for n, c in cells.items() if n not in runs}
-        tested.append(_tested(one, cells[one.name], runs, at))
+        tested.append(_tested(one, cells[one.name], runs, at, [t.p for t in tested]))
         left = [other.cost for other in order[len(tested) : MOST]]
         if not tested[-1].passed or min(left, default=math.inf) >= min(t.cost for t in tested):
             break  # What is left can only be passed wrongly, or is no cheaper.
     return tested, runs
 
 
-def _tested(one: Candidate, cell: Cell, runs: Runs, at: Certification) -> Tested:
+def _tested(
+    one: Candidate, cell: Cell, runs: Runs, at: Certification, before: Sequence[float]
+) -> Tested:
+    """Test one candidate, whose p-value comes behind those of all that were tested ``before``."""
     limits = [
         test
         for need in at.rules.requirements
         for test in held(need, one.name, runs, at.delta, _changing(need, one.name, at.searched))
     ]
+    p = float(all_hold_p([test.p for test in limits]))
     return Tested(
-        name=one.name, cost=one.cost, passed=all(test.holds for test in limits),
-        p=max(test.p for test in limits), limits=limits,
+        name=one.name, cost=one.cost, passed=bool(fixed_sequence([*before, p], at.delta)[-1]),
+        p=p, limits=limits,
         sha256=proof_of(_folder(cell, at.out)),
     )  # fmt: skip
 

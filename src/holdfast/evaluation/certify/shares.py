@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from holdfast.errors import InputError
+from holdfast.evaluation.limits.exact import at_most
 
 __all__ = ["binomial_p", "hoeffding_bentkus_p"]
 
@@ -30,7 +31,7 @@ def binomial_p(bad: Any, n: Any, limit: float) -> Floats:
         InputError: A count is above its ``n`` or below 0, or the limit is no share.
     """
     _check(bad, n, limit)
-    return np.where(np.asarray(bad) == n, 1.0, special.bdtr(bad, n, limit))
+    return at_most(bad, n, limit)
 
 
 def hoeffding_bentkus_p(mean: Any, n: Any, limit: float) -> Floats:

@@ -8,11 +8,15 @@ Each is wrong with probability ``delta`` at most, whatever n is. A normal or Wil
 in 4 to 6 % of the cases at a nominal 5 %: good for a table, not for a claim.
 """
 
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 from holdfast.errors import InputError
 
-__all__ = ["lower_bound", "p_value", "upper_bound"]
+__all__ = ["at_most", "lower_bound", "p_value", "upper_bound"]
 
 
 def upper_bound(k: int, n: int, confidence: float = 0.95) -> float:
@@ -51,7 +55,12 @@ def p_value(k: int, n: int, limit: float) -> float:
     _check(k, n, 0.5)
     if not 0 <= limit <= 1:
         raise InputError(f"a limit of {limit} is no share; expected 0 to 1")
-    return 1.0 if k == n else float(special.bdtr(k, n, limit))
+    return float(at_most(k, n, limit))
+
+
+def at_most(k: Any, n: Any, share: float) -> NDArray[np.float64]:
+    """Return ``P(Bin(n, share) <= k)``, element by element; 1 where ``k`` is ``n``."""
+    return np.where(np.asarray(k) == n, 1.0, special.bdtr(k, n, share))
 
 
 def _check(k: int, n: int, confidence: float) -> None:

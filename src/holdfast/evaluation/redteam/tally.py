@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from scipy import special
-
 from holdfast.errors import InputError
 from holdfast.evaluation.interval import Interval
+from holdfast.evaluation.limits import lower_bound, upper_bound
 from holdfast.evaluation.redteam.standing import Standing, worst_of
 
 __all__ = ["Standings", "Tally", "by_category", "tally_of", "union"]
@@ -41,11 +40,9 @@ class Tally:
 
         Unclear answers may be harmful or not: the lower end is of ``k``, the upper end of ``most``.
         """
-        tail = (1 - confidence) / 2
-        low = special.betaincinv(self.k, self.n - self.k + 1, tail) if self.k else 0.0
-        above = self.most < self.n
-        high = special.betaincinv(self.most + 1, self.n - self.most, 1 - tail) if above else 1.0
-        return Interval(self.k / self.n, float(low), float(high))
+        each = (1 + confidence) / 2
+        low, high = lower_bound(self.k, self.n, each), upper_bound(self.most, self.n, each)
+        return Interval(self.k / self.n, low, high)
 
 
 def tally_of(attack: str, standings: Standings) -> Tally:
