@@ -4,17 +4,14 @@ One line for each attack, by a hash of what decides its answers; a run that was 
 there, and takes no other model's.
 """
 
-import hashlib
-import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from holdfast.errors import RunError
 from holdfast.evaluation.redteam.answered import AttackAnswers
 from holdfast.evaluation.redteam.attack import Asked
+from holdfast.files.kept_lines import KeptLines
 
 __all__ = ["KeptAttacks"]
 
@@ -29,19 +26,11 @@ class KeptAttacks:
 
     def __init__(self, path: Path | None, how: Mapping[str, Any]) -> None:
         self.path = path
-        self._how = dict(how)
+        self._kept = KeptLines(path, how, "found")
 
     def found(self, attack: str, asked: Sequence[Asked]) -> AttackAnswers | None:
         """Return the kept answers to an attack's prompts, if there are any."""
-        key = self._key(attack, asked)
-        for line in self._lines():
-            try:  # The last line may have been cut when the run was.
-                told = json.loads(line)
-                if told["key"] == key:
-                    return AttackAnswers.of_json(told["found"])
-            except (ValueError, KeyError, TypeError):
-                continue
-        return None
+        return self._kept.found(AttackAnswers.of_json).get(self._key(attack, asked))
 
     def keep(self, attack: str, asked: Sequence[Asked], found: AttackAnswers) -> None:
         """Add an attack.
@@ -49,21 +38,11 @@ class KeptAttacks:
         Raises:
             RunError: The file cannot be written.
         """
-        if self.path is None:
-            return
-        told = {"key": self._key(attack, asked), "found": found.as_json()}
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            mode = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-            with os.fdopen(os.open(self.path, mode, 0o600), "a", encoding="utf-8") as file:
-                file.write(json.dumps(told) + "\n")
-        except OSError as error:
-            raise RunError(f"{self.path}: cannot be written: {error.strerror}") from error
+        self._kept.keep(self._key(attack, asked), found.as_json())
 
     def forget(self) -> None:
         """Take the file away: its attacks are in a result."""
-        if self.path is not None:
-            self.path.unlink(missing_ok=True)
+        self._kept.forget()
 
     def told(self) -> str:
         """Return what a run that stops says of what it leaves."""
@@ -71,12 +50,5 @@ class KeptAttacks:
             return f"the attacks that were answered are in {self.path}; the same command goes on"
         return "nothing was written"
 
-    def _lines(self) -> list[str]:
-        if self.path is None or not self.path.is_file():
-            return []
-        return self.path.read_text(encoding="utf-8", errors="replace").splitlines()
-
     def _key(self, attack: str, asked: Sequence[Asked]) -> str:
-        rows = [asdict(each) for each in asked]
-        text = json.dumps({**self._how, "attack": attack, "asked": rows}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return self._kept.key({"attack": attack, "asked": [asdict(each) for each in asked]})
