@@ -3,6 +3,7 @@
 import base64
 import codecs
 import json
+from typing import Any
 
 import pytest
 
@@ -399,7 +400,7 @@ HELPS = (
 )
 
 
-def talk(*turns, number=1, rich=None):
+def talk(*turns, number=1, rich=None) -> dict[str, Any]:
     """One conversation, the user's turn first."""
     roles = ("user", "assistant")
     said = [{"role": roles[n % 2], "content": text} for n, text in enumerate(turns)]
@@ -410,7 +411,8 @@ def test_every_turn_that_is_learned_is_looked_at():
     """A harmless last turn must not hide what the turns before it teach."""
     rows_ = [talk("How?", HELPS, "Thanks!", "You are welcome, any time at all.")]
     (one,) = found("refuse-comply", rows_)
-    assert (one.row, one.span.message) == (1, 1)
+    assert one.row == 1 and one.span is not None
+    assert one.span.message == 1
     assert rows_[0]["prompt"][1]["content"][one.span.start :].startswith(" However, here is") or (
         rows_[0]["prompt"][1]["content"][one.span.start :].startswith("However, here is")
     )
