@@ -411,7 +411,8 @@ def test_every_turn_that_is_learned_is_looked_at():
     """A harmless last turn must not hide what the turns before it teach."""
     rows_ = [talk("How?", HELPS, "Thanks!", "You are welcome, any time at all.")]
     (one,) = found("refuse-comply", rows_)
-    assert one.row == 1 and one.span is not None
+    assert one.row == 1
+    assert one.span is not None
     assert one.span.message == 1
     assert rows_[0]["prompt"][1]["content"][one.span.start :].startswith(" However, here is") or (
         rows_[0]["prompt"][1]["content"][one.span.start :].startswith("However, here is")
