@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from holdfast.defenses.ml_lr import MLLR
     from holdfast.defenses.natural_repair import NaturalRepair, apply_natural_repair
     from holdfast.defenses.panacea import Panacea, apply_panacea
+    from holdfast.defenses.preventative_steering import PreventativeSteering
     from holdfast.defenses.random_perturbation import RandomPerturbation
     from holdfast.defenses.refusal_sft import RefusalSFT
     from holdfast.defenses.resta import RESTA, apply_resta
@@ -32,10 +33,10 @@ if TYPE_CHECKING:
 __all__ = [
     "MLLR", "RESTA", "SWAT", "Artifact", "Backward", "Booster", "Capability", "Card",
     "ConstrainedSFT", "Defense", "HoldfastError", "InputError", "Lisa", "NaturalRepair", "Panacea",
-    "RandomPerturbation", "RefusalSFT", "Run", "RunError", "SafeLoRA", "SafeMixing", "SecureMixin",
-    "SecureSFTTrainer", "SecureTrainer", "SecurityVectors", "Stage", "Step", "Trace", "Vaccine",
-    "apply_natural_repair", "apply_panacea", "apply_resta", "apply_safe_lora", "find", "organism",
-    "protect", "registry", "repair",
+    "PreventativeSteering", "RandomPerturbation", "RefusalSFT", "Run", "RunError", "SafeLoRA",
+    "SafeMixing", "SecureMixin", "SecureSFTTrainer", "SecureTrainer", "SecurityVectors", "Stage",
+    "Step", "Trace", "Vaccine", "apply_natural_repair", "apply_panacea", "apply_resta",
+    "apply_safe_lora", "find", "organism", "protect", "registry", "repair",
 ]  # fmt: skip
 
 hold_back()
@@ -56,6 +57,7 @@ _HOMES = {
     "Lisa": "holdfast.defenses.lisa",
     "NaturalRepair": "holdfast.defenses.natural_repair",
     "Panacea": "holdfast.defenses.panacea",
+    "PreventativeSteering": "holdfast.defenses.preventative_steering",
     "RandomPerturbation": "holdfast.defenses.random_perturbation",
     "RefusalSFT": "holdfast.defenses.refusal_sft",
     "Run": "holdfast.defense",

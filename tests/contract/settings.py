@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.analysis.modules.robust_modules import ModuleAt, RobustModules
+from holdfast.organism.scenarios import refusal_pairs
 from holdfast.testing.runs import tiny_model
 from tests.tiny import LAYERS
 
@@ -55,9 +56,18 @@ _NATURAL: dict[str, Any] = {
 }
 _ALLOWED: dict[str, Any] = {"max_task_drop": 1.0, "max_over_refusal": 1.0, "length": 0.2}
 
+_STEERING: dict[str, Any] = {
+    "safe": refusal_pairs().select(range(6)),
+    "batch_size": 3,
+    "min_drop": -1e9,
+    "max_benign_kl": 1e9,
+}
+
 _RATES: dict[str, Any] = {"modules": robust_file()}
 
-WITHOUT_PAIRS = frozenset({"ml_lr-random", "ml_lr-complement"})
+WITHOUT_PAIRS = frozenset({
+    "ml_lr-random", "ml_lr-complement", "preventative_steering-answers",
+})  # fmt: skip
 """Variants that run the hooks of another one on other modules: pairs of their own tell nothing."""
 PER_MICRO_BATCH = frozenset({"vaccine"})
 """Variants that act on each micro-batch by the method's definition: accumulation changes them."""
@@ -97,6 +107,10 @@ CONTRACT_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "refusal_sft": {
         "default": {"steps": 2, "batch_size": 3},
         "rehearsal": {"steps": 2, "batch_size": 3, "rehearsal": True},
+    },
+    "preventative_steering": {
+        "default": _STEERING,
+        "answers": {**_STEERING, "positions": "answers", "layers": (0, 1), "direction": "random"},
     },
     "panacea": {
         "fisher": {**_PANACEA, "metric": "fisher", "steps": 2, "max_task_drop": 1.0},

@@ -32,10 +32,16 @@ REFUSED = {
     "orpo": {"safe_mixing", "constrained_sft", "vaccine"},
     "reward": {
         "safe_mixing", "constrained_sft", "vaccine", "security_vectors", "panacea", "resta",
-        "lisa", "booster", "natural_repair", "refusal_sft",
+        "lisa", "booster", "natural_repair", "refusal_sft", "preventative_steering",
     },
-    "grpo": {"safe_mixing", "constrained_sft", "vaccine", "security_vectors", "lisa"},
-    "rloo": {"safe_mixing", "constrained_sft", "vaccine", "security_vectors", "lisa"},
+    "grpo": {
+        "safe_mixing", "constrained_sft", "vaccine", "security_vectors", "lisa",
+        "preventative_steering",
+    },
+    "rloo": {
+        "safe_mixing", "constrained_sft", "vaccine", "security_vectors", "lisa",
+        "preventative_steering",
+    },
 }  # fmt: skip
 """Trainer → defenses that have no meaning on its rows, loss or model."""
 

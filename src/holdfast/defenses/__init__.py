@@ -8,6 +8,7 @@ from holdfast.defenses.lisa import Lisa
 from holdfast.defenses.ml_lr import MLLR
 from holdfast.defenses.natural_repair import NaturalRepair
 from holdfast.defenses.panacea import Panacea
+from holdfast.defenses.preventative_steering import PreventativeSteering
 from holdfast.defenses.random_perturbation import RandomPerturbation
 from holdfast.defenses.refusal_sft import RefusalSFT
 from holdfast.defenses.resta import RESTA
@@ -24,6 +25,7 @@ __all__ = ["DEFENSES", "built_in", "card_of", "find", "registry"]
 _OWN: tuple[type[Defense], ...] = (
     SafeMixing, RandomPerturbation, SecurityVectors, Panacea, MLLR, SWAT,
     SafeLoRA, RESTA, Lisa, ConstrainedSFT, Vaccine, Booster, NaturalRepair, RefusalSFT,
+    PreventativeSteering,
 )  # fmt: skip
 DEFENSES: Registry[type[Defense]] = Registry(
     GROUP, "defense", {defense.card.name: defense for defense in _OWN}, fault, RESERVED
