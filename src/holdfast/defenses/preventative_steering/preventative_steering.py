@@ -68,14 +68,14 @@ class PreventativeSteering(Defense):
     """Refusals; one to the same request is taken where there is one, else they serve in turn."""
     benign: Examples | None = None
     """Harmless Examples on which the gate measures what else the shift does; optional."""
-    alpha: float = 5.0
+    alpha: float = 1.0
     """Strength α in units of v; 0 does nothing, below 0 is a control (upstream example: 5)."""
     layers: tuple[int, ...] | None = None
     """Layers from 0, rising; by default the one whose shift at α = 1 lowers harmful NLL most."""
     positions: Positions = "all"
     """Shift every token (all, as published), or where the user's answers are predicted. Ours."""
     direction: Literal["harm", "random"] = "harm"
-    """``random`` is a control: another direction, as long as v."""
+    """``random`` is a control: a direction that the run's seed draws, as long as v."""
     rows: int = 100
     """Harmful rows used. Ours."""
     held_out: float = 0.2
@@ -88,8 +88,6 @@ class PreventativeSteering(Defense):
     """Gate: largest KL on held-out benign answers, nats per token. Ours."""
     vector: str | None = None
     """File of vectors made before (steering.safetensors); skips making them, not the gate."""
-    seed: int = 0
-    """Seed of a random direction, added to the run's."""
 
     vectors_: Tensor | None = field(default=None, init=False)
     """v of every layer, shape (layers, hidden)."""
@@ -207,7 +205,7 @@ class PreventativeSteering(Defense):
         """Return what is added in each layer, α included."""
         by = increments(self._known(), self.layers_)
         if self.direction == "random":
-            by = random_like(by, run.seed + self.seed)
+            by = random_like(by, run.seed)
         device = next(run.model.parameters()).device
         return {n: (self.alpha * v).to(device) for n, v in by.items()}
 
