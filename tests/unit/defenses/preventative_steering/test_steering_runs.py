@@ -249,7 +249,7 @@ def test_a_vector_towards_refusals_does_not_pass_the_gate(tmp_path):
     right = steering(alpha=0.5)
     right.before(run_of(tiny_model()))
     assert right.report_["gate"]["harmful_nll"] < right.report_["gate"]["harmful_nll_off"]
-    save_file({"vectors": -right.vectors_}, tmp_path / "wrong.safetensors")
+    save_file({"vectors": -right._known()}, tmp_path / "wrong.safetensors")
     options = {"min_drop": 0.0, "layers": tuple(right.layers_), "alpha": 0.5}
     wrong = steering(vector=str(tmp_path / "wrong.safetensors"), **options)
     with pytest.raises(GateError, match="has to fall by more than 0"):
