@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from holdfast.defenses.booster import Booster
     from holdfast.defenses.constrained_sft import ConstrainedSFT
     from holdfast.defenses.lisa import Lisa
+    from holdfast.defenses.memory_anchor import MemoryAnchor
     from holdfast.defenses.ml_lr import MLLR
     from holdfast.defenses.natural_repair import NaturalRepair, apply_natural_repair
     from holdfast.defenses.panacea import Panacea, apply_panacea
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MLLR", "RESTA", "SWAT", "Artifact", "Backward", "Booster", "Capability", "Card",
-    "ConstrainedSFT", "Defense", "HoldfastError", "InputError", "Lisa", "NaturalRepair", "Panacea",
-    "RandomPerturbation", "RefusalSFT", "Run", "RunError", "SafeLoRA", "SafeMixing", "SecureMixin",
-    "SecureSFTTrainer", "SecureTrainer", "SecurityVectors", "Stage", "Step", "Trace", "Vaccine",
-    "apply_natural_repair", "apply_panacea", "apply_resta", "apply_safe_lora", "find", "organism",
-    "protect", "registry", "repair",
+    "ConstrainedSFT", "Defense", "HoldfastError", "InputError", "Lisa", "MemoryAnchor",
+    "NaturalRepair", "Panacea", "RandomPerturbation", "RefusalSFT", "Run", "RunError", "SafeLoRA",
+    "SafeMixing", "SecureMixin", "SecureSFTTrainer", "SecureTrainer", "SecurityVectors", "Stage",
+    "Step", "Trace", "Vaccine", "apply_natural_repair", "apply_panacea", "apply_resta",
+    "apply_safe_lora", "find", "organism", "protect", "registry", "repair",
 ]  # fmt: skip
 
 hold_back()
@@ -54,6 +55,7 @@ _HOMES = {
     "HoldfastError": "holdfast.errors",
     "InputError": "holdfast.errors",
     "Lisa": "holdfast.defenses.lisa",
+    "MemoryAnchor": "holdfast.defenses.memory_anchor",
     "NaturalRepair": "holdfast.defenses.natural_repair",
     "Panacea": "holdfast.defenses.panacea",
     "RandomPerturbation": "holdfast.defenses.random_perturbation",

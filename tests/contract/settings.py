@@ -55,10 +55,15 @@ _NATURAL: dict[str, Any] = {
 }
 _ALLOWED: dict[str, Any] = {"max_task_drop": 1.0, "max_over_refusal": 1.0, "length": 0.2}
 
+_MEMORY: dict[str, Any] = {"batch_size": 3}
 _RATES: dict[str, Any] = {"modules": robust_file()}
 
-WITHOUT_PAIRS = frozenset({"ml_lr-random", "ml_lr-complement"})
-"""Variants that run the hooks of another one on other modules: pairs of their own tell nothing."""
+WITHOUT_PAIRS = frozenset({
+    "ml_lr-random", "ml_lr-complement", "memory_anchor-derpp", "memory_anchor-ldifs",
+    "memory_anchor-ewc",
+})  # fmt: skip
+"""Variants that run the hooks of another one on other modules or by another equation: pairs of
+their own tell nothing."""
 PER_MICRO_BATCH = frozenset({"vaccine"})
 """Variants that act on each micro-batch by the method's definition: accumulation changes them."""
 CONTRACT_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
@@ -97,6 +102,13 @@ CONTRACT_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "refusal_sft": {
         "default": {"steps": 2, "batch_size": 3},
         "rehearsal": {"steps": 2, "batch_size": 3, "rehearsal": True},
+    },
+    "memory_anchor": {
+        "der": {**_MEMORY, "method": "der", "harmless": 0.5},
+        "derpp": {**_MEMORY, "method": "der++", "live": True},
+        "kl": {**_MEMORY, "method": "kl", "lam": 3.0},
+        "ldifs": {**_MEMORY, "method": "ldifs", "lam": 3.0, "every": 1},
+        "ewc": {**_MEMORY, "method": "ewc", "lam": 0.1},
     },
     "panacea": {
         "fisher": {**_PANACEA, "metric": "fisher", "steps": 2, "max_task_drop": 1.0},
