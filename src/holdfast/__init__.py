@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from holdfast.defenses.safe_lora import SafeLoRA, apply_safe_lora
     from holdfast.defenses.safe_mixing import SafeMixing
     from holdfast.defenses.security_vectors import SecurityVectors
+    from holdfast.defenses.state_anchor import StateAnchor
     from holdfast.defenses.swat import SWAT
     from holdfast.defenses.vaccine import Vaccine
     from holdfast.errors import HoldfastError, InputError, RunError
@@ -33,9 +34,9 @@ __all__ = [
     "MLLR", "RESTA", "SWAT", "Artifact", "Backward", "Booster", "Capability", "Card",
     "ConstrainedSFT", "Defense", "HoldfastError", "InputError", "Lisa", "NaturalRepair", "Panacea",
     "RandomPerturbation", "RefusalSFT", "Run", "RunError", "SafeLoRA", "SafeMixing", "SecureMixin",
-    "SecureSFTTrainer", "SecureTrainer", "SecurityVectors", "Stage", "Step", "Trace", "Vaccine",
-    "apply_natural_repair", "apply_panacea", "apply_resta", "apply_safe_lora", "find", "organism",
-    "protect", "registry", "repair",
+    "SecureSFTTrainer", "SecureTrainer", "SecurityVectors", "Stage", "StateAnchor", "Step", "Trace",
+    "Vaccine", "apply_natural_repair", "apply_panacea", "apply_resta", "apply_safe_lora", "find",
+    "organism", "protect", "registry", "repair",
 ]  # fmt: skip
 
 hold_back()
@@ -67,6 +68,7 @@ _HOMES = {
     "SecureTrainer": "holdfast.training.trainer",
     "SecurityVectors": "holdfast.defenses.security_vectors",
     "Stage": "holdfast.defense",
+    "StateAnchor": "holdfast.defenses.state_anchor",
     "Step": "holdfast.defense",
     "Trace": "holdfast.training.trace",
     "Vaccine": "holdfast.defenses.vaccine",

@@ -14,6 +14,7 @@ from holdfast.defenses.resta import RESTA
 from holdfast.defenses.safe_lora import SafeLoRA
 from holdfast.defenses.safe_mixing import SafeMixing
 from holdfast.defenses.security_vectors import SecurityVectors
+from holdfast.defenses.state_anchor import StateAnchor
 from holdfast.defenses.swat import SWAT
 from holdfast.defenses.vaccine import Vaccine
 from holdfast.errors import ConfigError
@@ -24,6 +25,7 @@ __all__ = ["DEFENSES", "built_in", "card_of", "find", "registry"]
 _OWN: tuple[type[Defense], ...] = (
     SafeMixing, RandomPerturbation, SecurityVectors, Panacea, MLLR, SWAT,
     SafeLoRA, RESTA, Lisa, ConstrainedSFT, Vaccine, Booster, NaturalRepair, RefusalSFT,
+    StateAnchor,
 )  # fmt: skip
 DEFENSES: Registry[type[Defense]] = Registry(
     GROUP, "defense", {defense.card.name: defense for defense in _OWN}, fault, RESERVED
