@@ -9,14 +9,9 @@ from torch import Tensor, nn
 from holdfast.ops.engines.sharded import whole
 
 __all__ = [
-    "Tensors",
-    "ascent_step",
-    "collected",
-    "global_norm",
-    "inner_product",
-    "isolated_grads",
+    "Tensors", "ascent_step", "collected", "global_norm", "inner_product", "isolated_grads",
     "scaled",
-]
+]  # fmt: skip
 
 Tensors = dict[str, Tensor]
 """One tensor per trainable parameter, by canonical name: a point or direction in weight space."""

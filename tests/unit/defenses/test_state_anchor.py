@@ -88,6 +88,19 @@ def test_the_states_carry_a_gradient_and_no_other_tokens_logits_are_made():
     assert [tuple(size[:2]) for size in sizes] == [(5, 1)]
 
 
+def test_its_backward_passes_through_the_models_own_output():
+    """Sharded weights are gathered there: past it, a backward reads memory that was freed."""
+    model, met = tiny_model(), []
+
+    def watch(_module: Any, _given: Any, output: Any) -> None:
+        output.logits.register_hook(lambda gradient: met.append(float(gradient.abs().sum())))
+
+    model.register_forward_hook(watch)
+    [batch] = prompt_batches(UNEVEN, RUN, 8)
+    last_states(LocalEngine(model), batch).sum().backward()
+    assert met == [0.0]  # Met, and nothing is asked of it.
+
+
 # --- the equation ----------------------------------------------------------------------------
 
 
@@ -360,12 +373,11 @@ def test_rows_without_a_prompt_and_a_missing_tokenizer_are_refused():
         prompt_batches(UNEVEN, nobody, 2)
 
 
-def test_states_that_break_name_the_step(tmp_path):
-    model = tiny_model()
-    with torch.no_grad():
-        next(model.parameters()).fill_(float("nan"))
-    with pytest.raises(DivergedError, match="NaN or infinite at step 0"):
-        trained(tmp_path, [anchor()], model=model)
+def test_states_that_break_name_the_step(tmp_path, monkeypatch):
+    module = "holdfast.defenses.state_anchor.state_anchor.last_states"
+    monkeypatch.setattr(module, lambda *given: last_states(*given) * torch.nan)
+    with pytest.raises(DivergedError, match=r"state_anchor: .* NaN or infinite at step 0"):
+        trained(tmp_path, [anchor()])
 
 
 @pytest.mark.parametrize(

@@ -103,10 +103,10 @@ class StateAnchor(Defense):
         for name in ("count", "batch_size"):
             in_range(self, name, 1)
             if getattr(self, name) != int(getattr(self, name)):
-                said = f"{name}={getattr(self, name)!r} must be a whole number"
+                said = f"`{name}={getattr(self, name)!r}` must be a whole number"
                 raise ConfigError(f"state_anchor: {said}")
         if self.prompts not in ("harmful", "harmless"):
-            said = f"prompts={self.prompts!r} must be one of 'harmful', 'harmless'"
+            said = f"`prompts={self.prompts!r}` must be one of 'harmful', 'harmless'"
             raise ConfigError(f"state_anchor: {said}")
         if self.lam > 0:
             need_data(self, self._source)
