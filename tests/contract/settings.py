@@ -99,6 +99,7 @@ CONTRACT_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "rehearsal": {"steps": 2, "batch_size": 3, "rehearsal": True},
     },
     "state_anchor": {"default": {"lam": 5.0, "count": 5, "batch_size": 3}},
+    "safe_grad": {"default": {"batch_size": 4}},
     "panacea": {
         "fisher": {**_PANACEA, "metric": "fisher", "steps": 2, "max_task_drop": 1.0},
         "post-hoc": {**_PANACEA, "max_task_drop": 1.0},
