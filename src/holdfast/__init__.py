@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from holdfast.defenses.random_perturbation import RandomPerturbation
     from holdfast.defenses.refusal_sft import RefusalSFT
     from holdfast.defenses.resta import RESTA, apply_resta
+    from holdfast.defenses.safe_grad import SafeGrad
     from holdfast.defenses.safe_lora import SafeLoRA, apply_safe_lora
     from holdfast.defenses.safe_mixing import SafeMixing
     from holdfast.defenses.security_vectors import SecurityVectors
+    from holdfast.defenses.state_anchor import StateAnchor
     from holdfast.defenses.swat import SWAT
     from holdfast.defenses.vaccine import Vaccine
     from holdfast.errors import HoldfastError, InputError, RunError
@@ -33,10 +35,10 @@ if TYPE_CHECKING:
 __all__ = [
     "MLLR", "RESTA", "SWAT", "Artifact", "Backward", "Booster", "Capability", "Card",
     "ConstrainedSFT", "Defense", "HoldfastError", "InputError", "Lisa", "MemoryAnchor",
-    "NaturalRepair", "Panacea", "RandomPerturbation", "RefusalSFT", "Run", "RunError", "SafeLoRA",
-    "SafeMixing", "SecureMixin", "SecureSFTTrainer", "SecureTrainer", "SecurityVectors", "Stage",
-    "Step", "Trace", "Vaccine", "apply_natural_repair", "apply_panacea", "apply_resta",
-    "apply_safe_lora", "find", "organism", "protect", "registry", "repair",
+    "NaturalRepair", "Panacea", "RandomPerturbation", "RefusalSFT", "Run", "RunError", "SafeGrad",
+    "SafeLoRA", "SafeMixing", "SecureMixin", "SecureSFTTrainer", "SecureTrainer", "SecurityVectors",
+    "Stage", "StateAnchor", "Step", "Trace", "Vaccine", "apply_natural_repair", "apply_panacea",
+    "apply_resta", "apply_safe_lora", "find", "organism", "protect", "registry", "repair",
 ]  # fmt: skip
 
 hold_back()
@@ -62,6 +64,7 @@ _HOMES = {
     "RefusalSFT": "holdfast.defenses.refusal_sft",
     "Run": "holdfast.defense",
     "RunError": "holdfast.errors",
+    "SafeGrad": "holdfast.defenses.safe_grad",
     "SafeLoRA": "holdfast.defenses.safe_lora",
     "SafeMixing": "holdfast.defenses.safe_mixing",
     "SecureMixin": "holdfast.training.trainer",
@@ -69,6 +72,7 @@ _HOMES = {
     "SecureTrainer": "holdfast.training.trainer",
     "SecurityVectors": "holdfast.defenses.security_vectors",
     "Stage": "holdfast.defense",
+    "StateAnchor": "holdfast.defenses.state_anchor",
     "Step": "holdfast.defense",
     "Trace": "holdfast.training.trace",
     "Vaccine": "holdfast.defenses.vaccine",

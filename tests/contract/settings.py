@@ -110,6 +110,8 @@ CONTRACT_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "ldifs": {**_MEMORY, "method": "ldifs", "lam": 3.0, "every": 1},
         "ewc": {**_MEMORY, "method": "ewc", "lam": 0.1},
     },
+    "state_anchor": {"default": {"lam": 5.0, "count": 5, "batch_size": 3}},
+    "safe_grad": {"default": {"batch_size": 4}},
     "panacea": {
         "fisher": {**_PANACEA, "metric": "fisher", "steps": 2, "max_task_drop": 1.0},
         "post-hoc": {**_PANACEA, "max_task_drop": 1.0},

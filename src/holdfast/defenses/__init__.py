@@ -12,9 +12,11 @@ from holdfast.defenses.panacea import Panacea
 from holdfast.defenses.random_perturbation import RandomPerturbation
 from holdfast.defenses.refusal_sft import RefusalSFT
 from holdfast.defenses.resta import RESTA
+from holdfast.defenses.safe_grad import SafeGrad
 from holdfast.defenses.safe_lora import SafeLoRA
 from holdfast.defenses.safe_mixing import SafeMixing
 from holdfast.defenses.security_vectors import SecurityVectors
+from holdfast.defenses.state_anchor import StateAnchor
 from holdfast.defenses.swat import SWAT
 from holdfast.defenses.vaccine import Vaccine
 from holdfast.errors import ConfigError
@@ -26,6 +28,7 @@ _OWN: tuple[type[Defense], ...] = (
     SafeMixing, RandomPerturbation, SecurityVectors, Panacea, MLLR, SWAT,
     SafeLoRA, RESTA, Lisa, ConstrainedSFT, Vaccine, Booster, NaturalRepair, RefusalSFT,
     MemoryAnchor,
+    StateAnchor, SafeGrad,
 )  # fmt: skip
 DEFENSES: Registry[type[Defense]] = Registry(
     GROUP, "defense", {defense.card.name: defense for defense in _OWN}, fault, RESERVED
