@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from holdfast.defenses.random_perturbation import RandomPerturbation
     from holdfast.defenses.refusal_sft import RefusalSFT
     from holdfast.defenses.resta import RESTA, apply_resta
+    from holdfast.defenses.row_weights import RowWeights
     from holdfast.defenses.safe_lora import SafeLoRA, apply_safe_lora
     from holdfast.defenses.safe_mixing import SafeMixing
     from holdfast.defenses.security_vectors import SecurityVectors
@@ -32,10 +33,10 @@ if TYPE_CHECKING:
 __all__ = [
     "MLLR", "RESTA", "SWAT", "Artifact", "Backward", "Booster", "Capability", "Card",
     "ConstrainedSFT", "Defense", "HoldfastError", "InputError", "Lisa", "NaturalRepair", "Panacea",
-    "RandomPerturbation", "RefusalSFT", "Run", "RunError", "SafeLoRA", "SafeMixing", "SecureMixin",
-    "SecureSFTTrainer", "SecureTrainer", "SecurityVectors", "Stage", "Step", "Trace", "Vaccine",
-    "apply_natural_repair", "apply_panacea", "apply_resta", "apply_safe_lora", "find", "organism",
-    "protect", "registry", "repair",
+    "RandomPerturbation", "RefusalSFT", "RowWeights", "Run", "RunError", "SafeLoRA", "SafeMixing",
+    "SecureMixin", "SecureSFTTrainer", "SecureTrainer", "SecurityVectors", "Stage", "Step", "Trace",
+    "Vaccine", "apply_natural_repair", "apply_panacea", "apply_resta", "apply_safe_lora", "find",
+    "organism", "protect", "registry", "repair",
 ]  # fmt: skip
 
 hold_back()
@@ -58,6 +59,7 @@ _HOMES = {
     "Panacea": "holdfast.defenses.panacea",
     "RandomPerturbation": "holdfast.defenses.random_perturbation",
     "RefusalSFT": "holdfast.defenses.refusal_sft",
+    "RowWeights": "holdfast.defenses.row_weights",
     "Run": "holdfast.defense",
     "RunError": "holdfast.errors",
     "SafeLoRA": "holdfast.defenses.safe_lora",

@@ -27,15 +27,19 @@ pytestmark = pytest.mark.thorough  # Many like cases: left out of `make test-fas
 
 FIRST = {recipe.cls.card.name: recipe for recipe in reversed(recipes())}
 REFUSED = {
-    "dpo": {"safe_mixing", "constrained_sft", "vaccine"},
-    "kto": {"safe_mixing", "constrained_sft", "vaccine"},
-    "orpo": {"safe_mixing", "constrained_sft", "vaccine"},
+    "dpo": {"safe_mixing", "constrained_sft", "row_weights", "vaccine"},
+    "kto": {"safe_mixing", "constrained_sft", "row_weights", "vaccine"},
+    "orpo": {"safe_mixing", "constrained_sft", "row_weights", "vaccine"},
     "reward": {
         "safe_mixing", "constrained_sft", "vaccine", "security_vectors", "panacea", "resta",
-        "lisa", "booster", "natural_repair", "refusal_sft",
+        "row_weights", "lisa", "booster", "natural_repair", "refusal_sft",
     },
-    "grpo": {"safe_mixing", "constrained_sft", "vaccine", "security_vectors", "lisa"},
-    "rloo": {"safe_mixing", "constrained_sft", "vaccine", "security_vectors", "lisa"},
+    "grpo": {
+        "safe_mixing", "constrained_sft", "row_weights", "vaccine", "security_vectors", "lisa",
+    },
+    "rloo": {
+        "safe_mixing", "constrained_sft", "row_weights", "vaccine", "security_vectors", "lisa",
+    },
 }  # fmt: skip
 """Trainer → defenses that have no meaning on its rows, loss or model."""
 
