@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from holdfast.defenses.refusal_sft import RefusalSFT
     from holdfast.defenses.resta import RESTA, apply_resta
     from holdfast.defenses.safe_grad import SafeGrad
+    from holdfast.defenses.row_weights import RowWeights
     from holdfast.defenses.safe_lora import SafeLoRA, apply_safe_lora
     from holdfast.defenses.safe_mixing import SafeMixing
     from holdfast.defenses.security_vectors import SecurityVectors
@@ -35,10 +36,11 @@ if TYPE_CHECKING:
 __all__ = [
     "MLLR", "RESTA", "SWAT", "Artifact", "Backward", "Booster", "Capability", "Card",
     "ConstrainedSFT", "Defense", "HoldfastError", "InputError", "Lisa", "MemoryAnchor",
-    "NaturalRepair", "Panacea", "RandomPerturbation", "RefusalSFT", "Run", "RunError", "SafeGrad",
-    "SafeLoRA", "SafeMixing", "SecureMixin", "SecureSFTTrainer", "SecureTrainer", "SecurityVectors",
-    "Stage", "StateAnchor", "Step", "Trace", "Vaccine", "apply_natural_repair", "apply_panacea",
-    "apply_resta", "apply_safe_lora", "find", "organism", "protect", "registry", "repair",
+    "NaturalRepair", "Panacea", "RandomPerturbation", "RefusalSFT", "RowWeights", "Run", "RunError",
+    "SafeGrad", "SafeLoRA", "SafeMixing", "SecureMixin", "SecureSFTTrainer", "SecureTrainer",
+    "SecurityVectors", "Stage", "StateAnchor", "Step", "Trace", "Vaccine", "apply_natural_repair",
+    "apply_panacea", "apply_resta", "apply_safe_lora", "find", "organism", "protect", "registry",
+    "repair",
 ]  # fmt: skip
 
 hold_back()
@@ -62,6 +64,7 @@ _HOMES = {
     "Panacea": "holdfast.defenses.panacea",
     "RandomPerturbation": "holdfast.defenses.random_perturbation",
     "RefusalSFT": "holdfast.defenses.refusal_sft",
+    "RowWeights": "holdfast.defenses.row_weights",
     "Run": "holdfast.defense",
     "RunError": "holdfast.errors",
     "SafeGrad": "holdfast.defenses.safe_grad",

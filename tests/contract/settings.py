@@ -90,6 +90,11 @@ CONTRACT_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "long": {"alignment_steps": 2, "user_steps": 3, "rho": 0.1, "batch_size": 3},
     },
     "constrained_sft": {"default": {"batch_size": 5}},
+    # Of weights="batch" a micro-batch of one row is refused, so it has tests of its own.
+    "row_weights": {
+        "static": {"batch_size": 5},
+        "refreshed": {"batch_size": 3, "weights": "refreshed", "every": 2, "strength": 0.5},
+    },
     "vaccine": {"default": {"rho": 0.5}},
     "booster": {"default": {"lam": 0.5, "alpha": 0.1, "batch_size": 3}},
     "natural_repair": {

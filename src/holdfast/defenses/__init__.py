@@ -13,6 +13,7 @@ from holdfast.defenses.random_perturbation import RandomPerturbation
 from holdfast.defenses.refusal_sft import RefusalSFT
 from holdfast.defenses.resta import RESTA
 from holdfast.defenses.safe_grad import SafeGrad
+from holdfast.defenses.row_weights import RowWeights
 from holdfast.defenses.safe_lora import SafeLoRA
 from holdfast.defenses.safe_mixing import SafeMixing
 from holdfast.defenses.security_vectors import SecurityVectors
@@ -29,6 +30,7 @@ _OWN: tuple[type[Defense], ...] = (
     SafeLoRA, RESTA, Lisa, ConstrainedSFT, Vaccine, Booster, NaturalRepair, RefusalSFT,
     MemoryAnchor,
     StateAnchor, SafeGrad,
+    RowWeights,
 )  # fmt: skip
 DEFENSES: Registry[type[Defense]] = Registry(
     GROUP, "defense", {defense.card.name: defense for defense in _OWN}, fault, RESERVED
