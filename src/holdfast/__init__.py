@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from holdfast.defenses.lisa import Lisa
     from holdfast.defenses.ml_lr import MLLR
     from holdfast.defenses.natural_repair import NaturalRepair, apply_natural_repair
+    from holdfast.defenses.one_shot import OneShot, apply_one_shot
     from holdfast.defenses.panacea import Panacea, apply_panacea
     from holdfast.defenses.random_perturbation import RandomPerturbation
     from holdfast.defenses.refusal_sft import RefusalSFT
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MLLR", "RESTA", "SWAT", "Artifact", "Backward", "Booster", "Capability", "Card",
-    "ConstrainedSFT", "Defense", "HoldfastError", "InputError", "Lisa", "NaturalRepair", "Panacea",
-    "RandomPerturbation", "RefusalSFT", "Run", "RunError", "SafeLoRA", "SafeMixing", "SecureMixin",
-    "SecureSFTTrainer", "SecureTrainer", "SecurityVectors", "Stage", "Step", "Trace", "Vaccine",
-    "apply_natural_repair", "apply_panacea", "apply_resta", "apply_safe_lora", "find", "organism",
-    "protect", "registry", "repair",
+    "ConstrainedSFT", "Defense", "HoldfastError", "InputError", "Lisa", "NaturalRepair", "OneShot",
+    "Panacea", "RandomPerturbation", "RefusalSFT", "Run", "RunError", "SafeLoRA", "SafeMixing",
+    "SecureMixin", "SecureSFTTrainer", "SecureTrainer", "SecurityVectors", "Stage", "Step", "Trace",
+    "Vaccine", "apply_natural_repair", "apply_one_shot", "apply_panacea", "apply_resta",
+    "apply_safe_lora", "find", "organism", "protect", "registry", "repair",
 ]  # fmt: skip
 
 hold_back()
@@ -55,6 +56,7 @@ _HOMES = {
     "InputError": "holdfast.errors",
     "Lisa": "holdfast.defenses.lisa",
     "NaturalRepair": "holdfast.defenses.natural_repair",
+    "OneShot": "holdfast.defenses.one_shot",
     "Panacea": "holdfast.defenses.panacea",
     "RandomPerturbation": "holdfast.defenses.random_perturbation",
     "RefusalSFT": "holdfast.defenses.refusal_sft",
@@ -71,6 +73,7 @@ _HOMES = {
     "Trace": "holdfast.training.trace",
     "Vaccine": "holdfast.defenses.vaccine",
     "apply_natural_repair": "holdfast.defenses.natural_repair",
+    "apply_one_shot": "holdfast.defenses.one_shot",
     "apply_panacea": "holdfast.defenses.panacea",
     "apply_resta": "holdfast.defenses.resta",
     "apply_safe_lora": "holdfast.defenses.safe_lora",

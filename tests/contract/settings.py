@@ -55,6 +55,16 @@ _NATURAL: dict[str, Any] = {
 }
 _ALLOWED: dict[str, Any] = {"max_task_drop": 1.0, "max_over_refusal": 1.0, "length": 0.2}
 
+_ONE_SHOT: dict[str, Any] = {
+    "steps": 2,
+    "trial_steps": 1,
+    "batch_size": 3,
+    "max_new_tokens": 3,
+    "aligned": model_folder(0),
+    "max_task_drop": 1.0,
+    "max_over_refusal": 1.0,
+}
+
 _RATES: dict[str, Any] = {"modules": robust_file()}
 
 WITHOUT_PAIRS = frozenset({"ml_lr-random", "ml_lr-complement"})
@@ -97,6 +107,14 @@ CONTRACT_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "refusal_sft": {
         "default": {"steps": 2, "batch_size": 3},
         "rehearsal": {"steps": 2, "batch_size": 3, "rehearsal": True},
+    },
+    "one_shot": {
+        # AdamW divides by a gradient's size: a rounding moves some weights by the rate.
+        "default": {**_ONE_SHOT, "lr": 1e-4, "candidates": 2},
+        "rank": {
+            **_ONE_SHOT, "optimizer": "sgd", "lr": 0.5, "rank": 2, "candidates": 1,
+            "validation": None, "lookalike": None, "benign": None,
+        },
     },
     "panacea": {
         "fisher": {**_PANACEA, "metric": "fisher", "steps": 2, "max_task_drop": 1.0},

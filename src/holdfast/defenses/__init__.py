@@ -7,6 +7,7 @@ from holdfast.defenses.installed import GROUP, RESERVED, fault
 from holdfast.defenses.lisa import Lisa
 from holdfast.defenses.ml_lr import MLLR
 from holdfast.defenses.natural_repair import NaturalRepair
+from holdfast.defenses.one_shot import OneShot
 from holdfast.defenses.panacea import Panacea
 from holdfast.defenses.random_perturbation import RandomPerturbation
 from holdfast.defenses.refusal_sft import RefusalSFT
@@ -24,6 +25,7 @@ __all__ = ["DEFENSES", "built_in", "card_of", "find", "registry"]
 _OWN: tuple[type[Defense], ...] = (
     SafeMixing, RandomPerturbation, SecurityVectors, Panacea, MLLR, SWAT,
     SafeLoRA, RESTA, Lisa, ConstrainedSFT, Vaccine, Booster, NaturalRepair, RefusalSFT,
+    OneShot,
 )  # fmt: skip
 DEFENSES: Registry[type[Defense]] = Registry(
     GROUP, "defense", {defense.card.name: defense for defense in _OWN}, fault, RESERVED
