@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from holdfast.defenses.random_perturbation import RandomPerturbation
     from holdfast.defenses.refusal_sft import RefusalSFT
     from holdfast.defenses.resta import RESTA, apply_resta
+    from holdfast.defenses.safe_delta import SafeDelta, apply_safe_delta
     from holdfast.defenses.safe_lora import SafeLoRA, apply_safe_lora
     from holdfast.defenses.safe_mixing import SafeMixing
     from holdfast.defenses.security_vectors import SecurityVectors
@@ -33,10 +34,11 @@ if TYPE_CHECKING:
 __all__ = [
     "MLLR", "RESTA", "SWAT", "Artifact", "Backward", "Booster", "Capability", "Card",
     "ConstrainedSFT", "Defense", "HoldfastError", "InputError", "Lisa", "NaturalRepair", "OneShot",
-    "Panacea", "RandomPerturbation", "RefusalSFT", "Run", "RunError", "SafeLoRA", "SafeMixing",
-    "SecureMixin", "SecureSFTTrainer", "SecureTrainer", "SecurityVectors", "Stage", "Step", "Trace",
-    "Vaccine", "apply_natural_repair", "apply_one_shot", "apply_panacea", "apply_resta",
-    "apply_safe_lora", "find", "organism", "protect", "registry", "repair",
+    "Panacea", "RandomPerturbation", "RefusalSFT", "Run", "RunError", "SafeDelta", "SafeLoRA",
+    "SafeMixing", "SecureMixin", "SecureSFTTrainer", "SecureTrainer", "SecurityVectors", "Stage",
+    "Step", "Trace", "Vaccine", "apply_natural_repair", "apply_one_shot", "apply_panacea",
+    "apply_resta", "apply_safe_delta", "apply_safe_lora", "find", "organism", "protect", "registry",
+    "repair",
 ]  # fmt: skip
 
 hold_back()
@@ -62,6 +64,7 @@ _HOMES = {
     "RefusalSFT": "holdfast.defenses.refusal_sft",
     "Run": "holdfast.defense",
     "RunError": "holdfast.errors",
+    "SafeDelta": "holdfast.defenses.safe_delta",
     "SafeLoRA": "holdfast.defenses.safe_lora",
     "SafeMixing": "holdfast.defenses.safe_mixing",
     "SecureMixin": "holdfast.training.trainer",
@@ -76,6 +79,7 @@ _HOMES = {
     "apply_one_shot": "holdfast.defenses.one_shot",
     "apply_panacea": "holdfast.defenses.panacea",
     "apply_resta": "holdfast.defenses.resta",
+    "apply_safe_delta": "holdfast.defenses.safe_delta",
     "apply_safe_lora": "holdfast.defenses.safe_lora",
     "find": "holdfast.defenses",
     "protect": "holdfast.training.trainer",

@@ -89,6 +89,12 @@ CONTRACT_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "fresh": {**_RATES, "warmup": 0.75, "moments": "fresh"},
     },
     "safe_lora": {"all": {**_SAFE_LORA, "tau": 1.0}},
+    "safe_delta": {
+        "default": {"s": 1e-4, "aligned": model_folder(0), "batch_size": 3},
+        "uncompensated": {
+            "s": 1e-4, "aligned": model_folder(0), "compensate": False, "block": 24,
+        },
+    },
     "resta": {"default": _RESTA, "dare": {**_RESTA, "dare": 0.3}},
     "lisa": {
         "default": {"alignment_steps": 1, "user_steps": 2, "rho": 0.1, "batch_size": 3},

@@ -32,7 +32,7 @@ REFUSED = {
     "orpo": {"safe_mixing", "constrained_sft", "vaccine"},
     "reward": {
         "safe_mixing", "constrained_sft", "vaccine", "security_vectors", "panacea", "resta",
-        "lisa", "booster", "natural_repair", "refusal_sft", "one_shot",
+        "lisa", "booster", "natural_repair", "refusal_sft", "one_shot", "safe_delta",
     },
     "grpo": {"safe_mixing", "constrained_sft", "vaccine", "security_vectors", "lisa"},
     "rloo": {"safe_mixing", "constrained_sft", "vaccine", "security_vectors", "lisa"},
