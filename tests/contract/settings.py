@@ -56,6 +56,16 @@ _NATURAL: dict[str, Any] = {
 _ALLOWED: dict[str, Any] = {"max_task_drop": 1.0, "max_over_refusal": 1.0, "length": 0.2}
 
 _MEMORY: dict[str, Any] = {"batch_size": 3}
+_ONE_SHOT: dict[str, Any] = {
+    "steps": 2,
+    "trial_steps": 1,
+    "batch_size": 3,
+    "max_new_tokens": 3,
+    "aligned": model_folder(0),
+    "max_task_drop": 1.0,
+    "max_over_refusal": 1.0,
+}
+
 _RATES: dict[str, Any] = {"modules": robust_file()}
 
 WITHOUT_PAIRS = frozenset({
@@ -84,6 +94,12 @@ CONTRACT_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "fresh": {**_RATES, "warmup": 0.75, "moments": "fresh"},
     },
     "safe_lora": {"all": {**_SAFE_LORA, "tau": 1.0}},
+    "safe_delta": {
+        "default": {"s": 1e-4, "aligned": model_folder(0), "batch_size": 3},
+        "uncompensated": {
+            "s": 1e-4, "aligned": model_folder(0), "compensate": False, "block": 24,
+        },
+    },
     "resta": {"default": _RESTA, "dare": {**_RESTA, "dare": 0.3}},
     "lisa": {
         "default": {"alignment_steps": 1, "user_steps": 2, "rho": 0.1, "batch_size": 3},
@@ -117,6 +133,14 @@ CONTRACT_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "state_anchor": {"default": {"lam": 5.0, "count": 5, "batch_size": 3}},
     "safe_grad": {"default": {"batch_size": 4}},
+    "one_shot": {
+        # AdamW divides by a gradient's size: a rounding moves some weights by the rate.
+        "default": {**_ONE_SHOT, "lr": 1e-4, "candidates": 2},
+        "rank": {
+            **_ONE_SHOT, "optimizer": "sgd", "lr": 0.5, "rank": 2, "candidates": 1,
+            "validation": None, "lookalike": None, "benign": None,
+        },
+    },
     "panacea": {
         "fisher": {**_PANACEA, "metric": "fisher", "steps": 2, "max_task_drop": 1.0},
         "post-hoc": {**_PANACEA, "max_task_drop": 1.0},

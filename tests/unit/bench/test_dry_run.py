@@ -37,7 +37,7 @@ def test_no_published_cell_would_run_again(capfd):
     assert shown.count("  (done)\n") == 784
 
 
-LATER = {"natural_repair", "refusal_sft", "memory_anchor"}
+LATER = {"memory_anchor", "natural_repair", "one_shot", "refusal_sft", "safe_delta"}
 """Methods that the published bench does not have."""
 
 
