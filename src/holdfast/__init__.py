@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from holdfast.defenses.natural_repair import NaturalRepair, apply_natural_repair
     from holdfast.defenses.one_shot import OneShot, apply_one_shot
     from holdfast.defenses.panacea import Panacea, apply_panacea
+    from holdfast.defenses.preventative_steering import PreventativeSteering
     from holdfast.defenses.random_perturbation import RandomPerturbation
     from holdfast.defenses.refusal_sft import RefusalSFT
     from holdfast.defenses.resta import RESTA, apply_resta
@@ -38,11 +39,12 @@ if TYPE_CHECKING:
 __all__ = [
     "MLLR", "RESTA", "SWAT", "Artifact", "Backward", "Booster", "Capability", "Card",
     "ConstrainedSFT", "Defense", "HoldfastError", "InputError", "Lisa", "MemoryAnchor",
-    "NaturalRepair", "OneShot", "Panacea", "RandomPerturbation", "RefusalSFT", "RowWeights", "Run",
-    "RunError", "SafeDelta", "SafeGrad", "SafeLoRA", "SafeMixing", "SecureMixin",
-    "SecureSFTTrainer", "SecureTrainer", "SecurityVectors", "Stage", "StateAnchor", "Step", "Trace",
-    "Vaccine", "apply_natural_repair", "apply_one_shot", "apply_panacea", "apply_resta",
-    "apply_safe_delta", "apply_safe_lora", "find", "organism", "protect", "registry", "repair",
+    "NaturalRepair", "OneShot", "Panacea", "PreventativeSteering", "RandomPerturbation",
+    "RefusalSFT", "RowWeights", "Run", "RunError", "SafeDelta", "SafeGrad", "SafeLoRA",
+    "SafeMixing", "SecureMixin", "SecureSFTTrainer", "SecureTrainer", "SecurityVectors", "Stage",
+    "StateAnchor", "Step", "Trace", "Vaccine", "apply_natural_repair", "apply_one_shot",
+    "apply_panacea", "apply_resta", "apply_safe_delta", "apply_safe_lora", "find", "organism",
+    "protect", "registry", "repair",
 ]  # fmt: skip
 
 hold_back()
@@ -65,6 +67,7 @@ _HOMES = {
     "NaturalRepair": "holdfast.defenses.natural_repair",
     "OneShot": "holdfast.defenses.one_shot",
     "Panacea": "holdfast.defenses.panacea",
+    "PreventativeSteering": "holdfast.defenses.preventative_steering",
     "RandomPerturbation": "holdfast.defenses.random_perturbation",
     "RefusalSFT": "holdfast.defenses.refusal_sft",
     "RowWeights": "holdfast.defenses.row_weights",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.analysis.modules.robust_modules import ModuleAt, RobustModules
+from holdfast.organism.scenarios import refusal_pairs
 from holdfast.testing.runs import tiny_model
 from tests.tiny import LAYERS
 
@@ -64,6 +65,11 @@ _ONE_SHOT: dict[str, Any] = {
     "aligned": model_folder(0),
     "max_task_drop": 1.0,
     "max_over_refusal": 1.0,
+_STEERING: dict[str, Any] = {
+    "safe": refusal_pairs().select(range(6)),
+    "batch_size": 3,
+    "min_drop": -1e9,
+    "max_benign_kl": 1e9,
 }
 
 _RATES: dict[str, Any] = {"modules": robust_file()}
@@ -74,6 +80,9 @@ WITHOUT_PAIRS = frozenset({
 })  # fmt: skip
 """Variants that run the hooks of another one on other modules or by another equation: pairs of
 their own tell nothing."""
+    "ml_lr-random", "ml_lr-complement", "preventative_steering-answers",
+})  # fmt: skip
+"""Variants that run the hooks of another one on other modules: pairs of their own tell nothing."""
 PER_MICRO_BATCH = frozenset({"vaccine"})
 """Variants that act on each micro-batch by the method's definition: accumulation changes them."""
 CONTRACT_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
@@ -140,6 +149,9 @@ CONTRACT_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
             **_ONE_SHOT, "optimizer": "sgd", "lr": 0.5, "rank": 2, "candidates": 1,
             "validation": None, "lookalike": None, "benign": None,
         },
+    "preventative_steering": {
+        "default": _STEERING,
+        "answers": {**_STEERING, "positions": "answers", "layers": (0, 1), "direction": "random"},
     },
     "panacea": {
         "fisher": {**_PANACEA, "metric": "fisher", "steps": 2, "max_task_drop": 1.0},

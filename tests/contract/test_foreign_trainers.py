@@ -53,6 +53,7 @@ REFUSED = {
         "natural_repair",
         "one_shot",
         "panacea",
+        "preventative_steering",
         "refusal_sft",
         "resta",
         "row_weights",
@@ -64,6 +65,7 @@ REFUSED = {
     "grpo": {
         "constrained_sft",
         "lisa",
+        "preventative_steering",
         "row_weights",
         "safe_mixing",
         "security_vectors",
@@ -72,6 +74,7 @@ REFUSED = {
     "rloo": {
         "constrained_sft",
         "lisa",
+        "preventative_steering",
         "row_weights",
         "safe_mixing",
         "security_vectors",

@@ -10,6 +10,7 @@ from holdfast.defenses.ml_lr import MLLR
 from holdfast.defenses.natural_repair import NaturalRepair
 from holdfast.defenses.one_shot import OneShot
 from holdfast.defenses.panacea import Panacea
+from holdfast.defenses.preventative_steering import PreventativeSteering
 from holdfast.defenses.random_perturbation import RandomPerturbation
 from holdfast.defenses.refusal_sft import RefusalSFT
 from holdfast.defenses.resta import RESTA
@@ -34,6 +35,7 @@ _OWN: tuple[type[Defense], ...] = (
     StateAnchor, SafeGrad,
     RowWeights,
     OneShot, SafeDelta,
+    PreventativeSteering,
 )  # fmt: skip
 DEFENSES: Registry[type[Defense]] = Registry(
     GROUP, "defense", {defense.card.name: defense for defense in _OWN}, fault, RESERVED
