@@ -37,7 +37,7 @@ def test_no_published_cell_would_run_again(capfd):
     assert shown.count("  (done)\n") == 784
 
 
-LATER = {"natural_repair", "refusal_sft"}
+LATER = {"natural_repair", "refusal_sft", "safe_grad", "state_anchor"}
 """Methods that the published bench does not have."""
 
 
