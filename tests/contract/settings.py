@@ -65,6 +65,7 @@ _ONE_SHOT: dict[str, Any] = {
     "aligned": model_folder(0),
     "max_task_drop": 1.0,
     "max_over_refusal": 1.0,
+}
 _STEERING: dict[str, Any] = {
     "safe": refusal_pairs().select(range(6)),
     "batch_size": 3,
@@ -76,13 +77,10 @@ _RATES: dict[str, Any] = {"modules": robust_file()}
 
 WITHOUT_PAIRS = frozenset({
     "ml_lr-random", "ml_lr-complement", "memory_anchor-derpp", "memory_anchor-ldifs",
-    "memory_anchor-ewc",
+    "memory_anchor-ewc", "preventative_steering-answers",
 })  # fmt: skip
 """Variants that run the hooks of another one on other modules or by another equation: pairs of
 their own tell nothing."""
-    "ml_lr-random", "ml_lr-complement", "preventative_steering-answers",
-})  # fmt: skip
-"""Variants that run the hooks of another one on other modules: pairs of their own tell nothing."""
 PER_MICRO_BATCH = frozenset({"vaccine"})
 """Variants that act on each micro-batch by the method's definition: accumulation changes them."""
 CONTRACT_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
@@ -149,6 +147,7 @@ CONTRACT_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
             **_ONE_SHOT, "optimizer": "sgd", "lr": 0.5, "rank": 2, "candidates": 1,
             "validation": None, "lookalike": None, "benign": None,
         },
+    },
     "preventative_steering": {
         "default": _STEERING,
         "answers": {**_STEERING, "positions": "answers", "layers": (0, 1), "direction": "random"},
