@@ -57,7 +57,6 @@ REFUSED = {
         "refusal_sft",
         "resta",
         "row_weights",
-        "safe_delta",
         "safe_mixing",
         "security_vectors",
         "vaccine",

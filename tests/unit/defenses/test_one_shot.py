@@ -197,8 +197,8 @@ def test_the_objective_is_the_sum_of_both_divergences():
 
 def test_a_divergence_is_a_mean_over_tokens_and_not_over_batches():
     engine, other_model = LocalEngine(tiny_model()), LocalEngine(tiny_model(seed=3))
-    rows = [*BENIGN[:5], example("what is 1 plus 2", "the answer is the sum of 1 plus 2")]
-    apart, whole = [batch_of(rows[:5]), batch_of(rows[5:])], [batch_of(rows)]
+    rows = [*BENIGN[:3], example("what is 1 plus 2", "the answer is the sum of 1 plus 2")]
+    apart, whole = [batch_of(rows[:3]), batch_of(rows[3:])], [batch_of(rows)]
     references = predicted(other_model, apart), predicted(other_model, whole)
     one, other = (drift(engine, reference) for reference in references)
     assert one == pytest.approx(other, rel=1e-4)

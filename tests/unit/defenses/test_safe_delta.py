@@ -181,6 +181,17 @@ def test_inputs_are_summed_over_tokens_without_the_padding():
     torch.testing.assert_close(together[ref][0][1], x.mT @ x, rtol=1e-4, atol=1e-4)
 
 
+def test_under_autocast_the_products_are_taken_in_float32():
+    """In bfloat16 they were not positive definite, and one layer in some had no H."""
+    model, plain = tiny_model(), seen(tiny_model(), REFUSALS, 5)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        low = seen(model, REFUSALS, 5)
+    for ref, [(_, gram)] in low.items():
+        scale = float(plain[ref][0][1].diagonal().max())
+        least_value = float(torch.linalg.eigvalsh(gram.double()).min())
+        assert least_value > -1e-5 * scale, ref.name
+
+
 def test_blocks_are_the_diagonal_of_the_whole():
     whole, blocks = (seen(tiny_model(), REFUSALS, 5, block) for block in (0, 24))
     for ref, cuts in blocks.items():

@@ -70,8 +70,10 @@ def _watched(
         cuts = blocks_of(width, block)
         if ref not in found:
             found[ref] = [(c, tokens.new_zeros(c.stop - c.start, c.stop - c.start)) for c in cuts]
-        for columns, gram in found[ref]:
-            gram.add_(tokens[:, columns].mT @ tokens[:, columns])
+        # Training's autocast is on in here, and a product in bfloat16 is not positive definite.
+        with torch.autocast(x.device.type, enabled=False):
+            for columns, gram in found[ref]:
+                gram.add_(tokens[:, columns].mT @ tokens[:, columns])
 
     with ExitStack() as stack:
         for ref, linear in layers.items():
