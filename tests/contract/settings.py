@@ -57,7 +57,7 @@ _ALLOWED: dict[str, Any] = {"max_task_drop": 1.0, "max_over_refusal": 1.0, "leng
 
 _RATES: dict[str, Any] = {"modules": robust_file()}
 
-WITHOUT_PAIRS = frozenset({"ml_lr-random", "ml_lr-complement"})
+WITHOUT_PAIRS = frozenset({"ema-feedback", "ml_lr-random", "ml_lr-complement"})
 """Variants that run the hooks of another one on other modules: pairs of their own tell nothing."""
 PER_MICRO_BATCH = frozenset({"vaccine"})
 """Variants that act on each micro-batch by the method's definition: accumulation changes them."""
@@ -93,6 +93,10 @@ CONTRACT_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
             **_NATURAL, "step": 0.5, "validation": None, "lookalike": None, "benign": None,
         },
         "euclidean": {**_NATURAL, **_ALLOWED, "metric": "euclidean", "direction": "both"},
+    },
+    "ema": {
+        "default": {"decay": 0.5},
+        "feedback": {"decay": 0.5, "every": 2, "feedback": True},
     },
     "refusal_sft": {
         "default": {"steps": 2, "batch_size": 3},

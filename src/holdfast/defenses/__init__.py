@@ -3,6 +3,7 @@
 from holdfast.defense import Card, Defense
 from holdfast.defenses.booster import Booster
 from holdfast.defenses.constrained_sft import ConstrainedSFT
+from holdfast.defenses.ema import EMA
 from holdfast.defenses.installed import GROUP, RESERVED, fault
 from holdfast.defenses.lisa import Lisa
 from holdfast.defenses.ml_lr import MLLR
@@ -24,6 +25,7 @@ __all__ = ["DEFENSES", "built_in", "card_of", "find", "registry"]
 _OWN: tuple[type[Defense], ...] = (
     SafeMixing, RandomPerturbation, SecurityVectors, Panacea, MLLR, SWAT,
     SafeLoRA, RESTA, Lisa, ConstrainedSFT, Vaccine, Booster, NaturalRepair, RefusalSFT,
+    EMA,
 )  # fmt: skip
 DEFENSES: Registry[type[Defense]] = Registry(
     GROUP, "defense", {defense.card.name: defense for defense in _OWN}, fault, RESERVED
