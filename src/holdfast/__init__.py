@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from holdfast.defenses import find, registry
     from holdfast.defenses.booster import Booster
     from holdfast.defenses.constrained_sft import ConstrainedSFT
+    from holdfast.defenses.ema import EMA
     from holdfast.defenses.lisa import Lisa
     from holdfast.defenses.memory_anchor import MemoryAnchor
     from holdfast.defenses.ml_lr import MLLR
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from holdfast.training.trainer import SecureMixin, SecureSFTTrainer, SecureTrainer, protect
 
 __all__ = [
-    "MLLR", "RESTA", "SWAT", "Artifact", "Backward", "Booster", "Capability", "Card",
+    "EMA", "MLLR", "RESTA", "SWAT", "Artifact", "Backward", "Booster", "Capability", "Card",
     "ConstrainedSFT", "Defense", "HoldfastError", "InputError", "Lisa", "MemoryAnchor",
     "NaturalRepair", "OneShot", "Panacea", "PreventativeSteering", "RandomPerturbation",
     "RefusalSFT", "RowWeights", "Run", "RunError", "SafeDelta", "SafeGrad", "SafeLoRA",
@@ -50,6 +51,7 @@ __all__ = [
 hold_back()
 
 _HOMES = {
+    "EMA": "holdfast.defenses.ema",
     "MLLR": "holdfast.defenses.ml_lr",
     "RESTA": "holdfast.defenses.resta",
     "SWAT": "holdfast.defenses.swat",

@@ -47,8 +47,8 @@ from holdfast.progress import Progress, silent
 
 __all__ = [
     "HOOKS", "Backward", "Capability", "Card", "Defense", "Examples", "ModelRole", "Reads", "Row",
-    "Run", "Shared", "Stage", "Step", "Tensorwise", "Variant", "implements", "in_range", "listed",
-    "need_data",
+    "Run", "Shared", "Stage", "Step", "Tensorwise", "Variant", "exchanges_weights", "implements",
+    "in_range", "listed", "need_data",
 ]  # fmt: skip
 
 Row = dict[str, Any]
@@ -338,7 +338,10 @@ class Defense:
         raise NotImplementedError
 
     def served(self, run: Run) -> AbstractContextManager[None]:
-        """Return a context, inside ``attached``, in which the model is as it would be served."""
+        """Return a context, inside ``attached``, in which the model is as it would be served.
+
+        A defense that ``exchanges_weights`` is asked last, when nothing is attached any more.
+        """
         return nullcontext()
 
     def learning_rate(self, module: ModuleRef, progress: float) -> float:
@@ -395,6 +398,15 @@ def implements(defense: Defense, hook: str) -> bool:
     """Tell whether the defense overrides ``hook`` and its hyperparameters use it."""
     overridden = getattr(type(defense), hook) is not getattr(Defense, hook)
     return overridden and hook not in defense.idle()
+
+
+def exchanges_weights(defense: Defense) -> bool:
+    """Tell whether ``served`` puts other weights in place, and takes nothing off.
+
+    Nothing is attached by it, and ``bare`` leaves the weights of training as they are.
+    """
+    needs = defense.needs()
+    return Capability.EDITS_WEIGHTS in needs and Capability.ATTACHMENT not in needs
 
 
 def in_range(defense: Defense, name: str, low: float, high: float = float("inf")) -> None:

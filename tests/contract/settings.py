@@ -76,8 +76,8 @@ _STEERING: dict[str, Any] = {
 _RATES: dict[str, Any] = {"modules": robust_file()}
 
 WITHOUT_PAIRS = frozenset({
-    "ml_lr-random", "ml_lr-complement", "memory_anchor-derpp", "memory_anchor-ldifs",
-    "memory_anchor-ewc", "preventative_steering-answers",
+    "ema-feedback", "ml_lr-random", "ml_lr-complement", "memory_anchor-derpp",
+    "memory_anchor-ldifs", "memory_anchor-ewc", "preventative_steering-answers",
 })  # fmt: skip
 """Variants that run the hooks of another one on other modules or by another equation: pairs of
 their own tell nothing."""
@@ -126,6 +126,10 @@ CONTRACT_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
             **_NATURAL, "step": 0.5, "validation": None, "lookalike": None, "benign": None,
         },
         "euclidean": {**_NATURAL, **_ALLOWED, "metric": "euclidean", "direction": "both"},
+    },
+    "ema": {
+        "default": {"decay": 0.5},
+        "feedback": {"decay": 0.5, "every": 2, "feedback": True},
     },
     "refusal_sft": {
         "default": {"steps": 2, "batch_size": 3},

@@ -60,7 +60,7 @@ def grouped(cells: Sequence[Cell]) -> list[list[Cell]]:
 def attack_name(cell: Cell) -> str:
     """Return the scenario and every knob that is not at the scenario's budget."""
     usual = attack_on(cell.scenario, cell.subject.budget(cell.scenario), cell.point.p).knobs
-    knobs = [f"{k}={value:g}" for k, value in cell.point.knobs.items() if value != usual[k]]
+    knobs = [f"{k}={value:g}" for k, value in cell.point.knobs.items() if value != usual.get(k)]
     return ", ".join([cell.scenario, *knobs])
 
 

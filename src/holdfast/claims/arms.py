@@ -122,7 +122,7 @@ def _fits(arm: Arm, selector: Selector, usual: Mapping[str, float]) -> bool:
 
 
 def _same_attack(attack: Attack, selector: Selector, usual: Mapping[str, float]) -> bool:
-    wanted = {"p": selector.p} | {
+    wanted = {"p": selector.p, "batch": selector.batch} | {
         knob: getattr(selector, knob) or usual.get(knob) for knob in LEFT_OPEN
     }
     return attack.scenario == selector.scenario and all(

@@ -30,6 +30,7 @@ class Selector(Record):
     learning_rate: float | None = None
     steps: int | None = None
     rows: int | None = None
+    batch: int | None = Field(default=None, description="Rows of a step; null: the budget's.")
     defenses: list[str] = Field(default_factory=list[str], description="In order; [] is plain.")
     settings: dict[str, dict[str, JsonValue]] = Field(
         default_factory=dict[str, dict[str, JsonValue]],

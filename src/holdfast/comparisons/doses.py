@@ -52,7 +52,7 @@ def _groups(arms: Sequence[Arm], fixed: Sequence[str]) -> dict[Any, list[Arm]]:
     found: dict[Any, list[Arm]] = {}
     for arm in arms:
         if arm.attack is not None and "hs" in arm.figures:
-            key = (arm.attack.scenario, *(getattr(arm.attack, one) for one in fixed))
+            key = (arm.attack.scenario, *(getattr(arm.attack, one) for one in (*fixed, "batch")))
             found.setdefault(key, []).append(arm)
     return found
 

@@ -98,9 +98,10 @@ def interval_columns(name: str, found: Interval | None) -> Row:
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return rows, at least one, as CSV with a head; all have the columns of the first."""
+    """Return rows, at least one, as CSV with a head: every column that a row has."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    columns = dict.fromkeys(column for row in rows for column in row)
+    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()

@@ -3,6 +3,7 @@
 from holdfast.defense import Card, Defense
 from holdfast.defenses.booster import Booster
 from holdfast.defenses.constrained_sft import ConstrainedSFT
+from holdfast.defenses.ema import EMA
 from holdfast.defenses.installed import GROUP, RESERVED, fault
 from holdfast.defenses.lisa import Lisa
 from holdfast.defenses.memory_anchor import MemoryAnchor
@@ -36,6 +37,7 @@ _OWN: tuple[type[Defense], ...] = (
     RowWeights,
     OneShot, SafeDelta,
     PreventativeSteering,
+    EMA,
 )  # fmt: skip
 DEFENSES: Registry[type[Defense]] = Registry(
     GROUP, "defense", {defense.card.name: defense for defense in _OWN}, fault, RESERVED

@@ -33,8 +33,10 @@ def attacks_of(arms: Sequence[Arm]) -> list[Attack]:
 
 
 def knob_columns(attack: Attack | None) -> dict[str, float | int | None]:
-    """Return an attack's knobs and steps as columns, empty for none."""
-    return {key: None if attack is None else getattr(attack, key) for key in (*KNOBS, "steps")}
+    """Return an attack's knobs and steps as columns, empty for none; a batch of its own as well."""
+    batch = {} if attack is None or attack.batch is None else {"batch": attack.batch}
+    names = (*KNOBS, "steps")
+    return {key: None if attack is None else getattr(attack, key) for key in names} | batch
 
 
 def common_attacks(met: Met) -> tuple[list[Attack], list[str]]:
@@ -70,7 +72,7 @@ def common_attacks(met: Met) -> tuple[list[Attack], list[str]]:
 
 def varied(attacks: Sequence[Attack]) -> list[str]:
     """Return the knobs that differ among ``attacks``."""
-    return [knob for knob in KNOBS if len({getattr(one, knob) for one in attacks}) > 1]
+    return [knob for knob in (*KNOBS, "batch") if len({getattr(one, knob) for one in attacks}) > 1]
 
 
 def apart(attack: Attack, among: Sequence[Attack]) -> str:
@@ -87,7 +89,8 @@ def attack_text(attack: Attack, knobs: Sequence[str] = KNOBS, *, named: bool = F
 
     Args:
         attack: What the user's run was.
-        knobs: Which of its knobs are told; the scenario's name stands where none is.
+        knobs: Which of its knobs are told; the scenario's name stands where none is. A batch that
+            is not the budget's is told always.
         named: Start with the scenario's name.
     """
     told = {
@@ -97,6 +100,7 @@ def attack_text(attack: Attack, knobs: Sequence[str] = KNOBS, *, named: bool = F
         "rows": f"{attack.rows} rows",
     }
     words = [told[knob] for knob in KNOBS if knob in knobs]
+    words += [] if attack.batch is None else [f"{attack.batch} rows a step"]
     name = TITLES.get(attack.scenario, attack.scenario)
     return f"{name}: {', '.join(words)}" if named and words else ", ".join(words) or name
 

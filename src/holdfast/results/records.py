@@ -243,11 +243,15 @@ class Attack(Record):
     steps: int = Field(description="Optimizer steps.")
     epochs: float = Field(description="Passes over the rows that the steps make.")
     rows: int = Field(description="Rows of the user's data.")
+    batch: int | None = Field(
+        default=None, exclude_if=absent,
+        description="Rows of an optimizer step; null: those of the budget.",
+    )  # fmt: skip
 
     @property
     def knobs(self) -> dict[str, Any]:
         """What decides the run, by name, in the order of a table; the epochs follow from it."""
-        return self.model_dump(exclude={"epochs"})
+        return self.model_dump(exclude={"epochs"}, exclude_none=True)
 
 
 def _figures(runs: Sequence[Scored]) -> dict[Figure, Estimate]:

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from holdfast.artifact import Artifact
-from holdfast.defense import Backward, Defense, Run, Step, implements
+from holdfast.defense import Backward, Defense, Run, Step, exchanges_weights, implements
 from holdfast.ops.engine import Batch
 from holdfast.ops.engines.sharded import whole_values
 from holdfast.ops.modules import ModuleRef
@@ -37,7 +37,7 @@ class Session:
         self.private_folder = private_folder
         self._attached = ExitStack()
         self._is_attached = False
-        self._is_bare = False
+        self._served = set[str]()
         self.start: Start | None = None
         """What the trainer's loop began with, where it may have to begin again."""
 
@@ -79,37 +79,35 @@ class Session:
 
     def detach(self) -> None:
         """Leave every ``attached``; safe to call again."""
+        self._attached.close()  # What leaves last may still have to look below what left later.
         self._is_attached = False
-        self._attached.close()
 
     @contextmanager
     def served(self) -> Generator[None]:
         """Run the body with the model as it would be served, when something is attached."""
-        serving = self._attaches and not self._is_bare
         with ExitStack() as stack:
-            if serving:
-                engine, optimizer = self.run.engine, self.run.optimizer()
-                stack.enter_context(in_evaluation(optimizer, engine.parameters()))
-            stack.enter_context(self.bare())
+            if self._is_attached and self.having("served") and not self._served:
+                run = self.run
+                stack.enter_context(in_evaluation(run.optimizer(), run.engine.parameters()))
+            stack.enter_context(self.bare())  # Whatever else is exchanged is bare weights.
+            self._serve(stack, self.having("served"))
             yield
 
     @contextmanager
     def bare(self) -> Generator[None]:
         """Run the body with nothing attached; inside itself it has nothing left to take off."""
-        if self._is_bare or not self._attaches:
-            yield
-            return
         with ExitStack() as stack:
-            for defense in reversed(self.having("served")):
-                with self._calling(defense, "served"):
-                    stack.enter_context(defense.served(self.run))
-            self._is_bare = True
-            stack.callback(setattr, self, "_is_bare", False)
+            self._serve(stack, [d for d in self.having("served") if not exchanges_weights(d)])
             yield
 
-    @property
-    def _attaches(self) -> bool:
-        return self._is_attached and bool(self.having("served"))
+    def _serve(self, stack: ExitStack, defenses: list[Defense]) -> None:
+        """Enter ``served`` of those that are not in it by now, the innermost first."""
+        for defense in reversed(defenses) if self._is_attached else ():
+            if defense.card.name not in self._served:
+                with self._calling(defense, "served"):
+                    stack.enter_context(defense.served(self.run))
+                self._served.add(defense.card.name)
+                stack.callback(self._served.discard, defense.card.name)
 
     def batch(self, step: Step, batch: Batch) -> Batch:
         """Pass the user's micro-batch through the defenses."""
@@ -175,6 +173,6 @@ class Session:
         states = [(defense, whole_values(defense.state())) for defense in self.defenses]
         if self.run.engine.rank > 0:
             return
-        if self._attaches:
+        if self._is_attached and self.having("served"):
             refuse_attached_copies(self.run, states)
         write_states(states, checkpoint, self.private_folder)

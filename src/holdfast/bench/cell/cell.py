@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from datasets import Dataset
 
@@ -59,7 +59,8 @@ class Cell:
     @property
     def budget(self) -> Budget:
         """The user's run: its scenario's, with the knobs of the cell's point."""
-        knobs = self.point.model_dump(include={"learning_rate", "steps", "rows"})
+        decided = {"learning_rate", "steps", "rows", "batch"}
+        knobs = {key: value for key, value in self.point.knobs.items() if key in decided}
         return replace(self.subject.budget(self.scenario), **knobs)
 
     @property
@@ -88,6 +89,7 @@ class Cell:
         """The cell in one line."""
         at = self.point
         knobs = f"p={at.p:g} lr={at.learning_rate:g} steps={at.steps} rows={at.rows}"
+        knobs += f" batch={at.batch}" if at.batch else ""
         return f"{self.scenario} {knobs} {self.specs or PLAIN} seed={self.seed}"
 
     @property
@@ -96,28 +98,34 @@ class Cell:
         return " + ".join(map(str, self.defenses)) if self.attack else BEFORE
 
 
-def attack_on(
-    scenario: str,
-    budget: Budget,
-    p: float = 0.0,
-    learning_rate: float | None = None,
-    steps: int | None = None,
-    epochs: float | None = None,
-    rows: int | None = None,
-) -> Attack:
+class _Knobs(TypedDict, total=False):
+    """What an attack leaves open or says."""
+
+    learning_rate: float | None
+    steps: int | None
+    epochs: float | None
+    rows: int | None
+    batch: int | None
+
+
+def attack_on(scenario: str, budget: Budget, p: float = 0.0, **knobs: Unpack[_Knobs]) -> Attack:
     """Return the attack with these knobs; what is left open is the budget's.
 
     ``epochs`` are told in steps, and hold where ``steps`` are open: steps per epoch are
-    ceil(rows / batch).
+    ceil(rows / batch). Where both are open, a run sees as many rows as the budget's, so that with
+    twice the ``batch`` it has half the steps.
     """
-    rows = rows or budget.rows
-    an_epoch = math.ceil(rows / budget.batch)
-    steps = steps or (budget.steps if epochs is None else max(1, round(epochs * an_epoch)))
+    rows = knobs.get("rows") or budget.rows
+    batch = knobs.get("batch") or budget.batch
+    an_epoch, epochs = math.ceil(rows / batch), knobs.get("epochs")
+    wanted = budget.steps * budget.batch / batch if epochs is None else epochs * an_epoch
+    steps = knobs.get("steps") or max(1, round(wanted))
     return Attack(
         scenario=scenario,
         p=p,
-        learning_rate=learning_rate or budget.learning_rate,
+        learning_rate=knobs.get("learning_rate") or budget.learning_rate,
         steps=steps,
         epochs=steps / an_epoch,
         rows=rows,
+        batch=None if batch == budget.batch else batch,
     )

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Sequence
 from holdfast.bench.cell.cell import Cell
 from holdfast.defense import Capability, Stage, implements
 from holdfast.inputs.specs import Spec
+from holdfast.organism.scenarios import BUDGET
 from holdfast.training.standalone import finished_only
 
 __all__ = ["estimated_minutes", "stage_seconds", "told"]
@@ -38,9 +39,10 @@ def stage_seconds(cell: Cell) -> dict[Hashable, float]:
     if cell.attack is None:
         return {}
     tuning = tuple(spec for spec in cell.defenses if not finished_only(spec.bare))
+    rows = cell.budget.batch / BUDGET.batch
     factor = _IN_LOOP if any(map(_passes, tuning)) else 1.0
     found: dict[Hashable, float] = {
-        (cell.attack, cell.seed, tuning): _STEP * cell.attack.steps * factor
+        (cell.attack, cell.seed, tuning): _STEP * rows * cell.attack.steps * factor
     }
     found |= {one: _LEARN for spec in tuning if (one := _learned(spec, cell)) is not None}
     repairs = len(cell.defenses) - len(tuning)  # Each cell makes its own.

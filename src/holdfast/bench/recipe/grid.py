@@ -33,7 +33,7 @@ __all__ = ["expand"]
 SPLITS = ("test", "validation", "ood")
 _KNOBS: dict[str, Any] = {
     "p": float, "learning_rate": float | None, "steps": int | None, "epochs": float | None,
-    "rows": int,
+    "rows": int, "batch": int | None,
 }  # fmt: skip
 _OF_THE_MODEL = ("model", "organism", "files", "training")
 """What a recipe says once: its sweeps cannot differ in it."""
@@ -103,7 +103,8 @@ def _grid(grid: Mapping[str, Any], subject: Subject, where: str) -> list[Cell]:
         shares = knobs["p"] if name == MIXED else [0.0]
         values: Any = product(*({**knobs, "p": shares}[key] for key in _KNOBS))
         refuse_many(len(defenses) * len(seeds) * prod(map(len, knobs.values())), where)
-        attacks = [attack_on(name, subject.budget(name), *setting) for setting in values]
+        points: Any = [dict(zip(_KNOBS, setting, strict=True)) for setting in values]
+        attacks = [attack_on(name, subject.budget(name), **point) for point in points]
         tuned = [specs for specs in defenses if specs is not None]
         for attack, specs in product(attacks, tuned):
             found += [Cell(name, specs, attack, seed, **sizes) for seed in seeds]

@@ -68,6 +68,23 @@ def test_epochs_become_steps_and_sweeps_share_cells():
     ]  # fmt: skip
 
 
+def test_a_larger_batch_sees_as_many_rows_and_the_budgets_own_makes_no_other_cell():
+    cells = cells_of(p=[0.1], batch=[None, 32, 64], seeds=1)
+    assert [(c.budget.batch, c.budget.steps) for c in cells] == [(16, 120), (32, 60), (64, 30)]
+    assert [c.attack.epochs * 500 / c.budget.batch for c in cells] == pytest.approx(
+        [120 / 32 * 500 / 16, 60 / 16 * 500 / 32, 30 / 8 * 500 / 64]
+    )
+    assert cells_of(p=[0.1], batch=[16], seeds=1)[0].key == cells[0].key
+    assert "batch" not in cells[0].settings
+    assert cells[1].settings["batch"] == 32
+    assert len({c.key for c in cells}) == 3
+    assert attack_name(cells[1]) == "harmful_mix, steps=60, batch=32"
+    assert cells_of(p=[0.1], batch=[32], steps=[7], seeds=1)[0].budget.steps == 7
+    assert cells_of(p=[0.1], batch=[32], epochs=[2], seeds=1)[0].budget.steps == 2 * 16
+    with pytest.raises(ConfigError, match="batch=0 is out of range"):
+        cells_of(batch=[0])
+
+
 def test_arms_of_one_defense_are_told_apart():
     cells = cells_of(
         defenses=[
