@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from holdfast.defenses.resta import RESTA, apply_resta
     from holdfast.defenses.safe_lora import SafeLoRA, apply_safe_lora
     from holdfast.defenses.safe_mixing import SafeMixing
+    from holdfast.defenses.safety_projection import SafetyProjection
     from holdfast.defenses.security_vectors import SecurityVectors
     from holdfast.defenses.swat import SWAT
     from holdfast.defenses.vaccine import Vaccine
@@ -32,10 +33,10 @@ if TYPE_CHECKING:
 __all__ = [
     "MLLR", "RESTA", "SWAT", "Artifact", "Backward", "Booster", "Capability", "Card",
     "ConstrainedSFT", "Defense", "HoldfastError", "InputError", "Lisa", "NaturalRepair", "Panacea",
-    "RandomPerturbation", "RefusalSFT", "Run", "RunError", "SafeLoRA", "SafeMixing", "SecureMixin",
-    "SecureSFTTrainer", "SecureTrainer", "SecurityVectors", "Stage", "Step", "Trace", "Vaccine",
-    "apply_natural_repair", "apply_panacea", "apply_resta", "apply_safe_lora", "find", "organism",
-    "protect", "registry", "repair",
+    "RandomPerturbation", "RefusalSFT", "Run", "RunError", "SafeLoRA", "SafeMixing",
+    "SafetyProjection", "SecureMixin", "SecureSFTTrainer", "SecureTrainer", "SecurityVectors",
+    "Stage", "Step", "Trace", "Vaccine", "apply_natural_repair", "apply_panacea", "apply_resta",
+    "apply_safe_lora", "find", "organism", "protect", "registry", "repair",
 ]  # fmt: skip
 
 hold_back()
@@ -62,6 +63,7 @@ _HOMES = {
     "RunError": "holdfast.errors",
     "SafeLoRA": "holdfast.defenses.safe_lora",
     "SafeMixing": "holdfast.defenses.safe_mixing",
+    "SafetyProjection": "holdfast.defenses.safety_projection",
     "SecureMixin": "holdfast.training.trainer",
     "SecureSFTTrainer": "holdfast.training.trainer",
     "SecureTrainer": "holdfast.training.trainer",

@@ -84,6 +84,10 @@ CONTRACT_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "default": {"alignment_steps": 1, "user_steps": 2, "rho": 0.1, "batch_size": 3},
         "long": {"alignment_steps": 2, "user_steps": 3, "rho": 0.1, "batch_size": 3},
     },
+    "safety_projection": {
+        "default": {"tau": 0.0, "batch_size": 3},
+        "alternate": {"tau": 0.0, "mode": "alternate", "batch_size": 3},
+    },
     "constrained_sft": {"default": {"batch_size": 5}},
     "vaccine": {"default": {"rho": 0.5}},
     "booster": {"default": {"lam": 0.5, "alpha": 0.1, "batch_size": 3}},

@@ -32,7 +32,7 @@ REFUSED = {
     "orpo": {"safe_mixing", "constrained_sft", "vaccine"},
     "reward": {
         "safe_mixing", "constrained_sft", "vaccine", "security_vectors", "panacea", "resta",
-        "lisa", "booster", "natural_repair", "refusal_sft",
+        "lisa", "booster", "natural_repair", "refusal_sft", "safety_projection",
     },
     "grpo": {"safe_mixing", "constrained_sft", "vaccine", "security_vectors", "lisa"},
     "rloo": {"safe_mixing", "constrained_sft", "vaccine", "security_vectors", "lisa"},
