@@ -68,7 +68,7 @@ class Stage(StrEnum):
     REPAIR = "repair"
 
 
-Reads = Literal["parameters", "projections", "parts", "attentions"]
+Reads = Literal["parameters", "projections", "parts", "attentions", "layers"]
 ModelRole = Literal["aligned", "unaligned"]
 """A model that the user's was made of: as aligned, before the user's tuning, or before that."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.analysis.modules.robust_modules import ModuleAt, RobustModules
+from holdfast.organism.scenarios import refusal_pairs
 from holdfast.testing.runs import tiny_model
 from tests.tiny import LAYERS
 
@@ -55,10 +56,31 @@ _NATURAL: dict[str, Any] = {
 }
 _ALLOWED: dict[str, Any] = {"max_task_drop": 1.0, "max_over_refusal": 1.0, "length": 0.2}
 
+_MEMORY: dict[str, Any] = {"batch_size": 3}
+_ONE_SHOT: dict[str, Any] = {
+    "steps": 2,
+    "trial_steps": 1,
+    "batch_size": 3,
+    "max_new_tokens": 3,
+    "aligned": model_folder(0),
+    "max_task_drop": 1.0,
+    "max_over_refusal": 1.0,
+}
+_STEERING: dict[str, Any] = {
+    "safe": refusal_pairs().select(range(6)),
+    "batch_size": 3,
+    "min_drop": -1e9,
+    "max_benign_kl": 1e9,
+}
+
 _RATES: dict[str, Any] = {"modules": robust_file()}
 
-WITHOUT_PAIRS = frozenset({"ml_lr-random", "ml_lr-complement"})
-"""Variants that run the hooks of another one on other modules: pairs of their own tell nothing."""
+WITHOUT_PAIRS = frozenset({
+    "ml_lr-random", "ml_lr-complement", "memory_anchor-derpp", "memory_anchor-ldifs",
+    "memory_anchor-ewc", "preventative_steering-answers",
+})  # fmt: skip
+"""Variants that run the hooks of another one on other modules or by another equation: pairs of
+their own tell nothing."""
 PER_MICRO_BATCH = frozenset({"vaccine"})
 """Variants that act on each micro-batch by the method's definition: accumulation changes them."""
 CONTRACT_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
@@ -79,6 +101,12 @@ CONTRACT_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "fresh": {**_RATES, "warmup": 0.75, "moments": "fresh"},
     },
     "safe_lora": {"all": {**_SAFE_LORA, "tau": 1.0}},
+    "safe_delta": {
+        "default": {"s": 1e-4, "aligned": model_folder(0), "batch_size": 3},
+        "uncompensated": {
+            "s": 1e-4, "aligned": model_folder(0), "compensate": False, "block": 24,
+        },
+    },
     "resta": {"default": _RESTA, "dare": {**_RESTA, "dare": 0.3}},
     "lisa": {
         "default": {"alignment_steps": 1, "user_steps": 2, "rho": 0.1, "batch_size": 3},
@@ -89,6 +117,11 @@ CONTRACT_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "alternate": {"tau": 0.0, "mode": "alternate", "batch_size": 3},
     },
     "constrained_sft": {"default": {"batch_size": 5}},
+    # Of weights="batch" a micro-batch of one row is refused, so it has tests of its own.
+    "row_weights": {
+        "static": {"batch_size": 5},
+        "refreshed": {"batch_size": 3, "weights": "refreshed", "every": 2, "strength": 0.5},
+    },
     "vaccine": {"default": {"rho": 0.5}},
     "booster": {"default": {"lam": 0.5, "alpha": 0.1, "batch_size": 3}},
     "natural_repair": {
@@ -101,6 +134,27 @@ CONTRACT_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "refusal_sft": {
         "default": {"steps": 2, "batch_size": 3},
         "rehearsal": {"steps": 2, "batch_size": 3, "rehearsal": True},
+    },
+    "memory_anchor": {
+        "der": {**_MEMORY, "method": "der", "harmless": 0.5},
+        "derpp": {**_MEMORY, "method": "der++", "live": True},
+        "kl": {**_MEMORY, "method": "kl", "lam": 3.0},
+        "ldifs": {**_MEMORY, "method": "ldifs", "lam": 3.0, "every": 1},
+        "ewc": {**_MEMORY, "method": "ewc", "lam": 0.1},
+    },
+    "state_anchor": {"default": {"lam": 5.0, "count": 5, "batch_size": 3}},
+    "safe_grad": {"default": {"batch_size": 4}},
+    "one_shot": {
+        # AdamW divides by a gradient's size: a rounding moves some weights by the rate.
+        "default": {**_ONE_SHOT, "lr": 1e-4, "candidates": 2},
+        "rank": {
+            **_ONE_SHOT, "optimizer": "sgd", "lr": 0.5, "rank": 2, "candidates": 1,
+            "validation": None, "lookalike": None, "benign": None,
+        },
+    },
+    "preventative_steering": {
+        "default": _STEERING,
+        "answers": {**_STEERING, "positions": "answers", "layers": (0, 1), "direction": "random"},
     },
     "panacea": {
         "fisher": {**_PANACEA, "metric": "fisher", "steps": 2, "max_task_drop": 1.0},

@@ -27,15 +27,60 @@ pytestmark = pytest.mark.thorough  # Many like cases: left out of `make test-fas
 
 FIRST = {recipe.cls.card.name: recipe for recipe in reversed(recipes())}
 REFUSED = {
-    "dpo": {"safe_mixing", "constrained_sft", "vaccine"},
-    "kto": {"safe_mixing", "constrained_sft", "vaccine"},
-    "orpo": {"safe_mixing", "constrained_sft", "vaccine"},
-    "reward": {
-        "safe_mixing", "constrained_sft", "vaccine", "security_vectors", "panacea", "resta",
-        "lisa", "booster", "natural_repair", "refusal_sft", "safety_projection",
+    "dpo": {
+        "constrained_sft",
+        "row_weights",
+        "safe_mixing",
+        "vaccine",
     },
-    "grpo": {"safe_mixing", "constrained_sft", "vaccine", "security_vectors", "lisa"},
-    "rloo": {"safe_mixing", "constrained_sft", "vaccine", "security_vectors", "lisa"},
+    "kto": {
+        "constrained_sft",
+        "row_weights",
+        "safe_mixing",
+        "vaccine",
+    },
+    "orpo": {
+        "constrained_sft",
+        "row_weights",
+        "safe_mixing",
+        "vaccine",
+    },
+    "reward": {
+        "booster",
+        "constrained_sft",
+        "lisa",
+        "memory_anchor",
+        "natural_repair",
+        "one_shot",
+        "panacea",
+        "preventative_steering",
+        "refusal_sft",
+        "resta",
+        "row_weights",
+        "safe_delta",
+        "safe_mixing",
+        "safety_projection",
+        "security_vectors",
+        "vaccine",
+    },
+    "grpo": {
+        "constrained_sft",
+        "lisa",
+        "preventative_steering",
+        "row_weights",
+        "safe_mixing",
+        "security_vectors",
+        "vaccine",
+    },
+    "rloo": {
+        "constrained_sft",
+        "lisa",
+        "preventative_steering",
+        "row_weights",
+        "safe_mixing",
+        "security_vectors",
+        "vaccine",
+    },
 }  # fmt: skip
 """Trainer → defenses that have no meaning on its rows, loss or model."""
 

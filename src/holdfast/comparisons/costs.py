@@ -1,5 +1,6 @@
 """``cost.csv``: what every arm costs; it differs from run to run and stands apart from figures."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,15 +23,19 @@ def cost_rows(result: RunResult) -> list[dict[str, Any]]:
 
 def _row(result: RunResult, arm: Arm) -> dict[str, Any]:
     plain = result.plain(arm)
-    memory = ratios(arm.runs, plain.runs, memory_ratio) if plain else []
+    machines = Counter(run.machine for run in arm.runs)
+    machine = max(machines, key=lambda each: machines[each])
+    runs = [run for run in arm.runs if run.machine == machine]
+    memory = ratios(runs, plain.runs, memory_ratio) if plain else []
     return {
         "scenario": arm.scenario,
         **knob_columns(arm.attack),
         "defense": arm.defense,
-        "seeds": len(arm.runs),
-        "seconds": _mean(arm.runs, lambda run: run.seconds),
-        "cpu_seconds": _mean(arm.runs, lambda run: run.cpu_seconds),
-        "peak_memory_gib": _mean(arm.runs, lambda run: run.peak_memory_gib),
+        "seeds": len(runs),
+        "machine": machine,
+        "seconds": _mean(runs, lambda run: run.seconds),
+        "cpu_seconds": _mean(runs, lambda run: run.cpu_seconds),
+        "peak_memory_gib": _mean(runs, lambda run: run.peak_memory_gib),
         "relative_time": result.relative_time(arm),
         "relative_memory": sum(memory) / len(memory) if memory else None,
     }

@@ -5,16 +5,23 @@ from holdfast.defenses.booster import Booster
 from holdfast.defenses.constrained_sft import ConstrainedSFT
 from holdfast.defenses.installed import GROUP, RESERVED, fault
 from holdfast.defenses.lisa import Lisa
+from holdfast.defenses.memory_anchor import MemoryAnchor
 from holdfast.defenses.ml_lr import MLLR
 from holdfast.defenses.natural_repair import NaturalRepair
+from holdfast.defenses.one_shot import OneShot
 from holdfast.defenses.panacea import Panacea
+from holdfast.defenses.preventative_steering import PreventativeSteering
 from holdfast.defenses.random_perturbation import RandomPerturbation
 from holdfast.defenses.refusal_sft import RefusalSFT
 from holdfast.defenses.resta import RESTA
+from holdfast.defenses.row_weights import RowWeights
+from holdfast.defenses.safe_delta import SafeDelta
+from holdfast.defenses.safe_grad import SafeGrad
 from holdfast.defenses.safe_lora import SafeLoRA
 from holdfast.defenses.safe_mixing import SafeMixing
 from holdfast.defenses.safety_projection import SafetyProjection
 from holdfast.defenses.security_vectors import SecurityVectors
+from holdfast.defenses.state_anchor import StateAnchor
 from holdfast.defenses.swat import SWAT
 from holdfast.defenses.vaccine import Vaccine
 from holdfast.errors import ConfigError
@@ -25,6 +32,11 @@ __all__ = ["DEFENSES", "built_in", "card_of", "find", "registry"]
 _OWN: tuple[type[Defense], ...] = (
     SafeMixing, RandomPerturbation, SecurityVectors, Panacea, MLLR, SWAT,
     SafeLoRA, RESTA, Lisa, ConstrainedSFT, Vaccine, Booster, NaturalRepair, RefusalSFT,
+    MemoryAnchor,
+    StateAnchor, SafeGrad,
+    RowWeights,
+    OneShot, SafeDelta,
+    PreventativeSteering,
     SafetyProjection,
 )  # fmt: skip
 DEFENSES: Registry[type[Defense]] = Registry(

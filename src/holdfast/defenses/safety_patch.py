@@ -13,7 +13,7 @@ from holdfast.ops.adapter_facts import AdapterKind, adaptations
 from holdfast.ops.low_rank import LowRank
 from holdfast.ops.modules import plain_name, trainable
 
-__all__ = ["patch_factors", "patch_files", "safety_patch", "without_patch"]
+__all__ = ["patch_factors", "patch_files", "safety_patch", "scalings", "without_patch"]
 
 _EXACT = frozenset({AdapterKind.LORA, AdapterKind.MOVED_BASE})
 """A base that its initialization moved is the same before and after ε."""
@@ -52,13 +52,13 @@ def safety_patch(
         raise ModelError(
             f"a safety patch needs a perturbation of LoRA factors A and B alone: {why}"
         )
-    scalings = _scalings(model)
+    scales = scalings(model)
     factors: dict[str, tuple[Tensor, Tensor]] = {}
     for name in (n for n in eps if ".lora_A." in n):
         module, adapter = plain_name(name).removesuffix(".weight").split(".lora_A.")
         other = name.replace(".lora_A.", ".lora_B.")
         a, b = patch_factors(before[name].detach(), before[other].detach(), eps[name], eps[other])
-        b = b * scalings[module, adapter]
+        b = b * scales[module, adapter]
         if module in factors:  # Several adapters were perturbed at once; their patches add up.
             a, b = torch.cat([factors[module][0], a], 0), torch.cat([factors[module][1], b], 1)
         factors[module] = (a, b)
@@ -107,7 +107,7 @@ def without_patch(model: nn.Module, eps: Mapping[str, Tensor]) -> str | None:
     return None if moved else "no tensor of an adapter is perturbed"
 
 
-def _scalings(model: nn.Module) -> dict[tuple[str, str], float]:
+def scalings(model: nn.Module) -> dict[tuple[str, str], float]:
     """Return the scale of every (LoRA layer, adapter)."""
     found: dict[tuple[str, str], float] = {}
     for name, module in model.named_modules():

@@ -13,7 +13,7 @@ from torch import nn
 from holdfast.defense import Reads
 from holdfast.defenses import registry
 from holdfast.errors import ModelError
-from holdfast.ops.modules import attentions, left_out, linears, parts, projections
+from holdfast.ops.modules import attentions, decoder_layers, left_out, linears, parts, projections
 from holdfast.ops.roles.names import place_of
 from holdfast.ops.roles.parts import LINEAR
 
@@ -70,6 +70,11 @@ def _attentions(model: nn.Module) -> str:
     return ""
 
 
+def _layers(model: nn.Module) -> str:
+    decoder_layers(model)
+    return ""
+
+
 def _adapters(model: nn.Module) -> str:
     # Layers that are not found among a decoder's (BERT's, for one) take an adapter all the same.
     outside = any(place_of(n)[0] < 0 and isinstance(m, LINEAR) for n, m in _inner(model))
@@ -108,4 +113,5 @@ _LOOKS: dict[Reads, Callable[[nn.Module], str]] = {
     "projections": _roles,
     "parts": _parts,
     "attentions": _attentions,
+    "layers": _layers,
 }

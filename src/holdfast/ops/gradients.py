@@ -8,7 +8,10 @@ from torch import Tensor, nn
 
 from holdfast.ops.engines.sharded import whole
 
-__all__ = ["Tensors", "ascent_step", "collected", "global_norm", "isolated_grads", "scaled"]
+__all__ = [
+    "Tensors", "ascent_step", "collected", "global_norm", "inner_product", "isolated_grads",
+    "scaled",
+]  # fmt: skip
 
 Tensors = dict[str, Tensor]
 """One tensor per trainable parameter, by canonical name: a point or direction in weight space."""
@@ -22,6 +25,17 @@ def global_norm(tensors: Mapping[str, Tensor]) -> float:
     """
     norms = (torch.linalg.vector_norm(t.detach(), dtype=torch.float64) for t in tensors.values())
     return sum(float(whole(norm)) ** 2 for norm in norms) ** 0.5
+
+
+def inner_product(left: Mapping[str, Tensor], right: Mapping[str, Tensor]) -> float:
+    r"""Return :math:`\langle u, v\rangle = \sum_t \langle u_t, v_t\rangle_F` over all tensors.
+
+    Products are taken in float32 and summed in float64. A tensor that only one side has counts as
+    zeros on the other. Of sharded tensors it is that of the whole ones; every process has to ask.
+    """
+    both = [(left[name].detach(), right[name].detach()) for name in left if name in right]
+    parts = ((u.float() * v.float()).sum(dtype=torch.float64) for u, v in both)
+    return sum(float(whole(part)) for part in parts)
 
 
 def scaled(tensors: Mapping[str, Tensor], factor: float) -> Tensors:

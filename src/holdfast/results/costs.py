@@ -2,6 +2,7 @@
 
 Time is CPU time where both runs know theirs: several runs share a machine, and the clock counts
 what the others do. It is the clock where one of them does not (files from before it was kept).
+Runs of two machines are not compared: a seed on a GPU says nothing of one on a processor.
 """
 
 import math
@@ -17,12 +18,16 @@ Ratio = Callable[[SeedRun, SeedRun], float | None]
 
 
 def time_ratio(ours: SeedRun, theirs: SeedRun) -> float | None:
-    """Return our time over theirs; None where it was not measured."""
+    """Return our time over theirs; None where it was not measured, or on another machine."""
+    if _elsewhere(ours, theirs):
+        return None
     return _over(ours.cpu_seconds, theirs.cpu_seconds) or _over(ours.seconds, theirs.seconds)
 
 
 def memory_ratio(ours: SeedRun, theirs: SeedRun) -> float | None:
-    """Return our peak memory over theirs; None where it was not measured."""
+    """Return our peak memory over theirs; None where it was not measured, or on another machine."""
+    if _elsewhere(ours, theirs):
+        return None
     return _over(ours.peak_memory_gib, theirs.peak_memory_gib)
 
 
@@ -43,6 +48,11 @@ def perplexity_over(runs: Sequence[SeedRun]) -> Interval | None:
         return None
     found = student(logs) if len(logs) > 1 else Interval(*[logs[0]] * 3)
     return Interval(*(math.exp(min(end, 700)) for end in (found.value, found.low, found.high)))
+
+
+def _elsewhere(ours: SeedRun, theirs: SeedRun) -> bool:
+    """Return whether the two are known to have run on different machines."""
+    return bool(ours.machine and theirs.machine) and ours.machine != theirs.machine
 
 
 def _over(ours: float | None, theirs: float | None) -> float | None:

@@ -55,6 +55,11 @@ class Machine(Record):
     memory_gib: float | None = None
     accelerator: str = Field(default="", description="Name of the GPU, empty on a CPU.")
 
+    @property
+    def computes_on(self) -> str:
+        """What the time of a run depends on: the GPU, or else the processor."""
+        return self.accelerator or self.processor
+
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries a result depends on."""

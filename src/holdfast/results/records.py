@@ -166,6 +166,10 @@ class SeedRun(Judged):
         description="CPU time of the fine-tuning, all threads of its process.",
     )  # fmt: skip
     peak_memory_gib: float | None = None
+    machine: str = Field(
+        default="", exclude_if=absent,
+        description="GPU, or else processor, that time and memory are of; '': not known.",
+    )  # fmt: skip
     losses: list[LossCurve] = Field(default_factory=list[LossCurve])
     step: int | None = Field(
         default=None, exclude_if=absent,

@@ -165,6 +165,8 @@ def _others(value: Any, hint: Any) -> list[Any]:
         return [one for one in get_args(hint) if one != value]
     if isinstance(value, bool):
         return [not value]
+    if isinstance(value, tuple):
+        return []
     kinds: Sequence[Any] = get_args(hint) or (hint,)
     whole, half = [(value or 0) + 1] if int in kinds else [], [(value or 1.0) / 2]
     return whole or (half if float in kinds else [])

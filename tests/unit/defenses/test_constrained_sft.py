@@ -14,7 +14,7 @@ from holdfast.defenses.constrained_sft import (
     constraint_term,
     token_weights,
 )
-from holdfast.defenses.constrained_sft.reference import answer_log_probs
+from holdfast.defenses.keyed_rows import answer_log_probs
 from holdfast.errors import ConfigError
 from holdfast.ops.batches import IGNORED
 from holdfast.ops.modules import trainable

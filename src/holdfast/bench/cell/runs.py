@@ -21,7 +21,7 @@ from holdfast.ops.agreement import agreement
 from holdfast.organism import scenarios
 from holdfast.organism.scenarios import Budget
 from holdfast.results.diagnose import diagnose
-from holdfast.results.provenance import peak_memory_gib
+from holdfast.results.provenance import peak_memory_gib, this_machine
 from holdfast.results.records import Diagnostics, LossCurve, Movement, SeedRun
 from holdfast.training.lora_targets import on_projections
 from holdfast.training.sft_options import lora
@@ -156,6 +156,7 @@ def measured(
         seconds=tuned.cost.seconds,
         cpu_seconds=tuned.cost.cpu_seconds,
         peak_memory_gib=tuned.peak_memory_gib or peak_memory_gib(),
+        machine=this_machine().computes_on,
         losses=tuned.losses,
         trace=tuned.trace,
         diagnostics={**(diagnostics or {}), **diagnose(tuned.artifacts)},

@@ -8,14 +8,8 @@ import torch
 from torch import Tensor
 
 from holdfast.defense import Capability, Card, Run, Stage, Step, in_range
-from holdfast.defenses.constrained_sft.reference import (
-    answer_lengths,
-    answer_log_probs,
-    check_rows,
-    looked_up,
-    reference_of,
-    row_keys,
-)
+from holdfast.defenses.constrained_sft.reference import looked_up, reference_of
+from holdfast.defenses.keyed_rows import answer_lengths, answer_log_probs, check_rows, row_keys
 from holdfast.ops.batches import IGNORED
 from holdfast.ops.engine import Batch
 from holdfast.training.steering.steerable import Steerable
@@ -114,7 +108,7 @@ class ConstrainedSFT(Steerable):
     def data(self, run: Run, rows: Any) -> Any:
         """Keep the rows at hand for ``before``; they stay as they are."""
         del run
-        check_rows(rows)
+        check_rows(rows, self.card.name)
         self._rows, self._found = rows, None
         return rows
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from holdfast.defense import Examples, Row, listed
 from holdfast.files.hashes import sha256_of
 
-__all__ = ["Halves", "halved", "ordered"]
+__all__ = ["LEAST", "Halves", "halved", "ordered"]
 
 LEAST = 8
 """Rows below which a set is used whole for both: half of less measures nothing."""

@@ -6,7 +6,7 @@ from typing import Any
 from holdfast.defense import Examples, Row
 from holdfast.defenses.natural_repair.halves import Halves, halved, ordered
 
-__all__ = ["Rows", "rows_of"]
+__all__ = ["ASKED", "Rows", "rows_of"]
 
 
 @dataclass(frozen=True)

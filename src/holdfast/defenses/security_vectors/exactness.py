@@ -4,7 +4,7 @@ Merging adds ΔW to the weights that are trained. It is exact while nothing but 
 product reads them: no renormalizing adapter, no decay, no optimizer that keeps or measures weights.
 """
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from peft.tuners.lora import layer as lora
 from torch import Tensor, nn
 
 from holdfast.defense import Run
+from holdfast.defenses.attachments import all_modules, refuse_compiled
 from holdfast.errors import ConfigError
 from holdfast.ops.engines.sharded import is_sharded
 from holdfast.ops.low_rank import LowRank
@@ -47,7 +48,7 @@ def use_merged(run: Run, vector: LowRank, mode: Mode) -> bool:
     low = any(linear.weight.dtype != torch.float32 for linear in linears.values())
     merged = mode == "merged" or (mode == "auto" and why is None and not low)
     if not merged:
-        refuse_compiled(_all_of(run), why)
+        refuse_compiled("security_vectors", all_modules(run), why)
     return merged
 
 
@@ -91,7 +92,7 @@ def _reasons(run: Run, vector: LowRank, linears: dict[str, Linear]) -> Generator
         yield "two layers share one weight"
     trained = [w for w in weights if w.requires_grad]
     yield from _of_optimizer(trained, run.optimizer())
-    if trained and not any_compiled(_all_of(run)):
+    if trained and not any_compiled(all_modules(run)):
         yield from _of_loss(run, vector)
 
 
@@ -152,29 +153,3 @@ def _of_loss(run: Run, vector: LowRank) -> Generator[str]:
 def _is_rounded(run: Run) -> bool:
     low = any(p.dtype != torch.float32 for p in run.model.parameters())
     return low or torch.is_autocast_enabled() or hasattr(run.called(), "_original_forward")
-
-
-def refuse_compiled(modules: Iterable[nn.Module], why: str | None = None) -> None:
-    """Raise where a module is compiled: compiled code does not look at hooks added later.
-
-    Raises:
-        ConfigError: Says so, and why the vector cannot do without hooks.
-    """
-    if any_compiled(modules):
-        reason = f" (it cannot be merged: {why})" if why else ""
-        raise ConfigError(
-            f"security_vectors: the vector has to work by hooks{reason}, and the model is "
-            "compiled, so that hooks may be passed over; train without torch_compile, and without "
-            "torch.compile"
-        )
-
-
-def _all_of(run: Run) -> list[nn.Module]:
-    """Return every module of the model and what training calls around it."""
-    return [*run.model.modules(), *_wrappers(run.called(), run.model)]
-
-
-def _wrappers(called: nn.Module | None, model: nn.Module) -> Iterable[nn.Module]:
-    while called is not None and called is not model:
-        yield called
-        called = getattr(called, "_orig_mod", getattr(called, "module", None))

@@ -1,43 +1,17 @@
 """The check between stage 1 and stage 2: is harm learned by the vector, and nothing else?"""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-import torch
-
-from holdfast.artifact import Table
-from holdfast.defenses.security_vectors.train import kl_divergence
+from holdfast.defenses.attachments import GateFigures, measured
 from holdfast.errors import GateError
-from holdfast.ops.agreement import agreement, answer_logits
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.low_rank import LowRank
 
 
 @dataclass(frozen=True)
-class Gate:
+class Gate(GateFigures):
     """Figures of a vector on rows it was not trained on."""
-
-    harmful_nll: float
-    """Loss of held-out harmful answers with the vector on, nats per token: left to learn."""
-    harmful_nll_off: float
-    """The same with the vector off."""
-    benign_kl: float | None
-    """KL between vector off and on at benign answers, nats per token; None without benign rows."""
-
-    def row(self) -> dict[str, float | None]:
-        """Return the figures as a JSON object."""
-        return asdict(self)
-
-    @staticmethod
-    def shown(row: Mapping[str, float | None]) -> Table:
-        """Return the figures of ``row()`` as a report shows them."""
-        return Table(
-            "The vector's gate",
-            ("harmful loss, vector on", "harmful loss, vector off", "benign KL"),
-            ((row["harmful_nll"], row["harmful_nll_off"], row["benign_kl"]),),
-            "Nats per token, before tuning, on rows that the vector was not trained on. What "
-            "harmful loss the vector leaves, tuning can still learn.",
-        )
 
     def check(self, max_harmful_nll: float, max_benign_kl: float) -> None:
         """Raise ``GateError`` with both figures where one is over its threshold."""
@@ -53,7 +27,6 @@ class Gate:
         )
 
 
-@torch.no_grad()
 def measure_gate(
     engine: Engine,
     vector: LowRank,
@@ -62,12 +35,5 @@ def measure_gate(
     scale: float = 1.0,
 ) -> Gate:
     """Measure a vector on held-out batches at the strength ``scale`` it will be attached with."""
-    off = agreement(engine, harmful)[0]
-    with vector.hooked(engine.model, scale):
-        on = agreement(engine, harmful)[0]
-    drifts: list[float] = []
-    for batch in benign:
-        reference = answer_logits(engine, batch)
-        with vector.hooked(engine.model, scale):
-            drifts.append(float(kl_divergence(reference, answer_logits(engine, batch))))
-    return Gate(on, off, sum(drifts) / len(drifts) if drifts else None)
+    found = measured(engine, lambda _: vector.hooked(engine.model, scale), harmful, benign)
+    return Gate(found.harmful_nll, found.harmful_nll_off, found.benign_kl)

@@ -18,7 +18,6 @@ from holdfast.defense import (
     Card,
     Defense,
     Examples,
-    Row,
     Run,
     Shared,
     Stage,
@@ -26,13 +25,9 @@ from holdfast.defense import (
     listed,
     need_data,
 )  # fmt: skip
+from holdfast.defenses.attachments import halves, refuse_compiled
 from holdfast.defenses.security_vectors.attachment import Attachment
-from holdfast.defenses.security_vectors.exactness import (
-    Mode,
-    refuse_compiled,
-    undecayed,
-    use_merged,
-)
+from holdfast.defenses.security_vectors.exactness import Mode, undecayed, use_merged
 from holdfast.defenses.security_vectors.gate import Gate, measure_gate
 from holdfast.defenses.security_vectors.train import Settings, train_vector
 from holdfast.errors import ConfigError
@@ -160,16 +155,14 @@ class SecurityVectors(Defense):
         """Train the vector, or read it, and hold it against the gate."""
         if self.scale == 0:
             return
-        refuse_compiled(run.model.modules())  # Stage 1 and its gate work by hooks.
-        harmful, harmful_out = self._halves(run, listed(self.harmful, self.rows))
-        benign, benign_out = self._halves(run, listed(self.benign))
+        refuse_compiled(self.card.name, run.model.modules())  # Stage 1 and its gate work by hooks.
+        cut = self.held_out, self.batch_size
+        harmful, harmful_out = halves(run, listed(self.harmful, self.rows), *cut)
+        benign, benign_out = halves(run, listed(self.benign), *cut)
         low_rank, losses = self._vector(run, harmful, harmful_out, benign)
         gate = measure_gate(run.engine, low_rank, harmful_out, benign_out, self.scale)
         self.report_ = {"gate": gate.row(), "vector_losses": losses}
-        run.say(
-            f"security_vectors: held-out harmful NLL {gate.harmful_nll_off:.3f} → "
-            f"{gate.harmful_nll:.3f} with the vector on, benign KL {gate.benign_kl or 0.0:.3f}"
-        )
+        run.say(gate.told(self.card.name))
         gate.check(self.max_harmful_nll, self.max_benign_kl)
         self.vector_ = low_rank.tensors()
 
@@ -192,13 +185,6 @@ class SecurityVectors(Defense):
         steps = ticking(run.progress, "security_vectors: vector", self.epochs * len(harmful))
         losses = train_vector(run.engine, low_rank, harmful, benign, settings, held_out_nll, steps)
         return low_rank, losses
-
-    def _halves(self, run: Run, rows: list[Row]) -> tuple[list[Batch], list[Batch]]:
-        """Return batches to train on and, from the end of the rows, batches held out."""
-        if not rows:
-            return [], []
-        cut = max(1, len(rows) - max(1, round(self.held_out * len(rows))))
-        return run.batches(rows[:cut], self.batch_size), run.batches(rows[cut:], self.batch_size)
 
     @contextmanager
     def attached(self, run: Run) -> Generator[None]:

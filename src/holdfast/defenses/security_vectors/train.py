@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from itertools import cycle
 
 import torch
-from torch import Tensor
-from torch.nn import functional
 
+from holdfast.defenses.attachments import kl_divergence
 from holdfast.ops.agreement import answer_logits
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.gradients import Tensors
@@ -32,17 +31,6 @@ class Settings:
     bilevel_lr: float
     target_nll: float | None
     seed: int
-
-
-def kl_divergence(reference: Tensor, other: Tensor) -> Tensor:
-    r"""Return the mean over rows of :math:`KL(\text{softmax}(p)\,\|\,\text{softmax}(q))`, in nats.
-
-    Args:
-        reference: Logits of p, shape (tokens, vocabulary).
-        other: Logits of q, the same shape.
-    """
-    p, q = reference.log_softmax(-1), other.log_softmax(-1)
-    return functional.kl_div(q, p, log_target=True, reduction="sum") / max(len(p), 1)
 
 
 def train_vector(

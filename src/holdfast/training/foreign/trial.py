@@ -26,6 +26,10 @@ from holdfast.training.looks.compiled import compiled_passes
 __all__ = ["foreign_limits", "missing", "own_rows", "try_rows"]
 
 
+_OF_ROWS = frozenset({Capability.EXTRA_BACKWARD, Capability.ATTACHMENT})
+"""What is learned from the defender's rows, by their loss in this model."""
+
+
 def missing(trainer: Trainer) -> dict[Capability, str]:
     """Return what a defense cannot have here, by distribution, precision and optimizer, and why."""
     model: Any = trainer.model
@@ -120,7 +124,7 @@ def try_rows(trainer: Trainer, defenses: Sequence[Defense], run: Run) -> None:
                 continue
             if implements(defense, "data"):
                 _try_mixing(trainer, run, listed(rows, 2), where)
-            elif Capability.EXTRA_BACKWARD in defense.needs():
+            elif defense.needs() & _OF_ROWS:
                 _try_model(trainer, run, batch, where)
 
 

@@ -24,7 +24,8 @@ class SafetyStop:
     It acts at once where the CUSUM on the lead passes its threshold, which at most 5 % of safe runs
     ever do. ``stop`` ends the run with the weights of that step. ``rollback`` ends it with those of
     the last checkpoint under the limit; a checkpoint is written at each look that is. ``boost``
-    multiplies the strength of the one steerable defense by 1.5 and goes on.
+    multiplies the strength of the one steerable defense by 1.5 and goes on; where it is at its
+    greatest already, the run ends as with ``stop``.
 
     What it does follows from the looks alone, so a run that was killed and goes on acts alike.
     """
@@ -76,7 +77,7 @@ class SafetyStop:
         for count in range(1, len(readings) + 1):
             if self._weighed(readings[:count]):
                 self._note(readings[:count])
-        self.ended = bool(self.fired) and self.action != "boost"
+        self.ended = bool(self.fired) and (self.action != "boost" or self._spent(trainer))
         if self.ended:
             self._ends_again(readings[-1].step, trainer)
 
@@ -120,14 +121,22 @@ class SafetyStop:
         self._over, self._since = 0, len(readings)
 
     def _act(self, trainer: Any, control: Any) -> None:
-        if self.action == "boost":
+        if self.action == "boost" and not self._spent(trainer):
             defense = _boosted(trainer)
             most = steerable_of(defense)[1]
             defense.steer(min(most, BOOST * static_of(defense)[1]))
             return
+        if self.action == "boost":
+            trainer._holdfast_say("safety stop: no strength is left to raise, so the run ends")
         control.should_training_stop = True
         if self.action == "rollback":
             self._goes_back(trainer)
+
+    def _spent(self, trainer: Any) -> bool:
+        """Return whether the strength was at its greatest before the last time it acted."""
+        defense = _boosted(trainer)
+        before = static_of(defense)[0] * BOOST ** (len(self.fired) - 1)
+        return before >= steerable_of(defense)[1]
 
     def _goes_back(self, trainer: Any) -> None:
         """Let the run end with the checkpoint under the limit that was written last."""
@@ -143,7 +152,7 @@ class SafetyStop:
 
         The Trainer takes at least one step when it goes on, so the weights are read back after it.
         """
-        if self.action == "stop":
+        if self.action != "rollback":
             trainer.state.best_model_checkpoint = str(_checkpoint(trainer, step))
         self._goes_back(trainer)
 
@@ -156,7 +165,14 @@ def _boosted(trainer: Any) -> Defense:
             f"`action=boost` raises the strength of one steerable defense, and the run has "
             f"{len(able)}: give one (`holdfast list` says which are), or use stop or rollback"
         )
-    return able[0]
+    (found,) = able
+    value, most = static_of(found)[0], steerable_of(found)[1]
+    if not 0 < value < most:
+        raise ConfigError(
+            f"`action=boost` cannot raise {found.card.name}'s strength of {value:g}: it must be "
+            f"above 0 and below its greatest, {most:g}; set it so, or use stop or rollback"
+        )
+    return found
 
 
 def _checkpoint(trainer: Any, step: int) -> Path:

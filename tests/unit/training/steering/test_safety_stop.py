@@ -97,6 +97,32 @@ def test_boost_raises_the_strength_and_counts_anew() -> None:
     assert outcome.trainer.state.global_step == 6
 
 
+def test_boost_ends_the_run_where_no_strength_is_left() -> None:
+    """A rule that says it acted and changed nothing would let an unsafe run go on."""
+    defense = SafeMixing(safe=refusal_pairs(8, seed=1), share=0.9)
+    rule = Planned(fit(), patience=1, action="boost")
+    folder = new_folder()
+    outcome, _ = watched([defense], acting=[rule], folder=folder, max_steps=6, **SAVING)
+    assert rule.fired == [3, 4]
+    assert defense.strength_now == SafeMixing.bounds[1]
+    assert outcome.trainer.state.global_step == 4
+    again = Planned(fit(), patience=1, action="boost")
+    resumed, _ = watched(
+        [SafeMixing(safe=refusal_pairs(8, seed=1), share=0.9)], acting=[again], folder=folder,
+        resume=str(folder / "checkpoint-4"), max_steps=6, **SAVING,
+    )  # fmt: skip
+    assert again.ended
+    assert not differing(resumed.weights, outcome.weights)
+
+
+def test_boost_is_refused_where_it_could_change_nothing() -> None:
+    greatest = SafeMixing.bounds[1]
+    trainer = new_trainer([SafeMixing(safe=refusal_pairs(8, seed=1), share=greatest)])
+    trainer.add_callback(DriftWatch(trainer, probes(), 1, [SafetyStop(fit(), action="boost")]))
+    with pytest.raises(ConfigError, match="above 0 and below its greatest"):
+        trainer.train()
+
+
 def test_a_killed_run_stops_where_the_unbroken_one_does() -> None:
     folder = new_folder()
     with pytest.raises(KilledError):

@@ -1,6 +1,6 @@
 """Hidden states of whole rows at several depths, and a model whose activations are moved."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -50,13 +50,24 @@ def last_states(engine: Engine, tiles: Sequence[Tile], layers: Sequence[int]) ->
     return parts
 
 
+Where = Callable[[nn.Module, Tensor], Tensor | None]
+"""Takes a layer and its output (batch, tokens, hidden); returns which tokens are moved, as a bool
+tensor (batch, tokens), or None for none of them."""
+
+
 @contextmanager
-def moved(model: nn.Module, by: Mapping[int, Tensor]) -> Generator[None]:
-    r"""Run the body with :math:`h_l \leftarrow h_l + v_l` at every token of each named layer."""
+def moved(
+    model: nn.Module, by: Mapping[int, Tensor], where: Where | None = None
+) -> Generator[None]:
+    r"""Run the body with :math:`h_l \leftarrow h_l + v_l` in each named layer.
+
+    Every token is moved, or those that ``where`` names. The hooks stay for the whole body: where
+    activations are recomputed, its backward has to be inside.
+    """
     live = _chosen(model, tuple(by))
     with ExitStack() as stack:
         for layer, vector in zip(live, by.values(), strict=True):
-            handle = layer.register_forward_hook(_adding(vector))
+            handle = layer.register_forward_hook(_adding(vector, where))
             stack.callback(handle.remove)
         yield
 
@@ -85,10 +96,16 @@ def _kept(layers: Sequence[nn.Module], last: Tensor) -> Generator[list[Tensor]]:
         yield found
 
 
-def _adding(vector: Tensor) -> Any:
-    def add(_module: nn.Module, _inputs: object, output: Any) -> Any:
+def _adding(vector: Tensor, where: Where | None) -> Any:
+    def add(module: nn.Module, _inputs: object, output: Any) -> Any:
         hidden = output[0] if isinstance(output, tuple) else output
-        changed = hidden + vector.to(hidden.device, hidden.dtype)
+        change = vector.to(hidden.device, hidden.dtype)
+        if where is not None:
+            chosen = where(module, hidden)
+            if chosen is None:
+                return None
+            change = chosen.to(hidden.device)[..., None] * change
+        changed = hidden + change
         return (changed, *output[1:]) if isinstance(output, tuple) else changed
 
     return add

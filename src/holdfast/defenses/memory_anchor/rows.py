@@ -1,0 +1,23 @@
+"""What lies in the memory: refusals of harmful requests, and harmless rows beside them."""
+
+import torch
+
+from holdfast.defense import Examples, Row, listed
+
+
+def memory_rows(
+    safe: Examples | None, benign: Examples | None, rows: int | None, harmless: float, seed: int
+) -> list[Row]:
+    """Return the rows of M in a drawn order, the same for the same seed.
+
+    Args:
+        safe: Harmful requests with refusals.
+        benign: Harmless requests with answers.
+        rows: How many of ``safe`` are taken, from the first; None for all.
+        harmless: Rows of ``benign`` per row of ``safe``, rounded; as many as there are, at most.
+        seed: Decides the order.
+    """
+    refusals = listed(safe, rows)
+    every = [*refusals, *listed(benign, round(harmless * len(refusals)))]
+    order = torch.randperm(len(every), generator=torch.Generator().manual_seed(seed))
+    return [every[i] for i in order.tolist()]
