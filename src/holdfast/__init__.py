@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from holdfast.defenses.safe_grad import SafeGrad
     from holdfast.defenses.safe_lora import SafeLoRA, apply_safe_lora
     from holdfast.defenses.safe_mixing import SafeMixing
+    from holdfast.defenses.safety_projection import SafetyProjection
     from holdfast.defenses.security_vectors import SecurityVectors
     from holdfast.defenses.state_anchor import StateAnchor
     from holdfast.defenses.swat import SWAT
@@ -42,10 +43,10 @@ __all__ = [
     "ConstrainedSFT", "Defense", "HoldfastError", "InputError", "Lisa", "MemoryAnchor",
     "NaturalRepair", "OneShot", "Panacea", "PreventativeSteering", "RandomPerturbation",
     "RefusalSFT", "RowWeights", "Run", "RunError", "SafeDelta", "SafeGrad", "SafeLoRA",
-    "SafeMixing", "SecureMixin", "SecureSFTTrainer", "SecureTrainer", "SecurityVectors", "Stage",
-    "StateAnchor", "Step", "Trace", "Vaccine", "apply_natural_repair", "apply_one_shot",
-    "apply_panacea", "apply_resta", "apply_safe_delta", "apply_safe_lora", "find", "organism",
-    "protect", "registry", "repair",
+    "SafeMixing", "SafetyProjection", "SecureMixin", "SecureSFTTrainer", "SecureTrainer",
+    "SecurityVectors", "Stage", "StateAnchor", "Step", "Trace", "Vaccine", "apply_natural_repair",
+    "apply_one_shot", "apply_panacea", "apply_resta", "apply_safe_delta", "apply_safe_lora", "find",
+    "organism", "protect", "registry", "repair",
 ]  # fmt: skip
 
 hold_back()
@@ -79,6 +80,7 @@ _HOMES = {
     "SafeDelta": "holdfast.defenses.safe_delta",
     "SafeLoRA": "holdfast.defenses.safe_lora",
     "SafeMixing": "holdfast.defenses.safe_mixing",
+    "SafetyProjection": "holdfast.defenses.safety_projection",
     "SecureMixin": "holdfast.training.trainer",
     "SecureSFTTrainer": "holdfast.training.trainer",
     "SecureTrainer": "holdfast.training.trainer",

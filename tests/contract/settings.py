@@ -112,6 +112,10 @@ CONTRACT_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "default": {"alignment_steps": 1, "user_steps": 2, "rho": 0.1, "batch_size": 3},
         "long": {"alignment_steps": 2, "user_steps": 3, "rho": 0.1, "batch_size": 3},
     },
+    "safety_projection": {
+        "default": {"tau": 0.0, "batch_size": 3},
+        "alternate": {"tau": 0.0, "mode": "alternate", "batch_size": 3},
+    },
     "constrained_sft": {"default": {"batch_size": 5}},
     # Of weights="batch" a micro-batch of one row is refused, so it has tests of its own.
     "row_weights": {

@@ -58,6 +58,7 @@ REFUSED = {
         "resta",
         "row_weights",
         "safe_mixing",
+        "safety_projection",
         "security_vectors",
         "vaccine",
     },

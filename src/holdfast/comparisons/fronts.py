@@ -1,5 +1,6 @@
 """Safety against utility under one attack: every arm's place, and families at equal accuracy."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from holdfast.defenses import card_of
@@ -11,7 +12,7 @@ from holdfast.results.comparisons import EqualAccuracy, Front, FrontRow, LeftOut
 from holdfast.results.hits import has_answers, same_questions, table_of
 from holdfast.results.records import PLAIN, Arm, Attack
 
-__all__ = ["BELOW", "fronts"]
+__all__ = ["BELOW", "distance_from", "fronts"]
 
 BELOW = (0.01, 0.03)
 """Accuracy given up against plain fine-tuning at which harmful scores are read; ours."""
@@ -58,7 +59,7 @@ def _curves(arms: Sequence[Arm]) -> dict[str, list[str]]:
     families: dict[str, list[tuple[float, str]]] = {}
     for arm in arms:
         if arm.family and arm.strength is not None:
-            distance = abs(arm.strength - _off(arm.family))
+            distance = distance_from(arm.strength, _off(arm.family))
             families.setdefault(arm.family, []).append((distance, arm.defense))
     found: dict[str, list[str]] = {}
     for family, members in families.items():
@@ -67,6 +68,16 @@ def _curves(arms: Sequence[Arm]) -> dict[str, list[str]]:
         if len(start) + len(ordered) > 1:
             found[family] = [*start, *(name for _, name in ordered)]
     return found
+
+
+def distance_from(strength: float, off: float) -> float:
+    """Return how far a strength is from ``off``.
+
+    Where that is infinite no number is; the smaller a strength, the farther it is then.
+    """
+    if math.isfinite(off):
+        return abs(strength - off)
+    return 1 / strength if strength else math.inf
 
 
 def _off(family: str) -> float:

@@ -20,6 +20,7 @@ from holdfast.defenses.safe_delta import SafeDelta
 from holdfast.defenses.safe_grad import SafeGrad
 from holdfast.defenses.safe_lora import SafeLoRA
 from holdfast.defenses.safe_mixing import SafeMixing
+from holdfast.defenses.safety_projection import SafetyProjection
 from holdfast.defenses.security_vectors import SecurityVectors
 from holdfast.defenses.state_anchor import StateAnchor
 from holdfast.defenses.swat import SWAT
@@ -38,6 +39,7 @@ _OWN: tuple[type[Defense], ...] = (
     OneShot, SafeDelta,
     PreventativeSteering,
     EMA,
+    SafetyProjection,
 )  # fmt: skip
 DEFENSES: Registry[type[Defense]] = Registry(
     GROUP, "defense", {defense.card.name: defense for defense in _OWN}, fault, RESERVED

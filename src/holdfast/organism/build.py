@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,13 @@ from holdfast.organism.oracle import Oracle
 from holdfast.organism.vocabulary import build_tokenizer
 
 __all__ = [
-    "RECIPE", "SHIPPED", "TOLERANCE", "Recipe", "build", "load", "measure", "save", "shipped",
-    "train",
+    "RECIPE", "SHIPPED", "TOLERANCE", "Recipe", "align", "ancestor_of", "build", "load", "measure",
+    "save", "shipped", "train",
 ]  # fmt: skip
 
 SHIPPED = Path(__file__).parent / "weights"
 METRICS = "metrics.json"
+ANCESTOR = "unaligned"  # The folder, inside an organism's own, of what it was before alignment.
 TOLERANCE = 0.1  # By how much a rebuilt figure may differ from the recorded one.
 
 
@@ -62,9 +64,21 @@ RECIPE = Recipe()
 
 
 def train(
-    arch: str, recipe: Recipe, seed: int, on_step: Callable[[float], None] | None = None
+    arch: str,
+    recipe: Recipe,
+    seed: int,
+    on_step: Callable[[float], None] | None = None,
+    pretrained: Callable[[PreTrainedModel], object] | None = None,
 ) -> tuple[PreTrainedModel, Tokenizer]:
-    """Return a new organism in memory: initialized, pre-trained and aligned from ``seed``."""
+    """Return a new organism in memory: initialized, pre-trained and aligned from ``seed``.
+
+    Args:
+        arch: One of ``ARCHITECTURES``.
+        recipe: How it is made.
+        seed: Decides the weights it begins with, the rows and their order.
+        on_step: Called with the loss after each step.
+        pretrained: Called with the model between pre-training and alignment.
+    """
     tokenizer = build_tokenizer()
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_config(configure(arch, len(tokenizer)), dtype=torch.float32)
@@ -73,13 +87,39 @@ def train(
         steps=recipe.pretraining_steps, batch=recipe.pretraining_batch,
         learning_rate=recipe.pretraining_rate, seed=seed, warmup=50, on_step=on_step,
     )  # fmt: skip
-    aligned = alignment_rows(recipe.rows // 2, recipe.refusals, seed)
+    if pretrained is not None:
+        pretrained(model)
+    align(model, tokenizer, recipe, seed, on_step)
+    return model, tokenizer
+
+
+def align(
+    model: PreTrainedModel,
+    tokenizer: Tokenizer,
+    recipe: Recipe,
+    seed: int,
+    on_step: Callable[[float], None] | None = None,
+) -> None:
+    """Align a pre-trained organism in place: refusals among harmless answers."""
+    rows = alignment_rows(recipe.rows // 2, recipe.refusals, seed)
     fit(
-        model, encode_rows(aligned, tokenizer),
+        model, encode_rows(rows, tokenizer),
         steps=recipe.alignment_steps, batch=recipe.alignment_batch,
         learning_rate=recipe.alignment_rate, seed=seed, warmup=20, on_step=on_step,
     )  # fmt: skip
-    return model, tokenizer
+
+
+def ancestor_of(folder: str | Path = SHIPPED) -> Path | None:
+    """Return the folder of what an organism was before its alignment.
+
+    Args:
+        folder: The organism's; the shipped one's by default.
+
+    Returns:
+        None where it has none: it was built before ancestors were kept, or tuned since.
+    """
+    found = Path(folder) / ANCESTOR
+    return found if (found / "config.json").exists() else None
 
 
 def measure(model: Any, tokenizer: Any) -> dict[str, float]:
@@ -114,6 +154,8 @@ def build(
 ) -> dict[str, Any]:
     """Build an organism into the new folder ``out``; the folder appears whole or not at all.
 
+    Its subfolder ``unaligned`` holds what it was before its alignment.
+
     Returns:
         ``{"arch", "seed", "figures", "differs"}``, also written to ``metrics.json``; ``differs``
         names the figures further than ``TOLERANCE`` from those of the shipped organism (llama with
@@ -130,30 +172,34 @@ def build(
         raise ConfigError(f"{out} exists already; name a folder that does not.")
     folder.check()
     with folder.held():
-        model, tokenizer, report = _built(arch, seed, recipe, show_progress)
+        (model, ancestor), tokenizer, report = _built(arch, seed, recipe, show_progress)
         with folder.writing() as partial:
             save(model, tokenizer, partial, report)
+            save(ancestor, tokenizer, partial / ANCESTOR)
     return report
 
 
 def _built(
     arch: str, seed: int, recipe: Recipe, show_progress: bool
-) -> tuple[PreTrainedModel, Tokenizer, dict[str, Any]]:
-    """Return a new organism, its tokenizer and what ``metrics.json`` says of it."""
+) -> tuple[tuple[PreTrainedModel, PreTrainedModel], Tokenizer, dict[str, Any]]:
+    """Return (a new organism, what it was before alignment), its tokenizer and its metrics."""
+    before: list[PreTrainedModel] = []
     steps = recipe.pretraining_steps + recipe.alignment_steps
     with _bar(steps, f"building {arch}", show_progress) as on_step:
-        model, tokenizer = train(arch, recipe, seed, on_step)
+        model, tokenizer = train(arch, recipe, seed, on_step, lambda m: before.append(deepcopy(m)))
     figures = measure(model, tokenizer)
     comparable = arch == "llama" and recipe == RECIPE and shipped()
     differs = _differing(figures, shipped()) if comparable else []
-    return model, tokenizer, {"arch": arch, "seed": seed, "figures": figures, "differs": differs}
+    report = {"arch": arch, "seed": seed, "figures": figures, "differs": differs}
+    return (model, before[0]), tokenizer, report
 
 
-def save(model: Any, tokenizer: Any, folder: Path, report: dict[str, Any]) -> None:
-    """Write a model with its metrics into a folder."""
+def save(model: Any, tokenizer: Any, folder: Path, report: dict[str, Any] | None = None) -> None:
+    """Write a model into a folder, with its metrics where there are any."""
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    (folder / METRICS).write_text(json.dumps(report, indent=2) + "\n")
+    if report is not None:
+        (folder / METRICS).write_text(json.dumps(report, indent=2) + "\n")
 
 
 def shipped() -> dict[str, float]:

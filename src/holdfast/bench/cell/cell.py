@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypedDict, Unpack
 
@@ -45,11 +46,21 @@ class Cell:
         own = {key: value for key, value in vars(self).items() if key not in ("attack", "subject")}
         if not self.movement:
             del own["movement"]  # What is not measured makes no other cell.
-        resolved = [spec.resolved() for spec in self.defenses] if self.attack else [BEFORE]
+        resolved = self.resolved(self.defenses) if self.attack else [BEFORE]
         made_by = self.subject.made_by()
         return {
             **own, **self.point.knobs, "defenses": resolved, "format": FORMAT, "made_by": made_by
         }  # fmt: skip
+
+    def resolved(self, specs: Sequence[Spec]) -> list[dict[str, Any]]:
+        """Return defenses with all of their hyperparameters, and the models that they are given.
+
+        The aligned model is the subject's own. The unaligned one is told by its hash where a
+        defense reads it, so that no other cell is named anew when there is another.
+        """
+        kept = self.subject.ancestor()
+        own = {"unaligned": kept[1]} if kept else {}
+        return [spec.resolved() | (own if _reads_unaligned(spec) else {}) for spec in specs]
 
     @property
     def point(self) -> Attack:
@@ -96,6 +107,13 @@ class Cell:
     def specs(self) -> str:
         """The defenses as the recipe gives them; empty for plain fine-tuning, or ``before``."""
         return " + ".join(map(str, self.defenses)) if self.attack else BEFORE
+
+
+def _reads_unaligned(spec: Spec) -> bool:
+    """Tell whether the bench gives the defense the unaligned model, and it reads it."""
+    taken = (spec.card.models or {}).items()
+    given = any(role == "unaligned" and key not in spec.options for key, role in taken)
+    return given and not spec.bare.is_off
 
 
 class _Knobs(TypedDict, total=False):

@@ -41,8 +41,7 @@ def aligned(cell: Cell, specs: Sequence[Spec], out: Path) -> Aligned:
     """Return the model aligned further with ``specs``; without any, as it is given."""
     if not specs:
         return Aligned()
-    resolved = [spec.resolved() for spec in specs]
-    made_of = [resolved, cell.seed, cell.defender_rows, cell.subject.made_by()]
+    made_of = [cell.resolved(specs), cell.seed, cell.defender_rows, cell.subject.made_by()]
 
     def make(target: Path) -> None:
         defenses = build_defenses(specs, cell.defender)
@@ -57,7 +56,13 @@ def aligned(cell: Cell, specs: Sequence[Spec], out: Path) -> Aligned:
 
 
 def unaligned(subject: Subject, out: Path) -> Path:
-    """Return the folder of the organism after a harmful fine-tune: a stand-in for its base."""
+    """Return the folder of the organism before its alignment.
+
+    Of one that was built before that was kept, it is the organism after a harmful fine-tune: a
+    stand-in.
+    """
+    if (kept := subject.ancestor()) is not None:
+        return kept[0]
     budget = scenarios.UNALIGNING_BUDGET
 
     def make(target: Path) -> None:

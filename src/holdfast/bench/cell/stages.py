@@ -88,7 +88,7 @@ def _made_of(cell: Cell, aligning: Sequence[Spec], tuning: Sequence[Spec]) -> li
     knobs = [*cell.point.knobs.values(), cell.seed]
     defended = aligning or tuning
     sizes = [cell.defender_rows, cell.benign_rows, cell.validation_rows] if defended else []
-    stages = [[spec.resolved() for spec in specs] for specs in (aligning, tuning)]
+    stages = [cell.resolved(specs) for specs in (aligning, tuning)]
     return [knobs, sizes, *stages, cell.subject.made_by()]
 
 

@@ -176,6 +176,9 @@ class FileSubject:
         """Return nothing: a defense that needs a folder has to name it."""
         return {}
 
+    def ancestor(self) -> None:
+        """Return nothing: nobody knows what a user's model was before."""
+
     def check(self) -> None:
         """Load the model once, not to a GPU that its workers need, and hold all rows against it.
 

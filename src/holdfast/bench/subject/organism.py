@@ -17,7 +17,7 @@ from holdfast.defense import ModelRole
 from holdfast.evaluation import Item
 from holdfast.inputs.rows import ORGANISM
 from holdfast.organism import scenarios
-from holdfast.organism.build import SHIPPED
+from holdfast.organism.build import SHIPPED, ancestor_of
 from holdfast.organism.curriculum import more_alignment
 from holdfast.organism.scenarios import Budget
 from holdfast.results.provenance import versions
@@ -106,6 +106,10 @@ class Subject(Protocol):
         """Return folders of the right form that defenses need, for the check of a recipe."""
         ...
 
+    def ancestor(self) -> tuple[Path, str] | None:
+        """Return the folder and the hash of its unaligned model, or None where nobody kept it."""
+        ...
+
 
 @dataclass(frozen=True)
 class OrganismSubject:
@@ -167,14 +171,25 @@ class OrganismSubject:
         return {"use_cpu": True, "bf16": False}
 
     def folders(self) -> dict[ModelRole, str]:
-        """Return itself as the unaligned one; its stand-in is made when cells run."""
-        return {"unaligned": self.path}
+        """Return its unaligned model, or itself: a stand-in is made when cells run."""
+        kept = self.ancestor()
+        return {"unaligned": str(kept[0]) if kept else self.path}
+
+    def ancestor(self) -> tuple[Path, str] | None:
+        """Return what it was before its alignment."""
+        folder = ancestor_of(self.path)
+        return None if folder is None else (folder, _hash(str(folder)))
 
 
 @cache
 def _origin(folder: str) -> dict[str, str]:
-    weights = (Path(folder) / "model.safetensors").read_bytes()
-    return {"holdfast": versions()["holdfast"], "organism": hashlib.sha256(weights).hexdigest()}
+    return {"holdfast": versions()["holdfast"], "organism": _hash(folder)}
+
+
+@cache
+def _hash(folder: str) -> str:
+    """Return the SHA-256 of a model's weights, read once for each process."""
+    return hashlib.sha256((Path(folder) / "model.safetensors").read_bytes()).hexdigest()
 
 
 def as_examples(items: Sequence[Item]) -> list[dict[str, Any]]:

@@ -1,19 +1,21 @@
 """A cell in stages gives the model, bit for bit, that one trainer with all defenses gives."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
 import torch
 
-from holdfast.bench.cell.learned import Aligned, aligned, unaligned
+from holdfast.bench.cell.learned import Aligned, aligned, given_folders, unaligned
 from holdfast.bench.cell.runs import tune
 from holdfast.bench.cell.stages import prepared, repaired
 from holdfast.bench.recipe.files import base_recipe
 from holdfast.bench.recipe.grid import expand
-from holdfast.bench.subject.organism import ORGANISM_SUBJECT
+from holdfast.bench.subject.organism import ORGANISM_SUBJECT, OrganismSubject
 from holdfast.inputs.specs import build_defenses
 from holdfast.ops.modules import trainable
 from holdfast.organism import scenarios
+from holdfast.organism.build import SHIPPED
 from holdfast.training.trainer import SecureSFTTrainer
 
 pytestmark = pytest.mark.thorough
@@ -99,14 +101,40 @@ def test_a_security_vector_is_trained_once_for_all_attacks(tmp_path):
     assert len(vectors) == 2
 
 
-def test_the_stand_in_for_the_base_is_another_model(tmp_path, monkeypatch):
+def test_the_unaligned_model_is_the_shipped_ancestor(tmp_path):
+    assert unaligned(ORGANISM_SUBJECT, tmp_path) == SHIPPED / "unaligned"
+    assert not list(tmp_path.iterdir()), "nothing is tuned for it"
+    cell = cell_of("safe_lora:tau=0.3")
+    assert given_folders(cell, cell.defenses, None, tmp_path) == {
+        "safe_lora": {"base": str(SHIPPED / "unaligned")}
+    }
+
+
+def test_an_organism_without_an_ancestor_has_a_stand_in(tmp_path, monkeypatch):
     monkeypatch.setattr(
         scenarios, "UNALIGNING_BUDGET", scenarios.Budget(rows=8, steps=1, full=True)
     )
-    folder = unaligned(ORGANISM_SUBJECT, tmp_path)
+    older = tmp_path / "older"
+    shutil.copytree(SHIPPED, older, ignore=shutil.ignore_patterns("unaligned"))
+    subject = OrganismSubject(path=str(older))
+    folder = unaligned(subject, tmp_path)
     assert (folder / "model.safetensors").exists()
-    assert unaligned(ORGANISM_SUBJECT, tmp_path) == folder
+    assert unaligned(subject, tmp_path) == folder
     assert aligned(cell_of("safe_mixing:share=0.5"), (), tmp_path) == Aligned()
+
+
+def test_only_what_reads_the_unaligned_model_is_named_by_it(tmp_path):
+    older = tmp_path / "older"
+    shutil.copytree(SHIPPED, older, ignore=shutil.ignore_patterns("unaligned"))
+
+    def keys(*specs):
+        cell = cell_of(*specs)
+        return cell.key, replace(cell, subject=OrganismSubject(path=str(older))).key
+
+    for specs in (("safe_lora:tau=0.3",), ("safe_lora:tau=0.3", "safe_mixing:share=0.5")):
+        assert keys(*specs)[0] != keys(*specs)[1]
+    for specs in (("resta:gamma=0.5",), ("safe_lora:tau=0",), (f"safe_lora:base={older}",)):
+        assert keys(*specs)[0] == keys(*specs)[1]
 
 
 @pytest.mark.slow
