@@ -1,6 +1,6 @@
 """Refusals mixed into the user's data (arXiv 2309.07875; VLGuard, 2402.02207)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -13,16 +13,32 @@ from holdfast.defense import (
     Capability,
     Card,
     Examples,
+    Row,
     Run,
     Stage,
     Step,
     in_range,
     need_data,
 )  # fmt: skip
+from holdfast.defenses.safe_mixing.relevance import relevant_rows
+from holdfast.defenses.safe_mixing.style import (
+    AUTO,
+    REQUEST,
+    SHARED,
+    answer_start,
+    bare_request,
+    dressed,
+    shared_style,
+    templated,
+)
 from holdfast.errors import ConfigError
 from holdfast.ops.randomness import derived_seed
 from holdfast.training.steering.steerable import Steerable
 
+OURS = ("style", "choose", "diversity")
+"""Fields that came later: ``config`` leaves them out where they are off."""
+MOST_PROMPTS = 2000
+"""Most of the user's prompts that are looked at for their style and words; ours."""
 EXTRA_ROWS = 8
 """Safe rows of the extra pass where the share is steered above what was mixed in; ours."""
 
@@ -46,6 +62,16 @@ class SafeMixing(Steerable):
     """Examples that pair a harmful request with a refusal."""
     share: float = 0.1
     """Safe rows added per user row, 0 to 1. Ours; the papers mix in 3 % to 20 %."""
+    style: str = ""
+    """Format of the safe prompts: a text with ``{request}`` in it, ``auto`` for what 80 % of the
+    user's prompts begin and end with, or nothing."""
+    choose: str = "random"
+    """Which safe rows are added: random ones, or those whose words are nearest to the user's
+    prompts (relevant)."""
+    diversity: float = 0.3
+    """With ``choose=relevant``: how much likeness to rows taken before counts against, 0 to 1."""
+
+    _styled: float | None = field(default=None, init=False, repr=False)
 
     steered: ClassVar[str] = "share"
     bounds: ClassVar[tuple[float, float]] = (1e-3, 1.0)
@@ -63,13 +89,30 @@ class SafeMixing(Steerable):
     def validate(self) -> None:
         """Check the share, and that there is something to mix in."""
         in_range(self, "share", 0.0, 1.0)
+        in_range(self, "diversity", 0.0, 1.0)
+        if self.choose not in ("random", "relevant"):
+            raise ConfigError(f"safe_mixing: choose={self.choose!r} must be random or relevant")
+        if self.style not in ("", AUTO) and REQUEST not in self.style:
+            raise ConfigError(
+                f"safe_mixing: style={self.style!r} must be {AUTO}, or a text with {REQUEST} where "
+                "a safe row's own request goes"
+            )
         if self.share > 0:
             need_data(self, "safe")
 
+    def config(self) -> dict[str, Any]:
+        """Return the hyperparameters; what came later is left out where it is off."""
+        own = super().config()
+        return {n: v for n, v in own.items() if n not in OURS or v != getattr(type(self), n)}
+
     @property
     def steerable(self) -> tuple[float, float] | None:
-        """Rows that were mixed in stay, so that the share can only be raised."""
-        return (self.share, self.bounds[1]) if self.share > 0 else None
+        """Rows that were mixed in stay, so that the share can only be raised.
+
+        The extra pass is over safe rows as they are, so it is not for chosen or styled ones.
+        """
+        plain = self.style == "" and self.choose == "random"
+        return (self.share, self.bounds[1]) if self.share > 0 and plain else None
 
     def needs(self) -> frozenset[Capability]:
         """Return what mixing needs, and an extra pass where the share is steered."""
@@ -99,11 +142,9 @@ class SafeMixing(Steerable):
         if self.share == 0 or self.safe is None:
             return rows
         _check_mixable(rows)
-        seed = derived_seed(run.seed, self.card.name)
-        chosen = rows_to_add(len(rows), self.share, len(self.safe), seed)
-        if not chosen:
+        safe = self._safe_rows(run, rows)
+        if not len(safe):
             return rows
-        safe: Any = run.prepare([dict(self.safe[i]) for i in chosen])
         if isinstance(rows, Dataset) and isinstance(safe, Dataset):
             columns = [c for c in rows.column_names if c in safe.column_names]
             return concatenate_datasets([
@@ -111,6 +152,59 @@ class SafeMixing(Steerable):
                     rows.select_columns(columns).features)
             ])  # fmt: skip
         return ConcatDataset[Any](cast("list[Any]", [rows, safe]))
+
+    def metrics(self) -> dict[str, float]:
+        """Return, with ``style=auto``, whether a style was found (1) or rows are plain (0)."""
+        return {} if self._styled is None else {"styled": self._styled}
+
+    def _safe_rows(self, run: Run, rows: Any) -> Any:
+        """Return the rows to add, prepared as the user's are."""
+        safe = need_data(self, "safe")
+        given = [dict(safe[i]) for i in self._chosen(run, rows)]
+        if not given:
+            return given
+        if self.style == AUTO:
+            return self._dressed(run, rows, given)
+        return run.prepare([templated(row, self.style) for row in given] if self.style else given)
+
+    def _chosen(self, run: Run, rows: Any) -> list[int]:
+        """Return which safe rows are added: random ones, or those nearest to the user's words."""
+        safe, wanted = need_data(self, "safe"), round(self.share * len(rows))
+        if self.choose == "random":
+            seed = derived_seed(run.seed, self.card.name)
+            return rows_to_add(len(rows), self.share, len(safe), seed)
+        ready = run.prepare(safe) if wanted else []
+        if wanted and len(ready) != len(safe):
+            raise ConfigError(
+                f"safe_mixing: choose='relevant' compares all {len(safe)} rows of `safe`, and "
+                f"max_length leaves an answer in {len(ready)}; raise it, or leave those rows out"
+            )
+        return relevant_rows(_prompts(rows, MOST_PROMPTS), _prompts(ready), wanted, self.diversity)
+
+    def _dressed(self, run: Run, rows: Any, given: list[Row]) -> Any:
+        """Return the rows in the format of the user's prompts; as they are where there is none."""
+        bare = run.prepare([bare_request(row) for row in given])
+        empty = run.prepare([bare_request(given[0], "")])[0]
+        made = dressed(
+            [dict(row) for row in bare], empty, shared_style(_prompts(rows, MOST_PROMPTS))
+        )
+        self._styled = float(made is not None)
+        if made is None:
+            run.say(
+                f"safe_mixing: no format is shared by {SHARED:.0%} of the user's prompts beside "
+                "their chat template; safe rows are mixed in as they are"
+            )
+            return run.prepare(given)
+        added = len(made[0]["input_ids"]) - len(bare[0]["input_ids"])
+        run.say(f"safe_mixing: safe prompts take the user's format, {added:+d} tokens in each")
+        return Dataset.from_list(made) if isinstance(bare, Dataset) else made
+
+
+def _prompts(rows: Any, most: int | None = None) -> list[list[int]]:
+    """Return the tokens before the answers of prepared rows; of at most ``most``, evenly spaced."""
+    step = max(1, -(-len(rows) // most)) if most else 1
+    found = [rows[i] for i in range(0, len(rows), step)]
+    return [list(row["input_ids"])[: answer_start(row)] for row in found]
 
 
 def _check_mixable(rows: Any) -> None:

@@ -18,6 +18,7 @@ from holdfast.ops.agreement import agreement
 from holdfast.ops.engine import LocalEngine
 from holdfast.ops.modules import trainable
 from holdfast.ops.weights import copied
+from holdfast.testing.leaks import check_no_leak
 from tests.tiny import HIDDEN, LAYERS, tiny_model
 from tests.unit.defenses.preventative_steering.test_steering_equations import with_bias
 from tests.unit.defenses.tiny_runs import (
@@ -72,6 +73,17 @@ def test_nothing_is_left_on_the_model(tmp_path):
     [artifact] = trainer.artifacts
     assert artifact.private
     assert artifact.tensors["steering"]["vectors"].shape == (LAYERS, HIDDEN)
+
+
+def test_no_checkpoint_holds_what_is_like_the_vectors(tmp_path):
+    folder, options = tmp_path / "run", {"save_strategy": "steps", "save_steps": 2}
+    trainer = trained(folder, [steering()], **options)
+    trainer.save_model(str(folder))
+    check_no_leak(trainer, [folder])
+    assert len(list(folder.glob("checkpoint-*"))) == 2
+    save_file({"copy": trainer.defenses[0].vectors_ * 3}, folder / "planted.safetensors")
+    with pytest.raises(AssertionError, match=r"preventative_steering\.vectors_"):
+        check_no_leak(trainer, [folder])
 
 
 def test_strength_zero_runs_no_hook(tmp_path):
@@ -237,7 +249,7 @@ def test_a_vector_towards_refusals_does_not_pass_the_gate(tmp_path):
     right = steering(alpha=0.5)
     right.before(run_of(tiny_model()))
     assert right.report_["gate"]["harmful_nll"] < right.report_["gate"]["harmful_nll_off"]
-    save_file({"vectors": -right.vectors_}, tmp_path / "wrong.safetensors")
+    save_file({"vectors": -right._known()}, tmp_path / "wrong.safetensors")
     options = {"min_drop": 0.0, "layers": tuple(right.layers_), "alpha": 0.5}
     wrong = steering(vector=str(tmp_path / "wrong.safetensors"), **options)
     with pytest.raises(GateError, match="has to fall by more than 0"):
