@@ -368,3 +368,21 @@ def test_settings_are_the_papers_where_it_gives_them():
     assert settled(anchor("lwf"))[1:4] == ("user", "kl", 2.0)
     assert settled(anchor("ldifs")).anchor == 1.0
     assert settled(anchor("der++", alpha=0.0)).compared == ""
+
+
+@pytest.mark.parametrize(("method", "options"), [("der++", {"beta": 2.0}), ("kl", {"lam": 9.0})])
+def test_micro_batches_of_one_update_are_one_batch_in_weights_and_figures(
+    tmp_path, method, options
+):
+    found, figures = [], []
+    for size, micros in ((8, 1), (2, 4)):
+        defense = anchor(method, **options)
+        run = trained(
+            tmp_path, [defense], max_steps=3, per_device_train_batch_size=size,
+            gradient_accumulation_steps=micros, **SGD,
+        )  # fmt: skip
+        found.append(weights_of(run.model))
+        figures.append(defense.metrics())
+    assert farthest(*found) < 1e-6
+    assert figures[0] == pytest.approx(figures[1], rel=1e-3)
+    assert figures[0]["term"] > 1e-3
