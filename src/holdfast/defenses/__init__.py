@@ -33,13 +33,8 @@ __all__ = ["DEFENSES", "built_in", "card_of", "find", "registry"]
 _OWN: tuple[type[Defense], ...] = (
     SafeMixing, RandomPerturbation, SecurityVectors, Panacea, MLLR, SWAT,
     SafeLoRA, RESTA, Lisa, ConstrainedSFT, Vaccine, Booster, NaturalRepair, RefusalSFT,
-    MemoryAnchor,
-    StateAnchor, SafeGrad,
-    RowWeights,
+    PreventativeSteering, MemoryAnchor, StateAnchor, SafeGrad, RowWeights, SafetyProjection, EMA,
     OneShot, SafeDelta,
-    PreventativeSteering,
-    EMA,
-    SafetyProjection,
 )  # fmt: skip
 DEFENSES: Registry[type[Defense]] = Registry(
     GROUP, "defense", {defense.card.name: defense for defense in _OWN}, fault, RESERVED
