@@ -12,6 +12,7 @@ from holdfast.bench.cell.run_cell import result_file
 from holdfast.bench.dry_run import outlook
 from holdfast.cli import main
 from holdfast.defenses import built_in
+from holdfast.defenses.safe_lora import SafeLoRA
 from holdfast.errors import ConfigError, InputError
 from tests.unit.bench.pool.test_runner import bench_of, calls, fake
 
@@ -26,17 +27,33 @@ def full():
     return plan("full")
 
 
-def test_the_published_cells_are_those_of_the_full_recipe(full):
-    assert len(full.cells) == 784
-    assert [cell.key for cell in full.cells] == json.loads((PUBLISHED / "cells.json").read_text())
-    assert full.key == json.loads((PUBLISHED / "recipe.json").read_text())["sha256"]
+SUPERSEDED = 30
+"""Published cells of `safe_lora`, of before the organism's true ancestor was its base: it had a
+stand-in. `results/safe_lora` has them with the ancestor; the next whole run of `full` replaces them.
+"""
 
 
-def test_no_published_cell_would_run_again(capfd):
+@pytest.fixture(scope="module")
+def superseded(full):
+    published = json.loads((PUBLISHED / "cells.json").read_text())
+    assert len(full.cells) == len(published) == 784
+    pairs = zip(full.cells, published, strict=True)
+    return [cell for cell, key in pairs if cell.key != key]
+
+
+def test_the_published_cells_are_those_of_the_full_recipe(superseded):
+    assert len(superseded) == SUPERSEDED
+    assert all(any(spec.cls is SafeLoRA for spec in cell.defenses) for cell in superseded)
+    again = json.loads((PUBLISHED.parent / "safe_lora" / "cells.json").read_text())
+    assert {cell.key for cell in superseded} <= set(again)
+
+
+def test_a_dry_run_tells_which_published_cells_would_run_again(capfd):
     assert main(["bench", "full", "--out", str(PUBLISHED), "--dry-run"]) == 0
     shown, said = capfd.readouterr()
-    assert f"784 of 784 cells are done in {PUBLISHED}, 0 would run\n" in said
-    assert shown.count("  (done)\n") == 784
+    left = f"{784 - SUPERSEDED} of 784 cells are done in {PUBLISHED}, {SUPERSEDED} would run"
+    assert left in said
+    assert shown.count("  (done)\n") == 784 - SUPERSEDED
 
 
 PUBLISHED_NAMES = {name for name in built_in() if re.search(rf"\b{name}\b", TABLE.read_text())}
@@ -50,19 +67,23 @@ def test_the_methods_of_the_published_bench_are_found_in_its_table():
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("name", sorted(PUBLISHED_NAMES))
-def test_a_changed_default_names_the_cells_that_would_run_again(full, name, monkeypatch):
-    cls = built_in()[name]
+def test_a_changed_default_names_the_cells_that_would_run_again(
+    full, superseded, name, monkeypatch
+):
+    cls, stale = built_in()[name], {cell.key for cell in superseded}
     mine = {cell.key for cell in full.cells if any(spec.cls is cls for spec in cell.defenses)}
     config = cls.config
     monkeypatch.setattr(cls, "config", lambda self: {**config(self), "lately_added": 1})
     said, rows, lines = outlook(full, PUBLISHED)
     assert mine
-    again = {row["defenses"] for row in rows if not row["done"]}
+    left = {row["defenses"] for row in rows if not row["done"]}
+    again = {one for one in left if not one.startswith("safe_lora")} or left
     assert all(any(part.split(":")[0] == name for part in one.split(" + ")) for one in again)
-    assert sum(not row["done"] for row in rows) == len(mine)
-    assert sum("(done)" not in line for line in lines) == len(mine)
-    assert f"{784 - len(mine)} of 784 cells are done" in said
-    assert said.endswith(f"{len(mine)} would run – in another folder: this one is of other cells")
+    count = len(mine | stale)
+    assert sum(not row["done"] for row in rows) == count
+    assert sum("(done)" not in line for line in lines) == count
+    assert f"{784 - count} of 784 cells are done" in said
+    assert said.endswith(f"{count} would run – in another folder: this one is of other cells")
     with pytest.raises(ConfigError, match="another recipe"):
         run_bench(full, PUBLISHED, 1, run=fake)
 
