@@ -29,7 +29,8 @@ def full():
 
 SUPERSEDED = 30
 """Published cells of `safe_lora`, of before the organism's true ancestor was its base: it had a
-stand-in. `results/safe_lora` has them with the ancestor; the next whole run of `full` replaces them.
+stand-in. `results/safe_lora` has them with the ancestor; the next whole run of `full` replaces
+them.
 """
 
 
