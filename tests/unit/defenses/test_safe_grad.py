@@ -309,7 +309,7 @@ def test_kept_top_tokens_hold_less_and_all_of_them_the_same(tmp_path):
     whole, few, all_ = (runs[k].figures_["distance"] for k in (0, 3, 10_000))
     assert 0 < few < whole
     assert all_ == whole
-    assert set(runs[3].reference_) == {"counts", "logits", "tokens", "rest"}
+    assert set(runs[3].reference_) == {"counts", "rows", "logits", "tokens", "rest"}
 
 
 def test_beside_an_attached_vector_the_distance_is_that_of_the_served_model(tmp_path):
@@ -342,7 +342,7 @@ def test_rates_count_every_update_and_go_on_after_a_resume(tmp_path):
 def test_a_resume_with_other_rows_is_refused(tmp_path):
     options = {"save_strategy": "steps", "save_steps": 2}
     trained(tmp_path / "first", [safe_grad()], **options)
-    for other in ({"safe": REFUSALS[:3]}, {"batch_size": 2}):
+    for other in ({"safe": REFUSALS[:3]}, {"batch_size": 2}, {"safe": REFUSALS[::-1]}):
         again = trainer_of(tmp_path / "again", [safe_grad(**other)], **options)
         with pytest.raises(ConfigError, match="resume with the same rows"):
             again.train(resume_from_checkpoint=str(tmp_path / "first" / "checkpoint-2"))

@@ -304,16 +304,18 @@ def test_resumed_it_holds_the_states_of_before_the_first_step(tmp_path):
     again = trainer_of(tmp_path / "again", [anchor()], **options)
     again.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-2"))
     assert farthest(weights_of(whole.model), weights_of(again.model)) == 0
-    other = trainer_of(tmp_path / "other", [anchor(safe=REFUSALS[:4])], **options)
-    with pytest.raises(ConfigError, match="states of 5 prompts, and 4 are given"):
-        other.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-2"))
+    # Fewer, and as many others: each would be held at the state of another.
+    for rows, said in ((REFUSALS[:4], "4 are not the same"), (REFUSALS[5:], "5 are not the same")):
+        other = trainer_of(tmp_path / "other", [anchor(safe=rows)], **options)
+        with pytest.raises(ConfigError, match=f"states of 5 prompts, and these {said}"):
+            other.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-2"))
 
 
 def test_what_a_checkpoint_brings_is_held_from_then_on(tmp_path):
     """A defense that was at work before it is loaded holds no longer what it held then."""
     defense = anchor()
     trained(tmp_path, [defense])
-    defense.load({"states_": torch.full((5, 32), 7.0), "figures_": {}})
+    defense.load({**defense.state(), "states_": torch.full((5, 32), 7.0)})
     assert all(float(batch["anchor"].mean()) == 7 for batch in defense._with_states(RUN))
 
 

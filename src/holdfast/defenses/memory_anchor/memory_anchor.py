@@ -24,10 +24,17 @@ from holdfast.defense import (
     need_data,
 )  # fmt: skip
 from holdfast.defenses.memory_anchor.importance import importance, penalty, pull
-from holdfast.defenses.memory_anchor.methods import Method, Settings, Where, check_settings, settled
+from holdfast.defenses.memory_anchor.methods import (
+    EVERY,
+    Method,
+    Settings,
+    Where,
+    check_settings,
+    settled,
+)
 from holdfast.defenses.memory_anchor.rows import memory_rows
 from holdfast.defenses.memory_anchor.states import States, reading
-from holdfast.defenses.memory_anchor.user_rows import Seen, seen_at_start, user_distance
+from holdfast.defenses.memory_anchor.user_rows import Seen, same_rows, seen_at_start, user_distance
 from holdfast.errors import ConfigError, DivergedError, ModelError, RunError
 from holdfast.ops.agreement import answer_logits
 from holdfast.ops.anchors.distances import Distance, distance
@@ -99,7 +106,7 @@ class MemoryAnchor(Steerable):
     """Logits kept of each answer token of the memory; 0 keeps all and is exact. Ours."""
     live: bool = False
     """Keep no logits of the memory: one more forward pass at the start's weights instead. Ours."""
-    every: int = 5
+    every: int = EVERY
     """ldifs: layers from one that is read to the next, back from the last (paper: 5)."""
     rows: int | None = None
     """Rows of ``safe`` in the memory, from the first; default all of them."""
@@ -119,7 +126,7 @@ class MemoryAnchor(Steerable):
     _rows: list[Row] | None = field(default=None, init=False, repr=False)
     _losses: dict[int, float] = field(default_factory=dict[int, float], init=False, repr=False)
     _terms: dict[int, float] = field(default_factory=dict[int, float], init=False, repr=False)
-    _held: tuple[Tensor, Seen] | None = field(default=None, init=False, repr=False)
+    _held: tuple[Batch, Seen] | None = field(default=None, init=False, repr=False)
     _states: States = field(default_factory=States, init=False, repr=False)
 
     steered: ClassVar[str] = "strength"
@@ -155,6 +162,21 @@ class MemoryAnchor(Steerable):
             need_data(self, "safe")
             if self.harmless > 0:
                 need_data(self, "benign")
+                self._check_harmless()
+
+    def _check_harmless(self) -> None:
+        refusals = self._refusals
+        if round(self.harmless * refusals) == 0:
+            raise ConfigError(
+                f"memory_anchor: `harmless={self.harmless!r}` of {refusals} refusals is no row; "
+                f"give {1 / refusals:.2g} or more, or 0"
+            )
+
+    @property
+    def _refusals(self) -> int:
+        """How many rows of ``safe`` are in the memory."""
+        count = len(need_data(self, "safe"))
+        return count if self.rows is None else min(int(self.rows), count)
 
     @property
     def _has_memory(self) -> bool:
@@ -235,13 +257,13 @@ class MemoryAnchor(Steerable):
         of = settled(self)
         self._align_start(step.engine)
         seen = seen_at_start(step.engine, batch, self.start_, of, int(self.every))
-        self._held = (batch["labels"], seen)
+        self._held = (batch, seen)
         return batch
 
     def loss(self, step: Step, batch: Batch, outputs: Any) -> Tensor:
         r"""Return :math:`\lambda` times the distance from the start on the user's answer tokens."""
         of, labels = settled(self), batch["labels"]
-        if self._held is None or not torch.equal(self._held[0], labels):
+        if self._held is None or not same_rows(self._held[0], batch):
             raise RunError(
                 "memory_anchor: the user's batch was changed after it was compared with the "
                 "start; give memory_anchor after the defense that changes it"
@@ -309,7 +331,7 @@ class MemoryAnchor(Steerable):
             return None
         if not self.live:
             device = next(engine.model.parameters()).device
-            return reference_at(self.reference_, number, device)
+            return reference_at(self.reference_, number, batch, device, self.card.name)
         self._align_start(engine)
         with at(engine, self.start_):
             return said_now(engine, batch)
@@ -320,6 +342,10 @@ class MemoryAnchor(Steerable):
             seed = derived_seed(run.seed, self.card.name)
             kept = (self.safe, self.benign, self.rows, self.harmless)
             self._rows = memory_rows(*kept, seed)
+            run.say(
+                f"memory_anchor: {self._refusals} refusals and "
+                f"{len(self._rows) - self._refusals} harmless rows are the memory"
+            )
         return run.batches(self._rows, int(self.batch_size))
 
     def _align_start(self, engine: Engine) -> None:
