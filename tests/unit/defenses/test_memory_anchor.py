@@ -1,5 +1,7 @@
 """Memory anchors: each method's gradient in closed form, what it starts from, what is refused."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -23,6 +25,7 @@ from holdfast.ops.anchors.references import said_now
 from holdfast.ops.engine import LocalEngine
 from holdfast.ops.modules import trainable
 from holdfast.ops.weights import copied
+from holdfast.testing import runs
 from tests.tiny import tiny_model
 from tests.unit.defenses.tiny_runs import (
     BENIGN,
@@ -195,6 +198,17 @@ def test_importance_squares_each_rows_own_gradient_summed_over_its_tokens():
     assert farthest(found, {n: g.square() for n, g in whole.items()}) > 0.1 * scale
 
 
+def test_rows_that_the_trainer_joins_to_one_weigh_as_they_do_apart():
+    """Of a padding-free batch the square of the rows' sum would be taken for their squares."""
+    found = []
+    for options in ({}, {"padding_free": True, "max_length": None}):
+        defense = anchor("ewc", safe=REFUSALS[:4])
+        runs.new_trainer([defense], runs.Setting("SFTTrainer"), max_steps=1, **options).train()
+        found.append(defense.fisher_)
+    scale = max(float(f.max()) for f in found[0].values())
+    assert farthest(*found) < 1e-4 * scale
+
+
 def test_rows_are_grouped_by_their_answer_tokens():
     batch = batch_of([*REFUSALS[:1], *BENIGN[:1], *REFUSALS[1:2]])
     groups = {n: len(part["input_ids"]) for n, part in by_answer_length(batch)}
@@ -308,6 +322,9 @@ def test_the_memorys_size_is_said(tmp_path):
     trainer.say = said.append
     trainer.train()
     assert said == ["memory_anchor: 6 refusals and 2 harmless rows are the memory"]
+    # A second run of the same defense draws by its own seed.
+    again, other = (trained(tmp_path, [d], seed=2) for d in (defense, replace(defense)))
+    assert farthest(weights_of(again.model), weights_of(other.model)) == 0
 
 
 def test_a_resume_with_other_rows_is_refused(tmp_path):
@@ -317,7 +334,7 @@ def test_a_resume_with_other_rows_is_refused(tmp_path):
     for rows, size, seed in ((BENIGN, 4, 1), (REFUSALS[::-1], 4, 1), (REFUSALS, 3, 1)):
         other = anchor("der", safe=rows, batch_size=size)
         again = trainer_of(tmp_path / "again", [other], seed=seed, **options)
-        with pytest.raises(ConfigError, match="memory_anchor: .* resume with the same rows"):
+        with pytest.raises(ConfigError, match=r"memory_anchor: .* resume with the same rows"):
             again.train(resume_from_checkpoint=str(tmp_path / "first" / "checkpoint-2"))
 
 

@@ -23,6 +23,7 @@ from holdfast.defense import (
     in_range,
     need_data,
 )  # fmt: skip
+from holdfast.defenses.felt import row_batches
 from holdfast.defenses.memory_anchor.importance import importance, penalty, pull
 from holdfast.defenses.memory_anchor.methods import (
     EVERY,
@@ -123,7 +124,7 @@ class MemoryAnchor(Steerable):
     """What each weight matters to the memory; ewc."""
     figures_: dict[str, float] = field(default_factory=dict[str, float], init=False)
     """The latest value of what is added, and its share of the user's loss."""
-    _rows: list[Row] | None = field(default=None, init=False, repr=False)
+    _rows: tuple[int, list[Row]] | None = field(default=None, init=False, repr=False)
     _losses: dict[int, float] = field(default_factory=dict[int, float], init=False, repr=False)
     _terms: dict[int, float] = field(default_factory=dict[int, float], init=False, repr=False)
     _held: tuple[Batch, Seen] | None = field(default=None, init=False, repr=False)
@@ -239,7 +240,7 @@ class MemoryAnchor(Steerable):
             top_k, heat = int(self.top_k), of.temperature
             self.reference_ = reference_table(run.engine, batches, top_k, heat, tick)
         if self.method == "ewc":
-            batches = self._memory(run)
+            batches = row_batches(run, self._drawn(run), int(self.batch_size))
             tick = ticking(run.progress, "memory_anchor: importance", len(batches))
             self.fisher_ = importance(run.engine, batches, tick)
             run.say(f"memory_anchor: ‖F‖ = {global_norm(self.fisher_):.3g} on the memory")
@@ -338,15 +339,19 @@ class MemoryAnchor(Steerable):
 
     def _memory(self, run: Run) -> list[Batch]:
         """Return the batches of M; they depend on the rows and the run's seed alone."""
-        if self._rows is None:
-            seed = derived_seed(run.seed, self.card.name)
-            kept = (self.safe, self.benign, self.rows, self.harmless)
-            self._rows = memory_rows(*kept, seed)
+        return run.batches(self._drawn(run), int(self.batch_size))
+
+    def _drawn(self, run: Run) -> list[Row]:
+        """Return the rows of M, and tell how many once per run."""
+        seed = derived_seed(run.seed, self.card.name)
+        if self._rows is None or self._rows[0] != seed:
+            rows = memory_rows(self.safe, self.benign, self.rows, self.harmless, seed)
+            self._rows = seed, rows
             run.say(
-                f"memory_anchor: {self._refusals} refusals and "
-                f"{len(self._rows) - self._refusals} harmless rows are the memory"
+                f"memory_anchor: {self._refusals} refusals and {len(rows) - self._refusals} "
+                "harmless rows are the memory"
             )
-        return run.batches(self._rows, int(self.batch_size))
+        return self._rows[1]
 
     def _align_start(self, engine: Engine) -> None:
         """Move what a checkpoint holds whole on the CPU to where the weights are, once."""

@@ -6,7 +6,7 @@ from holdfast.defense import Defense, in_range
 from holdfast.errors import ConfigError
 from holdfast.ops.anchors.distances import DISTANCES, Distance
 
-__all__ = ["METHODS", "Anchor", "Method", "Settings", "Where", "check_settings", "settled"]
+__all__ = ["EVERY", "METHODS", "Anchor", "Method", "Settings", "Where", "check_settings", "settled"]
 
 Method = Literal["replay", "der", "der++", "lwf", "kl", "ldifs", "ewc", "l2-sp"]
 Where = Literal["memory", "user"]
