@@ -15,6 +15,7 @@ from holdfast.ops.agreement import answer_logits
 from holdfast.ops.engine import LocalEngine
 from holdfast.ops.gradients import global_norm, inner_product
 from holdfast.ops.modules import trainable
+from holdfast.ops.randomness import gaussian
 from tests.tiny import tiny_model
 from tests.unit.defenses.tiny_runs import (
     BENIGN,
@@ -118,6 +119,8 @@ def test_the_dot_product_is_over_all_tensors_and_keeps_its_digits():
     assert inner_product({"a": left["a"]}, right) == 14  # What one side lacks counts as zeros.
     many = {"a": torch.full((100_000,), 0.1)}
     assert inner_product(many, many) == pytest.approx(1000.0, rel=1e-6)
+    coarse = {"a": torch.tensor([1.0078125], dtype=torch.bfloat16)}  # Its square has more digits.
+    assert inner_product(coarse, coarse) == 1.0078125**2
 
 
 # --- the run ---------------------------------------------------------------------------------
@@ -302,6 +305,31 @@ def test_the_control_adds_as_long_a_vector_that_knows_nothing(tmp_path):
                 rel=1e-4,
             )
         assert farthest(after, moved) > 0 or not options["rho"]
+
+
+def test_the_control_draws_a_direction_of_its_own_at_each_update(tmp_path, monkeypatch):
+    """One direction for the whole run would be a push, and no noise."""
+    drawn: list[dict[str, Tensor]] = []
+
+    def kept(like: Any, seed: int) -> dict[str, Tensor]:
+        drawn.append(gaussian(like, seed))
+        return drawn[-1]
+
+    monkeypatch.setattr("holdfast.defenses.safe_grad.safe_grad.gaussian", kept)
+    trained(tmp_path, [safe_grad(direction="random", rho=0.5)], max_steps=3, **SGD)
+    size = global_norm(drawn[0]) ** 2
+    for left, right in ((0, 1), (1, 2), (0, 2)):
+        assert abs(inner_product(drawn[left], drawn[right])) < 0.1 * size
+
+
+def test_the_share_is_of_what_is_added(tmp_path):
+    """The second step is from the same weights at every strength: the first adds but rounding."""
+    found = []
+    for strength in (1.0, 4.0):
+        defense = safe_grad(strength=strength, surgery=False)
+        trained(tmp_path, [defense], max_steps=2, **SGD)
+        found.append(defense.metrics()["gradient_share"])
+    assert found[1] == pytest.approx(4 * found[0], rel=1e-3)
 
 
 def test_kept_top_tokens_hold_less_and_all_of_them_the_same(tmp_path):

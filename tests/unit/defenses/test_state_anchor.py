@@ -274,6 +274,12 @@ def test_beside_an_attached_vector_the_states_are_those_of_the_served_model(tmp_
     assert seen[-1] > 0
 
 
+def tiny_states() -> Tensor:
+    """The states of the first five refusals' prompts before step 0."""
+    [batch] = prompt_batches(REFUSALS[:5], RUN, 5)
+    return last_states(LocalEngine(tiny_model()), batch).detach()
+
+
 def test_figures_are_logged(tmp_path):
     history = trained(tmp_path, [anchor()]).state.log_history
     logs = [row for row in history if "loss" in row]
@@ -282,6 +288,20 @@ def test_figures_are_logged(tmp_path):
     ] * 3
     assert all(row["state_anchor/gradient_share"] > 0 for row in logs[1:])
     assert all(0 < row["state_anchor/drift"] < 1 for row in logs[1:])
+    size = float(tiny_states().square().mean()) ** 0.5
+    for row in logs[1:]:
+        drift = row["state_anchor/distance"] ** 0.5 / size
+        assert row["state_anchor/drift"] == pytest.approx(drift, rel=1e-3)
+
+
+def test_the_share_is_of_what_is_added(tmp_path):
+    """At the first step nothing is added: the second is from the same weights at every λ."""
+    found = []
+    for lam in (1.0, 4.0):
+        defense = anchor(lam=lam)
+        trained(tmp_path, [defense], max_steps=2, **SGD)
+        found.append(defense.metrics()["gradient_share"])
+    assert found[1] == pytest.approx(4 * found[0], rel=1e-5)
 
 
 def test_the_control_holds_harmless_prompts(tmp_path):
