@@ -133,11 +133,12 @@ class LocalEngine:
             return collected(params), value
 
     def add_gradient(self, gradient: Mapping[str, Tensor], scale: float = 1.0) -> None:
-        """Add ``scale * gradient`` to ``.grad``."""
+        """Add ``scale * gradient`` to ``.grad``, rounded once where it is of a finer type."""
         params = self.parameters()
         for name, extra in gradient.items():
             p = params[name]
-            p.grad = scale * extra if p.grad is None else p.grad.add(extra, alpha=scale)
+            added = scale * extra if p.grad is None else p.grad.add(extra, alpha=scale)
+            p.grad = added.to(p.dtype if p.grad is None else p.grad.dtype)
 
     def shifted(self, by: Mapping[str, Tensor], scale: float = 1.0) -> AbstractContextManager[None]:
         """Run the body at ``w + scale * by`` and restore ``w`` from a copy."""

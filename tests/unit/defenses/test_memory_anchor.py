@@ -1,5 +1,7 @@
 """Memory anchors: each method's gradient in closed form, what it starts from, what is refused."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -23,6 +25,7 @@ from holdfast.ops.anchors.references import said_now
 from holdfast.ops.engine import LocalEngine
 from holdfast.ops.modules import trainable
 from holdfast.ops.weights import copied
+from holdfast.testing import runs
 from tests.tiny import tiny_model
 from tests.unit.defenses.tiny_runs import (
     BENIGN,
@@ -34,6 +37,7 @@ from tests.unit.defenses.tiny_runs import (
     farthest,
     lora,
     trained,
+    trainer_of,
     weights_of,
 )
 
@@ -194,6 +198,17 @@ def test_importance_squares_each_rows_own_gradient_summed_over_its_tokens():
     assert farthest(found, {n: g.square() for n, g in whole.items()}) > 0.1 * scale
 
 
+def test_rows_that_the_trainer_joins_to_one_weigh_as_they_do_apart():
+    """Of a padding-free batch the square of the rows' sum would be taken for their squares."""
+    found = []
+    for options in ({}, {"padding_free": True, "max_length": None}):
+        defense = anchor("ewc", safe=REFUSALS[:4])
+        runs.new_trainer([defense], runs.Setting("SFTTrainer"), max_steps=1, **options).train()
+        found.append(defense.fisher_)
+    scale = max(float(f.max()) for f in found[0].values())
+    assert farthest(*found) < 1e-4 * scale
+
+
 def test_rows_are_grouped_by_their_answer_tokens():
     batch = batch_of([*REFUSALS[:1], *BENIGN[:1], *REFUSALS[1:2]])
     groups = {n: len(part["input_ids"]) for n, part in by_answer_length(batch)}
@@ -271,11 +286,14 @@ def test_a_run_on_the_users_rows_is_descent_on_the_papers_objective(tmp_path, me
     assert farthest(weights_of(run.model), weights_of(model)) < 1e-6
 
 
-def test_a_batch_that_changed_after_it_was_compared_is_an_error(tmp_path):
-    defense = anchor("kl")
-    defense._held = (torch.zeros(1, 2), None)  # type: ignore[assignment]
+@pytest.mark.parametrize("changed", ["labels", "input_ids"])
+def test_a_batch_that_changed_after_it_was_compared_is_an_error(changed):
+    """Also where its answers are the same and its prompts are not: the rows are paired wrongly."""
+    defense, batch = anchor("kl"), batch_of(USER[:2])
+    defense._held = (batch, None)  # type: ignore[assignment]
+    other = {**batch, changed: batch[changed].flip(0)}
     with pytest.raises(RunError, match="after the defense that changes it"):
-        defense.loss(None, {"labels": torch.ones(1, 2)}, None)  # type: ignore[arg-type]
+        defense.loss(None, other, None)  # type: ignore[arg-type]
 
 
 # Runs.
@@ -294,6 +312,39 @@ def test_the_memory_is_drawn_once_with_its_harmless_rows():
     assert sorted(map(str, rows)) == sorted(map(str, [*REFUSALS[:6], *BENIGN[:3]]))
     assert rows == memory_rows(REFUSALS, BENIGN, 6, 0.5, seed=1)
     assert rows != memory_rows(REFUSALS, BENIGN, 6, 0.5, seed=2)
+
+
+def test_the_memorys_size_is_said(tmp_path):
+    """Also where `benign` has fewer rows than `harmless` asks for."""
+    said: list[str] = []
+    defense = anchor("replay", rows=6, harmless=1.0, benign=BENIGN[:2])
+    trainer = trainer_of(tmp_path, [defense], max_steps=2)
+    trainer.say = said.append
+    trainer.train()
+    assert said == ["memory_anchor: 6 refusals and 2 harmless rows are the memory"]
+    # A second run of the same defense draws by its own seed.
+    again, other = (trained(tmp_path, [d], seed=2) for d in (defense, replace(defense)))
+    assert farthest(weights_of(again.model), weights_of(other.model)) == 0
+
+
+def test_a_resume_with_other_rows_is_refused(tmp_path):
+    """Also where their answers are as long: each row would be held at another's logits."""
+    options = {"save_strategy": "steps", "save_steps": 2}
+    trained(tmp_path / "first", [anchor("der")], **options)
+    for rows, size, seed in ((BENIGN, 4, 1), (REFUSALS[::-1], 4, 1), (REFUSALS, 3, 1)):
+        other = anchor("der", safe=rows, batch_size=size)
+        again = trainer_of(tmp_path / "again", [other], seed=seed, **options)
+        with pytest.raises(ConfigError, match=r"memory_anchor: .* resume with the same rows"):
+            again.train(resume_from_checkpoint=str(tmp_path / "first" / "checkpoint-2"))
+
+
+@pytest.mark.parametrize("method", ["ewc", "l2-sp", "der"])
+def test_weights_in_bfloat16_are_held_too(tmp_path, method):
+    """The pull is in float32, and `.grad` is not."""
+    defense = anchor(method, strength=3.0)
+    run = trained(tmp_path, [defense], model=tiny_model().bfloat16(), max_steps=2, **SGD)
+    assert defense.metrics()["term"] > 0
+    assert {w.dtype for w in weights_of(run.model).values()} == {torch.bfloat16}
 
 
 def test_the_terms_share_of_the_loss_is_logged(tmp_path):
@@ -346,6 +397,13 @@ def test_labels_say_which_method_it_is():
         {"top_k": 1.5}, {"every": 0}, {"batch_size": 0}, {"rows": 0}, {"harmless": -0.5},
         {"harmless": 1.0, "benign": None}, {"safe": []}, {"safe": None},
         {"live": True, "method": "kl"}, {"live": True, "top_k": 3},
+        # What nobody would read.
+        {"top_k": 3, "method": "kl"}, {"top_k": 3, "method": "replay"},
+        {"top_k": 3, "method": "der++", "where": "user"}, {"every": 1}, {"rows": 3, "method": "kl"},
+        {"harmless": 1.0, "benign": BENIGN, "method": "l2-sp"},
+        {"distance": "kl", "method": "der++", "alpha": 0.0},
+        {"where": "user", "method": "der++", "alpha": 0.0},
+        {"harmless": 0.01, "benign": BENIGN},
     ],
 )  # fmt: skip
 def test_bad_options_are_refused_by_name(bad):

@@ -15,6 +15,7 @@ from holdfast.ops.agreement import answer_logits
 from holdfast.ops.engine import LocalEngine
 from holdfast.ops.gradients import global_norm, inner_product
 from holdfast.ops.modules import trainable
+from holdfast.ops.randomness import gaussian
 from tests.tiny import tiny_model
 from tests.unit.defenses.tiny_runs import (
     BENIGN,
@@ -118,6 +119,8 @@ def test_the_dot_product_is_over_all_tensors_and_keeps_its_digits():
     assert inner_product({"a": left["a"]}, right) == 14  # What one side lacks counts as zeros.
     many = {"a": torch.full((100_000,), 0.1)}
     assert inner_product(many, many) == pytest.approx(1000.0, rel=1e-6)
+    coarse = {"a": torch.tensor([1.0078125], dtype=torch.bfloat16)}  # Its square has more digits.
+    assert inner_product(coarse, coarse) == 1.0078125**2
 
 
 # --- the run ---------------------------------------------------------------------------------
@@ -304,12 +307,37 @@ def test_the_control_adds_as_long_a_vector_that_knows_nothing(tmp_path):
         assert farthest(after, moved) > 0 or not options["rho"]
 
 
+def test_the_control_draws_a_direction_of_its_own_at_each_update(tmp_path, monkeypatch):
+    """One direction for the whole run would be a push, and no noise."""
+    drawn: list[dict[str, Tensor]] = []
+
+    def kept(like: Any, seed: int) -> dict[str, Tensor]:
+        drawn.append(gaussian(like, seed))
+        return drawn[-1]
+
+    monkeypatch.setattr("holdfast.defenses.safe_grad.safe_grad.gaussian", kept)
+    trained(tmp_path, [safe_grad(direction="random", rho=0.5)], max_steps=3, **SGD)
+    size = global_norm(drawn[0]) ** 2
+    for left, right in ((0, 1), (1, 2), (0, 2)):
+        assert abs(inner_product(drawn[left], drawn[right])) < 0.1 * size
+
+
+def test_the_share_is_of_what_is_added(tmp_path):
+    """The second step is from the same weights at every strength: the first adds but rounding."""
+    found = []
+    for strength in (1.0, 4.0):
+        defense = safe_grad(strength=strength, surgery=False)
+        trained(tmp_path, [defense], max_steps=2, **SGD)
+        found.append(defense.metrics()["gradient_share"])
+    assert found[1] == pytest.approx(4 * found[0], rel=1e-3)
+
+
 def test_kept_top_tokens_hold_less_and_all_of_them_the_same(tmp_path):
     runs = {k: trained(tmp_path, [safe_grad(top_k=k)], **SGD).defenses[0] for k in (0, 3, 10_000)}
     whole, few, all_ = (runs[k].figures_["distance"] for k in (0, 3, 10_000))
     assert 0 < few < whole
     assert all_ == whole
-    assert set(runs[3].reference_) == {"counts", "logits", "tokens", "rest"}
+    assert set(runs[3].reference_) == {"counts", "rows", "logits", "tokens", "rest"}
 
 
 def test_beside_an_attached_vector_the_distance_is_that_of_the_served_model(tmp_path):
@@ -342,7 +370,7 @@ def test_rates_count_every_update_and_go_on_after_a_resume(tmp_path):
 def test_a_resume_with_other_rows_is_refused(tmp_path):
     options = {"save_strategy": "steps", "save_steps": 2}
     trained(tmp_path / "first", [safe_grad()], **options)
-    for other in ({"safe": REFUSALS[:3]}, {"batch_size": 2}):
+    for other in ({"safe": REFUSALS[:3]}, {"batch_size": 2}, {"safe": REFUSALS[::-1]}):
         again = trainer_of(tmp_path / "again", [safe_grad(**other)], **options)
         with pytest.raises(ConfigError, match="resume with the same rows"):
             again.train(resume_from_checkpoint=str(tmp_path / "first" / "checkpoint-2"))

@@ -274,6 +274,12 @@ def test_beside_an_attached_vector_the_states_are_those_of_the_served_model(tmp_
     assert seen[-1] > 0
 
 
+def tiny_states() -> Tensor:
+    """The states of the first five refusals' prompts before step 0."""
+    [batch] = prompt_batches(REFUSALS[:5], RUN, 5)
+    return last_states(LocalEngine(tiny_model()), batch).detach()
+
+
 def test_figures_are_logged(tmp_path):
     history = trained(tmp_path, [anchor()]).state.log_history
     logs = [row for row in history if "loss" in row]
@@ -282,6 +288,20 @@ def test_figures_are_logged(tmp_path):
     ] * 3
     assert all(row["state_anchor/gradient_share"] > 0 for row in logs[1:])
     assert all(0 < row["state_anchor/drift"] < 1 for row in logs[1:])
+    size = float(tiny_states().square().mean()) ** 0.5
+    for row in logs[1:]:
+        drift = row["state_anchor/distance"] ** 0.5 / size
+        assert row["state_anchor/drift"] == pytest.approx(drift, rel=1e-3)
+
+
+def test_the_share_is_of_what_is_added(tmp_path):
+    """At the first step nothing is added: the second is from the same weights at every λ."""
+    found = []
+    for lam in (1.0, 4.0):
+        defense = anchor(lam=lam)
+        trained(tmp_path, [defense], max_steps=2, **SGD)
+        found.append(defense.metrics()["gradient_share"])
+    assert found[1] == pytest.approx(4 * found[0], rel=1e-5)
 
 
 def test_the_control_holds_harmless_prompts(tmp_path):
@@ -304,16 +324,18 @@ def test_resumed_it_holds_the_states_of_before_the_first_step(tmp_path):
     again = trainer_of(tmp_path / "again", [anchor()], **options)
     again.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-2"))
     assert farthest(weights_of(whole.model), weights_of(again.model)) == 0
-    other = trainer_of(tmp_path / "other", [anchor(safe=REFUSALS[:4])], **options)
-    with pytest.raises(ConfigError, match="states of 5 prompts, and 4 are given"):
-        other.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-2"))
+    # Fewer, and as many others: each would be held at the state of another.
+    for rows, said in ((REFUSALS[:4], "4 are not the same"), (REFUSALS[5:], "5 are not the same")):
+        other = trainer_of(tmp_path / "other", [anchor(safe=rows)], **options)
+        with pytest.raises(ConfigError, match=f"states of 5 prompts, and these {said}"):
+            other.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-2"))
 
 
 def test_what_a_checkpoint_brings_is_held_from_then_on(tmp_path):
     """A defense that was at work before it is loaded holds no longer what it held then."""
     defense = anchor()
     trained(tmp_path, [defense])
-    defense.load({"states_": torch.full((5, 32), 7.0), "figures_": {}})
+    defense.load({**defense.state(), "states_": torch.full((5, 32), 7.0)})
     assert all(float(batch["anchor"].mean()) == 7 for batch in defense._with_states(RUN))
 
 

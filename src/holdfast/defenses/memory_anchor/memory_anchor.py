@@ -23,11 +23,19 @@ from holdfast.defense import (
     in_range,
     need_data,
 )  # fmt: skip
+from holdfast.defenses.felt import row_batches
 from holdfast.defenses.memory_anchor.importance import importance, penalty, pull
-from holdfast.defenses.memory_anchor.methods import Method, Settings, Where, check_settings, settled
+from holdfast.defenses.memory_anchor.methods import (
+    EVERY,
+    Method,
+    Settings,
+    Where,
+    check_settings,
+    settled,
+)
 from holdfast.defenses.memory_anchor.rows import memory_rows
 from holdfast.defenses.memory_anchor.states import States, reading
-from holdfast.defenses.memory_anchor.user_rows import Seen, seen_at_start, user_distance
+from holdfast.defenses.memory_anchor.user_rows import Seen, same_rows, seen_at_start, user_distance
 from holdfast.errors import ConfigError, DivergedError, ModelError, RunError
 from holdfast.ops.agreement import answer_logits
 from holdfast.ops.anchors.distances import Distance, distance
@@ -99,7 +107,7 @@ class MemoryAnchor(Steerable):
     """Logits kept of each answer token of the memory; 0 keeps all and is exact. Ours."""
     live: bool = False
     """Keep no logits of the memory: one more forward pass at the start's weights instead. Ours."""
-    every: int = 5
+    every: int = EVERY
     """ldifs: layers from one that is read to the next, back from the last (paper: 5)."""
     rows: int | None = None
     """Rows of ``safe`` in the memory, from the first; default all of them."""
@@ -116,10 +124,10 @@ class MemoryAnchor(Steerable):
     """What each weight matters to the memory; ewc."""
     figures_: dict[str, float] = field(default_factory=dict[str, float], init=False)
     """The latest value of what is added, and its share of the user's loss."""
-    _rows: list[Row] | None = field(default=None, init=False, repr=False)
+    _rows: tuple[int, list[Row]] | None = field(default=None, init=False, repr=False)
     _losses: dict[int, float] = field(default_factory=dict[int, float], init=False, repr=False)
     _terms: dict[int, float] = field(default_factory=dict[int, float], init=False, repr=False)
-    _held: tuple[Tensor, Seen] | None = field(default=None, init=False, repr=False)
+    _held: tuple[Batch, Seen] | None = field(default=None, init=False, repr=False)
     _states: States = field(default_factory=States, init=False, repr=False)
 
     steered: ClassVar[str] = "strength"
@@ -155,6 +163,21 @@ class MemoryAnchor(Steerable):
             need_data(self, "safe")
             if self.harmless > 0:
                 need_data(self, "benign")
+                self._check_harmless()
+
+    def _check_harmless(self) -> None:
+        refusals = self._refusals
+        if round(self.harmless * refusals) == 0:
+            raise ConfigError(
+                f"memory_anchor: `harmless={self.harmless!r}` of {refusals} refusals is no row; "
+                f"give {1 / refusals:.2g} or more, or 0"
+            )
+
+    @property
+    def _refusals(self) -> int:
+        """How many rows of ``safe`` are in the memory."""
+        count = len(need_data(self, "safe"))
+        return count if self.rows is None else min(int(self.rows), count)
 
     @property
     def _has_memory(self) -> bool:
@@ -217,7 +240,7 @@ class MemoryAnchor(Steerable):
             top_k, heat = int(self.top_k), of.temperature
             self.reference_ = reference_table(run.engine, batches, top_k, heat, tick)
         if self.method == "ewc":
-            batches = self._memory(run)
+            batches = row_batches(run, self._drawn(run), int(self.batch_size))
             tick = ticking(run.progress, "memory_anchor: importance", len(batches))
             self.fisher_ = importance(run.engine, batches, tick)
             run.say(f"memory_anchor: ‖F‖ = {global_norm(self.fisher_):.3g} on the memory")
@@ -235,13 +258,13 @@ class MemoryAnchor(Steerable):
         of = settled(self)
         self._align_start(step.engine)
         seen = seen_at_start(step.engine, batch, self.start_, of, int(self.every))
-        self._held = (batch["labels"], seen)
+        self._held = (batch, seen)
         return batch
 
     def loss(self, step: Step, batch: Batch, outputs: Any) -> Tensor:
         r"""Return :math:`\lambda` times the distance from the start on the user's answer tokens."""
         of, labels = settled(self), batch["labels"]
-        if self._held is None or not torch.equal(self._held[0], labels):
+        if self._held is None or not same_rows(self._held[0], batch):
             raise RunError(
                 "memory_anchor: the user's batch was changed after it was compared with the "
                 "start; give memory_anchor after the defense that changes it"
@@ -309,18 +332,26 @@ class MemoryAnchor(Steerable):
             return None
         if not self.live:
             device = next(engine.model.parameters()).device
-            return reference_at(self.reference_, number, device)
+            return reference_at(self.reference_, number, batch, device, self.card.name)
         self._align_start(engine)
         with at(engine, self.start_):
             return said_now(engine, batch)
 
     def _memory(self, run: Run) -> list[Batch]:
         """Return the batches of M; they depend on the rows and the run's seed alone."""
-        if self._rows is None:
-            seed = derived_seed(run.seed, self.card.name)
-            kept = (self.safe, self.benign, self.rows, self.harmless)
-            self._rows = memory_rows(*kept, seed)
-        return run.batches(self._rows, int(self.batch_size))
+        return run.batches(self._drawn(run), int(self.batch_size))
+
+    def _drawn(self, run: Run) -> list[Row]:
+        """Return the rows of M, and tell how many once per run."""
+        seed = derived_seed(run.seed, self.card.name)
+        if self._rows is None or self._rows[0] != seed:
+            rows = memory_rows(self.safe, self.benign, self.rows, self.harmless, seed)
+            self._rows = seed, rows
+            run.say(
+                f"memory_anchor: {self._refusals} refusals and {len(rows) - self._refusals} "
+                "harmless rows are the memory"
+            )
+        return self._rows[1]
 
     def _align_start(self, engine: Engine) -> None:
         """Move what a checkpoint holds whole on the CPU to where the weights are, once."""

@@ -6,11 +6,15 @@ from holdfast.defense import Defense, in_range
 from holdfast.errors import ConfigError
 from holdfast.ops.anchors.distances import DISTANCES, Distance
 
-__all__ = ["METHODS", "Anchor", "Method", "Settings", "Where", "check_settings", "settled"]
+__all__ = ["EVERY", "METHODS", "Anchor", "Method", "Settings", "Where", "check_settings", "settled"]
 
 Method = Literal["replay", "der", "der++", "lwf", "kl", "ldifs", "ewc", "l2-sp"]
 Where = Literal["memory", "user"]
 Compared = Literal["", "logits", "states", "weights"]
+
+
+EVERY = 5
+"""Layers from one that ldifs reads to the next (arXiv 2508.06249)."""
 
 
 class Anchor(NamedTuple):
@@ -91,6 +95,7 @@ def check_settings(defense: Any) -> None:
         if own.compared != "logits":
             _refuse(defense, name, f"is for methods that compare logits, not `method={method!r}`")
     _check_temperature(defense, own)
+    _check_unused(defense)
     if not any(settled(defense)[-2:]):
         _refuse(defense, next(iter(own.weights)), "leaves nothing to add; for that: `strength=0`")
 
@@ -101,6 +106,25 @@ def _check_temperature(defense: Any, own: Anchor) -> None:
     in_range(defense, "temperature", 1e-3, 1e3)
     if own.compared != "logits" or (defense.distance or own.distance) == "l2":
         _refuse(defense, "temperature", "is of a KL divergence; give `distance='kl'` as well")
+
+
+def _check_unused(defense: Any) -> None:
+    """Refuse fields that would be read by nobody: a run that ignores them tells nothing of them."""
+    of, method = settled(defense), defense.method
+    on_memory = of.where == "memory"
+    remembers = of.passes_memory or method == "ewc"
+    for name, given, used, of_what in (
+        ("distance", defense.distance is not None, bool(of.compared), "logits that are compared"),
+        ("where", defense.where is not None, bool(of.compared), "logits that are compared"),
+        ("temperature", defense.temperature is not None, bool(of.compared), "a KL divergence"),
+        ("top_k", defense.top_k > 0, on_memory, "logits of the memory that are compared"),
+        ("every", defense.every != EVERY, of.compared == "states", "`method='ldifs'`"),
+        ("rows", defense.rows is not None, remembers, "a memory"),
+        ("harmless", defense.harmless > 0, remembers, "a memory"),
+    ):
+        if given and not used:
+            why = f"is of {of_what}, and `method={method!r}` has none of it at these settings"
+            _refuse(defense, name, f"{why}; leave it out")
 
 
 def _one_of(defense: Defense, name: str, values: tuple[str, ...]) -> None:

@@ -33,6 +33,12 @@ def seen_at_start(
         return answer_states(states, batch["labels"])
 
 
+def same_rows(left: Batch, right: Batch) -> bool:
+    """Tell whether two batches have the same tokens and labels, and as many of each."""
+    names = [n for n in ("input_ids", "labels") if n in left or n in right]
+    return all(n in left and n in right and torch.equal(left[n], right[n]) for n in names)
+
+
 def user_distance(
     outputs: Any, states: Mapping[int, Tensor], labels: Tensor, seen: Seen, of: Settings
 ) -> Tensor:

@@ -22,12 +22,7 @@ from holdfast.defense import (
 from holdfast.errors import ConfigError, DivergedError
 from holdfast.ops.agreement import answer_logits
 from holdfast.ops.anchors import distances
-from holdfast.ops.anchors.references import (
-    Reference,
-    answer_count,
-    reference_at,
-    reference_table,
-)
+from holdfast.ops.anchors.references import Reference, reference_at, reference_table
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.gradients import Tensors, global_norm, inner_product, scaled
 from holdfast.ops.randomness import derived_seed, gaussian
@@ -198,13 +193,8 @@ class SafeGrad(Defense):
 
     def _reference(self, batch: Batch, draw: int, logits: Tensor) -> Reference:
         """Return what the model said of this batch before step 0."""
-        counts = self.reference_["counts"]
-        if draw >= len(counts) or counts[draw] != answer_count(batch):
-            raise _wrong(
-                f"the checkpoint was written with other rows (batch {draw + 1} of `safe` does not "
-                "fit what was kept of it); resume with the same rows and `batch_size`"
-            )
-        return reference_at(self.reference_, draw, logits.device)
+        name = self.card.name
+        return reference_at(self.reference_, draw, batch, logits.device, name)
 
     def _decided(self, users: Tensors, anchor: Tensors, value: float) -> Surgery:
         """Return what is to be done, and count it."""

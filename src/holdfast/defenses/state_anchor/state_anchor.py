@@ -25,6 +25,7 @@ from holdfast.defense import (
 from holdfast.defenses.state_anchor.states import last_states, prompt_batches, trained_readout
 from holdfast.errors import ConfigError, DivergedError, ModelError
 from holdfast.ops.adapter_facts import adaptations
+from holdfast.ops.anchors.references import rows_mark
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.gradients import Tensors, global_norm
 
@@ -82,6 +83,8 @@ class StateAnchor(Defense):
 
     states_: Tensor = field(default_factory=lambda: torch.zeros(0, 0), init=False)
     """States of the prompts before step 0, shape [K, d], float32."""
+    marks_: list[str] = field(default_factory=list[str], init=False)
+    """A hash of each batch of prompts, so that a resumed run holds the same ones."""
     figures_: dict[str, float] = field(default_factory=dict[str, float], init=False)
     """The latest distance, relative drift of the states and share of the gradient."""
     _anchored: list[Batch] | None = field(default=None, init=False, repr=False)
@@ -138,7 +141,7 @@ class StateAnchor(Defense):
         # With the graph, as in every step: without one a kernel may round differently.
         with torch.enable_grad():
             states = [last_states(run.engine, batch).detach().cpu() for batch in batches]
-        self.states_ = torch.cat(states)
+        self.states_, self.marks_ = torch.cat(states), [rows_mark(batch) for batch in batches]
         run.say(
             f"state_anchor: {len(self.states_)} {self.prompts} prompts are held, of "
             f"{len(need_data(self, self._source))} rows"
@@ -184,10 +187,11 @@ class StateAnchor(Defense):
         if self._anchored is None:
             batches, states = self._prompts(run), self.states_
             sizes = [len(batch["input_ids"]) for batch in batches]
-            if len(states) != sum(sizes):
+            if self.marks_ != [rows_mark(batch) for batch in batches]:
                 raise ConfigError(
                     f"state_anchor: the checkpoint has the states of {len(states)} prompts, and "
-                    f"{sum(sizes)} are given; resume with the same rows and `count`"
+                    f"these {sum(sizes)} are not the same, or not in the same batches; resume with "
+                    f"the same rows of `{self._source}`, `count` and `batch_size`"
                 )
             self._anchored = [
                 {**batch, ANCHOR: part}

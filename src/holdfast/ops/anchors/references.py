@@ -10,18 +10,20 @@ holds as well for an adapter that did not begin at 0.
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from holdfast.errors import ConfigError
 from holdfast.ops.batches import IGNORED
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.weights import copied, put
 
 __all__ = [
     "Reference", "Table", "answer_count", "at", "masses", "reference_at", "reference_table",
-    "said_now",
+    "rows_mark", "said_now",
 ]  # fmt: skip
 
 Table = dict[str, Any]
@@ -42,6 +44,13 @@ class Reference(NamedTuple):
 def answer_count(batch: Batch) -> int:
     """Return the number N of predicted answer tokens, the rows of ``answer_logits``."""
     return int((batch["labels"][:, 1:] != IGNORED).sum())
+
+
+def rows_mark(batch: Batch) -> str:
+    """Return a hash of a batch's tokens and labels, so that a later run can tell it is the same."""
+    kept = [batch[n].cpu().contiguous().numpy() for n in ("input_ids", "labels") if n in batch]
+    text = b"".join(str(part.shape).encode() + part.tobytes() for part in kept)
+    return sha256(text).hexdigest()[:16]
 
 
 @torch.no_grad()
@@ -101,7 +110,10 @@ def reference_table(
     for batch in batches:
         found.append(said_now(engine, batch, top_k, temperature))
         tick()
-    table: Table = {"counts": [len(one.logits) for one in found]}
+    table: Table = {
+        "counts": [len(one.logits) for one in found],
+        "rows": [rows_mark(batch) for batch in batches],
+    }
     for name in Reference._fields:
         parts = [part.cpu() for one in found if (part := getattr(one, name)) is not None]
         if parts:
@@ -109,13 +121,29 @@ def reference_table(
     return table
 
 
-def reference_at(table: Mapping[str, Any], number: int, device: torch.device) -> Reference:
+def reference_at(
+    table: Mapping[str, Any], number: int, batch: Batch, device: torch.device, of: str
+) -> Reference:
     """Return the reference of batch ``number``, from 0, on the device.
 
+    Args:
+        table: What ``reference_table`` returned, also in an earlier run.
+        number: Which of its batches.
+        batch: That batch as it is now.
+        device: Where the reference is wanted.
+        of: The defense, for the error.
+
     Raises:
-        IndexError: The table has no such batch.
+        ConfigError: The table was made of other rows, as after a resume with another data set: each
+            row would be held at what was said of another.
     """
     counts: list[int] = list(table["counts"])
+    if number >= len(counts) or table["rows"][number] != rows_mark(batch):
+        raise ConfigError(
+            f"{of}: the checkpoint was written with other rows (batch {number + 1} of the memory "
+            "is not the one that the start's logits are of); resume with the same rows, in the "
+            "same order, and with the same `batch_size` and seed"
+        )
     first, count = sum(counts[:number]), counts[number]
     parts: dict[str, Tensor] = {
         name: table[name][first : first + count].to(device)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from holdfast.errors import ConfigError
 from holdfast.ops.agreement import answer_logits
 from holdfast.ops.anchors.distances import distance
 from holdfast.ops.anchors.references import (
@@ -19,6 +20,7 @@ from tests.tiny import tiny_model
 from tests.unit.defenses.tiny_runs import BENIGN, REFUSALS, batch_of, lora
 
 BATCHES = [batch_of(REFUSALS[:3]), batch_of(BENIGN[:2]), batch_of(REFUSALS[3:4])]
+CPU = torch.device("cpu")
 
 
 def engine_of(model=None):
@@ -37,28 +39,39 @@ def test_each_batch_has_its_own_rows_of_the_table():
     table = reference_table(engine, BATCHES)
     assert table["counts"] == [answer_count(b) for b in BATCHES]
     for number in (2, 0, 1):  # In any order, as a resumed run asks.
-        found = reference_at(table, number, torch.device("cpu"))
+        found = reference_at(table, number, BATCHES[number], CPU, "a")
         assert found.logits.equal(answer_logits(engine, BATCHES[number]).detach())
         assert found.tokens is None
+
+
+def test_a_table_of_other_rows_is_refused():
+    """Two batches of as many answer tokens are told apart by their rows, and by their order."""
+    table = reference_table(engine_of(), [batch_of(REFUSALS[:3])])
+    for other in (batch_of(REFUSALS[1:4]), batch_of(REFUSALS[2::-1])):
+        assert answer_count(other) == table["counts"][0]
+        with pytest.raises(ConfigError, match=r"der: .*\(batch 1 .* resume with the same rows"):
+            reference_at(table, 0, other, CPU, "der")
+    with pytest.raises(ConfigError, match=r"batch 2"):
+        reference_at(table, 1, batch_of(REFUSALS[:3]), CPU, "der")
 
 
 def test_a_top_k_keeps_the_likeliest_and_the_rest():
     engine = engine_of()
     table = reference_table(engine, BATCHES, top_k=5, temperature=2.0)
-    found = reference_at(table, 1, torch.device("cpu"))
+    found = reference_at(table, 1, BATCHES[1], CPU, "a")
     logits = answer_logits(engine, BATCHES[1]).detach()
     assert found.logits.equal(logits.topk(5).values)
     assert found.tokens is not None
     assert found.rest is not None
     assert found.rest.equal(masses(logits, found.tokens, 2.0)[:, -1])
     vocabulary = logits.shape[-1]
-    assert set(reference_table(engine, BATCHES, top_k=vocabulary)) == {"counts", "logits"}
+    assert set(reference_table(engine, BATCHES, top_k=vocabulary)) == {"counts", "rows", "logits"}
 
 
 def test_a_table_outlives_the_weights_that_it_was_made_at():
     engine = engine_of()
     table = reference_table(engine, BATCHES[:1])
-    before = reference_at(table, 0, torch.device("cpu"))
+    before = reference_at(table, 0, BATCHES[0], CPU, "a")
     assert float(distance(answer_logits(engine, BATCHES[0]), before, "l2")) == 0
     moved(engine)
     assert float(distance(answer_logits(engine, BATCHES[0]), before, "l2")) > 1e-3
