@@ -11,7 +11,7 @@ A trainer with the defenses ``D`` runs this loop; indentation is nesting::
                 batch(step, batch) -> batch
                 gradient(step, backward) -> loss  around the user's own forward and backward
                     loss(step, batch, outputs)    a term inside that forward
-            after_update(step)
+            after_update(step)                    last, who exchanges_weights
             with served(run):                     whenever a checkpoint is written, the model is
                 save                              evaluated, or a callback of others is called
     after(run) -> artifact                        every D, once
@@ -258,7 +258,8 @@ class Defense:
     exchanges_weights: ClassVar[bool] = False
     """``served`` puts other weights in place and takes nothing off, so ``bare`` leaves it out.
 
-    To be said only where ``attached`` attaches nothing: ``bare`` would leave that on.
+    Its ``after_update`` runs behind those of all others, on the weights as the step leaves them. To
+    be said only where ``attached`` attaches nothing: ``bare`` would leave that on.
     """
 
     @property

@@ -139,8 +139,8 @@ class Session:
         return total
 
     def after_update(self, step: Step) -> None:
-        """Let the defenses correct the weights after an optimizer step."""
-        for defense in self.having("after_update"):
+        """Let the defenses correct the weights after an optimizer step, who exchanges them last."""
+        for defense in sorted(self.having("after_update"), key=lambda d: d.exchanges_weights):
             with self.trace.running(defense, "after_update"):
                 defense.after_update(step)
 
