@@ -239,8 +239,9 @@ def test_served_exchanges_the_weights_and_puts_them_back_bit_for_bit(control):
     assert all(torch.equal(w, inside[name]) for name, w in weights.items())
 
 
-def test_what_a_callback_changes_in_the_served_weights_stays():
-    defense = EMA(decay=0.6)
+@pytest.mark.parametrize("control", ["none", "shrink"])
+def test_what_a_callback_changes_in_the_served_weights_stays(control):
+    defense = EMA(decay=0.6, control=control)
     run, stack = session_of(defense)
     weights = run.engine.parameters()
     raw, name = copied(weights), next(iter(weights))
