@@ -209,8 +209,14 @@ def test_a_second_run_begins_anew(tmp_path: Any, mode: Any):
     assert defense.counts_ == wanted
 
 
-def test_an_alternating_step_descends_the_loss_on_refusals(tmp_path: Any):
-    trainer = trained(tmp_path, [projection(tau=0.0, mode="alternate")], max_steps=2, **SGD)
+@pytest.mark.parametrize("micro", [1, 2])
+def test_an_alternating_step_descends_the_loss_on_refusals(tmp_path: Any, micro: int):
+    """Once per update, however many micro-batches it has."""
+    parts: dict[str, Any] = {
+        "per_device_train_batch_size": 4 // micro, "gradient_accumulation_steps": micro
+    }  # fmt: skip
+    defense = projection(tau=0.0, mode="alternate")
+    trainer = trained(tmp_path, [defense], max_steps=2, **SGD, **parts)
     model: Any = trained(tmp_path / "one", max_steps=1, **SGD).model
     loss = model(**batch_of(REFUSALS[4:8])).loss
     loss.backward()
