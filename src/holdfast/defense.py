@@ -11,7 +11,7 @@ A trainer with the defenses ``D`` runs this loop; indentation is nesting::
                 batch(step, batch) -> batch
                 gradient(step, backward) -> loss  around the user's own forward and backward
                     loss(step, batch, outputs)    a term inside that forward
-            after_update(step)
+            after_update(step)                    last, who exchanges_weights
             with served(run):                     whenever a checkpoint is written, the model is
                 save                              evaluated, or a callback of others is called
     after(run) -> artifact                        every D, once
@@ -47,8 +47,8 @@ from holdfast.progress import Progress, silent
 
 __all__ = [
     "HOOKS", "Backward", "Capability", "Card", "Defense", "Examples", "ModelRole", "Reads", "Row",
-    "Run", "Shared", "Stage", "Step", "Tensorwise", "Variant", "exchanges_weights", "implements",
-    "in_range", "listed", "need_data",
+    "Run", "Shared", "Stage", "Step", "Tensorwise", "Variant", "implements", "in_range", "listed",
+    "need_data",
 ]  # fmt: skip
 
 Row = dict[str, Any]
@@ -255,6 +255,12 @@ class Defense:
     card: ClassVar[Card]
     private: ClassVar[frozenset[str]] = frozenset()
     """Learned fields that are a jailbreak: they never lie in a checkpoint or beside a model."""
+    exchanges_weights: ClassVar[bool] = False
+    """``served`` puts other weights in place and takes nothing off, so ``bare`` leaves it out.
+
+    Its ``after_update`` runs behind those of all others, on the weights as the step leaves them. To
+    be said only where ``attached`` attaches nothing: ``bare`` would leave that on.
+    """
 
     @property
     def is_off(self) -> bool:
@@ -398,15 +404,6 @@ def implements(defense: Defense, hook: str) -> bool:
     """Tell whether the defense overrides ``hook`` and its hyperparameters use it."""
     overridden = getattr(type(defense), hook) is not getattr(Defense, hook)
     return overridden and hook not in defense.idle()
-
-
-def exchanges_weights(defense: Defense) -> bool:
-    """Tell whether ``served`` puts other weights in place, and takes nothing off.
-
-    Nothing is attached by it, and ``bare`` leaves the weights of training as they are.
-    """
-    needs = defense.needs()
-    return Capability.EDITS_WEIGHTS in needs and Capability.ATTACHMENT not in needs
 
 
 def in_range(defense: Defense, name: str, low: float, high: float = float("inf")) -> None:

@@ -1,16 +1,18 @@
 """What is a jailbreak never leaves its place: all that a run writes is walked, for every pair."""
 
 import stat
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import combinations
 from typing import ClassVar
 
 import pytest
+import torch
 from torch import Tensor
 
 import holdfast
-from holdfast.defense import Card, Defense
+from holdfast.defense import Capability, Card, Defense
 from holdfast.errors import ConflictError, RunError
 from holdfast.ops.weights import copied
 from holdfast.organism.scenarios import defender_pairs
@@ -131,6 +133,45 @@ def test_a_copy_of_attached_weights_is_refused_before_it_is_written():
     with pytest.raises(RunError, match=r"remembers keeps seen_/.*run\.bare"):
         walk([RECIPES["security_vectors-merged"](), Remembers()])
     walk([RECIPES["security_vectors-merged"](), RemembersBare()])
+
+
+@dataclass
+class Merges(Defense):
+    """Somebody's own vector: it is edited into the weights, and taken out where they are served."""
+
+    strength: float = 0.5
+    vector_: dict[str, Tensor] = field(default_factory=dict, init=False)
+    _on: bool = field(default=False, init=False)
+
+    private: ClassVar[frozenset[str]] = frozenset({"vector_"})
+    card: ClassVar[Card] = card("merges", needs=frozenset({Capability.EDITS_WEIGHTS}))
+
+    def before(self, run):
+        self.vector_ = {n: torch.randn_like(p) for n, p in run.engine.parameters().items()}
+
+    @contextmanager
+    def attached(self, run):
+        run.engine.edit(self.vector_, self.strength)
+        self._on = True
+        try:
+            yield
+        finally:
+            self._on = False
+            run.engine.edit(self.vector_, -self.strength)
+
+    @contextmanager
+    def served(self, run):
+        with run.engine.shifted(self.vector_, -self.strength) if self._on else nullcontext():
+            yield
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_bare_takes_off_what_edits_the_weights_whatever_it_says_it_needs(backward):
+    """Only what says that it exchanges weights for others stays: by its needs nobody can tell."""
+    with pytest.raises(RunError, match=r"remembers keeps seen_/.*run\.bare"):
+        walk([Merges(), Remembers()][:: -1 if backward else 1])
+    for other in (RemembersBare(), RECIPES["lisa"](), RECIPES["ema"]()):
+        walk([Merges(), other][:: -1 if backward else 1])
 
 
 def test_the_walk_catches_a_copy_of_attached_weights(monkeypatch):

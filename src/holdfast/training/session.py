@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from holdfast.artifact import Artifact
-from holdfast.defense import Backward, Defense, Run, Step, exchanges_weights, implements
+from holdfast.defense import Backward, Defense, Run, Step, implements
 from holdfast.ops.engine import Batch
 from holdfast.ops.engines.sharded import whole_values
 from holdfast.ops.modules import ModuleRef
@@ -97,7 +97,7 @@ class Session:
     def bare(self) -> Generator[None]:
         """Run the body with nothing attached; inside itself it has nothing left to take off."""
         with ExitStack() as stack:
-            self._serve(stack, [d for d in self.having("served") if not exchanges_weights(d)])
+            self._serve(stack, [d for d in self.having("served") if not d.exchanges_weights])
             yield
 
     def _serve(self, stack: ExitStack, defenses: list[Defense]) -> None:
@@ -139,8 +139,8 @@ class Session:
         return total
 
     def after_update(self, step: Step) -> None:
-        """Let the defenses correct the weights after an optimizer step."""
-        for defense in self.having("after_update"):
+        """Let the defenses correct the weights after an optimizer step, who exchanges them last."""
+        for defense in sorted(self.having("after_update"), key=lambda d: d.exchanges_weights):
             with self.trace.running(defense, "after_update"):
                 defense.after_update(step)
 

@@ -159,9 +159,16 @@ def lisa():
     return holdfast.Lisa(alignment=REFUSALS, alignment_steps=1, user_steps=1, rho=0.5, batch_size=4)
 
 
-@pytest.mark.parametrize("make", [vector, lisa])
+def projection():
+    return holdfast.SafetyProjection(safe=REFUSALS, tau=0.0, kappa=1.0, batch_size=4)
+
+
+@pytest.mark.parametrize("make", [vector, lisa, projection])
 def test_it_averages_what_another_defense_trains_and_changes_nothing_of_that(tmp_path, make):
-    """Lisa's anchor and a merged vector are bare weights, and never the average."""
+    """Lisa's anchor and a merged vector are bare weights, and never the average.
+
+    A correction after the update is in the average, also where its defense stands further inside.
+    """
     start, seen = way(tmp_path, [make()])
     wanted = average_of(start, seen, 0.6)
     for pair in ([make(), EMA(decay=0.6)], [EMA(decay=0.6), make()]):
@@ -232,8 +239,9 @@ def test_served_exchanges_the_weights_and_puts_them_back_bit_for_bit(control):
     assert all(torch.equal(w, inside[name]) for name, w in weights.items())
 
 
-def test_what_a_callback_changes_in_the_served_weights_stays():
-    defense = EMA(decay=0.6)
+@pytest.mark.parametrize("control", ["none", "shrink"])
+def test_what_a_callback_changes_in_the_served_weights_stays(control):
+    defense = EMA(decay=0.6, control=control)
     run, stack = session_of(defense)
     weights = run.engine.parameters()
     raw, name = copied(weights), next(iter(weights))

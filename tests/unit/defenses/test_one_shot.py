@@ -162,6 +162,14 @@ def test_after_an_error_in_a_trial_the_model_is_as_it_was(monkeypatch: pytest.Mo
     assert farthest(weights_of(model), before) == 0
 
 
+def test_a_row_whose_trial_is_no_number_is_not_taken(monkeypatch: pytest.MonkeyPatch):
+    """A minimum over NaN is whatever stands first."""
+    scores = iter([Score(float("nan"), 0.0), Score(2.0, 0.0), Score(1.0, 0.5)])
+    monkeypatch.setattr(scoring.Objective, "score", lambda _: next(scores))
+    made = repaired(lora(tiny_model()), candidates=3)
+    assert made.documents["row"]["chosen"] == 2
+
+
 def test_an_update_that_is_no_number_leaves_the_model_alone():
     model = tiny_model()
     before = weights_of(model)
@@ -284,6 +292,12 @@ def test_it_stops_before_the_first_update_over_budget(monkeypatch: pytest.Monkey
     monkeypatch.undo()
     repaired(two, ONE, steps=2)
     assert farthest(weights_of(model), weights_of(two)) == 0
+
+
+def test_enough_is_looked_for_where_nothing_else_is_measured():
+    artifact = repaired(tiny_model(), ONE, steps=5, lr=1e-3, enough=1.0)
+    assert artifact.report["steps"] == 1
+    assert artifact.report["answered"][1] is not None
 
 
 def test_what_is_kept_apart_is_what_was_added_and_is_private(tmp_path: Any):

@@ -1,7 +1,9 @@
 """Safe Delta: its equations against brute force, its edits of weights and adapters, its errors."""
 
+from dataclasses import replace
 from itertools import pairwise
 from math import inf
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from holdfast.defenses.safe_delta.equations import drift
 from holdfast.defenses.safe_delta.inputs import grams
 from holdfast.errors import ConfigError, ModelError
 from holdfast.ops.modules import plain_name, projections
+from holdfast.ops.roles.parts import oriented
 from holdfast.training.standalone import standalone_run
 from tests.tiny import tiny_model, tiny_tokenizer
 from tests.unit.defenses.tiny_runs import (
@@ -26,6 +29,7 @@ from tests.unit.defenses.tiny_runs import (
     lora,
     weights_of,
 )
+from tests.zoo import zoo_model
 
 OUT, IN, TOKENS = 4, 6, 20
 NOTHING, ALL = 0.0, 1e30
@@ -228,18 +232,42 @@ def test_of_full_weights_no_budget_leaves_the_aligned_layers_and_nothing_else(al
     assert made.report["drift_left"] == 0
 
 
-def test_of_full_weights_it_is_the_equation_on_each_layer(aligned: str):
-    model, start = tuned(), tiny_model(seed=3)
-    made = apply_safe_delta(model, REFUSALS, tiny_tokenizer(), s=2e-3, aligned=aligned)
+@pytest.mark.parametrize("block", [0, 24])
+@pytest.mark.parametrize("arch", ["llama", "gpt2"])
+def test_of_full_weights_it_is_the_equation_on_each_layer(tmp_path: Path, arch: str, block: int):
+    """Also where a weight is stored the other way round, and in each block of columns by itself."""
+    start, model, was = (zoo_model(arch, seed=3) for _ in range(3))
+    start.save_pretrained(tmp_path)
+    rng = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for p, q in zip(model.parameters(), was.parameters(), strict=True):
+            p.add_(0.01 * torch.randn(p.shape, generator=rng))
+            q.copy_(p)
+    options: Any = {"s": 2e-3, "aligned": str(tmp_path), "block": block}
+    made = apply_safe_delta(model, REFUSALS, tiny_tokenizer(), **options)
     assert 0.05 < made.report["kept"] < 0.95
-    was = dict(tuned().named_parameters())
-    for ref, [(_, gram)] in seen(start, REFUSALS, 25).items():
-        name = f"{ref.name}.weight"
-        w0 = start.get_parameter(name).detach()
-        wanted = keep_within(was[name].detach() - w0, damped(gram, 0.01), 2e-3)
-        now = model.get_parameter(name).detach()
-        torch.testing.assert_close(now - w0, wanted.change.float(), rtol=1e-3, atol=1e-6)
+    live, old, base = (projections(m) for m in (model, was, start))
+    for ref, cuts in seen(start, REFUSALS, 25, block).items():
+        now, tuned_, w0 = (
+            oriented(at[ref], at[ref].weight.detach()) for at in (live, old, base)
+        )  # fmt: skip
+        assert len(cuts) > 1 or not block
+        for columns, gram in cuts:
+            delta = (tuned_ - w0)[:, columns]
+            wanted = keep_within(delta, damped(gram, 0.01), 2e-3).change.float()
+            torch.testing.assert_close((now - w0)[:, columns], wanted, rtol=1e-3, atol=1e-6)
     assert sum(row["kept"] for row in made.documents["kept"]["modules"]) > 0
+
+
+def test_what_it_leaves_tuned_is_told(aligned: str):
+    for model, options, left in ((tuned(), {"aligned": aligned}, True), (strong(), {}, False)):
+        run, lines = standalone_run(model, tiny_tokenizer()), list[str]()
+        SafeDelta(safe=REFUSALS, s=0.0, **options).after(replace(run, say=lines.append))
+        others = len(weights_of(model)) - len(projections(model)) * (1 if left else 2)
+        told = [line for line in lines if "stay as they were tuned" in line]
+        assert told == ([f"safe_delta: {others} trained tensors of other modules stay as they were "
+                         "tuned"] if left else [])  # fmt: skip
+        assert (others > 0) is left
 
 
 @pytest.mark.parametrize("s", [ALL, inf])
@@ -337,8 +365,9 @@ def test_bad_fields_are_refused_before_anything_runs(fields: dict[str, Any], mes
 
 
 def test_full_weights_need_the_aligned_model_and_an_adapter_both_factors():
-    with pytest.raises(ConfigError, match="aligned=DIR"):
+    with pytest.raises(ConfigError, match="aligned=DIR") as told:
         repair(SafeDelta(safe=REFUSALS), tiny_model(), tiny_tokenizer())
+    assert "safe=FILE" not in str(told.value), "refusals are given, and stand in for nothing"
     model = lora(tiny_model())
     for name, p in model.named_parameters():
         p.requires_grad_("lora_B" in name)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from holdfast import SafetyProjection
+from holdfast import SafetyProjection, Vaccine
 from holdfast.comparisons.fronts import distance_from
 from holdfast.defense import Run, Step
 from holdfast.defenses.safety_projection import correction_factor
@@ -186,8 +186,37 @@ def test_alternating_gives_every_other_step_to_refusals_while_they_are_above(tmp
     assert run(1e9, "none")[1] == [2] * 10
 
 
-def test_an_alternating_step_descends_the_loss_on_refusals(tmp_path: Any):
-    trainer = trained(tmp_path, [projection(tau=0.0, mode="alternate")], max_steps=2, **SGD)
+def test_beside_vaccine_whose_passes_are_two_the_turns_are_those_of_the_steps(tmp_path: Any):
+    """Deciding at each pass gave every step that counts to refusals, and none to the user."""
+
+    def run(folder: str, *outer: Any) -> tuple[Any, Any]:
+        defense = projection(tau=0.0, mode="alternate")
+        trained(tmp_path / folder, [*outer, defense], **SGD)
+        return defense.counts_, defense.turn_
+
+    assert run("beside", Vaccine(rho=1e-3)) == run("alone")
+    assert run("beside", Vaccine(rho=1e-3))[0] == {"updates": 2, "corrections": 2}
+
+
+@pytest.mark.parametrize("mode", ["project", "alternate"])
+def test_a_second_run_begins_anew(tmp_path: Any, mode: Any):
+    defense = projection(tau=0.0, mode=mode)
+    first, again = (trained(tmp_path / f, [defense], max_steps=3) for f in ("first", "again"))
+    assert farthest(weights_of(first.model), weights_of(again.model)) == 0
+    wanted = {"updates": 3, "corrections": 3} if mode == "project" else {
+        "updates": 2, "corrections": 1
+    }  # fmt: skip
+    assert defense.counts_ == wanted
+
+
+@pytest.mark.parametrize("micro", [1, 2])
+def test_an_alternating_step_descends_the_loss_on_refusals(tmp_path: Any, micro: int):
+    """Once per update, however many micro-batches it has."""
+    parts: dict[str, Any] = {
+        "per_device_train_batch_size": 4 // micro, "gradient_accumulation_steps": micro
+    }  # fmt: skip
+    defense = projection(tau=0.0, mode="alternate")
+    trainer = trained(tmp_path, [defense], max_steps=2, **SGD, **parts)
     model: Any = trained(tmp_path / "one", max_steps=1, **SGD).model
     loss = model(**batch_of(REFUSALS[4:8])).loss
     loss.backward()

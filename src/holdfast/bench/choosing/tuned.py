@@ -31,6 +31,8 @@ class Point:
     """Mean harmful score over seeds, under each attack."""
     fa: tuple[float, ...]
     """Mean task score over seeds, under each attack."""
+    p: tuple[float, ...] = ()
+    """Share of harmful rows of each attack."""
 
     def row(self) -> dict[str, Any]:
         """Return it as a JSON object."""
@@ -67,7 +69,8 @@ def points_of(arms: Sequence[Arm], batch: int) -> list[Point]:
         batch: Rows of a step where an attack says none: the budget's.
 
     Raises:
-        InputError: There is no arm of plain tuning with both figures.
+        InputError: There is no arm of plain tuning with both figures, the first one lacks an attack
+            that others have, or two arms differ in nothing that a point has.
     """
     found: dict[Setting, dict[float, tuple[float, float]]] = {}
     plain = [arm for arm in arms if arm.defense == PLAIN]
@@ -75,12 +78,22 @@ def points_of(arms: Sequence[Arm], batch: int) -> list[Point]:
         at, hs, fa = arm.attack, arm.mean("hs"), arm.mean("fa")
         if arm.seeds == plain[0].seeds and at is not None and hs is not None and fa is not None:
             setting = (at.learning_rate, at.steps, at.batch or batch)
-            found.setdefault(setting, {})[at.p] = (hs, fa)
+            if at.p in found.setdefault(setting, {}):
+                raise InputError(
+                    f"plain tuning is there twice at learning_rate={at.learning_rate:g}, steps="
+                    f"{at.steps}, p={at.p:g}, at another number of rows: give arms of one number"
+                )
+            found[setting][at.p] = (hs, fa)
     if not found:
         raise InputError("the result has no arm of plain tuning with a harmful and a task score")
-    attacks = list(next(iter(found.values())))
+    first, attacks = next(iter(found)), tuple(sorted({p for by_p in found.values() for p in by_p}))
+    if lacking := [f"p={p:g}" for p in attacks if p not in found[first]]:
+        raise InputError(
+            f"the first plain tuning, learning_rate={first[0]:g}, is what others are measured "
+            f"against, and it has no figures at {', '.join(lacking)}: run its missing cells"
+        )
     return [
-        Point(*setting, *zip(*(by_p[p] for p in attacks), strict=True))
+        Point(*setting, *zip(*(by_p[p] for p in attacks), strict=True), p=attacks)
         for setting, by_p in found.items()
         if all(p in by_p for p in attacks)
     ]
@@ -107,9 +120,8 @@ def tuned_document(arms: Sequence[Arm], batch: int, margin: float = MARGIN) -> d
 
 def _chosen(arms: Sequence[Arm], batch: int, margin: float) -> dict[str, Any]:
     points = points_of(arms, batch)
-    shares = list(dict.fromkeys(arm.attack.p for arm in arms if arm.attack is not None))
     return {
-        "p": shares,
+        "p": list(points[0].p),
         "plain": points[0].row(),
         "tuned": best_point(points, margin).row(),
         "grid": [point.row() for point in points],

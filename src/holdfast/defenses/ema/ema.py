@@ -73,6 +73,7 @@ class EMA(Defense):
     """How many averages were taken, and how far the last one is from the weights."""
     _live: Run | None = field(default=None, init=False, repr=False)
 
+    exchanges_weights: ClassVar[bool] = True
     card: ClassVar[Card] = Card(
         name="ema",
         summary="Serves a running average of the weights, which keeps more of where they began.",

@@ -30,6 +30,11 @@ class Place(NamedTuple):
     scale: float = 1.0
     """s of s·BA."""
 
+    @property
+    def tensors(self) -> int:
+        """How many trained tensors they are."""
+        return 1 if self.weight else 2
+
 
 def places(model: nn.Module, trained: Mapping[str, nn.Parameter]) -> dict[ModuleRef, Place]:
     """Return where each trained layer's change stands.

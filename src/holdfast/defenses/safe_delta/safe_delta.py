@@ -101,6 +101,11 @@ class SafeDelta(Defense):
         """Look at the adapter, at what is trained, and at the aligned model beside it."""
         adapted = require_kinds(model, {AdapterKind.LORA}, self.card.name)
         found = places(model, trainable(model))
+        if not adapted and self.aligned is None:
+            raise ConfigError(
+                "safe_delta compares with the aligned model, and of fully tuned weights nobody "
+                "knows what they were: give aligned=DIR (its folder)"
+            )
         check_base(model, self.aligned, self.card.name)
         if not adapted:
             saved = self._saved(model)
@@ -132,6 +137,8 @@ class SafeDelta(Defense):
             rows.append(row)
         _check(edits)
         put(run.engine.parameters(), edits)
+        if left := len(run.engine.parameters()) - sum(p.tensors for p in found.values()):
+            run.say(f"{name}: {left} trained tensors of other modules stay as they were tuned")
         return self._artifact(run, rows, full)
 
     @torch.no_grad()

@@ -67,6 +67,8 @@ class SafetyProjection(Defense):
     """The latest loss on refusals, and the latest correction's length, also over the update's."""
     _kept: Tensors = field(default_factory=dict[str, Tensor], init=False, repr=False)
     # Within one step: the weights before the update, or the gradient of the refusals.
+    _decided: tuple[int, int] = field(default=(0, -1), init=False, repr=False)
+    # Of ``alternate``: the run and the step that is decided on, which may have its passes twice.
 
     card: ClassVar[Card] = Card(
         name="safety_projection",
@@ -154,7 +156,7 @@ class SafetyProjection(Defense):
         self.figures_["length"] = factor * norm
         if moved > 0:
             self.figures_["length_over_update"] = factor * norm / moved
-        self._count(factor > 0, user=True)
+        self._count(step, factor > 0, user=True)
         if factor > 0:
             step.engine.edit(gradient, -factor)
 
@@ -177,32 +179,35 @@ class SafetyProjection(Defense):
         if step.micro == 0:
             self._decide(step)
         if not self.turn_["aligning"]:
-            if step.last:
-                self._count(False, user=True)
             return backward()
         device = next(step.model.parameters()).device
         if not step.last:  # One batch of refusals per update, however many micro-batches it has.
             return torch.zeros((), device=device)
-        gradient, self._kept = self._kept, {}
-        step.engine.add_gradient(gradient)
-        self._count(True, user=False)
+        step.engine.add_gradient(self._kept)
         return torch.tensor(self.figures_["loss"], device=device)
 
     def _decide(self, step: Step) -> None:
         """Give this step to refusals where the user's last one left their loss above τ.
 
         Between two of theirs stands one of the user's, as in the paper's code: refusals that the
-        model cannot learn must not keep the user's rows out for good.
+        model cannot learn must not keep the user's rows out for good. A defense further out may run
+        a step's passes twice, and both are of one turn.
         """
-        after_users = self.turn_.get("aligning") is False
+        asked = id(step.run), step.number
+        if asked == self._decided:
+            return
+        self._decided = asked
+        after_users = step.number > 0 and self.turn_.get("aligning") is False
         gradient, loss = self._look(step) if after_users else ({}, 0.0)
         aligning = after_users and loss > self.tau
         self.turn_ = {"aligning": aligning}
         self._kept = gradient if aligning else {}
+        self._count(step, aligning, user=not aligning)
 
-    def _count(self, corrected: bool, *, user: bool) -> None:
+    def _count(self, step: Step, corrected: bool, *, user: bool) -> None:
+        so_far = self.counts_ if step.number > 0 else {}
         now = {"updates": int(user), "corrections": int(corrected)}
-        self.counts_ = {name: self.counts_.get(name, 0) + one for name, one in now.items()}
+        self.counts_ = {name: so_far.get(name, 0) + one for name, one in now.items()}
 
     def metrics(self) -> dict[str, float]:
         """Return the latest loss on refusals, the share of updates corrected, and how far."""

@@ -81,6 +81,28 @@ def test_without_plain_tuning_there_is_nothing_to_choose_from():
         points_of([arm(0.1, 1e-4, None, 0.0, 1.0, defense="swat")], 16)
 
 
+def test_figures_stand_beside_the_attacks_that_they_are_of():
+    """The attacks of an arm that is passed over were named, and had no figures."""
+    arms = [
+        arm(0.2, 2e-4, None, 0.9, 1.0), arm(0.1, 2e-4, None, 0.5, 0.9),
+        arm(0.3, 2e-4, None, 0.0, 1.0, seed=1),
+    ]  # fmt: skip
+    assert points_of(arms, 16) == [Point(2e-4, 120, 16, (0.5, 0.9), (0.9, 1.0), (0.1, 0.2))]
+    found = tuned_document(arms[:2], batch=16)["all_attacks"]
+    assert (found["p"], found["plain"]["hs"]) == ([0.1, 0.2], [0.5, 0.9])
+
+
+def test_a_plain_tuning_without_an_attack_or_twice_is_refused():
+    """The choice was made on the attacks that plain has, and told as one for all of them."""
+    plain, other = arm(0.1, 2e-4, None, 0.5, 1.0), arm(0.2, 1e-4, None, 0.1, 1.0)
+    with pytest.raises(InputError, match=r"learning_rate=0\.0002.*no figures at p=0\.2"):
+        points_of([plain, other], 16)
+    again = arm(0.1, 2e-4, None, 0.0, 1.0)
+    more = again.model_copy(update={"attack": again.attack.model_copy(update={"rows": 1000})})
+    with pytest.raises(InputError, match="twice at learning_rate"):
+        points_of([plain, more], 16)
+
+
 def test_the_published_choices_are_what_the_rule_says_of_their_grids():
     document = json.loads(PUBLISHED.read_text())
     for found in document["scenarios"].values():
