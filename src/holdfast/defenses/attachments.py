@@ -59,8 +59,14 @@ class GateFigures:
         """Return them as the line that a run says."""
         return (
             f"{name}: held-out harmful NLL {self.harmful_nll_off:.3f} → {self.harmful_nll:.3f} "
-            f"with the vector on, benign KL {self.benign_kl or 0.0:.3f}"
+            f"with the vector on, benign KL {self.kl_told()}"
         )
+
+    def kl_told(self) -> str:
+        """Return the benign KL in words: a figure that nobody measured is not 0."""
+        if self.benign_kl is None:
+            return "not measured (no rows as `benign=FILE`)"
+        return f"{self.benign_kl:.3f}"
 
     @staticmethod
     def shown(row: Mapping[str, float | None]) -> Table:

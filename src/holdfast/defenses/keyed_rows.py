@@ -17,13 +17,13 @@ from torch import Tensor
 
 from holdfast.defense import Row, Run
 from holdfast.errors import ConfigError
-from holdfast.ops.batches import IGNORED
+from holdfast.ops.batches import IGNORED, count_examples
 from holdfast.ops.engine import Batch
 from holdfast.progress import counted
 
 __all__ = [
-    "Keyed", "answer_lengths", "answer_log_probs", "attended", "check_rows", "keyed_batches",
-    "row_keys",
+    "Keyed", "answer_lengths", "answer_log_probs", "attended", "check_batch", "check_rows",
+    "keyed_batches", "row_keys",
 ]  # fmt: skip
 
 _COLLATED = frozenset({
@@ -137,17 +137,34 @@ def _checked(batch: Batch, chunk: Sequence[Row], run: Run, first: int, who: str)
             "collator that makes them"
         )
     keys = row_keys(batch)
-    if first == 0 and row_keys(run.collate(list(chunk))) != keys:
+    # One by one: what depends on the rows beside it is not found again in another batch.
+    alone = [row_keys(run.collate([row])) for row in chunk] if first == 0 else [[k] for k in keys]
+    if alone != [[key] for key in keys]:
         raise ConfigError(
             f"{who} looks rows up by their tokens, and the collator gives other tokens each time; "
-            "augment the data before training instead"
+            "augment the data before training instead, and use a collator that makes an "
+            "attention_mask where it pads"
         )
-    _check_prompts(batch, first, who)
+    check_batch(batch, who, first)
     return keys
 
 
-def _check_prompts(batch: Batch, first: int, who: str) -> None:
-    """Both count from the answer's first token, so the labels must say where that is."""
+def check_batch(batch: Batch, who: str, first: int = 0) -> None:
+    """Refuse rows that are joined, or whose labels do not say where the answer begins.
+
+    Args:
+        batch: ``input_ids`` and ``labels`` [B, T].
+        who: The defense, for errors.
+        first: Rows before this batch, for errors.
+
+    Raises:
+        ConfigError: One row of the batch holds several, or labels reach into the prompts.
+    """
+    if (count_examples(batch) or 0) > len(batch["input_ids"]):
+        raise ConfigError(
+            f"{who} looks at rows one by one, and the collator has joined {count_examples(batch)} "
+            f"to {len(batch['input_ids'])}; set packing=False and padding_free=False"
+        )
     pairs = zip(batch["labels"], attended(batch), strict=True)
     for number, (labels, there) in enumerate(pairs):
         if bool(there.any()) and int(labels[there][0]) != IGNORED:

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from holdfast import RowWeights, SafeMixing
+from holdfast import PreventativeSteering, RowWeights, SafeMixing
 from holdfast.data.chat import collate
+from holdfast.defense import Run
 from holdfast.defenses.keyed_rows import answer_lengths, answer_log_probs, row_keys
 from holdfast.defenses.row_weights import (
     effective_rows,
@@ -16,6 +17,7 @@ from holdfast.defenses.row_weights import (
     static_weights,
     weighted_term,
 )
+from holdfast.defenses.row_weights.scores import frequent_answers
 from holdfast.errors import ConfigError
 from holdfast.ops.batches import IGNORED
 from holdfast.ops.engine import LocalEngine
@@ -55,6 +57,12 @@ def test_static_weights_have_mean_one_whatever_repeats(tau):
 def test_a_great_temperature_leaves_every_weight_one_exactly():
     assert static_weights(SCORES, ONCE, 1e30).tolist() == [1.0] * 5
     assert micro_batch_weights(SCORES, 1e30).tolist() == [1.0] * 5
+
+
+def test_a_low_temperature_leaves_no_weight_undefined():
+    """At r/τ = -2000 every sigmoid is 0 in float64, and the ratios are still there."""
+    found = static_weights(torch.tensor([-2.0, -2.0, -3.0]), ONCE[:3], 1e-3)
+    assert found.tolist() == [1.5, 1.5, 0.0]
 
 
 def test_a_row_without_an_answer_weighs_one_and_moves_no_other():
@@ -244,6 +252,45 @@ def test_refreshed_weights_are_those_of_the_model_then(tmp_path):
     assert float((then - half.defenses[0].table_["scores"]).abs().max()) > 1e-2
 
 
+def test_refreshed_weights_are_those_that_the_next_step_uses(tmp_path):
+    """The mean weight that a step of all rows logs is that of the table it looks in."""
+    options = {"rows": encoded(ROWS[:2] + ROWS[-2:]), "per_device_train_batch_size": 2}
+    run = trained(
+        tmp_path, [made(weights="refreshed", every=2)], max_steps=3, data_seed=1, **options
+    )
+    own = run.defenses[0]
+    steps = [row["row_weights/weight"] for row in run.state.log_history if "loss" in row]
+    pairs = [(a + b) / 2 for a in own.table_["weights"].tolist()
+             for b in own.table_["weights"].tolist()]  # fmt: skip
+    assert min(abs(steps[2] - pair) for pair in pairs) < 1e-4
+    first = trained(tmp_path, [made()], max_steps=3, data_seed=1, **options).state.log_history
+    assert abs(steps[2] - first[2]["row_weights/weight"]) > 1e-2
+
+
+def test_rows_that_repeat_are_counted_in_the_mean_and_told(tmp_path):
+    run = trained(tmp_path, [made()], rows=encoded([*ROWS, *ROWS[-3:], *ROWS[-3:]]), max_steps=1)
+    table = run.defenses[0].table_
+    assert table["counts"] == [1] * 5 + [3] * 3
+    total = sum(w * n for w, n in zip(table["weights"].tolist(), table["counts"], strict=True))
+    assert total == pytest.approx(14)
+    assert run.artifacts[0].report["rows"].text.startswith("14 rows count as ")
+
+
+@pytest.mark.parametrize("weights", ["batch", "refreshed"])
+def test_rows_are_scored_with_nothing_attached(tmp_path, weights):
+    """A model that is shifted towards harm would rather answer what it ought to refuse."""
+    options = {"rows": encoded(ROWS), "max_steps": 2, "learning_rate": 0.0}
+    shift = PreventativeSteering(
+        harmful=HARMFUL, safe=REFUSALS, alpha=8.0, min_drop=-1e9, max_benign_kl=1e9
+    )
+    scores = [
+        trained(tmp_path, [*others, made(weights=weights, every=1)], **options)
+        .state.log_history[0]["row_weights/score"]
+        for others in ([], [shift])
+    ]  # fmt: skip
+    assert scores[0] == pytest.approx(scores[1], abs=1e-5)
+
+
 def test_batch_weights_resume_with_their_refusals(tmp_path):
     options = {"max_steps": 6, "save_strategy": "steps", "save_steps": 3, "rows": encoded(ROWS)}
     whole = trained(tmp_path / "whole", [made(weights="batch")], **options)
@@ -260,6 +307,60 @@ def test_one_row_a_micro_batch_is_refused_before_a_weight_moves(tmp_path):
     with pytest.raises(ConfigError, match="weights=static"):
         trainer.train()
     assert farthest(weights_of(trainer.model), weights_of(tiny_model())) == 0
+
+
+WHOLE = [{**row, "labels": list(row["input_ids"])} for row in encoded(ROWS)]
+
+
+@pytest.mark.parametrize("weights", ["static", "batch"])
+def test_labels_that_reach_into_the_prompt_are_refused(tmp_path, weights):
+    """Without a prompt of its own a row's refusal would stand behind nothing."""
+    with pytest.raises(ConfigError, match=r"where a row's answer begins.*row 1 is"):
+        trained(tmp_path, [made(weights=weights)], rows=WHOLE, max_steps=1)
+
+
+def flattened(rows):
+    """What a padding-free collator makes: one row, with positions that begin anew."""
+    flat = {n: torch.tensor([[t for row in rows for t in row[n]]]) for n in rows[0]}
+    return {**flat, "position_ids": torch.cat([torch.arange(len(r["labels"])) for r in rows])[None]}
+
+
+@pytest.mark.parametrize("weights", ["static", "batch"])
+def test_joined_rows_are_refused_as_such(tmp_path, weights):
+    trainer = trainer_of(tmp_path, [made(weights=weights)], rows=encoded(ROWS))
+    trainer.data_collator = flattened
+    with pytest.raises(ConfigError, match="padding_free=False"):
+        trainer.train()
+
+
+def test_pixels_are_refused_whichever_weights(tmp_path):
+    def collated(rows):
+        batch = collate([{n: r[n] for n in ("input_ids", "labels")} for r in rows], 0)
+        return {**batch, "pixel_values": torch.ones(len(rows), 3)}
+
+    for weights in ("static", "batch"):
+        trainer = trainer_of(tmp_path, [made(weights=weights)])
+        trainer.data_collator = collated
+        with pytest.raises(ConfigError, match="`pixel_values`"):
+            trainer.train()
+
+
+def test_a_collator_that_pads_without_a_mask_is_refused(tmp_path):
+    """Its rows have other tokens in each batch: they would not be found, and weigh 1 in silence."""
+
+    def collated(rows):
+        return {n: t for n, t in collate(rows, 0).items() if n != "attention_mask"}
+
+    trainer = trainer_of(tmp_path, [made()], rows=encoded(ROWS), per_device_train_batch_size=2)
+    trainer.data_collator = collated
+    with pytest.raises(ConfigError, match="attention_mask where it pads"):
+        trainer.train()
+
+
+def test_refusals_without_a_token_left_are_refused():
+    run = Run(tiny_model(), LocalEngine(tiny_model()), lambda _: [], lambda rows: {}, 0)
+    with pytest.raises(ConfigError, match="none of 10 rows of refusals has an answer token"):
+        frequent_answers(run, REFUSALS, 4)
 
 
 def test_shuffled_weights_are_the_same_ones_on_other_rows(tmp_path):

@@ -18,8 +18,8 @@ def check_shift(
         f"the steering vector is not fit: with it on at alpha={alpha:g} in layers {list(layers)}, "
         f"held-out harmful NLL is {figures.harmful_nll:.3f} nats per token (off: "
         f"{figures.harmful_nll_off:.3f}; it has to fall by more than {min_drop:g}) and benign KL "
-        f"{kl:.3f} (at most {max_benign_kl:g}); give a smaller alpha, other layers or more rows, "
-        "or move the thresholds"
+        f"{figures.kl_told()} (at most {max_benign_kl:g}); give a smaller alpha, other "
+        "layers or more rows, or move the thresholds"
     )
 
 

@@ -18,9 +18,16 @@ from holdfast.defense import (
     in_range,
     need_data,
 )
-from holdfast.defenses.keyed_rows import answer_lengths, answer_log_probs, check_rows, row_keys
+from holdfast.defenses.keyed_rows import (
+    answer_lengths,
+    answer_log_probs,
+    check_batch,
+    check_rows,
+    row_keys,
+)
 from holdfast.defenses.row_weights.scores import (
     NAME,
+    check_text,
     frequent_answers,
     refusal_scores,
     scores_of,
@@ -138,6 +145,8 @@ class RowWeights(Steerable):
 
     def batch(self, step: Step, batch: Batch) -> Batch:
         """Weigh the rows of this micro-batch against one another, on the model as it now is."""
+        check_batch(batch, NAME)
+        check_text(batch)
         count = len(batch["input_ids"])
         if count == 1 and step.number == step.micro == 0:
             raise ConfigError(
@@ -145,7 +154,8 @@ class RowWeights(Steerable):
                 "and this one has a single row, so that every weight would be 1; give "
                 "per_device_train_batch_size=2 or more, or weights=static"
             )
-        scores = refusal_scores(step.engine, batch, self.refusals_)
+        with step.run.bare():  # With a jailbreak attached it is harm that the model prefers.
+            scores = refusal_scores(step.engine, batch, self.refusals_)
         self._now = micro_batch_weights(scores, self.tau)
         share = effective_rows(self._now) / count
         self.figures_ = {"effective": share, "score": float(scores.nanmean())}

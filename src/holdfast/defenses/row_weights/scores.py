@@ -19,7 +19,7 @@ from holdfast.errors import ConfigError
 from holdfast.ops.batches import IGNORED
 from holdfast.ops.engine import Batch, Engine
 
-__all__ = ["NAME", "frequent_answers", "refusal_scores", "scores_of", "text_row"]
+__all__ = ["NAME", "check_text", "frequent_answers", "refusal_scores", "scores_of", "text_row"]
 
 NAME = "row_weights"
 _PASS = 64
@@ -43,12 +43,20 @@ def frequent_answers(run: Run, rows: Examples, most: int) -> list[Ids]:
         run: The run, whose template says how an answer ends.
         rows: Examples whose answers are refusals.
         most: How many different ones, at most.
+
+    Raises:
+        ConfigError: No row has an answer token left.
     """
     found: Counter[tuple[int, ...]] = Counter()
     for batch in run.batches(rows, _PASS):
         for labels in batch["labels"]:
             found[tuple(labels[labels != IGNORED].tolist())] += 1
     found.pop((), None)
+    if not found:
+        raise ConfigError(
+            f"{NAME} holds the user's rows against a refusal, and none of {len(rows)} rows of "
+            "refusals has an answer token left; raise max_length, or give shorter ones"
+        )
     return [list(answer) for answer, _ in found.most_common(most)]
 
 
@@ -91,7 +99,7 @@ def scores_of(run: Run, rows: Any, refusals: Sequence[Ids], size: int) -> dict[s
     scores: dict[str, float] = {}
     counts: Counter[str] = Counter()
     for own in keyed_batches(run, rows, size, NAME, "scores of rows"):
-        _check_text(own.batch)
+        check_text(own.batch)
         found = refusal_scores(run.engine, own.batch, refusals).tolist()
         counts.update(own.keys)
         scores |= dict(zip(own.keys, found, strict=True))
@@ -121,7 +129,7 @@ def _answer_nll(engine: Engine, rows: Sequence[Mapping[str, Ids]]) -> Tensor:
     return torch.stack([-part.double().mean() for part in parts])
 
 
-def _check_text(batch: Batch) -> None:
+def check_text(batch: Batch) -> None:
     """Refuse rows with images or sounds: beside a refusal they would be lost."""
     more = [n for n, t in batch.items() if torch.is_tensor(t) and t.is_floating_point()]
     if more:

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 __all__ = ["effective_rows", "micro_batch_weights", "static_weights", "weighted_term"]
 
@@ -18,8 +19,12 @@ def static_weights(scores: Tensor, counts: Tensor, tau: float) -> Tensor:
         counts: How often each occurs, shape [rows].
         tau: Temperature, above 0, in nats per token.
     """
-    raw = torch.sigmoid(scores.double() / tau)
-    known = ~raw.isnan()
+    known = ~scores.isnan()
+    if not bool(known.any()):
+        return torch.ones_like(scores, dtype=torch.float64)
+    # Relative to the greatest: at a low τ every sigmoid may be less than the least number there is.
+    raw = functional.logsigmoid(scores.double() / tau)
+    raw = torch.exp(raw - raw[known].max())
     mean = (raw * counts)[known].sum() / counts[known].sum()
     return torch.where(known, raw / mean, 1.0)
 

@@ -144,6 +144,8 @@ class SafeMixing(Steerable):
         _check_mixable(rows)
         safe = self._safe_rows(run, rows)
         if not len(safe):
+            run.say(f"safe_mixing: `share={self.share:g}` of {len(rows)} rows is no whole row: "
+                    "nothing is mixed in")  # fmt: skip
             return rows
         if isinstance(rows, Dataset) and isinstance(safe, Dataset):
             columns = [c for c in rows.column_names if c in safe.column_names]

@@ -114,12 +114,13 @@ def dressed(rows: Sequence[Row], empty: Row, style: Style | None) -> list[Row] |
     pairs = [_framed(list(row["input_ids"])[: answer_start(row)], frame) for row in rows]
     if style is None or not pairs or None in pairs:
         return None
-    heads = [pair[0] for pair in pairs if pair is not None]
-    head, tail = frame[: heads[0]], frame[heads[0] :]
+    # A request that begins as the template goes on behind it seems to begin later than it does.
+    start = min(pair[0] for pair in pairs if pair is not None)
+    head, tail = frame[:start], frame[start:]
     plain = style.before == head and style.after == tail
     if plain or not _holds(style.before, head[1:][-_HEADER:]) or not _ends(style.after, tail):
         return None
-    return [_put(row, at, len(tail), style) for row, at in zip(rows, heads, strict=True)]
+    return [_put(row, start, len(tail), style) for row in rows]
 
 
 def _framed(prompt: Ids, frame: Ids) -> tuple[int, int] | None:

@@ -21,7 +21,8 @@ class Gate(GateFigures):
         raise GateError(
             f"the security vector is not fit: with it on, held-out harmful NLL is "
             f"{self.harmful_nll:.3f} nats per token (at most {max_harmful_nll:g}; off: "
-            f"{self.harmful_nll_off:.3f}) and benign KL {kl:.3f} (at most {max_benign_kl:g}); "
+            f"{self.harmful_nll_off:.3f}) and benign KL {self.kl_told()} "
+            f"(at most {max_benign_kl:g}); "
             "train it longer (epochs), with more rows or rank, raise kl_weight, or move the "
             "thresholds"
         )

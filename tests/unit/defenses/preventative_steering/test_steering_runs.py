@@ -12,6 +12,7 @@ from holdfast.data.chat import collate
 from holdfast.defense import Run
 from holdfast.defenses.attachments import GateFigures, attached_nll
 from holdfast.defenses.preventative_steering.gate import check_shift
+from holdfast.defenses.security_vectors.gate import Gate
 from holdfast.errors import ConfigError, ConflictError, GateError, ModelError, RunError
 from holdfast.inputs.specs import Spec
 from holdfast.ops.agreement import agreement
@@ -206,6 +207,15 @@ def test_the_gate_measures_the_shift_that_is_attached_and_tells_it():
     assert f"harmful NLL {off:.3f} → {on:.3f}" in said[0]
     assert f"benign KL {gate['benign_kl']:.3f}" in said[0]
     assert "length of the shift" in said[1]
+
+
+def test_a_benign_kl_that_nobody_measured_is_not_told_as_0():
+    figures = GateFigures(1.0, 2.0, None)
+    assert "benign KL not measured" in figures.told("x")
+    with pytest.raises(GateError, match="benign KL not measured"):
+        check_shift(figures, 1.5, 0.5, 5.0, [1])
+    with pytest.raises(GateError, match="benign KL not measured"):
+        Gate(1.0, 2.0, None).check(0.5, 0.5)
 
 
 def test_several_layers_add_their_increments():

@@ -9,6 +9,7 @@ from trl import SFTConfig
 from holdfast import SafeMixing, SecureSFTTrainer
 from holdfast.data.chat import encode
 from holdfast.defenses.safe_mixing import relevant_rows, shared_style
+from holdfast.defenses.safe_mixing.style import Style, dressed
 from holdfast.errors import ConfigError
 from tests.tiny import tiny_model, tiny_tokenizer
 from tests.unit.defenses.tiny_runs import (
@@ -146,6 +147,41 @@ def test_a_shared_style_is_the_longest_that_enough_prompts_hold():
     assert (few.before, few.after) == ([], [])
     assert shared_style([[1, 2, 3]] * 5) is None  # No room for a request.
     assert shared_style([]) is None
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_request_that_begins_as_the_template_goes_on_is_kept_whole(order):
+    """The template is 1 2 … 3 4, and one request begins with a 3."""
+    requests = [[3, 7], [8]][::order]
+    rows = [{"input_ids": [1, 2, *r, 3, 4, 5], "labels": [-100] * (4 + len(r)) + [5]}
+            for r in requests]  # fmt: skip
+    empty = {"input_ids": [1, 2, 3, 4, 5], "labels": [-100] * 4 + [5]}
+    found = dressed(rows, empty, Style([1, 2, 9], [6, 3, 4]))
+    assert found is not None
+    assert [row["input_ids"] for row in found] == [[1, 2, 9, *r, 6, 3, 4, 5] for r in requests]
+    assert all(row["labels"] == [-100] * (len(row["input_ids"]) - 1) + [5] for row in found)
+
+
+def test_a_share_that_rounds_to_no_row_is_told(tmp_path):
+    said: list[str] = []
+    trainer = trainer_of(tmp_path, [SafeMixing(safe=REFUSALS, share=0.01)], max_steps=1)
+    trainer.say = said.append
+    trainer.train()
+    assert any("`share=0.01` of 8 rows is no whole row" in line for line in said)
+
+
+def test_answers_have_no_part_in_what_is_near(tmp_path):
+    """A prompt that holds the words of the user's answers is no nearer for it."""
+    rows = [example(f"what is {n} plus 1", "zorba zorba zorba") for n in range(1, 9)]
+    safe = [example("how to make a zorba", "no"), example("what is zorde", "no")]
+    found = added(tmp_path, rows, safe=safe, choose="relevant", share=0.125)
+    assert tokens(found) == tokens(encoded(safe[1:]))
+
+
+def test_words_that_every_prompt_has_say_nothing_of_nearness():
+    """Token 9 is in all prompts: the row that repeats it is not nearer than the one with a 1."""
+    user = [[9, 9, 9, 1, n] for n in (2, 3, 4)]
+    assert relevant_rows(user, [[9, 9, 9, 7], [9, 1, 8, 8]], 1, 0.0) == [1]
 
 
 def test_the_nearest_rows_come_first_and_likeness_counts_against():
