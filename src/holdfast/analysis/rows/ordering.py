@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from holdfast.errors import DataError
 
@@ -162,14 +161,21 @@ def _told(value: Floats) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
+def _ranked(values: Floats) -> Floats:
+    # Only for who ranks data sets: a fine-tuning run reads this room's states, and no statistics.
+    from scipy.stats import rankdata  # noqa: PLC0415
+
+    return rankdata(values, axis=-1)
+
+
 def _spearman(sets: Floats) -> Floats:
     """Return the correlation of the first two rows' ranks, shape [...] of [..., values, sets]."""
-    ranks = rankdata(sets[..., :2, :], axis=-1)
+    ranks = _ranked(sets[..., :2, :])
     return _pearson(ranks[..., 0, :], ranks[..., 1, :])
 
 
 def _partial(sets: Floats) -> Floats:
-    ranks = rankdata(sets, axis=-1)
+    ranks = _ranked(sets)
     others = ranks[..., 2:, :]
     design = np.concatenate([np.ones_like(others[..., :1, :]), others], axis=-2)
     weights = ranks[..., :2, :] @ np.linalg.pinv(design)  # [..., 2, 1 + others]
@@ -180,7 +186,7 @@ def _partial(sets: Floats) -> Floats:
 def _auroc(sets: Floats, line: float) -> Floats:
     harmful = sets[..., 1, :] > line
     many, few = harmful.sum(-1), (~harmful).sum(-1)
-    ranks = rankdata(sets[..., 0, :], axis=-1)
+    ranks = _ranked(sets[..., 0, :])
     above = np.where(harmful, ranks, 0.0).sum(-1) - many * (many + 1) / 2
     pairs = many * few
     return np.where(pairs > 0, above / np.maximum(pairs, 1), np.nan)

@@ -3,11 +3,11 @@
 import pytest
 
 from holdfast import Panacea, SecurityVectors
-from holdfast.defenses import built_in
 from holdfast.errors import ConflictError
 from holdfast.ops.engines.capabilities import Capability
 from holdfast.ops.engines.deepspeed import deepspeed_limits
 from holdfast.training.compose import refuse_missing
+from tests.contract.recipes import recipes
 from tests.unit.defenses.tiny_runs import HARMFUL
 
 ROWS = {Capability.EDITS_DATA, Capability.ROWS, Capability.NLL}
@@ -39,5 +39,5 @@ def test_a_defense_is_refused_with_the_reason_and_what_to_do(defense):
 
 
 def test_methods_that_act_in_a_run_need_more_than_deepspeed_gives():
-    left = {name for name, kind in built_in().items() if not kind.card.needs & missing(2).keys()}
+    left = {make.cls.card.name for make in recipes() if not make().needs() & missing(2).keys()}
     assert left == {"safe_mixing"}
