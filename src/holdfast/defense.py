@@ -48,7 +48,7 @@ from holdfast.progress import Progress, silent
 __all__ = [
     "HOOKS", "Backward", "Capability", "Card", "Defense", "Examples", "ModelRole", "Reads", "Row",
     "Run", "Shared", "Stage", "Step", "Tensorwise", "Variant", "implements", "in_range", "listed",
-    "need_data",
+    "need_data", "whole_in_range",
 ]  # fmt: skip
 
 Row = dict[str, Any]
@@ -413,6 +413,13 @@ def in_range(defense: Defense, name: str, low: float, high: float = float("inf")
     if not number or not low <= value <= high or value == float("inf"):
         wanted = f"in [{low}, {high}]" if high < float("inf") else f"{low} or more"
         raise ConfigError(f"{defense.card.name}: {name}={value!r} must be a number {wanted}")
+
+
+def whole_in_range(defense: Defense, name: str, low: int) -> None:
+    """Raise unless the field is a whole number, ``low`` or more."""
+    in_range(defense, name, low)
+    if (value := getattr(defense, name)) != int(value):
+        raise ConfigError(f"{defense.card.name}: {name}={value!r} must be a whole number")
 
 
 def listed(rows: Examples | None, limit: int | None = None) -> list[Row]:

@@ -26,48 +26,18 @@ from tests.contract.runs import (
 pytestmark = pytest.mark.thorough  # Many like cases: left out of `make test-fast`.
 
 FIRST = {recipe.cls.card.name: recipe for recipe in reversed(recipes())}
+_ROWS = {"constrained_sft", "row_weights", "safe_mixing", "vaccine"}
+_SAMPLED = _ROWS | {"lisa", "preventative_steering", "security_vectors"}
 REFUSED = {
-    "dpo": {
-        "constrained_sft",
-        "row_weights",
-        "safe_mixing",
-        "vaccine",
+    "dpo": _ROWS,
+    "kto": _ROWS,
+    "orpo": _ROWS,
+    "reward": _SAMPLED | {
+        "booster", "memory_anchor", "natural_repair", "one_shot", "panacea", "refusal_sft", "resta",
+        "safe_grad", "safety_projection", "state_anchor",
     },
-    "kto": {
-        "constrained_sft",
-        "row_weights",
-        "safe_mixing",
-        "vaccine",
-    },
-    "orpo": {
-        "constrained_sft",
-        "row_weights",
-        "safe_mixing",
-        "vaccine",
-    },
-    "reward": {
-        "booster", "constrained_sft", "lisa", "memory_anchor", "natural_repair", "one_shot",
-        "panacea", "preventative_steering", "refusal_sft", "resta", "row_weights", "safe_grad",
-        "safe_mixing", "safety_projection", "security_vectors", "state_anchor", "vaccine",
-    },
-    "grpo": {
-        "constrained_sft",
-        "lisa",
-        "preventative_steering",
-        "row_weights",
-        "safe_mixing",
-        "security_vectors",
-        "vaccine",
-    },
-    "rloo": {
-        "constrained_sft",
-        "lisa",
-        "preventative_steering",
-        "row_weights",
-        "safe_mixing",
-        "security_vectors",
-        "vaccine",
-    },
+    "grpo": _SAMPLED,
+    "rloo": _SAMPLED,
 }  # fmt: skip
 """Trainer → defenses that have no meaning on its rows, loss or model."""
 

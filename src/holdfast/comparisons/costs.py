@@ -23,8 +23,7 @@ def cost_rows(result: RunResult) -> list[dict[str, Any]]:
 
 def _row(result: RunResult, arm: Arm) -> dict[str, Any]:
     plain = result.plain(arm)
-    machines = Counter(run.machine for run in arm.runs)
-    machine = max(machines, key=lambda each: machines[each])
+    ((machine, _),) = Counter(run.machine for run in arm.runs).most_common(1)
     runs = [run for run in arm.runs if run.machine == machine]
     memory = ratios(runs, plain.runs, memory_ratio) if plain else []
     return {

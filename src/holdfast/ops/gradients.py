@@ -10,7 +10,7 @@ from holdfast.ops.engines.sharded import whole
 
 __all__ = [
     "Tensors", "ascent_step", "collected", "global_norm", "inner_product", "isolated_grads",
-    "scaled",
+    "scaled", "step_with",
 ]  # fmt: skip
 
 Tensors = dict[str, Tensor]
@@ -65,6 +65,24 @@ def isolated_grads(params: Iterable[nn.Parameter]) -> Generator[None]:
     finally:
         for p, grad in kept:
             p.grad = grad
+
+
+def step_with(
+    optimizer: torch.optim.Optimizer,
+    params: Mapping[str, nn.Parameter],
+    gradient: Mapping[str, Tensor],
+) -> None:
+    """Take one optimizer step by a gradient that was taken aside; each ``.grad`` stays as it was.
+
+    Args:
+        optimizer: An optimizer of ``params``.
+        params: Parameters by name.
+        gradient: One tensor per parameter, by the same names.
+    """
+    with isolated_grads(params.values()):
+        for name, p in params.items():
+            p.grad = gradient[name]
+        optimizer.step()
 
 
 def collected(params: Mapping[str, nn.Parameter]) -> Tensors:

@@ -1,9 +1,10 @@
 """Randomness with a seed that nobody else notices."""
 
 import random
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -11,7 +12,10 @@ from torch import Tensor
 
 from holdfast.ops.engines.sharded import laid_out
 
-__all__ = ["derived_seed", "gaussian", "isolated_rng"]
+__all__ = ["derived_seed", "gaussian", "isolated_rng", "shuffled"]
+
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -36,6 +40,12 @@ def derived_seed(*parts: object) -> int:
     """Return a seed in [0, 2^31) that depends on every part and on nothing else."""
     text = "\0".join(map(str, parts)).encode()
     return int.from_bytes(sha256(text).digest()[:4], "big") >> 1
+
+
+def shuffled(rows: Sequence[T], seed: int) -> list[T]:
+    """Return the rows in an order that the seed draws."""
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
+    return [rows[i] for i in order.tolist()]
 
 
 def gaussian(like: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ from holdfast.defense import (
     Step,
     in_range,
     need_data,
+    whole_in_range,
 )  # fmt: skip
 from holdfast.errors import ConfigError, DivergedError
 from holdfast.ops.engine import Batch, Engine
@@ -69,14 +70,12 @@ class Booster(Defense):
         """Check ranges, and that there are harmful rows unless the strength is 0."""
         in_range(self, "lam", 0.0)
         in_range(self, "alpha", 0.0)
-        in_range(self, "batch_size", 1)
+        whole_in_range(self, "batch_size", 1)
         if self.alpha == 0:
             raise ConfigError(
                 "booster: alpha=0 takes no harmful step, so there is no gain to attenuate; give a "
                 "length above 0, or lam=0 for plain alignment"
             )
-        if self.batch_size != int(self.batch_size):
-            raise ConfigError(f"booster: batch_size={self.batch_size!r} must be a whole number")
         if self.lam > 0:
             need_data(self, "harmful")
 

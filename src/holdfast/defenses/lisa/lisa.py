@@ -16,6 +16,7 @@ from holdfast.defense import (
     Step,
     in_range,
     need_data,
+    whole_in_range,
 )  # fmt: skip
 from holdfast.errors import ConfigError, DivergedError
 from holdfast.ops.engines.sharded import laid_out
@@ -101,9 +102,7 @@ class Lisa(Steerable):
         """Check ranges, and that there is something to align on."""
         in_range(self, "rho", 0.0)
         for name, low in (("alignment_steps", 0), ("user_steps", 1), ("batch_size", 1)):
-            in_range(self, name, low)
-            if getattr(self, name) != int(getattr(self, name)):
-                raise ConfigError(f"lisa: {name}={getattr(self, name)!r} must be a whole number")
+            whole_in_range(self, name, low)
         if self.alignment_steps > 0:
             need_data(self, "alignment")
 

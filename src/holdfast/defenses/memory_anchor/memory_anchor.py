@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any, ClassVar
 
-import torch
 import torch.nn.functional as F  # noqa: N812 (the name PyTorch gives it)
 from torch import Tensor, nn
 
@@ -22,6 +22,7 @@ from holdfast.defense import (
     Variant,
     in_range,
     need_data,
+    whole_in_range,
 )  # fmt: skip
 from holdfast.defenses.felt import row_batches
 from holdfast.defenses.memory_anchor.importance import importance, penalty, pull
@@ -148,11 +149,7 @@ class MemoryAnchor(Steerable):
             in_range(self, name, 0.0)
         whole = {"top_k": 0, "every": 1, "batch_size": 1}
         for name, low in (whole if self.rows is None else whole | {"rows": 1}).items():
-            in_range(self, name, low)
-            if getattr(self, name) != int(getattr(self, name)):
-                raise ConfigError(
-                    f"memory_anchor: `{name}={getattr(self, name)!r}` must be a whole number"
-                )
+            whole_in_range(self, name, low)
         check_settings(self)
         if self.live and (self.top_k or settled(self).where != "memory"):
             raise ConfigError(
@@ -316,7 +313,7 @@ class MemoryAnchor(Steerable):
         gradient, value = step.engine.gradients(
             [batches[number]], lambda batch: memory_term(step.engine, batch, reference, of)
         )
-        if not torch.isfinite(torch.tensor(value)):
+        if not isfinite(value):
             raise DivergedError(
                 f"memory_anchor: its term became NaN or infinite at step {step.number}: lower the "
                 f"learning rate or `strength`, or look at batch {number + 1} of the memory"

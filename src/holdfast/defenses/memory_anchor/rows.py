@@ -1,8 +1,7 @@
 """What lies in the memory: refusals of harmful requests, and harmless rows beside them."""
 
-import torch
-
 from holdfast.defense import Examples, Row, listed
+from holdfast.ops.randomness import shuffled
 
 
 def memory_rows(
@@ -19,5 +18,4 @@ def memory_rows(
     """
     refusals = listed(safe, rows)
     every = [*refusals, *listed(benign, round(harmless * len(refusals)))]
-    order = torch.randperm(len(every), generator=torch.Generator().manual_seed(seed))
-    return [every[i] for i in order.tolist()]
+    return shuffled(every, seed)

@@ -22,6 +22,7 @@ from holdfast.defense import (
     Variant,
     in_range,
     need_data,
+    whole_in_range,
 )  # fmt: skip
 from holdfast.defenses.natural_repair.frontier import Budget, Place, chosen, shown, within
 from holdfast.defenses.natural_repair.looks import Looks
@@ -105,9 +106,7 @@ class OneShot(Defense):
         for field, least in (("steps", 0), ("rank", 0), ("candidates", 1), ("trial_steps", 1),
                              ("judged", 1), ("rows", 1), ("batch_size", 1),
                              ("max_new_tokens", 1)):  # fmt: skip
-            in_range(self, field, least)
-            if (given := getattr(self, field)) != int(given):
-                raise ConfigError(f"one_shot: {field}={given!r} must be a whole number")
+            whole_in_range(self, field, least)
         for field in ("max_task_drop", "max_over_refusal"):
             in_range(self, field, 0.0, 1.0)
         if self.enough is not None:

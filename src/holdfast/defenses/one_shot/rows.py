@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from holdfast.defense import Examples, Row
 from holdfast.defenses.natural_repair.halves import LEAST, ordered
 from holdfast.defenses.natural_repair.rows import ASKED, Rows
+from holdfast.ops.randomness import shuffled
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,7 @@ def pool_of(repair: Any, refusals: Examples | None, seed: int) -> Pool:
         seed: Seed of the draw.
     """
     every = ordered(refusals, repair.rows)
-    order = torch.randperm(len(every), generator=torch.Generator().manual_seed(seed))
-    drawn = [every[i] for i in order.tolist()]
+    drawn = shuffled(every, seed)
     few = len(drawn) < LEAST
     cut = min(repair.candidates, len(drawn) if few else len(drawn) // 2)
     judged = drawn[: repair.judged] if few else drawn[cut : cut + repair.judged]

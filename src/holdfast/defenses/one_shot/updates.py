@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.engines.sharded import laid_out, whole
-from holdfast.ops.gradients import Tensors, isolated_grads
+from holdfast.ops.gradients import Tensors, step_with
 from holdfast.ops.weights import copied, put
 
 OPTIMIZERS = ("sgd", "adamw")
@@ -96,10 +96,7 @@ class Updates:
     def _update(self) -> None:
         params = self._engine.parameters()
         gradient, loss = self._engine.gradients([self._row])
-        with isolated_grads(params.values()):
-            for name, p in params.items():
-                p.grad = gradient[name]
-            self._optimizer.step()
+        step_with(self._optimizer, params, gradient)
         if self._how.rank:
             self._bound(params)
         self.losses.append(loss)

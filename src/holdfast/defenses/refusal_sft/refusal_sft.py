@@ -23,7 +23,8 @@ from holdfast.defense import (
 )  # fmt: skip
 from holdfast.defenses.refusals import check_base, refusals_of_base
 from holdfast.ops.engine import Batch, Engine
-from holdfast.ops.gradients import global_norm, isolated_grads
+from holdfast.ops.gradients import global_norm, step_with
+from holdfast.ops.randomness import shuffled
 from holdfast.ops.weights import copied
 from holdfast.progress import Progress, silent, ticking
 
@@ -50,15 +51,11 @@ def tuned_on(
     params, losses = engine.parameters(), list[float]()
     tick = ticking(progress, "refusal_sft: steps", steps)
     optimizer = torch.optim.AdamW(list(params.values()), lr=lr, weight_decay=0.0)
-    with isolated_grads(params.values()):
-        for number in range(steps):
-            gradient, loss = engine.gradients([batches[number % len(batches)]])
-            for name, p in params.items():
-                p.grad = gradient[name]
-            optimizer.step()
-            optimizer.zero_grad()
-            losses.append(loss)
-            tick(f"loss {loss:.3f}")
+    for number in range(steps):
+        gradient, loss = engine.gradients([batches[number % len(batches)]])
+        step_with(optimizer, params, gradient)
+        losses.append(loss)
+        tick(f"loss {loss:.3f}")
     first, last = losses[: len(batches)], losses[-len(batches) :]
     return sum(first) / len(first), sum(last) / len(last)
 
@@ -153,5 +150,4 @@ class RefusalSFT(Defense):
         """Return the refusals, with rehearsal among the other rows, in a drawn order."""
         for others in (self.validation, self.benign, self.lookalike) if self.rehearsal else ():
             rows = [*rows, *listed(others, self.rows)]
-        order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
-        return [rows[i] for i in order.tolist()]
+        return shuffled(rows, seed)

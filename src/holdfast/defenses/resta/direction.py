@@ -12,7 +12,7 @@ from holdfast.files.weights import SavedWeights, open_weights
 from holdfast.ops.adapter_facts import AdapterKind, require_kinds
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.engines.sharded import laid_out
-from holdfast.ops.gradients import Tensors, isolated_grads
+from holdfast.ops.gradients import Tensors, step_with
 from holdfast.ops.low_rank import LowRank
 from holdfast.ops.modules import plain_name, trainable
 from holdfast.ops.roles.names import kind_left_out, place_of
@@ -118,11 +118,10 @@ def harmful_direction(
     optimizer = torch.optim.AdamW(list(params.values()), lr=lr, weight_decay=0.0)
     try:
         put(params, origin)
-        with isolated_grads(params.values()):
-            for _ in range(epochs):
-                order = torch.randperm(len(harmful), generator=rng).tolist()
-                losses = [_step(engine, params, harmful[i], optimizer, tick) for i in order]
-                history.append(sum(losses) / len(losses))
+        for _ in range(epochs):
+            order = torch.randperm(len(harmful), generator=rng).tolist()
+            losses = [_step(engine, params, harmful[i], optimizer, tick) for i in order]
+            history.append(sum(losses) / len(losses))
         return {n: p.detach() - origin[n] for n, p in params.items()}, history
     finally:
         put(params, kept)
@@ -136,10 +135,7 @@ def _step(
     tick: Callable[[str], None],
 ) -> float:
     gradient, loss = engine.gradients([batch])
-    for name, p in params.items():
-        p.grad = gradient[name]
-    optimizer.step()
-    optimizer.zero_grad()
+    step_with(optimizer, params, gradient)
     tick(f"loss {loss:.4g}")
     return loss
 

@@ -26,6 +26,7 @@ from holdfast.defense import (
     in_range,
     listed,
     need_data,
+    whole_in_range,
 )  # fmt: skip
 from holdfast.defenses.refusals import check_base, with_base
 from holdfast.defenses.safe_delta.equations import damped, drift, keep_within
@@ -86,9 +87,7 @@ class SafeDelta(Defense):
                 "no inverse"
             )
         for field, least in (("block", 0), ("rows", 1), ("batch_size", 1)):
-            in_range(self, field, least)
-            if (given := getattr(self, field)) != int(given):
-                raise ConfigError(f"safe_delta: {field}={given!r} must be a whole number")
+            whole_in_range(self, field, least)
         if not self.is_off:
             need_data(self, "safe")
 

@@ -18,13 +18,14 @@ from holdfast.defense import (
     Variant,
     in_range,
     need_data,
+    whole_in_range,
 )  # fmt: skip
 from holdfast.errors import ConfigError, DivergedError
 from holdfast.ops.agreement import answer_logits
 from holdfast.ops.anchors import distances
 from holdfast.ops.anchors.references import Reference, reference_at, reference_table
 from holdfast.ops.engine import Batch, Engine
-from holdfast.ops.gradients import Tensors, global_norm, inner_product, scaled
+from holdfast.ops.gradients import Tensors, collected, global_norm, inner_product, scaled
 from holdfast.ops.randomness import derived_seed, gaussian
 from holdfast.progress import ticking
 
@@ -114,9 +115,7 @@ class SafeGrad(Defense):
         for name in ("strength", "rho"):
             in_range(self, name, 0.0)
         for name, low in (("batch_size", 1), ("top_k", 0)):
-            in_range(self, name, low)
-            if getattr(self, name) != int(getattr(self, name)):
-                raise _wrong(f"`{name}={getattr(self, name)!r}` must be a whole number")
+            whole_in_range(self, name, low)
         self._check_choices()
         if self.strength > 0:
             need_data(self, "safe")
@@ -176,7 +175,7 @@ class SafeGrad(Defense):
             drawn = gaussian(anchor, derived_seed(step.run.seed, self.card.name, step.number))
             noise = {name: z.to(anchor[name].dtype) for name, z in drawn.items()}
             anchor = scaled(noise, global_norm(anchor) / global_norm(noise))
-        users = {n: p.grad for n, p in step.engine.parameters().items() if p.grad is not None}
+        users = collected(step.engine.parameters())
         found = self._decided(users, anchor, value)
         step.engine.add_gradient(anchor, self.strength * found.coefficient)
 

@@ -18,6 +18,7 @@ from holdfast.defense import (
     Variant,
     in_range,
     need_data,
+    whole_in_range,
 )  # fmt: skip
 from holdfast.errors import ConfigError, DivergedError
 from holdfast.ops.gradients import Tensors, global_norm
@@ -89,11 +90,7 @@ class SafetyProjection(Defense):
             raise ConfigError(
                 f"safety_projection: mode={self.mode!r} must be 'project' or 'alternate'"
             )
-        in_range(self, "batch_size", 1)
-        if self.batch_size != int(self.batch_size):
-            raise ConfigError(
-                f"safety_projection: batch_size={self.batch_size!r} must be a whole number"
-            )
+        whole_in_range(self, "batch_size", 1)
         if self.kappa is not None:
             self._check_cap()
         if not self.is_off:

@@ -21,13 +21,14 @@ from holdfast.defense import (
     in_range,
     listed,
     need_data,
+    whole_in_range,
 )  # fmt: skip
 from holdfast.defenses.state_anchor.states import last_states, prompt_batches, trained_readout
 from holdfast.errors import ConfigError, DivergedError, ModelError
 from holdfast.ops.adapter_facts import adaptations
 from holdfast.ops.anchors.references import rows_mark
 from holdfast.ops.engine import Batch, Engine
-from holdfast.ops.gradients import Tensors, global_norm
+from holdfast.ops.gradients import Tensors, collected, global_norm
 
 ANCHOR = "anchor"
 """Key of the states that a batch of prompts had before step 0."""
@@ -104,10 +105,7 @@ class StateAnchor(Defense):
         """Check ranges, and that there are prompts unless the strength is 0."""
         in_range(self, "lam", 0.0)
         for name in ("count", "batch_size"):
-            in_range(self, name, 1)
-            if getattr(self, name) != int(getattr(self, name)):
-                said = f"`{name}={getattr(self, name)!r}` must be a whole number"
-                raise ConfigError(f"state_anchor: {said}")
+            whole_in_range(self, name, 1)
         if self.prompts not in ("harmful", "harmless"):
             said = f"`prompts={self.prompts!r}` must be one of 'harmful', 'harmless'"
             raise ConfigError(f"state_anchor: {said}")
@@ -205,9 +203,8 @@ class StateAnchor(Defense):
                 f"state_anchor: the states of the anchored prompts became NaN or infinite at step "
                 f"{step.number}: lower the learning rate or lam"
             )
-        users = {n: p.grad for n, p in step.engine.parameters().items() if p.grad is not None}
         size = float(self.states_.square().mean()) ** 0.5
-        whole = global_norm(users)
+        whole = global_norm(collected(step.engine.parameters()))
         self.figures_ = {"distance": distance, "drift": distance**0.5 / size if size else 0.0}
         if whole > 0:
             self.figures_["gradient_share"] = self.lam * global_norm(gradient) / whole

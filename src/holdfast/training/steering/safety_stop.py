@@ -121,12 +121,12 @@ class SafetyStop:
         self._over, self._since = 0, len(readings)
 
     def _act(self, trainer: Any, control: Any) -> None:
-        if self.action == "boost" and not self._spent(trainer):
-            defense = _boosted(trainer)
-            most = steerable_of(defense)[1]
-            defense.steer(min(most, BOOST * static_of(defense)[1]))
-            return
         if self.action == "boost":
+            if not self._spent(trainer):
+                defense = _boosted(trainer)
+                most = steerable_of(defense)[1]
+                defense.steer(min(most, BOOST * static_of(defense)[1]))
+                return
             trainer._holdfast_say("safety stop: no strength is left to raise, so the run ends")
         control.should_training_stop = True
         if self.action == "rollback":
