@@ -4,7 +4,7 @@
 further where it refuses too little by itself. Usage: ``python -m measurements.data_risk.real
 --real real-out --data ../shared/data --out OUT`` tunes, scores and writes results/data_risk/
 real.json; what has run is kept in OUT and not run again. A tune of SmolLM2-135M takes some seven
-CPU minutes.
+CPU minutes; several processes share the tunes by ``--share K N``, each writing no table.
 """
 
 import argparse
@@ -64,6 +64,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--sets", type=int, help="only the first so many sets: a rehearsal")
+    parser.add_argument("--share", type=int, nargs=2, default=[0, 1], metavar=("K", "N"),
+                        help="only every N-th tune from the K-th, and no table")  # fmt: skip
     given = parser.parse_args()
     subject = _subject(given.real, given.model or given.real / "aligned")
     parties, sets = _parties(given.real, given.data), REAL_SETS[: given.sets]
@@ -72,12 +74,14 @@ def main() -> None:
     print(f"before: HS {before['hs']:.2f}", flush=True)
     if before["hs"] > 0.3:
         print("the model refuses too little before any tuning: run measurements.real first")
-    for seed in given.seeds:
-        for one in sets:
-            name, rows = f"{one.name}-s{seed}.json", rows_of(one, seed, parties)
-            got = _kept(given.out / "sets" / name, lambda r=rows, s=seed: _tuned(r, s, subject))
-            _kept(given.out / "scores" / name, lambda r=rows: _scored(r, scorer()))
-            print(f"{one.name} seed {seed}: HS {got['hs']:.2f}", flush=True)
+    first, step = given.share
+    for one, seed in [(one, seed) for seed in given.seeds for one in sets][first::step]:
+        name, rows = f"{one.name}-s{seed}.json", rows_of(one, seed, parties)
+        got = _kept(given.out / "sets" / name, lambda r=rows, s=seed: _tuned(r, s, subject))
+        _kept(given.out / "scores" / name, lambda r=rows: _scored(r, scorer()))
+        print(f"{one.name} seed {seed}: HS {got['hs']:.2f}", flush=True)
+    if step > 1:
+        return
     table = [row for one in sets if (row := table_row(given.out, one, given.seeds))]
     strata = {"harmless": [row for row in table if row["harmless"]], "all": table}
     said = {"before": before, "sets": table, "strata": {n: stratum(r) for n, r in strata.items()}}

@@ -7,7 +7,14 @@ from holdfast.evaluation.fidelity import Kept
 from holdfast.evaluation.judges import LearnedRefusal
 from holdfast.evaluation.measure import judge_answers
 from holdfast.results.records import SeedRun
-from measurements.real.choose import RECIPE, chosen, with_settings
+from measurements.real.choose import (
+    RECIPE,
+    attacked,
+    chosen,
+    newcomers,
+    with_arms,
+    with_settings,
+)
 from measurements.real.rejudge import judged_again, same_but_judges
 
 
@@ -45,6 +52,25 @@ def test_a_chosen_setting_stands_wherever_its_method_is_an_arm():
     specs = [spec for arm in arms for spec in (arm if isinstance(arm, list) else [arm])]
     assert {s for s in specs if s.startswith("panacea")} == {"panacea:kappa=7"}
     assert {s for s in specs if s.startswith("swat")} == {"swat:tau=1"}
+
+
+def test_the_best_methods_that_the_recipe_has_not_become_arms_and_the_best_pair():
+    rows = [
+        row("", 1.0), row("old:a=1", 0.0), row("m:a=1", 0.3), row("m:a=2", 0.2), row("n", 0.5),
+        row("o", 0.0, fa=0.1), row("m:a=1 + n", 0.4), row("old:a=1 + n", 0.1),
+    ]  # fmt: skip
+    recipe = "defenses:\n  - none\n  - old:a=1\nsweeps:\n"
+    assert newcomers(rows, recipe, 2) == ["m:a=2", "n", ["old:a=1", "n"]]
+    assert newcomers(rows, recipe, 3)[2] == "o"  # What loses the task comes last.
+    told = yaml.safe_load(with_arms(recipe, newcomers(rows, recipe, 1)))
+    assert told["sweeps"] == [{"p": [0.1], "defenses": ["m:a=2", ["old:a=1", "n"]]}]
+    assert with_arms(recipe, []) == recipe
+
+
+def test_plain_tuning_at_another_rate_chooses_nothing():
+    run = {"p": "0.1", "learning_rate": "5e-4", "steps": "57"}
+    rows = [row(spec, 1.0) | run for spec in ("before", "", "m")]
+    assert attacked([*rows, row("", 0.1) | run | {"learning_rate": "1e-4"}]) == rows
 
 
 class AskedCell:
