@@ -393,7 +393,7 @@ def test_every_file_of_claims_is_named_after_its_paper():
 @pytest.mark.slow
 def test_the_recipes_run_exactly_the_arms_that_claims_speak_of():
     planned: list[RunResult] = []
-    for recipe in ("full", "controls", "catalogue"):
+    for recipe in ("full", "controls"):
         cells = plan(recipe).cells
         arms = bench_arms(cells, {cell.key: SeedRun(seed=cell.seed) for cell in cells})
         planned.append(result(*arms))
