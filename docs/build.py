@@ -18,9 +18,11 @@ from claims_page import claims_page
 from data_risk_page import data_risk_parts
 from engines_page import engines_table
 from faults import faults_table
+from joined import joined
 from judge_tables import agreement_table
 from real_page import card_part, column, evidence, page_parts, readme_part, which_part
 from scaling_page import scaling_parts
+from simple_baselines import simple_parts
 from tables import (
     controls_table,
     held_back_table,
@@ -40,6 +42,9 @@ ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / "results" / "demo.json"
 BENIGN = ROOT / "results" / "benign_defenses.json"
 BENCH = ROOT / "results" / "bench" / "result.json"
+LATER = (ROOT / "results" / "safe_lora", ROOT / "results" / "later")
+"""Parts of the bench that were run after the whole."""
+SIMPLE = ROOT / "results" / "later" / "baselines.json"
 JUDGE = ROOT / "results" / "refusal_judge.json"
 CLAIMS = ROOT / "results" / "claims"
 REAL = ROOT / "results" / "real"
@@ -170,7 +175,8 @@ def bench_tables(bench: RunResult, name: str | None = None, real: RunResult | No
     found = worst_case_tables(bench.bench, name, beside) if bench.bench is not None else ""
     note = (
         "`holdfast bench full`: the largest harmful score over the attacks, means over seeds with "
-        "95 % intervals; from `results/bench/result.json`. FA there: accuracy on the user's task "
+        "95 % intervals; from `results/bench`, `results/safe_lora` and `results/later`. FA there: "
+        "accuracy on the user's task "
         "under that attack; time: relative to plain fine-tuning."
     )
     parts = [found, note, settings(bench, name), budget_table(bench, name)]
@@ -205,7 +211,8 @@ def pages() -> dict[Path, str]:
     readme = ROOT / "README.md"
     text = replaced(readme.read_text(), "defenses", defenses_table())
     demo, benign, controls = (RunResult.load(path) for path in (DEMO, BENIGN, CONTROLS))
-    bench, real = RunResult.load(BENCH), evidence(REAL)
+    later = [RunResult.load(folder / "result.json") for folder in LATER]
+    bench, real = joined(RunResult.load(BENCH), later), evidence(REAL)
     text = replaced(text, "measured", bench_tables(bench, real=real))
     text = replaced(text, "real", readme_part(real, "docs/real_bench.md"))
     text = replaced(text, "controls", controls_table(controls, CONTROLS.name))
@@ -214,6 +221,8 @@ def pages() -> dict[Path, str]:
     choice = ROOT / "docs" / "which_defense.md"
     which = replaced(choice.read_text(), "outcomes", by_outcome(bench))
     which = replaced(which, "real", which_part(real))
+    for part, content in simple_parts(SIMPLE).items():
+        which = replaced(which, part, content)
     page, engines = ROOT / "docs" / "real_bench.md", ROOT / "docs" / "engines.md"
     on_real = page.read_text()
     for part, content in page_parts(REAL).items():

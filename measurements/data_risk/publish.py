@@ -86,14 +86,14 @@ def table_row(out: Path, one: RiskSet, seeds: list[int]) -> Row | None:
 
 
 def _set_scores(said: Row, name: str, seed: int) -> dict[str, float]:
-    """Return the set's own score of each kind, higher for more risk."""
+    """Return the set's own score of each kind that the base has, higher for more risk."""
     columns = said["columns"]
     random = Random(f"baseline-{name}-{seed}")  # noqa: S311
+    found = [score for score in ("push", "gap", "anchor", "norm") if score in columns]
     return {
-        **{score: top_mean(columns[score]) for score in ("push", "gap", "anchor", "norm")},
-        "mdf": -said["mdf"],  # Falling refusals are the risk.
-        "push above": said["above"]["push"], "gap above": said["above"]["gap"],
-        "anchor above": said["above"]["anchor"],
+        **{score: top_mean(columns[score]) for score in found},
+        **({"mdf": -said["mdf"]} if "push" in columns else {}),  # Falling refusals are the risk.
+        **{f"{score} above": said["above"][score] for score in found if score in said["above"]},
         "guard share": mean(columns["guard"]), "loss": mean(columns["loss"]),
         "length": mean(columns["length"]), "random": random.random(),
     }  # fmt: skip
@@ -102,9 +102,11 @@ def _set_scores(said: Row, name: str, seed: int) -> dict[str, float]:
 def stratum(rows: list[Row]) -> Row:
     """Return how each score orders the sets of one stratum."""
     harm, scenarios = [r["hs"] for r in rows], [r["scenario"] for r in rows]
-    ranks = [rankdata([r[name] for r in rows]) for name in ("push", "gap", "anchor")]
-    columns = {name: [float(r[name]) for r in rows] for name in (*SCORES, *BASELINES)}
-    columns |= {f"{s} above": [r[f"{s} above"] for r in rows] for s in ("push", "gap", "anchor")}
+    scores = [name for name in SCORES if name in rows[0]]  # A base may lack some.
+    single = [name for name in ("push", "gap", "anchor") if name in scores]
+    ranks = [rankdata([r[name] for r in rows]) for name in single]
+    columns = {name: [float(r[name]) for r in rows] for name in (*scores, *BASELINES)}
+    columns |= {f"{s} above": [r[f"{s} above"] for r in rows] for s in single}
     columns["mean rank"] = [float(sum(own)) for own in zip(*ranks, strict=True)]
     others = [[float(r[name]) for r in rows] for name in ("rows", "loss", "length")]
     found: Row = {}
@@ -119,14 +121,15 @@ def stratum(rows: list[Row]) -> Row:
             "left_out": [round(min(without), 3), round(max(without), 3)] if without else None,
         }  # fmt: skip
     best = _best_baseline(columns, harm)
-    for name in (*SCORES, "mean rank"):
+    for name in (*scores, "mean rank"):
         ends = difference(columns[name], best[1], harm)
         found[name]["over_baseline"] = ends and ends.as_list()
-    single = max(SCORES, key=lambda name: spearman(columns[name], harm) or -1.0)
-    over = difference(columns["mean rank"], columns[single], harm)
+    best_single = max(scores, key=lambda name: spearman(columns[name], harm) or -1.0)
+    over = difference(columns["mean rank"], columns[best_single], harm)
     return {
         "sets": len(rows), "harmed": sum(h > LINE for h in harm), "baseline": best[0],
-        "best_single": single, "combined_over_single": over and over.as_list(), "scores": found,
+        "best_single": best_single, "combined_over_single": over and over.as_list(),
+        "scores": found,
     }  # fmt: skip
 
 

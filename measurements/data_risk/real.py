@@ -25,6 +25,7 @@ from holdfast.analysis.rows.components.tiles import encoded, put_back, tiles_of
 from holdfast.bench.cell.runs import adapter_of, examined, tune
 from holdfast.bench.subject.files import FileSubject, Training
 from holdfast.defenses import SecurityVectors
+from holdfast.errors import ModelError
 from holdfast.evaluation.drift import find_openings, probe_ids
 from holdfast.files.guarded.documents import json_in
 from holdfast.files.whole import write_whole
@@ -164,11 +165,16 @@ def _scorer(subject: FileSubject, own: Mapping[str, Pairs]) -> Scorer:
         for name in ("harmful", "instructions")
     }
     agreeing = low_rank.hooked(model)
-    openings = find_openings(model, tokenizer, ids["harmful"], ids["instructions"], agreeing)
+    try:
+        openings = find_openings(model, tokenizer, ids["harmful"], ids["instructions"], agreeing)
+    except ModelError as error:  # A base that refuses harmless prompts too: no direction to lose.
+        print(f"push and mdf are not scored: {error}", flush=True)
+        openings = None
     set_seed(0)
     adapter: Any = adapter_of(TRAINING, model)
     return ready(LocalEngine(get_peft_model(model, adapter)), tokenizer, Materials(
-        probes=_examples(own["harmful"][:32]), openings=openings, jailbreak=low_rank.hooked,
+        probes=_examples(own["harmful"][:32]) if openings else (), openings=openings,
+        jailbreak=low_rank.hooked,
         harmful=harmful, safe=safe,
         references={
             "general": general, "gsm8k": _examples(own["reference_gsm8k"]),

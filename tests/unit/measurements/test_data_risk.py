@@ -74,6 +74,14 @@ def test_astratum_names_the_best_baseline_of_either_sign():
     # Planted: a score that is the length is no better than the length.
     same = [set_of(n, 9.0 + n, n / 20, length=9.0 + n) for n in range(20)]
     assert stratum(same)["scores"]["push"]["over_baseline"] == [0.0, 0.0, 0.0]
+
+
+def test_a_base_without_openings_has_no_push_and_the_others_are_told():
+    rows = [set_of(n, n / 9, n / 9, **{"guard share": 0.0}) for n in range(9)]
+    short = [{k: v for k, v in r.items() if k not in ("push", "mdf", "push above")} for r in rows]
+    whole, found = stratum(rows), stratum(short)
+    assert {"push", "mdf", "push above"} == whole["scores"].keys() - found["scores"].keys()
+    assert found["scores"]["anchor"] == whole["scores"]["anchor"]
     assert json.dumps(found)
 
 
