@@ -13,7 +13,7 @@ import textwrap
 from pathlib import Path
 
 from architectures import architectures_page
-from choosing import by_moment, by_outcome
+from choosing import by_moment, by_outcome, which_one
 from claims_page import claims_page
 from data_risk_page import data_risk_parts
 from engines_page import engines_table
@@ -214,6 +214,7 @@ def pages() -> dict[Path, str]:
     later = [RunResult.load(folder / "result.json") for folder in LATER]
     bench, real = joined(RunResult.load(BENCH), later), evidence(REAL)
     text = replaced(text, "measured", bench_tables(bench, real=real))
+    text = replaced(text, "which", which_one(bench, column(real, "HS on")))
     text = replaced(text, "real", readme_part(real, "docs/real_bench.md"))
     text = replaced(text, "controls", controls_table(controls, CONTROLS.name))
     plan, faults = ROOT / "docs" / "map.md", ROOT / "docs" / "decisions" / FAULTS

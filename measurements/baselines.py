@@ -79,7 +79,11 @@ def main() -> None:
 
 def _arms(folder: Path, p: float) -> list[Arm]:
     arms = RunResult.load(folder / "result.json").arms
-    return [arm for arm in arms if arm.scenario == "harmful_mix" and arm.p == p]
+    return [arm for arm in arms if _under(arm) == ("harmful_mix", p)]
+
+
+def _under(arm: Arm) -> tuple[str, float | None]:
+    return (arm.attack.scenario, arm.attack.p) if arm.attack else ("", None)
 
 
 if __name__ == "__main__":
