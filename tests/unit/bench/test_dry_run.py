@@ -12,7 +12,6 @@ from holdfast.bench.cell.run_cell import result_file
 from holdfast.bench.dry_run import outlook
 from holdfast.cli import main
 from holdfast.defenses import built_in
-from holdfast.defenses.safe_lora import SafeLoRA
 from holdfast.errors import ConfigError, InputError
 from tests.unit.bench.pool.test_runner import bench_of, calls, fake
 
