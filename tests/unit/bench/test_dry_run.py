@@ -71,9 +71,7 @@ def test_the_methods_of_the_published_bench_are_found_in_its_table():
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("name", sorted(PUBLISHED_NAMES))
-def test_a_changed_default_names_the_cells_that_would_run_again(
-    full, later, name, monkeypatch
-):
+def test_a_changed_default_names_the_cells_that_would_run_again(full, later, name, monkeypatch):
     cls, stale = built_in()[name], {cell.key for cell in later}
     mine = {cell.key for cell in full.cells if any(spec.cls is cls for spec in cell.defenses)}
     config = cls.config
