@@ -176,8 +176,7 @@ def bench_tables(bench: RunResult, name: str | None = None, real: RunResult | No
     note = (
         "`holdfast bench full`: the largest harmful score over the attacks, means over seeds with "
         "95 % intervals; from `results/bench`, `results/safe_lora` and `results/later`. FA there: "
-        "accuracy on the user's task "
-        "under that attack; time: relative to plain fine-tuning."
+        "accuracy on the user's task under that attack; time: relative to plain fine-tuning."
     )
     parts = [found, note, settings(bench, name), budget_table(bench, name)]
     return "\n\n".join(filter(None, parts)) if found else ""

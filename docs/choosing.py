@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from real_tables import table
+
 from holdfast.defenses import built_in
 from holdfast.results.comparisons import WorstCaseRow, WorstCaseTable
 from holdfast.results.records import BEFORE, PLAIN, Arm
@@ -62,18 +64,15 @@ def which_one(bench: RunResult, beside: tuple[str, Mapping[str, str]] = ("", {})
     whose worst harmful score has the lowest upper end; beside it the quickest of those that held.
     """
     title, further = beside
-    head = ("you", "take", "asks for", "worst HS", "over-refusal", "least FA", "time", title)
-    lines = [
-        "| " + " | ".join(filter(None, head)) + " |",
-        "|" + "---|" * len([*filter(None, head)]),
-    ]
+    head = ("you", "take", "asks for", "worst HS", "over-refusal", "least FA", "time")
+    lines: list[list[str]] = []
     mixed, benign = (_table(bench, name) for name in ("harmful_mix", "benign_obedience"))
     for stage, words in SITUATIONS.items():
         own = [row for row in _rows(mixed) if _moment(row) == stage]
         lines += [_short(words, row, title, further) for row in _taken(own, mixed)]
     harmless = "tune on harmless data, and refusals fade"
     lines += [_short(harmless, row, title, {}) for row in _taken(_rows(benign), benign)]
-    return "\n".join(lines)
+    return table((*head, title) if title else head, lines)
 
 
 def _taken(rows: Sequence[WorstCaseRow], table: WorstCaseTable) -> list[WorstCaseRow]:
@@ -93,11 +92,11 @@ def _cost(row: WorstCaseRow, plain: WorstCaseRow, before: WorstCaseRow) -> float
     return max(of_plain - task, refused - first)
 
 
-def _short(words: str, row: WorstCaseRow, title: str, further: Mapping[str, str]) -> str:
+def _short(words: str, row: WorstCaseRow, title: str, further: Mapping[str, str]) -> list[str]:
     figures = (row.hs, row.over_refusal_worst, row.fa_worst)
     cells = [words, _linked(row.defense, "src"), _asked(row),
              *(shown(found, "share") for found in figures), _time(row)]  # fmt: skip
-    return "| " + " | ".join([*cells, *([further.get(row.defense, DASH)] if title else [])]) + " |"
+    return [*cells, *([further.get(row.defense, DASH)] if title else [])]
 
 
 def by_outcome(bench: RunResult) -> str:
@@ -163,10 +162,11 @@ def _parts(defense: str) -> Sequence[str]:
 
 
 def _linked(defense: str, root: str = "../src") -> str:
-    names = [part.partition("(")[0] for part in defense.split("+")]
-    told = [f" {part[len(name) :]}" for part, name in zip(defense.split("+"), names, strict=True)]
-    links = [f"[{name}]({root}/holdfast/defenses/{name}/card.md)" for name in names]
-    return " + ".join(f"{link}{more.rstrip()}" for link, more in zip(links, told, strict=True))
+    pairs = zip(_parts(defense), defense.split("+"), strict=True)
+    return " + ".join(
+        f"[{name}]({root}/holdfast/defenses/{name}/card.md) {part.removeprefix(name)}".rstrip()
+        for name, part in pairs
+    )
 
 
 def _line(row: WorstCaseRow, mild: Arm | None) -> str:

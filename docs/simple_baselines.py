@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from real_tables import table
+
 from holdfast.evaluation.interval import Interval
 from holdfast.results.records import BEFORE, PLAIN
 from holdfast.results.words import DASH, arm_name, shown
@@ -37,7 +39,7 @@ def simple_parts(path: Path) -> dict[str, str]:
 def adds_table(rows: Rows) -> str:
     """Return a line for each method: its HS and FA minus those of each simple baseline."""
     head = ["method", *(f"{f} minus {name}" for name in HEADS.values() for f in ("HS", "FA"))]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines: list[list[str]] = []
     for defense in dict.fromkeys(row["defense"] for row in rows):
         own = {row["minus"]: row for row in rows if row["defense"] == defense}
         cells = [
@@ -45,20 +47,20 @@ def adds_table(rows: Rows) -> str:
             for name in HEADS
             for figure in ("hs", "fa")
         ]
-        lines.append("| " + " | ".join([arm_name(defense), *cells]) + " |")
-    return "\n".join(lines)
+        lines.append([arm_name(defense), *cells])
+    return table(head, lines)
 
 
 def tuned_table(rows: Rows) -> str:
     """Return a line for each arm at the learning rate that plain tuning was given by its rule."""
     head = ["model", *(title for _, title in FIGURES)]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines: list[list[str]] = []
     names = {PLAIN: "plain fine-tuning", BEFORE: "before"}
     for row in rows:
         cells = [_shown(row[figure], "share") for figure, _ in FIGURES]
         name = names.get(row["defense"], arm_name(row["defense"]))
-        lines.append("| " + " | ".join([name, *cells]) + " |")
-    return "\n".join(lines)
+        lines.append([name, *cells])
+    return table(head, lines)
 
 
 def _shown(value: Sequence[float] | None, kind: Any) -> str:
