@@ -14,9 +14,16 @@ from holdfast.data.chat import encode
 from holdfast.data.checks import Context, Finding
 from holdfast.defense import Examples, listed
 from holdfast.errors import ConfigError, ModelError
-from holdfast.evaluation.drift import Openings, find_openings, probe_ids
+from holdfast.evaluation.drift import (
+    Openings,
+    apart_note,
+    find_openings,
+    probe_ids,
+    refused_by,
+)
 from holdfast.files.adapters import read_adapter
 from holdfast.inputs.configs import ModelConfig
+from holdfast.inputs.judging import judges_for
 from holdfast.inputs.models import Loaded, model_of
 from holdfast.inputs.rows import source
 from holdfast.ops.batches import IGNORED
@@ -79,7 +86,7 @@ def row_scores(
     progress("scores", 0, 2)
     loaded = model_of(_model_config(config))
     model = _as_trained(loaded, config)
-    openings, unusable = _openings(loaded, held, context)
+    openings, unusable = _openings(str(config.model), loaded, held, context)
     materials = Materials(
         probes=held.harmful[:PROBES] if openings else (),
         openings=openings,
@@ -128,7 +135,7 @@ def _as_trained(loaded: Loaded, config: ScreenConfig) -> Any:
 
 
 def _openings(
-    loaded: Loaded, held: Held, context: Context
+    name: str, loaded: Loaded, held: Held, context: Context
 ) -> tuple[Openings | None, tuple[str, ...]]:
     """Return how this model refuses and agrees, or None and why there is nothing to lose."""
     tokenizer = loaded.tokenizer
@@ -141,10 +148,13 @@ def _openings(
         if held.vector is not None
         else [_answer(row, tokenizer, context.max_length) for row in harmful]
     )
+    refused = refused_by(judges_for(name).judges[0], harmful)
     try:
-        return find_openings(loaded.model, tokenizer, prompts, beside, agreeing), ()
+        found = find_openings(loaded.model, tokenizer, prompts, beside, agreeing, refused)
     except ModelError as error:
         return None, (f"no safety to lose here, so push, gap and mdf are not shown: {error}",)
+    note = apart_note(loaded.model, prompts, beside, found)
+    return found, ((note,) if note else ())
 
 
 def _answer(row: Mapping[str, Any], tokenizer: Any, limit: int | None) -> list[int]:

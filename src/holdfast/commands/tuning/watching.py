@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,15 @@ from holdfast.artifact import Artifact
 from holdfast.commands.tuning.drift_blocks import drift_report
 from holdfast.data.splits import prompt_key
 from holdfast.errors import DataError
-from holdfast.evaluation.drift import Probes, find_openings, probe_ids, refuse_unrefusing
+from holdfast.evaluation.drift import (
+    Probes,
+    apart_note,
+    declining,
+    find_openings,
+    probe_ids,
+    refuse_unrefusing,
+    refused_by,
+)
 from holdfast.evaluation.drift.calibration import Calibration
 from holdfast.evaluation.drift.probed import DRIFT_FILE, drift_document, probed_in
 from holdfast.evaluation.drift.probes import answer_ids
@@ -60,7 +69,9 @@ def watch_drift(trainer: Any, inputs: Inputs) -> None:
     known = None if config.watch_fit is None else Calibration.load(config.watch_fit)
     if known is not None and config.watch_fit is not None:
         known.refuse_other(inputs.base, config.watch_fit)
-    probes = _probes(trainer.model, inputs, known)
+    probes, note = _probes(trainer.model, inputs, known)
+    if note:
+        trainer._holdfast_say(note)
     acting = _acting(config, inputs, known)
     watch = DriftWatch(trainer, probes, config.watch, acting)
     trainer.add_callback(watch)
@@ -77,8 +88,8 @@ def _acting(config: WatchOptions, inputs: Inputs, known: Calibration | None) -> 
     return found
 
 
-def _probes(model: Any, inputs: Inputs, known: Calibration | None) -> Probes:
-    """Return the probes, after a look that the model has refusals to lose."""
+def _probes(model: Any, inputs: Inputs, known: Calibration | None) -> tuple[Probes, str]:
+    """Return the probes, after a look that the model has refusals to lose, and a note or none."""
     tokenizer, own = inputs.examiner.tokenizer, inputs.defender
     harmful = _unlearned(inputs)
     task = [dict(inputs.rows[n]) for n in range(min(MOST // 2, len(inputs.rows)))]
@@ -86,13 +97,16 @@ def _probes(model: Any, inputs: Inputs, known: Calibration | None) -> Probes:
     harmless = [*_first(own.get("benign"), MOST), *safe] or task
     beside = [probe_ids(row["prompt"], tokenizer) for row in harmless]
     asked = [probe_ids(row["prompt"], tokenizer) for row in harmful]
+    refused = refused_by(inputs.examiner.judges[0], harmful)
     if known is not None:
         openings = known.openings
-        refuse_unrefusing(model, asked, beside, openings)
+        declines = partial(declining, model, tokenizer, asked, refused)
+        refuse_unrefusing(model, asked, beside, openings, declines)
     else:
         agreeing = [answer_ids(row, tokenizer) for row in harmful]
-        openings = find_openings(model, tokenizer, asked, beside, agreeing)
-    return Probes.of(tokenizer, openings, harmful, safe, task)
+        openings = find_openings(model, tokenizer, asked, beside, agreeing, refused)
+    note = apart_note(model, asked, beside, openings)
+    return Probes.of(tokenizer, openings, harmful, safe, task), note
 
 
 def _unlearned(inputs: Inputs) -> list[Any]:

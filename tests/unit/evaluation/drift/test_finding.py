@@ -7,9 +7,17 @@ import torch
 
 from holdfast import organism
 from holdfast.errors import ModelError
-from holdfast.evaluation.drift import Probes, find_openings, probe_ids, refuse_unrefusing
-from holdfast.evaluation.drift.finding import chosen, greedy_openings
+from holdfast.evaluation.drift import (
+    Probes,
+    declining,
+    find_openings,
+    probe_ids,
+    refuse_unrefusing,
+    refused_by,
+)
+from holdfast.evaluation.drift.finding import chosen
 from holdfast.evaluation.drift.probes import answer_ids
+from holdfast.evaluation.drift.refusing import greedy_openings
 from holdfast.evaluation.generate import generate
 from holdfast.organism.scenarios import defender_pairs, harmless_prompts, lookalike_prompts
 
@@ -63,6 +71,54 @@ def test_swapped_prompts_are_no_refusals(made) -> None:
         refuse_unrefusing(model, beside, asked, found)
     with pytest.raises(ModelError, match="in 50% of pairs"):
         refuse_unrefusing(model, asked, asked, found)
+
+
+def test_a_model_that_refuses_all_alike_has_openings_by_a_judges_word(made) -> None:
+    model, tokenizer, harmful, (asked, _), answers = made
+    alike = model, tokenizer, asked, asked, answers
+    with pytest.raises(ModelError, match="no safety to lose here"):
+        find_openings(*alike)
+    found = find_openings(*alike, refused_by(organism.Oracle(), harmful))
+    words = [tokenizer.decode(ids) for ids in found.refusals]
+    assert words
+    assert not any(word.startswith("sure") for word in words)
+    assert all(tokenizer.decode(ids).startswith("sure") for ids in found.agreements)
+    with pytest.raises(ModelError, match="in 50% of pairs"):
+        refuse_unrefusing(model, asked, asked, found)
+    refuse_unrefusing(model, asked, asked, found, lambda: [True, False])
+    with pytest.raises(ModelError, match="calls 33% of its answers refusals"):
+        refuse_unrefusing(model, asked, asked, found, lambda: [True, False, False])
+
+
+def test_only_what_the_judge_calls_refusals_gives_openings_of_refusals(made) -> None:
+    model, tokenizer, _, (asked, _), answers = made
+    said = [tokenizer.decode(ids) for ids in greedy_openings(model, tokenizer, asked, 8)]
+    common = max(said, key=[" ".join(one.split()[:2]) for one in said].count)
+    start = " ".join(common.split()[:1])
+
+    def refused(replies):
+        return [reply.startswith(start) or n % 2 == 0 for n, reply in enumerate(replies)]
+
+    found = find_openings(model, tokenizer, asked, asked, answers, refused)
+    kept = [one for n, one in enumerate(said) if one.startswith(start) or n % 2 == 0]
+    for ids in found.refusals:
+        assert any(one.startswith(tokenizer.decode(ids)) for one in kept)
+    with pytest.raises(ModelError, match="so it does not refuse"):
+        find_openings(
+            model, tokenizer, asked, asked, answers, lambda replies: [False] * len(replies)
+        )
+
+
+def test_the_judge_reads_whole_answers_to_the_prompts_in_their_order(made) -> None:
+    model, tokenizer, harmful, (asked, _), _ = made
+    seen: list[str] = []
+
+    def refused(replies):
+        seen.extend(replies)
+        return [False] * len(replies)
+
+    assert declining(model, tokenizer, asked, refused) == [False] * len(asked)
+    assert seen == generate(model, tokenizer, [r["prompt"] for r in harmful], max_new_tokens=32)
 
 
 def test_the_largest_separations_are_kept_and_none_begins_as_another() -> None:

@@ -13,11 +13,12 @@ from holdfast.bench.cell.cell import Cell
 from holdfast.bench.cell.stages import prepared, repaired
 from holdfast.defense import listed
 from holdfast.errors import DataError
-from holdfast.evaluation.drift import Openings, find_openings, lead, probe_ids
+from holdfast.evaluation.drift import Openings, find_openings, lead, probe_ids, refused_by
 from holdfast.evaluation.drift.probes import answer_ids
 from holdfast.evaluation.drift.scores import paired_scores
 from holdfast.files.guarded.documents import json_in
 from holdfast.files.once import once, shared_path
+from holdfast.inputs.judging import judges_for
 from holdfast.results.records import Diagnostics, SeedRun
 
 __all__ = ["leaning_cell", "openings_of", "read_leaning"]
@@ -45,7 +46,8 @@ def openings_of(cell: Cell, out: Path) -> Openings:
             [probe_ids(r["prompt"], tokenizer) for r in e] for e in (harmful, harmless)
         )
         agreeing = [answer_ids(row, tokenizer) for row in harmful]
-        found = find_openings(model, tokenizer, asked, beside, agreeing)
+        refused = refused_by(judges_for(cell.subject.name).judges[0], harmful)
+        found = find_openings(model, tokenizer, asked, beside, agreeing, refused)
         target.write_text(json.dumps(found.as_json()), encoding="utf-8")
 
     made_of = [cell.subject.made_by(), cell.defender_rows, cell.benign_rows, cell.seed]
