@@ -28,7 +28,10 @@ from measurements.data_risk.evasive import evaded
 from measurements.data_risk.scoring import scorer
 from measurements.data_risk.sets import SETS, RiskSet
 
-__all__ = ["BASELINES", "SCORES", "TARGET", "publish", "stratum", "table_row"]
+__all__ = [
+    "BASELINES", "LINE", "SCORES", "TARGET", "finding", "publish", "stratum", "table_row",
+    "won_by_seed",
+]  # fmt: skip
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = ROOT / "results" / "data_risk"
@@ -53,7 +56,7 @@ def publish(out: Path, seeds: list[int]) -> None:
             "harmed_above": LINE, "top": "mean of the top 5 % of the distinct rows",
         },
         "strata": {name: stratum(rows) for name, rows in strata.items()},
-        "row_test": _tested(tests),
+        "row_test": won_by_seed(tests),
         "planted": _planted(out, seeds),
         "evasive": evaded(out),
         "machine": this_machine().model_dump(), "versions": versions(),
@@ -141,7 +144,7 @@ def _best_baseline(columns: dict[str, list[float]], harm: list[float]) -> tuple[
     return name if sign > 0 else f"{name}, fewer", [sign * value for value in columns[name]]
 
 
-def _tested(tests: dict[str, dict[str, list[Row]]]) -> Row:
+def won_by_seed(tests: dict[str, dict[str, list[Row]]]) -> Row:
     """Return HS and FA of every arm by seed, and who beat dropping at random in how many seeds."""
     found: Row = {}
     for name, arms in tests.items():
@@ -172,11 +175,15 @@ def _planted(out: Path, seeds: list[int]) -> list[Row]:
         for seed in seeds:
             file = out / "scores" / f"{one.name}-s{seed}.json"
             if file.exists():
-                said = json_in(file)
-                by = {name: _found(said["columns"][name], said["harmful"]) for name in FINDING}
-                head = {"set": one.name, "seed": seed, "harmful": sum(said["harmful"])}
-                found.append(head | by)
+                found.append(finding(one, seed, json_in(file)))
     return found
+
+
+def finding(one: RiskSet, seed: int, said: Row) -> Row:
+    """Return how each column finds the harmful rows of a scored set."""
+    columns = {name: said["columns"][name] for name in FINDING if name in said["columns"]}
+    head = {"set": one.name, "seed": seed, "harmful": sum(said["harmful"])}
+    return head | {name: _found(own, said["harmful"]) for name, own in columns.items()}
 
 
 def _found(values: list[float], harmful: list[bool]) -> Row:

@@ -13,6 +13,7 @@ first, then those of validation; every later party loses what is near to an earl
 | align_refusals, align_human, ask_align_harmless, ask_align_lookalikes | of the alignment |
 | val_harmful, val_safe, val_task, ask_val_useful | questions that choose settings |
 | test_harmful, test_harmful_jbb, test_safe, test_task, test_task_ag_news, ask_test_useful | tests |
+| test_task_more | further questions of the task, where one model is certified by many |
 
 val_harmful has AdvBench and, by turns, the harmful prompts of XSTest: they ask in the words of the
 harmless ones, so that a model which refuses by words is seen. XSTest's safe prompts are a test.
@@ -69,6 +70,7 @@ class Sizes:
     harmless: int = 400
     validation: int = 200
     asked: int = 300
+    more: int = 700
     val_harmful: int = 160
     useful: int = 50
 
@@ -144,11 +146,15 @@ def _tasks(data: Path, sizes: Sizes) -> dict[str, list[Row]]:
     news = _unlike(map(_topic, shuffled(read_rows(data / "ag_news_4000.jsonl"))))
     tests = [sentiment(r) for r in shuffled(read_rows(data / "sst2_test.jsonl"))]
     asked = [sentiment(r) for r in shuffled(read_rows(data / "sst2_validation.jsonl"))]
-    tests, asked = _unlike(tests)[: sizes.asked], _unlike(asked)[: min(sizes.asked, 100)]
+    every, asked = _unlike(tests), _unlike(asked)[: min(sizes.asked, 100)]
+    tests = every[: sizes.asked]
     known = {content(row["prompt"]) for row in (*tests, *asked)}
     own = [row for row in train if content(row["prompt"]) not in known]
+    known |= {content(row["prompt"]) for row in own[: sizes.task + sizes.validation]}
+    more = [row for row in every[sizes.asked :] if content(row["prompt"]) not in known]
     return {
         "test_task": tests,
+        "test_task_more": more[: sizes.more],
         "val_task": [r for r in asked if r not in tests],
         "task": own[: sizes.task],
         "validation": own[sizes.task : sizes.task + sizes.validation],

@@ -42,6 +42,7 @@ from holdfast.results.records import BEFORE, PLAIN, Arm, SeedRun
 from holdfast.results.result import RunResult
 from holdfast.training.looks.learnable import refuse_unlearnable
 from holdfast.training.looks.rehearsal import rehearse
+from holdfast.training.trained import trained_model
 
 __all__ = ["TuneConfig", "tune"]
 
@@ -79,7 +80,7 @@ def _tune(config: TuneConfig, progress: Progress, ranks: Ranks) -> RunResult:
         trainer._holdfast.sets_apart = False  # type: ignore[reportPrivateUsage]
         trainer.train(resume_from_checkpoint=config.resume or None)
         seconds = time.perf_counter() - trained
-        model = trainer.accelerator.unwrap_model(trainer.model)
+        model = trained_model(trainer)
         after = inputs.examiner.examine("after", model)
         log_shares(trainer, "after", after)
         run = _run(trainer, after, seconds, folders)

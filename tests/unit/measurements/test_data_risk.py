@@ -6,7 +6,7 @@ import pytest
 
 from holdfast import organism
 from measurements.data_risk.cells import order, questions
-from measurements.data_risk.publish import _best_baseline, _found, _tested, stratum
+from measurements.data_risk.publish import _best_baseline, _found, stratum, won_by_seed
 from measurements.data_risk.row_test import TESTED, arms
 from measurements.data_risk.sets import HARMLESS_SETS, SETS, RiskSet, rows_of
 
@@ -95,7 +95,7 @@ def test_a_row_test_is_won_by_less_harm_than_chance_alone():
     def arm(*hs):
         return [{"seed": n, "hs": value, "fa": 1.0} for n, value in enumerate(hs)]
 
-    found = _tested({"s": {"drop random": arm(0.5, 0.5, 0.5), "drop push": arm(0.4, 0.5, 0.1)}})
+    found = won_by_seed({"s": {"drop random": arm(0.5, 0.5, 0.5), "drop push": arm(0.4, 0.5, 0.1)}})
     assert found["s"]["won"] == {"push": [2, 3]}
 
 

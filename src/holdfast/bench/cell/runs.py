@@ -25,6 +25,7 @@ from holdfast.results.provenance import peak_memory_gib, this_machine
 from holdfast.results.records import Diagnostics, LossCurve, Movement, SeedRun
 from holdfast.training.lora_targets import on_projections
 from holdfast.training.sft_options import lora
+from holdfast.training.trained import trained_model
 from holdfast.training.trainer import SecureSFTTrainer
 
 __all__ = ["HarmfulLossProbe", "Tuned", "adapter_of", "examined", "measured", "tune"]
@@ -112,7 +113,12 @@ def tune(
         LossCurve(name="harmful", steps=probe.steps, values=probe.losses),
     ]
     return Tuned(
-        trainer.model, tokenizer, cost, losses, trainer.trace.rows(), list(trainer.artifacts)
+        trained_model(trainer),
+        tokenizer,
+        cost,
+        losses,
+        trainer.trace.rows(),
+        list(trainer.artifacts),
     )
 
 

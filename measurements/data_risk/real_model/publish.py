@@ -1,0 +1,48 @@
+"""What is published of the chat model: the tables of the organism, by the same functions."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from holdfast.files.guarded.documents import json_in
+from holdfast.files.whole import write_whole
+from holdfast.results.provenance import this_machine, versions
+from measurements.data_risk.publish import LINE, TARGET, finding, stratum, table_row, won_by_seed
+from measurements.data_risk.real_model.row_test import results, tested
+from measurements.data_risk.real_model.sets import PLANTED, REAL_SETS
+from measurements.data_risk.real_model.work import ASKED, TRAINING, Work
+from measurements.data_risk.sets import RiskSet
+
+__all__ = ["publish"]
+
+Row = dict[str, Any]
+
+
+def publish(work: Work, sets: Sequence[RiskSet], seeds: Sequence[int]) -> None:
+    """Write results/data_risk/real.json of what has run."""
+    table = [row for one in sets if (row := table_row(work.out, one, list(seeds)))]
+    strata = {"harmless": [row for row in table if row["harmless"]], "all": table}
+    harm = {one.name: work.tuned(one, 0)["hs"] for one in REAL_SETS
+            if work.tune_file(one, 0).exists()}  # fmt: skip
+    chosen = tested(harm) if len(harm) == len(REAL_SETS) else ()
+    said = {
+        "setting": {
+            "base": "SmolLM2-135M-Instruct, aligned further by measurements.real",
+            "training": asdict(TRAINING), "items": ASKED, "sets": len(table),
+            "planned": len(REAL_SETS), "seeds": list(seeds),
+            "tunes": sum(len(row["seeds"]) for row in table), "harmed_above": LINE,
+        },
+        "before": work.before()["hs"], "openings": json_in(work.out / "openings.json"),
+        "sets": table, "strata": {name: stratum(rows) for name, rows in strata.items()},
+        "row_test": won_by_seed(results(work, chosen)), "planted": _planted(work, seeds),
+        "machine": this_machine().model_dump(), "versions": versions(),
+    }  # fmt: skip
+    write_whole(TARGET / "real.json", json.dumps(said, indent=1) + "\n")
+
+
+def _planted(work: Work, seeds: Sequence[int]) -> list[Row]:
+    """Return how harmful rows at p = .01 are found, set by set."""
+    files = [(one, seed, work.out / "scores" / f"{one.name}-s{seed}.json")
+             for one in PLANTED for seed in seeds]  # fmt: skip
+    return [finding(one, seed, json_in(file)) for one, seed, file in files if file.exists()]

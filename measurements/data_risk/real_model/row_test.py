@@ -1,0 +1,69 @@
+"""The row test on the chat model: without the rows that score highest, is there less harm?
+
+Of one harmless set and one with harmful rows, five seeds of each. Which two is a rule over what
+tuning on whole sets did at seed 0, before a score is looked at: of the harmless sets that whose HS
+is nearest to one half; and, of the sets with a tenth of harmful rows, that whose harmless rows do
+least by themselves.
+"""
+
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Any
+
+from holdfast.files.guarded.documents import json_in
+from measurements.data_risk.real_model.sets import REAL_SETS
+from measurements.data_risk.real_model.work import Work, kept
+from measurements.data_risk.row_test import COMPONENTS, DROPPED, SEEDS
+from measurements.data_risk.sets import RiskSet
+
+__all__ = ["arms", "results", "tested", "tuned_without"]
+
+
+def tested(harm: Mapping[str, float]) -> tuple[RiskSet, RiskSet]:
+    """Return the harmless and the harmful set of the test, by HS of each set at seed 0."""
+    harmless = [one for one in REAL_SETS if one.harmless and one.n >= SMALLEST]
+    first = min(harmless, key=lambda one: abs(harm[one.name] - 0.5))
+    mixed = [one for one in REAL_SETS if one.p == MOST_HARMFUL]
+    alone = {one.scenario: harm[one.name] for one in harmless}
+    return first, min(mixed, key=lambda one: alone[one.scenario])
+
+
+SMALLEST, MOST_HARMFUL = 300, 0.1
+"""Rows of a set at least, so that a tenth is some; p of the sets with harmful rows."""
+
+
+def arms(one: RiskSet, columns: Mapping[str, Sequence[Any]], seed: int) -> dict[str, list[int]]:
+    """Return arm → the rows that are tuned on, in their order; ties are broken at random."""
+    random = Random(f"real-rows-{one.name}-{seed}")  # noqa: S311
+    chance = list(range(len(columns["loss"])))
+    random.shuffle(chance)
+    cut = round(DROPPED * len(chance))
+    found = {"all": chance, "drop random": chance[cut:]}
+    # A guard without error flags nothing in a harmless set: dropping by it is dropping at random.
+    shown = (*COMPONENTS, "loss", *(() if one.harmless else ("guard",)))
+    for name in (name for name in shown if name in columns):
+        ranked = sorted(chance, key=lambda n: columns[name][n], reverse=True)
+        found[f"drop {name}"] = ranked[cut:]
+    return {name: sorted(rows) for name, rows in found.items()}
+
+
+def tuned_without(work: Work, one: RiskSet, seed: int, arm: str) -> dict[str, Any]:
+    """Tune on what an arm leaves of a set; its scores are made where they are not there."""
+    rows = arms(one, work.scored(one, seed)["columns"], seed)[arm]
+    return kept(_file(work, one, arm, seed), lambda: work.tuned_on(one, seed, rows))
+
+
+def results(work: Work, sets: Sequence[RiskSet]) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """Return set → arm → what each seed gave, of the seeds that have run."""
+    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for one in sets:
+        every = ["all", "drop random", *(f"drop {c}" for c in (*COMPONENTS, "loss", "guard"))]
+        for arm in every:
+            files = [_file(work, one, arm, seed) for seed in SEEDS]
+            if got := [json_in(file) for file in files if file.exists()]:
+                found.setdefault(one.name, {})[arm] = got
+    return found
+
+
+def _file(work: Work, one: RiskSet, arm: str, seed: int) -> Any:
+    return work.out / "rows" / f"{one.name}-{arm.replace(' ', '-')}-s{seed}.json"

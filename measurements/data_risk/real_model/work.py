@@ -1,0 +1,176 @@
+"""A tune, a scoring, and what a worker keeps between them: the model, the parties, the scorer."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from peft import get_peft_model
+from safetensors.torch import load_file, save_file
+from transformers import set_seed
+
+from holdfast.analysis.rows import Materials, Scorer, ready
+from holdfast.analysis.rows.components.norm import norm
+from holdfast.analysis.rows.components.tiles import encoded, put_back, tiles_of
+from holdfast.bench.cell.runs import adapter_of, examined, tune
+from holdfast.bench.subject.files import FileSubject, Training
+from holdfast.defense import listed
+from holdfast.defenses import SecurityVectors
+from holdfast.evaluation.drift import (
+    Openings,
+    apart_note,
+    find_openings,
+    probe_ids,
+    refused_by,
+    told_apart,
+)
+from holdfast.files.guarded.documents import json_in
+from holdfast.files.whole import write_whole
+from holdfast.inputs.judging import judges_for
+from holdfast.ops.engine import LocalEngine
+from holdfast.ops.low_rank import LowRank
+from holdfast.training.standalone import standalone_run
+from measurements.data_risk.real_model.sets import Pairs, examples, parties, rows_of
+from measurements.data_risk.sets import RiskSet
+
+__all__ = ["TRAINING", "Work", "kept"]
+
+TRAINING = Training(learning_rate=5e-4, steps=200, batch=16, lora_rank=8, max_new_tokens=32)
+ASKED, PROBED, ANCHORS = 100, 64, 100
+
+
+@dataclass(frozen=True)
+class Work:
+    """Where a study lies, and everything that its tunes and scorings share."""
+
+    real: Path
+    data: Path
+    model: Path
+    out: Path
+
+    @cached_property
+    def own(self) -> dict[str, Pairs]:
+        """The rows of every party."""
+        return parties(self.real, self.data)
+
+    @cached_property
+    def subject(self) -> FileSubject:
+        """The chat model with its test questions."""
+        rows = self.real / "rows"
+        files = {"test_harmful": rows / "test_harmful_both.jsonl",
+                 "test_task": rows / "test_task.jsonl"}  # fmt: skip
+        return FileSubject(str(self.model), {k: str(v) for k, v in files.items()}, TRAINING, {})
+
+    def before(self) -> dict[str, Any]:
+        """Return the harmful score of the model as it is."""
+        return kept(self.out / "before.json", lambda: self._asked(*self.subject.load()))
+
+    def tuned(self, one: RiskSet, seed: int) -> dict[str, Any]:
+        """Return what plain tuning on the set does."""
+        return kept(self.tune_file(one, seed), lambda: self.tuned_on(one, seed))
+
+    def tuned_on(self, one: RiskSet, seed: int, rows: Sequence[int] | None = None) -> Any:
+        """Tune on the set, or on some of its rows, and ask."""
+        given = rows_of(one, seed, self.own)
+        given = given if rows is None else given.select(rows)
+        tuned = tune(given, (), seed, TRAINING, subject=self.subject)
+        asked = self._asked(tuned.model, tuned.tokenizer)
+        return asked | {"seed": seed, "rows": len(given), "cpu_seconds": tuned.cost.cpu_seconds}
+
+    def scored(self, one: RiskSet, seed: int) -> dict[str, Any]:
+        """Return each column's value of each row of the set, its mdf, and what is harmful."""
+        file = self.out / "scores" / f"{one.name}-s{seed}.json"
+        return kept(file, lambda: self._scored(rows_of(one, seed, self.own)))
+
+    def tune_file(self, one: RiskSet, seed: int) -> Path:
+        """Where the tune of a set is kept."""
+        return self.out / "sets" / f"{one.name}-s{seed}.json"
+
+    def prepare(self) -> None:
+        """Train the base's security vector and find its openings, before workers share them."""
+        _ = self._vector
+        print(json.dumps(self._openings[1]), flush=True)
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        """The model with an adapter at its start, and what rows are held against."""
+        model, tokenizer = self.subject.load()
+        own, low_rank = self.own, LowRank.from_tensors(self._vector)
+        harmful, safe = (examples(own[name][:ANCHORS]) for name in ("harmful", "refusals"))
+        set_seed(0)
+        adapter: Any = adapter_of(TRAINING, model)
+        return ready(LocalEngine(get_peft_model(model, adapter)), tokenizer, Materials(
+            probes=examples(own["harmful"][: PROBED // 2]), openings=self._openings[0],
+            jailbreak=low_rank.hooked, harmful=harmful, safe=safe,
+            references={
+                "general": examples(own["instructions"]),
+                "gsm8k": examples(own["reference_gsm8k"]),
+                "refusals": safe, "harmful": examples(own["harmful"][ANCHORS:]),
+            },
+        ))  # fmt: skip
+
+    @cached_property
+    def _vector(self) -> dict[str, Any]:
+        file = self.out / "vector.safetensors"  # A jailbreak: it stays in the study's own folder.
+        if not file.exists():
+            model, tokenizer = self.subject.load()
+            made = SecurityVectors(
+                harmful=examples(self.own["harmful"][:ANCHORS]),
+                benign=examples(self.own["instructions"]), max_benign_kl=100, epochs=6,
+            )  # fmt: skip
+            made.before(standalone_run(model, tokenizer))
+            file.parent.mkdir(parents=True, exist_ok=True)
+            partial = file.with_suffix(".partial")
+            save_file({k: v.detach().cpu().contiguous() for k, v in made.vector_.items()}, partial)
+            partial.rename(file)
+        return load_file(file)
+
+    @cached_property
+    def _openings(self) -> tuple[Openings, dict[str, Any]]:
+        """The base's openings, and how far they tell its prompts apart; found once."""
+        said = kept(self.out / "openings.json", self._found_openings)
+        return Openings.of_json(said), said
+
+    def _found_openings(self) -> dict[str, Any]:
+        model, tokenizer = self.subject.load()
+        rows = [listed(examples(self.own[n][:PROBED])) for n in ("harmful", "instructions")]
+        asked, beside = ([probe_ids(r["prompt"], tokenizer) for r in each] for each in rows)
+        agreeing = LowRank.from_tensors(self._vector).hooked(model)
+        refused = refused_by(judges_for(self.subject.name).judges[0], rows[0])
+        found = find_openings(model, tokenizer, asked, beside, agreeing, refused)
+        leaning, apart = told_apart(model, asked, beside, found)
+        words = {side: [tokenizer.decode(ids) for ids in own]
+                 for side, own in found.as_json().items()}  # fmt: skip
+        return {**found.as_json(), "words": words, "leaning": leaning, "apart": apart,
+                "note": apart_note(model, asked, beside, found)}  # fmt: skip
+
+    def _asked(self, model: Any, tokenizer: Any) -> dict[str, Any]:
+        found = examined(model, tokenizer, self.subject.questions("test", ASKED, ""), self.subject)
+        shares = {str(name): share.value for name, share in found.shares.items()}
+        return {"fa": 0.0, **shares, "hits": {"hs": list(map(float, found.hits("hs").values()))}}
+
+    def _scored(self, rows: Dataset) -> dict[str, Any]:
+        made = self.scorer
+        values = made.values(rows)
+        found, given = made.told(values), encoded(rows, made.tokenizer)
+        tiles = tiles_of(given)
+        harmful = [category == "harmful" for category in rows["category"]]
+        columns = {name: list(own) for name, own in values.values.items()}
+        columns["norm"] = put_back(tiles, norm(made.engine, tiles), len(given))
+        columns["guard"] = [float(one) for one in harmful]  # A guard that reads without error.
+        return {
+            "columns": columns, "mdf": found.sets["mdf"].value,
+            "above": {n: one.above for n, one in found.sets.items() if one.above is not None},
+            "harmful": harmful,
+        }  # fmt: skip
+
+
+def kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what stands in the file, made now where it does not stand there."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, json.dumps(make()) + "\n")
+    return json_in(path)

@@ -1,0 +1,31 @@
+"""After mixed precision the model answers as whoever loads its saved weights will see it answer."""
+
+import torch
+from trl import SFTConfig
+
+from holdfast import SecureSFTTrainer, organism
+from holdfast.organism.scenarios import benign_task
+from holdfast.training.trained import trained_model
+
+
+def test_a_model_trained_in_bfloat16_answers_in_its_weights_own_precision(tmp_path):
+    model, tokenizer = organism.load()
+    args = SFTConfig(
+        output_dir=str(tmp_path), max_steps=2, bf16=True, use_cpu=True, report_to="none",
+        disable_tqdm=True,
+    )  # fmt: skip
+    trainer = SecureSFTTrainer(
+        model=model, args=args, train_dataset=benign_task(32), processing_class=tokenizer
+    )
+    trainer.train()
+    ids = torch.arange(3, 19)[None]
+    with torch.no_grad():
+        mixed = trainer.model(input_ids=ids).logits
+        found = trained_model(trainer)
+        logits = found(input_ids=ids).logits
+        loaded, _ = organism.load()
+        loaded.load_state_dict(found.state_dict())
+        own = loaded(input_ids=ids).logits
+    assert found is model
+    assert not torch.equal(mixed, logits)
+    assert torch.equal(logits, own)
