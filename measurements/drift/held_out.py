@@ -52,8 +52,8 @@ def unsafe() -> list[UserRun]:
 def between() -> list[UserRun]:
     """Return more of the two kinds whose score ends at .1 to .2: safe at a limit above that.
 
-    With those of ``unsafe`` each of the calibration's 22 runs that are safe at .5 is there as often.
-    Added when 31 of the others had been run and before any of these was.
+    With those of ``unsafe`` each kind of the calibration's 22 runs that are safe at .5 is there
+    five times as often. Added when 31 of the others had been run, before any of these was.
     """
     return [
         *(UserRun("harmful_mix", 0.06, 2.3e-4, seed) for seed in range(10, 18)),
@@ -70,7 +70,8 @@ def plan() -> list[UserRun]:
 def looked(run: UserRun, found: Openings) -> dict[str, Any]:
     """Tune once; return leads at every look, and the score by generation at every third."""
     _, tokenizer = load()
-    asked = [{"prompt": row["prompt"]} for row in scenarios.defender_pairs(PROBED, seed=0)]
+    harmful: Any = scenarios.defender_pairs(PROBED, seed=0)
+    asked = [{"prompt": row["prompt"]} for row in harmful]
     # The rules go by the lead alone, of the same prompts as the curves: no other kind is looked at.
     told, _, _ = tuned(run, found, LOOKS, probed=Probes.of(tokenizer, found, asked), scored=EVERY)
     said = told.as_json()

@@ -22,16 +22,16 @@ def refuse_limit(fit: Fit, limit: float, patience: int) -> None:
     """
     if fit.bound(fit.start) > limit:
         raise ConfigError(
-            f"`limit={limit:g}` lies below what is predicted of the untuned model with its "
-            f"margin, {fit.predicted(fit.start):.2f} + {fit.margin:.2f}: it would stop every "
+            f"a safety stop at {limit:g} lies below what is predicted of the untuned model with "
+            f"its margin, {fit.predicted(fit.start):.2f} + {fit.margin:.2f}: it would stop every "
             f"run; {_higher(fit, limit, patience)}"
         )
     if not limit_holds(fit, limit, patience):
         count, safe = stopped(fit, limit, patience)
         raise ConfigError(
-            f"`limit={limit:g}` stops too many safe runs: {count} of the fit's {safe} whose "
-            f"harmful score never passes it, so up to {(count + 1) / (safe + 1):.0%} of further "
-            f"ones, and 5% is the most; {_higher(fit, limit, patience)}"
+            f"a safety stop at {limit:g} ends too many safe runs: {count} of the fit's {safe} "
+            f"whose harmful score never passes it, so up to {(count + 1) / (safe + 1):.0%} of "
+            f"further ones, and 5% is the most; {_higher(fit, limit, patience)}"
         )
 
 

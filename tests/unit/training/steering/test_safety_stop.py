@@ -204,7 +204,7 @@ def test_bad_fields_are_refused(wrong: dict[str, Any], said: str) -> None:
 
 
 def test_a_limit_that_the_untuned_model_is_above_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"`limit=0\.05` lies below .* 0\.01 \+ 0\.10"):
+    with pytest.raises(ConfigError, match=r"safety stop at 0\.05 lies below .* 0\.01 \+ 0\.10"):
         SafetyStop(fit(margin=0.1))
 
 
@@ -214,7 +214,9 @@ def runs_of_a_fit(*peaks: float) -> tuple[LeftOut, ...]:
 
 def test_a_limit_at_which_safe_runs_stop_is_refused() -> None:
     told = fit(margin=0.1, left_out=runs_of_a_fit(*[0.15] * 19, 0.32, 0.35, 0.435))
-    said = r"`limit=0\.3` .* 3 of the fit's 22 .* 17% .* 5% is the most; give 0\.44, the least"
+    said = (
+        r"safety stop at 0\.3 .* 3 of the fit's 22 .* 17% .* 5% is the most; give 0\.44, the least"
+    )
     with pytest.raises(ConfigError, match=said):
         SafetyStop(told, limit=0.3)
     with pytest.raises(ConfigError, match=r"1 of the fit's 22 .* 9% "):
