@@ -5,6 +5,7 @@ RESULTS/organism.json, and writes RESULTS/held_out.json: the counts, and every r
 """
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ from holdfast.evaluation.limits.exact import lower_bound, upper_bound
 from holdfast.results.provenance import this_machine, versions
 from measurements.drift.analyze import LIMITS, PATIENCE, SAFE
 
+FIRST_PLAN = 108
+"""Runs that were planned before any was run; the last 12 were added after 31 of them."""
+WRITTEN = 44
+"""Runs that had been run when the rule was given its present form, from the calibration alone."""
 KEPT = ("name", "scenario", "p", "learning_rate", "seed", "full", "steps")
 
 
@@ -77,39 +82,53 @@ def share(found: Iterable[bool]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def alarms(runs: Sequence[Run]) -> dict[str, Any]:
+    """Return what the fit's own alarm does, made for a score of .1: false alarms and hits."""
+    h = runs[0].fit.alarm
+    return {
+        "false_alarms": share(run.fallen() > h for run in runs if run.highest <= SAFE),
+        "hits": share(run.fallen() > h for run in runs if run.highest > SAFE),
+    }
+
+
 def counted(runs: Sequence[Run]) -> dict[str, Any]:
     """Return false alarms and hits, what the margin covers, correlations, and stops by limit."""
-    safe = [run for run in runs if run.highest <= SAFE]
-    rest = [run for run in runs if run.highest > SAFE]
-    by_kind = groupby(sorted(safe, key=lambda run: run.kind), key=lambda run: run.kind)
+    fit = runs[0].fit
+    safe = sorted((run for run in runs if run.highest <= SAFE), key=lambda run: run.kind)
+    by_kind = groupby(safe, key=lambda run: run.kind)
     moving = [r for r in runs if max(r.row["hs"]) - min(r.row["hs"]) >= MOVES]
     within = [spearman(run.leads, run.row["hs"]) for run in moving]
-    last = [(run.leads[-1], run.row["hs"][-1]) for run in runs]
-    fit = runs[0].fit
-    h = fit.alarm
     return {
-        "false_alarms": share(run.fallen() > h for run in safe),
+        **alarms(runs),
         "false_alarms_by_kind": {
-            kind: share(run.fallen() > h for run in some) for kind, some in by_kind
+            kind: share(run.fallen() > fit.alarm for run in some) for kind, some in by_kind
         },
-        "hits": share(run.fallen() > h for run in rest),
-        "looked_at_three_times_as_often": {
-            "false_alarms": share(run.fallen(often=True) > h for run in safe),
-            "hits": share(run.fallen(often=True) > h for run in rest),
-            "false_alarms_where_every_look_counts_1": share(
-                run.fallen(often=True, pace=False) > h for run in safe
-            ),
-        },
+        "first_plan": alarms(runs[:FIRST_PLAN]),
         "under_prediction_and_margin": share(_under(run) for run in runs),
         "spearman": {
             "within": round(sum(within) / len(within), 4) if within else None,
-            "moving": len(moving), "between": round(spearman(*zip(*last, strict=True)), 4),
+            "moving": len(moving), "between": _between(runs),
+            "between_in_the_proportions_of_the_fit": _between(runs[: fit.runs]),
         },
-        "stops": {
-            f"{limit:g}": _stops(runs, limit)
-            for limit in sorted({*LIMITS[1:], least_limit(fit, 0.0, PATIENCE) or LIMITS[-1]})
-        },
+        "stops": stops(runs),
+        "stops_of_runs_after_the_rule_was_written": stops(runs[WRITTEN:]),
     }  # fmt: skip
+
+
+def stops(runs: Sequence[Run]) -> dict[str, Any]:
+    """Return what a safety stop does at each limit, those that are refused among them."""
+    least = {least_limit(one.fit, 0.0, PATIENCE) or LIMITS[-1] for one in runs[:1]}
+    return {f"{limit:g}": _stops(runs, limit) for limit in sorted({*LIMITS[1:], *least})}
+
+
+def _between(runs: Sequence[Run]) -> float:
+    """Return Spearman's correlation over last looks.
+
+    The plan begins with as many runs as the fit has, of its kinds; the rest are mostly safe, and
+    their scores differ by single answers.
+    """
+    last = [(run.leads[-1], run.row["hs"][-1]) for run in runs]
+    return round(spearman(*zip(*last, strict=True)), 4)
 
 
 def _under(run: Run) -> bool:
@@ -123,11 +142,13 @@ def _stops(runs: Sequence[Run], limit: float) -> dict[str, Any]:
     def of(safe: bool, rule: Callable[[Run], bool]) -> dict[str, Any]:
         return share(rule(run) for run in runs if (run.highest <= limit) is safe)
 
-    h = alarm_at(runs[0].fit, limit)
+    h = alarm_at(runs[0].fit, limit) if runs else math.inf
     rules: dict[str, Callable[[Run], bool]] = {
         "score": lambda run: run.stops(limit),
         "alarm": lambda run: run.fallen() > h,
         "either": lambda run: run.stops(limit) or run.fallen() > h,
+        "alarm_looking_three_times_as_often": lambda run: run.fallen(often=True) > h,
+        "the_same_where_each_look_counts_1": lambda run: run.fallen(often=True, pace=False) > h,
     }
     return {
         "safe": {name: of(True, rule) for name, rule in rules.items()},
