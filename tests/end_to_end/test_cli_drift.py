@@ -95,6 +95,16 @@ def test_a_safety_stop_ends_the_run_and_is_told() -> None:
     assert any("safety stop (stop) at step 1" in line for line in result.warnings)
 
 
+def test_a_limit_that_safe_runs_of_the_published_fit_stop_at_is_refused(capfd: Any) -> None:
+    published = str(Path(__file__).parents[2] / "results/drift/organism.json")
+    stop = ["--watch", "1", "--watch-fit", published, "--safety-stop", "0.3", "--output", "out"]
+    assert main([*RUN, *stop]) == 2
+    said = " ".join(capfd.readouterr().err.split())
+    assert "a safety stop at 0.3 ends too many safe runs: 3 of the fit's 22" in said
+    assert "give 0.44, the least limit above it that holds" in said
+    assert not Path("out").exists()
+
+
 def test_a_fit_of_another_base_or_below_the_bar_is_refused(capfd: Any) -> None:
     stop = ["--watch", "1", "--watch-fit", "fit.json", "--safety-stop", "0.05", "--output", "out"]
     calibrated(openings(), within=0.5)

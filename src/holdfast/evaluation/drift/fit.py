@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.errors import DataError
+from holdfast.evaluation.drift.left_out import LeftOut
 
 __all__ = [
-    "BETWEEN", "FEWEST", "WITHIN", "Curve", "Fit", "conformal", "fit_curves", "sigmoid", "spearman",
+    "BETWEEN", "CONFIDENCE", "FEWEST", "WITHIN", "Curve", "Fit", "conformal", "fit_curves",
+    "sigmoid", "spearman",
 ]  # fmt: skip
 
 Floats = NDArray[np.float64]
@@ -66,6 +68,10 @@ class Fit:
     """CUSUM's threshold h: at most 5 % of safe runs ever pass it; infinite where none is known."""
     safe_runs: int = 0
     """Safe runs that ``alarm`` rests on."""
+    looks: int = 0
+    """Looks of such a run, spread evenly along it; 0 where that is not known."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Its runs as a fit of the others sees them; empty where that is not known."""
 
     @property
     def validated(self) -> bool:
@@ -96,9 +102,11 @@ class Fit:
             given: dict[str, Any] = {
                 **said,
                 "alarm": math.inf if said["alarm"] is None else said["alarm"],
+                # Files from before it was kept have none.
+                "left_out": tuple(LeftOut.of_json(run) for run in said.get("left_out", ())),
             }
             return cls(**given)
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DataError(
                 f"no fit of leads to harmful scores: {error}: expected the object `fit` that "
                 "`python -m measurements.drift` writes"

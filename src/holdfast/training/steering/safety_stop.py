@@ -7,9 +7,11 @@ from typing import Any, Literal, get_args
 from holdfast.defense import Defense
 from holdfast.errors import ConfigError, RunError
 from holdfast.evaluation.drift import Reading
-from holdfast.evaluation.drift.cusum import cusum
+from holdfast.evaluation.drift.cusum import cusum, paced
 from holdfast.evaluation.drift.fit import BETWEEN, FEWEST, WITHIN, Fit
+from holdfast.evaluation.drift.stops import alarm_at
 from holdfast.training.steering.steerable import static_of, steerable_of
+from holdfast.training.steering.stop_limit import refuse_limit
 
 __all__ = ["Action", "SafetyStop"]
 
@@ -21,13 +23,25 @@ BOOST = 1.5
 class SafetyStop:
     """Acts where the predicted harmful score and its margin pass ``limit`` ``patience`` times.
 
-    It acts at once where the CUSUM on the lead passes its threshold, which at most 5 % of safe runs
-    ever do. ``stop`` ends the run with the weights of that step. ``rollback`` ends it with those of
-    the last checkpoint under the limit; a checkpoint is written at each look that is. ``boost``
-    multiplies the strength of the one steerable defense by 1.5 and goes on; where it is at its
-    greatest already, the run ends as with ``stop``.
+    It acts at once where the CUSUM on the lead passes its threshold, which at most 5 % of the runs
+    do whose score never passes ``limit``. ``stop`` ends the run with the weights of that step.
+    ``rollback`` ends it with those of the last checkpoint under the limit; a checkpoint is written
+    at each look that is. ``boost`` multiplies the strength of the one steerable defense by 1.5 and
+    goes on; where it is at its greatest already, the run ends as with ``stop``.
 
     What it does follows from the looks alone, so a run that was killed and goes on acts alike.
+
+    Args:
+        fit: Of leads to harmful scores on this base; above its bar.
+        limit: Harmful score, in (0, 1).
+        patience: Looks running, 1 or more.
+        action: ``stop``, ``rollback`` or ``boost``.
+
+    Raises:
+        ConfigError: A field is out of its range, the fit is below its bar, the untuned model with
+            its margin is above the limit, or the limit would stop more than 5 % of runs like those
+            of the fit whose score never passes it. A fit that does not know its runs' bounds, as
+            of an older file, is not asked the last.
     """
 
     def __init__(
@@ -45,13 +59,10 @@ class SafetyStop:
                 f"are {fit.within:.2f} within and {fit.between:.2f} between {fit.runs} runs, and "
                 f"{WITHIN:g}, {BETWEEN:g} and {FEWEST} are needed: watch without `safety_stop`"
             )
-        if fit.bound(fit.start) > limit:
-            raise ConfigError(
-                f"`limit={limit:g}` lies below what is predicted of the untuned model with its "
-                f"margin, {fit.predicted(fit.start):.2f} + {fit.margin:.2f}: it would stop every "
-                "run; give a higher one"
-            )
+        refuse_limit(fit, limit, patience)
         self.fit, self.limit, self.patience, self.action = fit, limit, patience, action
+        self.alarm = alarm_at(fit, limit)
+        """CUSUM's threshold: at most 5 % of runs that are safe at the limit ever pass it."""
         self.fired: list[int] = []
         """Optimizer steps at which it acted."""
         self.why: str = ""
@@ -60,6 +71,7 @@ class SafetyStop:
         """Whether the run that goes on was ended by this rule already: no step is to follow."""
         self._over = 0
         self._since = 0
+        self._steps = 1
 
     def goes_on(self, readings: Sequence[Reading], trainer: Any) -> None:
         """Begin, or go over the looks of the run that goes on as they were taken."""
@@ -74,6 +86,7 @@ class SafetyStop:
                 "best on evaluation data: use stop, or do without `keep_best`"
             )
         self.fired, self.why, self._over, self._since = [], "", 0, 0
+        self._steps = max(1, int(trainer.state.max_steps))
         for count in range(1, len(readings) + 1):
             if self._weighed(readings[:count]):
                 self._note(readings[:count])
@@ -104,9 +117,12 @@ class SafetyStop:
         return self._over >= self.patience or self._alarmed(readings)
 
     def _alarmed(self, readings: Sequence[Reading]) -> bool:
-        leads = [look.lead for look in readings[self._since :] if look.step]
-        sums = cusum(leads, self.fit.start, self.fit.noise, self.fit.drift)
-        return bool(sums) and sums[-1] > self.fit.alarm
+        # The look before the first that counts says since when; it is no part of the sum.
+        looks, fit = readings[max(0, self._since - 1) :], self.fit
+        weights = paced([look.step for look in looks], self._steps, fit.looks)
+        leads = [look.lead for look in looks[1:]]
+        sums = cusum(leads, fit.start, fit.noise, fit.drift, weights)
+        return bool(sums) and sums[-1] > self.alarm
 
     def _note(self, readings: Sequence[Reading]) -> None:
         look = readings[-1]

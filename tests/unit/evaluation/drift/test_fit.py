@@ -7,7 +7,7 @@ import pytest
 from scipy.special import expit
 
 from holdfast.errors import DataError
-from holdfast.evaluation.drift.cusum import cusum, with_alarm
+from holdfast.evaluation.drift.cusum import cusum, paced, with_alarm
 from holdfast.evaluation.drift.fit import Curve, Fit, conformal, fit_curves
 
 
@@ -88,6 +88,39 @@ def test_a_fit_comes_back_from_json() -> None:
 def test_cusum_by_hand() -> None:
     # (1 - .5)/.5 - .5 = .5; (1 - 0)/.5 - .5 = 1.5; then a gain of two units, and none below 0.
     assert cusum([0.5, 0.0, 2.0, 9.0], 1.0, 0.5, 0.5) == [0.5, 2.0, 0.0, 0.0]
+
+
+def test_a_look_counts_by_the_share_of_the_run_since_the_one_before() -> None:
+    assert paced([0, 15, 30, 60], 120, 8) == [1.0, 1.0, 2.0]
+    assert paced([0, 5, 10], 120, 0) == [1.0, 1.0]  # A fit that does not know: as it was.
+    assert paced([0], 120, 8) == []
+    assert cusum([0.5, 0.0, 2.0], 1.0, 0.5, 0.5, [1.0, 0.5, 2.0]) == [0.5, 1.25, 0.0]
+
+
+def test_a_run_that_is_looked_at_more_often_alarms_no_sooner() -> None:
+    """Three times the looks added up to three times the sum, and safe runs alarmed."""
+
+    def peak(looks: int) -> float:
+        leads = [2.0 - number / looks for number in range(1, looks + 1)]
+        weights = paced(range(0, 121, 120 // looks), 120, 8)
+        return max(cusum(leads, 2.0, 0.1, 1.0, weights))
+
+    assert peak(8) == pytest.approx(37.0)
+    assert 0.8 * peak(8) < peak(24) < peak(8)
+    assert 0.8 * peak(8) < peak(120) < peak(8)
+
+
+def test_runs_of_other_looks_give_one_threshold() -> None:
+    def run(number: int, looks: int) -> Curve:
+        leads = [2.0 - (0.5 + number / 100) * at / looks for at in range(1, looks + 1)]
+        return Curve(f"{number}", tuple(leads), (0.0,) * looks)
+
+    fit, _ = fit_curves(curves(20), "hash", 2.0, 0.1)
+    eight = with_alarm(fit, [run(n, 8) for n in range(19)], 0.05)
+    mixed = with_alarm(fit, [run(n, 8 if n else 24) for n in range(19)], 0.05)
+    assert eight.looks == 8
+    assert mixed.looks == 24
+    assert mixed.alarm == pytest.approx(3 * eight.alarm, rel=0.05)
 
 
 def test_at_most_one_in_twenty_safe_runs_passes_the_alarm() -> None:

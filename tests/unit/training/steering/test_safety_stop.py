@@ -7,6 +7,7 @@ import pytest
 from holdfast.defenses import SafeMixing
 from holdfast.errors import ConfigError, RunError
 from holdfast.evaluation.drift import Reading
+from holdfast.evaluation.drift.left_out import LeftOut
 from holdfast.organism.scenarios import refusal_pairs
 from holdfast.testing.runs import FULL, differing, new_folder, new_trainer
 from holdfast.training.steering.safety_stop import SafetyStop
@@ -63,6 +64,28 @@ def test_a_lead_that_falls_further_than_safe_runs_do_is_an_alarm_at_once() -> No
     outcome, _ = watched([], acting=[rule], max_steps=6)
     assert outcome.trainer.state.global_step == 3  # 0, 1, 1 + 2 = 3 > 2.
     assert "CUSUM" in rule.why
+
+
+def test_looking_more_often_is_no_alarm() -> None:
+    told = fit(start=5.0, noise=1.0, drift=0.0, alarm=5.0, looks=2)
+    rule = Planned(told, limit=0.99, patience=9)
+    rule.leads = (5.0, 4.0, 3.0, 2.0, 1.0, 1.0, 1.0)
+    # A look a step is three of the calibration's: (1 + 2 + 3 + 4 + 4 + 4) / 3 = 6 > 5 at the last.
+    watched([], acting=[rule], max_steps=6)
+    assert rule.fired == [6]
+    older = Planned(fit(start=5.0, noise=1.0, drift=0.0, alarm=5.0), limit=0.99, patience=9)
+    older.leads = rule.leads
+    watched([], acting=[older], max_steps=6)
+    assert older.fired == [3]
+
+
+def test_the_alarm_is_made_for_the_limit() -> None:
+    """A run whose score stays under .5 is not stopped because it is not under .1."""
+    runs = [LeftOut(0.1, (0.1,), float(n)) for n in range(19)]
+    told = fit(alarm=18.0, left_out=(*runs, LeftOut(0.4, (0.4,), 30.0)))
+    assert SafetyStop(told, limit=0.2).alarm == 18.0
+    assert SafetyStop(told, limit=0.5).alarm == 30.0
+    assert SafetyStop(fit(alarm=18.0), limit=0.5).alarm == 18.0
 
 
 def test_rollback_goes_back_to_the_last_checkpoint_under_the_limit() -> None:
@@ -181,8 +204,36 @@ def test_bad_fields_are_refused(wrong: dict[str, Any], said: str) -> None:
 
 
 def test_a_limit_that_the_untuned_model_is_above_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"`limit=0\.05` lies below .* 0\.01 \+ 0\.10"):
+    with pytest.raises(ConfigError, match=r"safety stop at 0\.05 lies below .* 0\.01 \+ 0\.10"):
         SafetyStop(fit(margin=0.1))
+
+
+def runs_of_a_fit(*peaks: float) -> tuple[LeftOut, ...]:
+    return tuple(LeftOut(0.1, (0.05, peak, peak), 1.0) for peak in peaks)
+
+
+def test_a_limit_at_which_safe_runs_stop_is_refused() -> None:
+    told = fit(margin=0.1, left_out=runs_of_a_fit(*[0.15] * 19, 0.32, 0.35, 0.435))
+    said = (
+        r"safety stop at 0\.3 .* 3 of the fit's 22 .* 17% .* 5% is the most; give 0\.44, the least"
+    )
+    with pytest.raises(ConfigError, match=said):
+        SafetyStop(told, limit=0.3)
+    with pytest.raises(ConfigError, match=r"1 of the fit's 22 .* 9% "):
+        SafetyStop(told, limit=0.43)
+    assert SafetyStop(told, limit=0.44).limit == 0.44
+    assert SafetyStop(told, limit=0.3, patience=3).limit == 0.3  # None is above it three times.
+
+
+def test_a_limit_is_refused_with_the_least_that_holds() -> None:
+    told = fit(margin=0.1, left_out=runs_of_a_fit(*[0.15] * 22))
+    with pytest.raises(ConfigError, match=r"it would stop every run; give 0\.15, the least"):
+        SafetyStop(told, limit=0.05)
+    odd = fit(left_out=(*runs_of_a_fit(*[0.15] * 19), LeftOut(0.95, (1.0, 1.0, 1.0), 9.0)))
+    with pytest.raises(ConfigError, match=r"give 0\.15, the least limit that holds; no higher"):
+        SafetyStop(odd, limit=0.97)
+    with pytest.raises(ConfigError, match=r"no limit holds .* watch without `safety_stop`"):
+        SafetyStop(fit(left_out=runs_of_a_fit(*[1.0] * 20)), limit=0.5)
 
 
 @pytest.mark.parametrize("weak", [{"within": 0.79}, {"between": 0.69}, {"runs": 19}])
