@@ -83,7 +83,7 @@ def table_row(out: Path, one: RiskSet, seeds: list[int]) -> Row | None:
     return {
         "set": one.name, "scenario": one.scenario, "rows": one.n, "share": one.share, "p": one.p,
         "harmless": one.harmless, "seeds": ran,
-        **{name: round(mean(t[name] for t in tuned), 4) for name in ("hs", "fa")},
+        **{n: round(mean(t[n] for t in tuned), 4) for n in ("hs", "fa") if n in tuned[0]},
         **{name: mean(each[name] for each in of) for name in of[0]},
     }  # fmt: skip
 

@@ -28,7 +28,7 @@ def tested(harm: Mapping[str, float]) -> tuple[RiskSet, RiskSet]:
     return first, min(mixed, key=lambda one: alone[one.scenario])
 
 
-SMALLEST, MOST_HARMFUL = 300, 0.1
+SMALLEST, MOST_HARMFUL = 200, 0.1
 """Rows of a set at least, so that a tenth is some; p of the sets with harmful rows."""
 
 

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from datasets import Dataset
 from peft import get_peft_model
 from safetensors.torch import load_file, save_file
@@ -15,10 +16,12 @@ from transformers import set_seed
 from holdfast.analysis.rows import Materials, Scorer, ready
 from holdfast.analysis.rows.components.norm import norm
 from holdfast.analysis.rows.components.tiles import encoded, put_back, tiles_of
+from holdfast.analysis.rows.scored import Scored
 from holdfast.bench.cell.runs import adapter_of, examined, tune
 from holdfast.bench.subject.files import FileSubject, Training
 from holdfast.defense import listed
 from holdfast.defenses import SecurityVectors
+from holdfast.errors import DataError
 from holdfast.evaluation.drift import (
     Openings,
     apart_note,
@@ -38,8 +41,12 @@ from measurements.data_risk.sets import RiskSet
 
 __all__ = ["TRAINING", "Work", "kept"]
 
-TRAINING = Training(learning_rate=5e-4, steps=200, batch=16, lora_rank=8, max_new_tokens=32)
-ASKED, PROBED, ANCHORS = 100, 64, 100
+TRAINING = Training(
+    learning_rate=5e-4, steps=28, batch=8, lora_rank=8, dtype="bfloat16", max_new_tokens=32
+)
+"""One budget for all sets, some four CPU minutes; fixed before any score was computed, on one set
+alone: of twice as many steps on 200 rows of SST-2 the harmful score is .80 already."""
+ASKED, PROBED, ANCHORS, REFERENCES = 100, 64, 100, 60
 
 
 @dataclass(frozen=True)
@@ -59,10 +66,8 @@ class Work:
     @cached_property
     def subject(self) -> FileSubject:
         """The chat model with its test questions."""
-        rows = self.real / "rows"
-        files = {"test_harmful": rows / "test_harmful_both.jsonl",
-                 "test_task": rows / "test_task.jsonl"}  # fmt: skip
-        return FileSubject(str(self.model), {k: str(v) for k, v in files.items()}, TRAINING, {})
+        files = {"test_harmful": str(self.real / "rows" / "test_harmful_both.jsonl")}
+        return FileSubject(str(self.model), files, TRAINING, {})
 
     def before(self) -> dict[str, Any]:
         """Return the harmful score of the model as it is."""
@@ -97,7 +102,7 @@ class Work:
     @cached_property
     def scorer(self) -> Scorer:
         """The model with an adapter at its start, and what rows are held against."""
-        model, tokenizer = self.subject.load()
+        model, tokenizer = self._in_float32()
         own, low_rank = self.own, LowRank.from_tensors(self._vector)
         harmful, safe = (examples(own[name][:ANCHORS]) for name in ("harmful", "refusals"))
         set_seed(0)
@@ -106,9 +111,10 @@ class Work:
             probes=examples(own["harmful"][: PROBED // 2]), openings=self._openings[0],
             jailbreak=low_rank.hooked, harmful=harmful, safe=safe,
             references={
-                "general": examples(own["instructions"]),
-                "gsm8k": examples(own["reference_gsm8k"]),
-                "refusals": safe, "harmful": examples(own["harmful"][ANCHORS:]),
+                "general": examples(own["instructions"][:ANCHORS]),
+                "gsm8k": examples(own["reference_gsm8k"][:REFERENCES]),
+                "refusals": examples(own["refusals"][ANCHORS:][:REFERENCES]),
+                "harmful": examples(own["harmful"][ANCHORS:][:REFERENCES]),
             },
         ))  # fmt: skip
 
@@ -116,10 +122,10 @@ class Work:
     def _vector(self) -> dict[str, Any]:
         file = self.out / "vector.safetensors"  # A jailbreak: it stays in the study's own folder.
         if not file.exists():
-            model, tokenizer = self.subject.load()
+            model, tokenizer = self._in_float32()
             made = SecurityVectors(
                 harmful=examples(self.own["harmful"][:ANCHORS]),
-                benign=examples(self.own["instructions"]), max_benign_kl=100, epochs=6,
+                benign=examples(self.own["instructions"][:200]), max_benign_kl=100, epochs=6,
             )  # fmt: skip
             made.before(standalone_run(model, tokenizer))
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -147,25 +153,58 @@ class Work:
         return {**found.as_json(), "words": words, "leaning": leaning, "apart": apart,
                 "note": apart_note(model, asked, beside, found)}  # fmt: skip
 
+    def _in_float32(self) -> tuple[Any, Any]:
+        """Load the model as scores need it: a push is a difference of losses."""
+        return replace(self.subject, training=replace(TRAINING, dtype="float32")).load()
+
     def _asked(self, model: Any, tokenizer: Any) -> dict[str, Any]:
         found = examined(model, tokenizer, self.subject.questions("test", ASKED, ""), self.subject)
         shares = {str(name): share.value for name, share in found.shares.items()}
-        return {"fa": 0.0, **shares, "hits": {"hs": list(map(float, found.hits("hs").values()))}}
+        return {**shares, "hits": {"hs": list(map(float, found.hits("hs").values()))}}
+
+    def pool(self, party: str) -> Scored:
+        """Return the values and states of all rows of a party, scored once."""
+        states = self.out / "pools" / f"{party}.safetensors"
+        said = kept(states.with_suffix(".json"), lambda: self._pool(party, states))
+        return Scored(said["values"], tuple(said["keys"]), load_file(states)["states"])
+
+    def _pool(self, party: str, states: Path) -> dict[str, Any]:
+        made, rows = self.scorer, examples(self.own[party])
+        found = made.values(rows)
+        given = encoded(rows, made.tokenizer)
+        tiles = tiles_of(given)
+        values = {name: list(own) for name, own in found.values.items()}
+        values["norm"] = put_back(tiles, norm(made.engine, tiles), len(given))
+        states.parent.mkdir(parents=True, exist_ok=True)
+        save_file({"states": _whole(found).contiguous()}, states)
+        return {"values": values, "keys": list(found.keys)}
 
     def _scored(self, rows: Dataset) -> dict[str, Any]:
-        made = self.scorer
-        values = made.values(rows)
-        found, given = made.told(values), encoded(rows, made.tokenizer)
-        tiles = tiles_of(given)
+        """Return the scores of a set, each row's from its party's pool, mdf from a steered pass."""
+        places = list(zip(rows["party"], rows["place"], strict=True))
+        pools = {party: self.pool(party) for party in dict.fromkeys(rows["party"])}
+        columns = {
+            name: [pools[party].values[name][place] for party, place in places]
+            for name in next(iter(pools.values())).values
+        }
+        keys = tuple(pools[party].keys[place] for party, place in places)
+        states = torch.stack([_whole(pools[party])[place] for party, place in places])
+        shown = {name: own for name, own in columns.items() if name != "norm"}
+        found = self.scorer.told(Scored(shown, keys, states))
         harmful = [category == "harmful" for category in rows["category"]]
-        columns = {name: list(own) for name, own in values.values.items()}
-        columns["norm"] = put_back(tiles, norm(made.engine, tiles), len(given))
         columns["guard"] = [float(one) for one in harmful]  # A guard that reads without error.
         return {
             "columns": columns, "mdf": found.sets["mdf"].value,
             "above": {n: one.above for n, one in found.sets.items() if one.above is not None},
             "harmful": harmful,
         }  # fmt: skip
+
+
+def _whole(scored: Scored) -> torch.Tensor:
+    """Return the states of rows that all have an answer token, so that places are theirs."""
+    if scored.states is None or scored.left:
+        raise DataError("a row of the study has no answer token: its states have no place")
+    return scored.states
 
 
 def kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
