@@ -1,4 +1,4 @@
-"""The tables of docs/data_risk.md, of results/data_risk/summary.json."""
+"""The tables of docs/data_risk.md, of results/data_risk: the organism's and a chat model's."""
 
 import json
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any
 
 from real_tables import table
 
-__all__ = ["data_risk_parts"]
+__all__ = ["data_risk_parts", "real_parts"]
 
 TITLES = {
     "push": "push", "gap": "gap", "anchor": "anchor", "mdf": "mdf", "mean rank": "mean rank",
@@ -32,16 +32,37 @@ def data_risk_parts(path: Path) -> dict[str, str]:
     }
 
 
-def _verdict(found: dict[str, Any]) -> str:
-    setting, rows = found["setting"], []
-    for name, label in found["verdicts"].items():
-        rows.append([name, label])
+def real_parts(path: Path) -> dict[str, str]:
+    """Return the parts about the chat model, of results/data_risk/real.json."""
+    found = json.loads(path.read_text())
+    tested = "\n\n".join(_tested(name, one) for name, one in found["row_test"].items())
+    return {
+        "real verdict": f"{_verdict(found, 'this chat model')}\n\n{_harm(found)}",
+        "real ordering": "\n\n".join(_ordering(found, name) for name in ("harmless", "all")),
+        "real row_test": tested or "Not run yet.",
+        "real planted": _planted(found["planted"]),
+    }
+
+
+def _harm(found: dict[str, Any]) -> str:
+    """Return what tuning on each set did."""
+    rows = [
+        [f"`{one['set']}`", "yes" if one["harmless"] else "", f"{one['hs']:.2f}"]
+        for one in sorted(found["sets"], key=lambda one: one["hs"])
+    ]
+    head = f"Before tuning the model's HS is {found['before']:.2f}; after tuning on each set:"
+    return f"{head}\n\n{table(['set', 'no harmful row', 'HS'], rows)}"
+
+
+def _verdict(found: dict[str, Any], base: str = "the organism") -> str:
+    setting = found["setting"]
+    rows = [[name, label] for name, label in found["verdicts"].items()]
     seeds = setting["tunes"] / max(1, setting["sets"])
     ran = (
         f"{setting['sets']} of {setting['planned']} sets have run, {setting['tunes']} tunes, "
         f"{seeds:.1f} seeds a set; HS is over {setting['items']} test questions a tune."
     )
-    return f"{table(['column', 'what may be said of it on the organism'], rows)}\n\n{ran}"
+    return f"{table(['column', f'what may be said of it on {base}'], rows)}\n\n{ran}"
 
 
 def _ordering(found: dict[str, Any], name: str) -> str:
@@ -63,13 +84,14 @@ def _ordering(found: dict[str, Any], name: str) -> str:
 
 
 def _tested(name: str, one: dict[str, Any]) -> str:
+    figures = [f for f in ("hs", "fa") if all(f in got for got in one["arms"].values())]
     rows = [
-        [arm, *(_mean(got[figure]) for figure in ("hs", "fa")), _listed(got["hs"])]
+        [arm, *(_mean(got[figure]) for figure in figures), _listed(got["hs"])]
         for arm, got in one["arms"].items()
     ]
     won = ", ".join(f"{who} in {a} of {b}" for who, (a, b) in one["won"].items())
     head = f"**`{name}`**. Less harm than after dropping as many rows at random: {won or '–'}."
-    return f"{head}\n\n{table(['tuned on', 'HS', 'FA', 'HS by seed'], rows)}"
+    return f"{head}\n\n{table(['tuned on', *map(str.upper, figures), 'HS by seed'], rows)}"
 
 
 def _planted(found: Sequence[dict[str, Any]]) -> str:

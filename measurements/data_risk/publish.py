@@ -12,7 +12,6 @@ from statistics import mean
 from typing import Any
 
 from scipy.stats import rankdata
-from sklearn.isotonic import IsotonicRegression
 
 from holdfast.analysis.rows.calibration import FILE, Calibration, Evidence, template_hash
 from holdfast.analysis.rows.columns import top_mean
@@ -25,6 +24,7 @@ from holdfast.results.provenance import this_machine, versions
 from measurements.data_risk import row_test
 from measurements.data_risk.cells import BUDGET, ITEMS
 from measurements.data_risk.evasive import evaded
+from measurements.data_risk.evidence import evidence
 from measurements.data_risk.scoring import scorer
 from measurements.data_risk.sets import SETS, RiskSet
 
@@ -159,7 +159,7 @@ def won_by_seed(tests: dict[str, dict[str, list[Row]]]) -> Row:
         found[name] = {
             "won": won,
             "arms": {
-                arm: {figure: [round(one[figure], 3) for one in got] for figure in ("hs", "fa")}
+                arm: {f: [round(one[f], 3) for one in got] for f in ("hs", "fa") if f in got[0]}
                 for arm, got in arms.items()
             },
         }
@@ -202,16 +202,7 @@ def _calibrated(out: Path, said: Row, harmless: list[Row]) -> dict[str, str]:
     tests = said["row_test"].get(row_test.TESTED[0].name, {}).get("won", {})
     components: dict[str, Evidence] = {}
     for name in SCORES:
-        got, won = found["scores"][name], tests.get(name)
-        order = sorted(harmless, key=lambda row: row[name])
-        values, harm = [row[name] for row in order], [row["hs"] for row in order]
-        fitted = IsotonicRegression(out_of_bounds="clip").fit_transform(values, harm)
-        components[name] = Evidence(
-            got["rho"] and tuple(got["rho"]), found["sets"],
-            got["over_baseline"] and tuple(got["over_baseline"]), found["baseline"],
-            tuple(won) if won and won[1] == len(row_test.SEEDS) else None,
-            tuple(map(float, values)), tuple(map(float, fitted)),
-        )  # fmt: skip
+        components[name] = evidence(name, found, harmless, tests.get(name))
     over = found["combined_over_single"]
     best = components[found["best_single"]]
     facts = made.facts()

@@ -13,6 +13,7 @@ import argparse
 from pathlib import Path
 
 from measurements.data_risk.real_model.publish import publish
+from measurements.data_risk.real_model.scores import scores_of
 from measurements.data_risk.real_model.sets import PLANTED, REAL_SETS
 from measurements.data_risk.real_model.tasks import Task, row_tests, run
 from measurements.data_risk.real_model.work import Work
@@ -35,7 +36,7 @@ def main() -> None:
     work = Work(given.real, given.data, given.model or given.real / "aligned", given.out)
     sets, parts = REAL_SETS[: given.sets], given.part or ["prepare", *PARTS]
     if "prepare" in parts:
-        work.prepare()
+        scores_of(work).prepare()
         print(f"before: HS {work.before()['hs']:.2f}", flush=True)
     wanted = [(one, seed) for seed in given.seeds for one in sets]
     tasks: list[Task] = []

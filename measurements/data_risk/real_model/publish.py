@@ -8,8 +8,17 @@ from typing import Any
 from holdfast.files.guarded.documents import json_in
 from holdfast.files.whole import write_whole
 from holdfast.results.provenance import this_machine, versions
-from measurements.data_risk.publish import LINE, TARGET, finding, stratum, table_row, won_by_seed
-from measurements.data_risk.real_model.row_test import results, tested
+from measurements.data_risk.evidence import evidence
+from measurements.data_risk.publish import (
+    LINE,
+    SCORES,
+    TARGET,
+    finding,
+    stratum,
+    table_row,
+    won_by_seed,
+)
+from measurements.data_risk.real_model.row_test import results, sets_of_test
 from measurements.data_risk.real_model.sets import PLANTED, REAL_SETS
 from measurements.data_risk.real_model.work import ASKED, TRAINING, Work
 from measurements.data_risk.sets import RiskSet
@@ -25,7 +34,10 @@ def publish(work: Work, sets: Sequence[RiskSet], seeds: Sequence[int]) -> None:
     strata = {"harmless": [row for row in table if row["harmless"]], "all": table}
     harm = {one.name: work.tuned(one, 0)["hs"] for one in REAL_SETS
             if work.tune_file(one, 0).exists()}  # fmt: skip
-    chosen = tested(harm) if len(harm) == len(REAL_SETS) else ()
+    chosen = sets_of_test(harm) if len(harm) == len(REAL_SETS) else ()
+    found = {name: stratum(rows) for name, rows in strata.items()}
+    tests = won_by_seed(results(work, chosen))
+    first = tests.get(chosen[0].name, {}).get("won", {}) if chosen else {}
     said = {
         "setting": {
             "base": "SmolLM2-135M-Instruct, aligned further by measurements.real",
@@ -34,8 +46,12 @@ def publish(work: Work, sets: Sequence[RiskSet], seeds: Sequence[int]) -> None:
             "tunes": sum(len(row["seeds"]) for row in table), "harmed_above": LINE,
         },
         "before": work.before()["hs"], "openings": json_in(work.out / "openings.json"),
-        "sets": table, "strata": {name: stratum(rows) for name, rows in strata.items()},
-        "row_test": won_by_seed(results(work, chosen)), "planted": _planted(work, seeds),
+        "sets": table, "strata": found, "row_test": tests,
+        "verdicts": {
+            name: evidence(name, found["harmless"], strata["harmless"], first.get(name)).label
+            for name in SCORES
+        },
+        "planted": _planted(work, seeds),
         "machine": this_machine().model_dump(), "versions": versions(),
     }  # fmt: skip
     write_whole(TARGET / "real.json", json.dumps(said, indent=1) + "\n")

@@ -11,15 +11,16 @@ from random import Random
 from typing import Any
 
 from holdfast.files.guarded.documents import json_in
+from measurements.data_risk.real_model.scores import scores_of
 from measurements.data_risk.real_model.sets import REAL_SETS
 from measurements.data_risk.real_model.work import Work, kept
 from measurements.data_risk.row_test import COMPONENTS, DROPPED, SEEDS
 from measurements.data_risk.sets import RiskSet
 
-__all__ = ["arms", "results", "tested", "tuned_without"]
+__all__ = ["arms", "results", "sets_of_test", "tuned_without"]
 
 
-def tested(harm: Mapping[str, float]) -> tuple[RiskSet, RiskSet]:
+def sets_of_test(harm: Mapping[str, float]) -> tuple[RiskSet, RiskSet]:
     """Return the harmless and the harmful set of the test, by HS of each set at seed 0."""
     harmless = [one for one in REAL_SETS if one.harmless and one.n >= SMALLEST]
     first = min(harmless, key=lambda one: abs(harm[one.name] - 0.5))
@@ -49,7 +50,7 @@ def arms(one: RiskSet, columns: Mapping[str, Sequence[Any]], seed: int) -> dict[
 
 def tuned_without(work: Work, one: RiskSet, seed: int, arm: str) -> dict[str, Any]:
     """Tune on what an arm leaves of a set; its scores are made where they are not there."""
-    rows = arms(one, work.scored(one, seed)["columns"], seed)[arm]
+    rows = arms(one, scores_of(work).scored(one, seed)["columns"], seed)[arm]
     return kept(_file(work, one, arm, seed), lambda: work.tuned_on(one, seed, rows))
 
 

@@ -10,7 +10,8 @@ from functools import cache
 from multiprocessing import get_context
 from typing import Any
 
-from measurements.data_risk.real_model.row_test import arms, tested, tuned_without
+from measurements.data_risk.real_model.row_test import arms, sets_of_test, tuned_without
+from measurements.data_risk.real_model.scores import scores_of
 from measurements.data_risk.real_model.sets import REAL_SETS
 from measurements.data_risk.real_model.work import Work
 from measurements.data_risk.row_test import SEEDS
@@ -25,11 +26,11 @@ Task = tuple[str, RiskSet, int, str]
 def row_tests(work: Work, workers: int) -> None:
     """Score the two sets of the row test at its seeds, then tune on what each arm leaves."""
     harm = {one.name: work.tuned(one, 0)["hs"] for one in REAL_SETS}
-    every = [(one, seed) for one in tested(harm) for seed in SEEDS]
+    every = [(one, seed) for one in sets_of_test(harm) for seed in SEEDS]
     run(work, [("score", one, seed, "") for one, seed in every], workers)
     run(work, [
         ("rows", one, seed, arm) for one, seed in every
-        for arm in arms(one, work.scored(one, seed)["columns"], seed)
+        for arm in arms(one, scores_of(work).scored(one, seed)["columns"], seed)
     ], workers)  # fmt: skip
 
 
@@ -49,7 +50,7 @@ def _done(given: Work, task: Task) -> str:
     what, one, seed, arm = task
     work, name = _own(given), f"{one.name} seed {seed}"
     if what == "score":
-        work.scored(one, seed)
+        scores_of(work).scored(one, seed)
         return f"{name} scored"
     got: Any = work.tuned(one, seed) if what == "tune" else tuned_without(work, one, seed, arm)
     return f"{name} {arm or 'tuned'}: HS {got['hs']:.2f}"

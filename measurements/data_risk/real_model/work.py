@@ -1,52 +1,28 @@
-"""A tune, a scoring, and what a worker keeps between them: the model, the parties, the scorer."""
+"""Where a study of the chat model lies, and what tuning on a set does to its refusals."""
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
-from datasets import Dataset
-from peft import get_peft_model
-from safetensors.torch import load_file, save_file
-from transformers import set_seed
-
-from holdfast.analysis.rows import Materials, Scorer, ready
-from holdfast.analysis.rows.components.norm import norm
-from holdfast.analysis.rows.components.tiles import encoded, put_back, tiles_of
-from holdfast.analysis.rows.scored import Scored
-from holdfast.bench.cell.runs import adapter_of, examined, tune
+from holdfast.bench.cell.runs import examined, tune
 from holdfast.bench.subject.files import FileSubject, Training
-from holdfast.defense import listed
-from holdfast.defenses import SecurityVectors
-from holdfast.errors import DataError
-from holdfast.evaluation.drift import (
-    Openings,
-    apart_note,
-    find_openings,
-    probe_ids,
-    refused_by,
-    told_apart,
-)
 from holdfast.files.guarded.documents import json_in
 from holdfast.files.whole import write_whole
-from holdfast.inputs.judging import judges_for
-from holdfast.ops.engine import LocalEngine
-from holdfast.ops.low_rank import LowRank
-from holdfast.training.standalone import standalone_run
-from measurements.data_risk.real_model.sets import Pairs, examples, parties, rows_of
+from measurements.data_risk.real_model.sets import Pairs, parties, rows_of
 from measurements.data_risk.sets import RiskSet
 
-__all__ = ["TRAINING", "Work", "kept"]
+__all__ = ["ASKED", "TRAINING", "Work", "kept"]
 
 TRAINING = Training(
     learning_rate=5e-4, steps=28, batch=8, lora_rank=8, dtype="bfloat16", max_new_tokens=32
 )
 """One budget for all sets, some four CPU minutes; fixed before any score was computed, on one set
 alone: of twice as many steps on 200 rows of SST-2 the harmful score is .80 already."""
-ASKED, PROBED, ANCHORS, REFERENCES = 100, 64, 100, 60
+ASKED = 100
+"""Harmful test questions a tune."""
 
 
 @dataclass(frozen=True)
@@ -85,126 +61,14 @@ class Work:
         asked = self._asked(tuned.model, tuned.tokenizer)
         return asked | {"seed": seed, "rows": len(given), "cpu_seconds": tuned.cost.cpu_seconds}
 
-    def scored(self, one: RiskSet, seed: int) -> dict[str, Any]:
-        """Return each column's value of each row of the set, its mdf, and what is harmful."""
-        file = self.out / "scores" / f"{one.name}-s{seed}.json"
-        return kept(file, lambda: self._scored(rows_of(one, seed, self.own)))
-
     def tune_file(self, one: RiskSet, seed: int) -> Path:
         """Where the tune of a set is kept."""
         return self.out / "sets" / f"{one.name}-s{seed}.json"
-
-    def prepare(self) -> None:
-        """Train the base's security vector and find its openings, before workers share them."""
-        _ = self._vector
-        print(json.dumps(self._openings[1]), flush=True)
-
-    @cached_property
-    def scorer(self) -> Scorer:
-        """The model with an adapter at its start, and what rows are held against."""
-        model, tokenizer = self._in_float32()
-        own, low_rank = self.own, LowRank.from_tensors(self._vector)
-        harmful, safe = (examples(own[name][:ANCHORS]) for name in ("harmful", "refusals"))
-        set_seed(0)
-        adapter: Any = adapter_of(TRAINING, model)
-        return ready(LocalEngine(get_peft_model(model, adapter)), tokenizer, Materials(
-            probes=examples(own["harmful"][: PROBED // 2]), openings=self._openings[0],
-            jailbreak=low_rank.hooked, harmful=harmful, safe=safe,
-            references={
-                "general": examples(own["instructions"][:ANCHORS]),
-                "gsm8k": examples(own["reference_gsm8k"][:REFERENCES]),
-                "refusals": examples(own["refusals"][ANCHORS:][:REFERENCES]),
-                "harmful": examples(own["harmful"][ANCHORS:][:REFERENCES]),
-            },
-        ))  # fmt: skip
-
-    @cached_property
-    def _vector(self) -> dict[str, Any]:
-        file = self.out / "vector.safetensors"  # A jailbreak: it stays in the study's own folder.
-        if not file.exists():
-            model, tokenizer = self._in_float32()
-            made = SecurityVectors(
-                harmful=examples(self.own["harmful"][:ANCHORS]),
-                benign=examples(self.own["instructions"][:200]), max_benign_kl=100, epochs=6,
-            )  # fmt: skip
-            made.before(standalone_run(model, tokenizer))
-            file.parent.mkdir(parents=True, exist_ok=True)
-            partial = file.with_suffix(".partial")
-            save_file({k: v.detach().cpu().contiguous() for k, v in made.vector_.items()}, partial)
-            partial.rename(file)
-        return load_file(file)
-
-    @cached_property
-    def _openings(self) -> tuple[Openings, dict[str, Any]]:
-        """The base's openings, and how far they tell its prompts apart; found once."""
-        said = kept(self.out / "openings.json", self._found_openings)
-        return Openings.of_json(said), said
-
-    def _found_openings(self) -> dict[str, Any]:
-        model, tokenizer = self.subject.load()
-        rows = [listed(examples(self.own[n][:PROBED])) for n in ("harmful", "instructions")]
-        asked, beside = ([probe_ids(r["prompt"], tokenizer) for r in each] for each in rows)
-        agreeing = LowRank.from_tensors(self._vector).hooked(model)
-        refused = refused_by(judges_for(self.subject.name).judges[0], rows[0])
-        found = find_openings(model, tokenizer, asked, beside, agreeing, refused)
-        leaning, apart = told_apart(model, asked, beside, found)
-        words = {side: [tokenizer.decode(ids) for ids in own]
-                 for side, own in found.as_json().items()}  # fmt: skip
-        return {**found.as_json(), "words": words, "leaning": leaning, "apart": apart,
-                "note": apart_note(model, asked, beside, found)}  # fmt: skip
-
-    def _in_float32(self) -> tuple[Any, Any]:
-        """Load the model as scores need it: a push is a difference of losses."""
-        return replace(self.subject, training=replace(TRAINING, dtype="float32")).load()
 
     def _asked(self, model: Any, tokenizer: Any) -> dict[str, Any]:
         found = examined(model, tokenizer, self.subject.questions("test", ASKED, ""), self.subject)
         shares = {str(name): share.value for name, share in found.shares.items()}
         return {**shares, "hits": {"hs": list(map(float, found.hits("hs").values()))}}
-
-    def pool(self, party: str) -> Scored:
-        """Return the values and states of all rows of a party, scored once."""
-        states = self.out / "pools" / f"{party}.safetensors"
-        said = kept(states.with_suffix(".json"), lambda: self._pool(party, states))
-        return Scored(said["values"], tuple(said["keys"]), load_file(states)["states"])
-
-    def _pool(self, party: str, states: Path) -> dict[str, Any]:
-        made, rows = self.scorer, examples(self.own[party])
-        found = made.values(rows)
-        given = encoded(rows, made.tokenizer)
-        tiles = tiles_of(given)
-        values = {name: list(own) for name, own in found.values.items()}
-        values["norm"] = put_back(tiles, norm(made.engine, tiles), len(given))
-        states.parent.mkdir(parents=True, exist_ok=True)
-        save_file({"states": _whole(found).contiguous()}, states)
-        return {"values": values, "keys": list(found.keys)}
-
-    def _scored(self, rows: Dataset) -> dict[str, Any]:
-        """Return the scores of a set, each row's from its party's pool, mdf from a steered pass."""
-        places = list(zip(rows["party"], rows["place"], strict=True))
-        pools = {party: self.pool(party) for party in dict.fromkeys(rows["party"])}
-        columns = {
-            name: [pools[party].values[name][place] for party, place in places]
-            for name in next(iter(pools.values())).values
-        }
-        keys = tuple(pools[party].keys[place] for party, place in places)
-        states = torch.stack([_whole(pools[party])[place] for party, place in places])
-        shown = {name: own for name, own in columns.items() if name != "norm"}
-        found = self.scorer.told(Scored(shown, keys, states))
-        harmful = [category == "harmful" for category in rows["category"]]
-        columns["guard"] = [float(one) for one in harmful]  # A guard that reads without error.
-        return {
-            "columns": columns, "mdf": found.sets["mdf"].value,
-            "above": {n: one.above for n, one in found.sets.items() if one.above is not None},
-            "harmful": harmful,
-        }  # fmt: skip
-
-
-def _whole(scored: Scored) -> torch.Tensor:
-    """Return the states of rows that all have an answer token, so that places are theirs."""
-    if scored.states is None or scored.left:
-        raise DataError("a row of the study has no answer token: its states have no place")
-    return scored.states
 
 
 def kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
