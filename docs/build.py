@@ -15,7 +15,7 @@ from pathlib import Path
 from architectures import architectures_page
 from choosing import by_moment, by_outcome, which_one
 from claims_page import claims_page
-from data_risk_page import data_risk_parts
+from data_risk_page import data_risk_parts, real_parts
 from engines_page import engines_table
 from faults import faults_table
 from joined import joined
@@ -53,6 +53,7 @@ SCALING = ROOT / "results" / "scaling.json"
 ARCHITECTURES = ROOT / "results" / "architectures.json"
 ENGINES = ROOT / "results" / "engines.json"
 DATA_RISK = ROOT / "results" / "data_risk" / "summary.json"
+DATA_RISK_REAL = DATA_RISK.with_name("real.json")
 FAULTS = "0010-faults-mended-as-kinds.md"
 SOURCES = {
     "demo": ("`holdfast demo`", DEMO.name),
@@ -233,7 +234,8 @@ def pages() -> dict[Path, str]:
         sizes = replaced(sizes, part, content)
     risk = ROOT / "docs" / "data_risk.md"
     of_rows = risk.read_text()
-    for part, content in data_risk_parts(DATA_RISK).items():
+    both = data_risk_parts(DATA_RISK) | real_parts(DATA_RISK_REAL)
+    for part, content in both.items():
         of_rows = replaced(of_rows, part, content)
     out = {
         risk: of_rows,
