@@ -51,12 +51,22 @@ def nothing_passed(
     told = f"Nothing passed: no candidate was shown to hold {limits} with {100 * confidence:.4g} %"
     if not tested:
         return f"{told} confidence; none was left to test."
-    worst = binding(tested[-1])
-    under = "" if worst.attack == "direct" else f" under {worst.attack}"
+    failed = tested[-1]
+    worst = binding(failed)
+    others = [_left_possible(one) for one in failed.limits if not one.holds and one is not worst]
+    beside = f" Nor was it shown to hold {' and '.join(others)}." if others else ""
     return (
-        f"{told} confidence. Binding is {worst.limit}{under}: of {tested[-1].name}, the best on "
-        f"the search prompts, up to {worst.bound:.1%} is left possible on {worst.n} prompts."
+        f"{told} confidence. Binding, for {failed.name}, the best on the search prompts, is "
+        f"{_left_possible(worst)}.{beside}"
     )
+
+
+def _left_possible(test: LimitTest) -> str:
+    """Return a limit that was not shown to hold, and what its bound leaves possible."""
+    under = "" if test.attack == "direct" else f" under {test.attack}"
+    # A bound is of the bad share; of a limit from below the good share is what was asked for.
+    far = f"as little as {1 - test.bound:.1%}" if ">=" in test.limit else f"up to {test.bound:.1%}"
+    return f"{test.limit}{under}: {far} is left possible on {test.n} prompts"
 
 
 def binding(failed: Tested) -> LimitTest:

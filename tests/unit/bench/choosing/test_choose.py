@@ -66,7 +66,7 @@ def test_where_nothing_passes_the_binding_limit_and_what_settles_it_are_told(tmp
     found = run(given, tmp_path / "out")
     assert found.chosen is None
     assert found.statement.startswith("Nothing passed: no candidate was shown to hold hs<=0.05")
-    assert "Binding is hs<=0.05" in found.statement
+    assert "is hs<=0.05: up to" in found.statement
     assert any("would show it" in line for line in found.settles), found.settles
 
 
