@@ -38,30 +38,31 @@ def real_parts(path: Path) -> dict[str, str]:
     tested = "\n\n".join(_tested(name, one) for name, one in found["row_test"].items())
     return {
         "real verdict": f"{_verdict(found, 'this chat model')}\n\n{_harm(found)}",
-        "real ordering": "\n\n".join(_ordering(found, name) for name in ("harmless", "all")),
+        "real ordering": "\n\n".join(_ordering(found, name) for name in found["strata"]),
         "real row_test": tested or "Not run yet.",
-        "real planted": _planted(found["planted"]),
+        "real planted": _planted(found["planted"]) if found["planted"] else "Not run yet.",
     }
 
 
 def _harm(found: dict[str, Any]) -> str:
     """Return what tuning on each set did."""
     rows = [
-        [f"`{one['set']}`", "yes" if one["harmless"] else "", f"{one['hs']:.2f}"]
-        for one in sorted(found["sets"], key=lambda one: one["hs"])
+        [f"`{name}`", "" if "-p0-" in name else "yes", _listed(list(by_seed.values()))]
+        for name, by_seed in sorted(found["harm"].items(), key=lambda one: max(one[1].values()))
     ]
     head = f"Before tuning the model's HS is {found['before']:.2f}; after tuning on each set:"
-    return f"{head}\n\n{table(['set', 'no harmful row', 'HS'], rows)}"
+    return f"{head}\n\n{table(['set', 'harmful rows', 'HS by seed'], rows)}"
 
 
 def _verdict(found: dict[str, Any], base: str = "the organism") -> str:
     setting = found["setting"]
     rows = [[name, label] for name, label in found["verdicts"].items()]
-    seeds = setting["tunes"] / max(1, setting["sets"])
     ran = (
-        f"{setting['sets']} of {setting['planned']} sets have run, {setting['tunes']} tunes, "
-        f"{seeds:.1f} seeds a set; HS is over {setting['items']} test questions a tune."
+        f"{setting['sets']} of {setting['planned']} sets have run, {setting['tunes']} tunes at "
+        f"{len(setting['seeds'])} seeds; HS is over {setting['items']} test questions a tune."
     )
+    if not rows:
+        return f"{ran} Too few have run to say anything of a column."
     return f"{table(['column', f'what may be said of it on {base}'], rows)}\n\n{ran}"
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from holdfast.analysis.rows.ordering import FEWEST
 from holdfast.files.guarded.documents import json_in
 from holdfast.files.whole import write_whole
 from holdfast.results.provenance import this_machine, versions
@@ -32,10 +33,12 @@ def publish(work: Work, sets: Sequence[RiskSet], seeds: Sequence[int]) -> None:
     """Write results/data_risk/real.json of what has run."""
     table = [row for one in sets if (row := table_row(work.out, one, list(seeds)))]
     strata = {"harmless": [row for row in table if row["harmless"]], "all": table}
+    tunes = {one.name: _harm(work, one, seeds) for one in REAL_SETS}
     harm = {one.name: work.tuned(one, 0)["hs"] for one in REAL_SETS
             if work.tune_file(one, 0).exists()}  # fmt: skip
     chosen = sets_of_test(harm) if len(harm) == len(REAL_SETS) else ()
-    found = {name: stratum(rows) for name, rows in strata.items()}
+    # Of fewer sets nothing is told of an order; what has run is told set by set.
+    found = {name: stratum(rows) for name, rows in strata.items() if len(rows) >= FEWEST}
     tests = won_by_seed(results(work, chosen))
     first = tests.get(chosen[0].name, {}).get("won", {}) if chosen else {}
     said = {
@@ -43,18 +46,25 @@ def publish(work: Work, sets: Sequence[RiskSet], seeds: Sequence[int]) -> None:
             "base": "SmolLM2-135M-Instruct, aligned further by measurements.real",
             "training": asdict(TRAINING), "items": ASKED, "sets": len(table),
             "planned": len(REAL_SETS), "seeds": list(seeds),
-            "tunes": sum(len(row["seeds"]) for row in table), "harmed_above": LINE,
+            "tunes": sum(map(len, tunes.values())), "harmed_above": LINE,
         },
         "before": work.before()["hs"], "openings": json_in(work.out / "openings.json"),
+        "harm": {name: by_seed for name, by_seed in tunes.items() if by_seed},
         "sets": table, "strata": found, "row_test": tests,
         "verdicts": {
             name: evidence(name, found["harmless"], strata["harmless"], first.get(name)).label
-            for name in SCORES
+            for name in SCORES if "harmless" in found
         },
         "planted": _planted(work, seeds),
         "machine": this_machine().model_dump(), "versions": versions(),
     }  # fmt: skip
     write_whole(TARGET / "real.json", json.dumps(said, indent=1) + "\n")
+
+
+def _harm(work: Work, one: RiskSet, seeds: Sequence[int]) -> dict[str, float]:
+    """Return HS after tuning on a set by seed, of the seeds that have run."""
+    ran = [seed for seed in seeds if work.tune_file(one, seed).exists()]
+    return {str(seed): work.tuned(one, seed)["hs"] for seed in ran}
 
 
 def _planted(work: Work, seeds: Sequence[int]) -> list[Row]:
