@@ -42,7 +42,7 @@ from holdfast.results.records import BEFORE, PLAIN, Arm, SeedRun
 from holdfast.results.result import RunResult
 from holdfast.training.looks.learnable import refuse_unlearnable
 from holdfast.training.looks.rehearsal import rehearse
-from holdfast.training.trained import trained_model
+from holdfast.training.serving.trained import trained_model
 
 __all__ = ["TuneConfig", "tune"]
 

@@ -170,11 +170,18 @@ def test_a_row_whose_trial_is_no_number_is_not_taken(monkeypatch: pytest.MonkeyP
     assert made.documents["row"]["chosen"] == 2
 
 
-def test_an_update_that_is_no_number_leaves_the_model_alone():
+def test_an_update_that_is_no_number_leaves_the_model_alone(monkeypatch: pytest.MonkeyPatch):
     model = tiny_model()
-    before = weights_of(model)
+    before, update = weights_of(model), Updates._update
+
+    def overflows(self: Updates) -> None:
+        update(self)
+        with torch.no_grad():
+            next(iter(self._engine.parameters().values())).fill_(float("inf"))
+
+    monkeypatch.setattr(Updates, "_update", overflows)
     with pytest.raises(RunError, match="smaller lr"):
-        repaired(model, ONE, lr=1e3, steps=30)
+        repaired(model, ONE)
     assert farthest(weights_of(model), before) == 0
 
 

@@ -5,7 +5,7 @@ from trl import SFTConfig
 
 from holdfast import SecureSFTTrainer, organism
 from holdfast.organism.scenarios import benign_task
-from holdfast.training.trained import trained_model
+from holdfast.training.serving.trained import trained_model
 
 
 def test_a_model_trained_in_bfloat16_answers_in_its_weights_own_precision(tmp_path):

@@ -24,8 +24,8 @@ from holdfast.results.diagnose import diagnose
 from holdfast.results.provenance import peak_memory_gib, this_machine
 from holdfast.results.records import Diagnostics, LossCurve, Movement, SeedRun
 from holdfast.training.lora_targets import on_projections
+from holdfast.training.serving.trained import trained_model
 from holdfast.training.sft_options import lora
-from holdfast.training.trained import trained_model
 from holdfast.training.trainer import SecureSFTTrainer
 
 __all__ = ["HarmfulLossProbe", "Tuned", "adapter_of", "examined", "measured", "tune"]

@@ -152,16 +152,17 @@ def test_every_keeps_lambda_per_step(tmp_path):
 
 
 def test_accumulation_equals_one_large_batch(monkeypatch, tmp_path):
-    calls = counted(monkeypatch)
-    whole = trajectory(tmp_path, [in_loop(lam=0.4)], **SGD)
+    # At SGD's own rate of .5 the loss rises, and rounding with it, on some CPUs above the bound.
+    calls, calm = counted(monkeypatch), {**SGD, "learning_rate": 0.05}
+    whole = trajectory(tmp_path, [in_loop(lam=0.4)], **calm)
     assert len(calls) == 8
     parts = trajectory(
         tmp_path, [in_loop(lam=0.4)], per_device_train_batch_size=1,
-        gradient_accumulation_steps=4, **SGD,
+        gradient_accumulation_steps=4, **calm,
     )  # fmt: skip
     assert len(calls) == 16  # Twice per optimizer step, not per micro-batch.
     assert farthest(whole, parts) < 1e-6
-    assert farthest(whole, trajectory(tmp_path, [], **SGD)) > 1e-4
+    assert farthest(whole, trajectory(tmp_path, [], **calm)) > 1e-4
 
 
 def test_the_user_is_never_shown_moved_weights(tmp_path):
