@@ -18,6 +18,7 @@ def test_a_model_trained_in_bfloat16_answers_in_its_weights_own_precision(tmp_pa
         model=model, args=args, train_dataset=benign_task(32), processing_class=tokenizer
     )
     trainer.train()
+    assert trainer.model is not None
     ids = torch.arange(3, 19)[None]
     with torch.no_grad():
         mixed = trainer.model(input_ids=ids).logits
