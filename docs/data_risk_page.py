@@ -38,7 +38,8 @@ def real_parts(path: Path) -> dict[str, str]:
     tested = "\n\n".join(_tested(name, one) for name, one in found["row_test"].items())
     return {
         "real verdict": f"{_verdict(found, 'this chat model')}\n\n{_harm(found)}",
-        "real ordering": "\n\n".join(_ordering(found, name) for name in found["strata"]),
+        "real ordering": "\n\n".join(_ordering(found, name) for name in found["strata"])
+        or "The order of the sets is told when all have run.",
         "real row_test": tested or "Not run yet.",
         "real planted": _planted(found["planted"]) if found["planted"] else "Not run yet.",
     }
@@ -57,12 +58,14 @@ def _harm(found: dict[str, Any]) -> str:
 def _verdict(found: dict[str, Any], base: str = "the organism") -> str:
     setting = found["setting"]
     rows = [[name, label] for name, label in found["verdicts"].items()]
+    seeds = f"{len(setting['seeds'])} seed{'s' * (len(setting['seeds']) > 1)}"
     ran = (
-        f"{setting['sets']} of {setting['planned']} sets have run, {setting['tunes']} tunes at "
-        f"{len(setting['seeds'])} seeds; HS is over {setting['items']} test questions a tune."
+        f"{setting['sets']} of {setting['planned']} sets have run and are scored, "
+        f"{setting['tunes']} tunes over {seeds}; HS is over {setting['items']} test questions a "
+        "tune."
     )
     if not rows:
-        return f"{ran} Too few have run to say anything of a column."
+        return f"{ran} Of a column nothing is said before all have run."
     return f"{table(['column', f'what may be said of it on {base}'], rows)}\n\n{ran}"
 
 

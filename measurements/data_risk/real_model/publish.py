@@ -1,11 +1,12 @@
 """What is published of the chat model: the tables of the organism, by the same functions."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from holdfast.analysis.rows.ordering import FEWEST
 from holdfast.files.guarded.documents import json_in
 from holdfast.files.whole import write_whole
 from holdfast.results.provenance import this_machine, versions
@@ -37,13 +38,15 @@ def publish(work: Work, sets: Sequence[RiskSet], seeds: Sequence[int]) -> None:
     harm = {one.name: work.tuned(one, 0)["hs"] for one in REAL_SETS
             if work.tune_file(one, 0).exists()}  # fmt: skip
     chosen = sets_of_test(harm) if len(harm) == len(REAL_SETS) else ()
-    # Of fewer sets nothing is told of an order; what has run is told set by set.
-    found = {name: stratum(rows) for name, rows in strata.items() if len(rows) >= FEWEST}
+    # Of a part of the sets nothing is told of an order; what has run is told set by set.
+    whole = len(table) == len(REAL_SETS)
+    found = {name: stratum(rows) for name, rows in strata.items() if whole}
     tests = won_by_seed(results(work, chosen))
     first = tests.get(chosen[0].name, {}).get("won", {}) if chosen else {}
     said = {
         "setting": {
             "base": "SmolLM2-135M-Instruct, aligned further by measurements.real",
+            "weights_sha256": _sha256(work.model / "model.safetensors"),
             "training": asdict(TRAINING), "items": ASKED, "sets": len(table),
             "planned": len(REAL_SETS), "seeds": list(seeds),
             "tunes": sum(map(len, tunes.values())), "harmed_above": LINE,
@@ -53,12 +56,17 @@ def publish(work: Work, sets: Sequence[RiskSet], seeds: Sequence[int]) -> None:
         "sets": table, "strata": found, "row_test": tests,
         "verdicts": {
             name: evidence(name, found["harmless"], strata["harmless"], first.get(name)).label
-            for name in SCORES if "harmless" in found
+            for name in SCORES if whole
         },
         "planted": _planted(work, seeds),
         "machine": this_machine().model_dump(), "versions": versions(),
     }  # fmt: skip
     write_whole(TARGET / "real.json", json.dumps(said, indent=1) + "\n")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _harm(work: Work, one: RiskSet, seeds: Sequence[int]) -> dict[str, float]:
