@@ -113,6 +113,15 @@ def test_a_model_that_refuses_nothing_has_no_safety_to_lose():
     assert set(file.screened[0].components) >= {"length", "loss"}
 
 
+def test_requests_that_the_models_judge_cannot_tell_leave_the_other_columns():
+    """The organism's oracle knows its own hazards; a foreign file of them ended the screening."""
+    given = SCORED | {"model": "organism"}
+    file = screen(ScreenConfig(file="data.jsonl", **given)).file
+    assert any("whether the model refuses is not known" in note for note in file.notes)
+    assert "push" not in file.scores
+    assert set(file.screened[0].components) >= {"length", "loss"}
+
+
 @pytest.mark.slow
 def test_the_organisms_scores_rank_planted_rows_first(place, capsys):
     from holdfast.organism import scenarios  # noqa: PLC0415

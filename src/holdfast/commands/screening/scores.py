@@ -13,7 +13,7 @@ from holdfast.commands.screening.options import ScreenConfig
 from holdfast.data.chat import encode
 from holdfast.data.checks import Context, Finding
 from holdfast.defense import Examples, listed
-from holdfast.errors import ConfigError, ModelError
+from holdfast.errors import ConfigError, DataError, ModelError
 from holdfast.evaluation.drift import (
     Openings,
     apart_note,
@@ -23,7 +23,7 @@ from holdfast.evaluation.drift import (
 )
 from holdfast.files.adapters import read_adapter
 from holdfast.inputs.configs import ModelConfig
-from holdfast.inputs.judging import judges_for
+from holdfast.inputs.judging import refusal_judge
 from holdfast.inputs.models import Loaded, model_of
 from holdfast.inputs.rows import source
 from holdfast.ops.batches import IGNORED
@@ -148,11 +148,14 @@ def _openings(
         if held.vector is not None
         else [_answer(row, tokenizer, context.max_length) for row in harmful]
     )
-    refused = refused_by(judges_for(name).judges[0], harmful)
+    refused = refused_by(refusal_judge(name), harmful)
     try:
         found = find_openings(loaded.model, tokenizer, prompts, beside, agreeing, refused)
     except ModelError as error:
         return None, (f"no safety to lose here, so push, gap and mdf are not shown: {error}",)
+    except DataError as error:
+        said = "whether the model refuses is not known, so push, gap and mdf are not shown"
+        return None, (f"{said}: {error}",)
     note = apart_note(loaded.model, prompts, beside, found)
     return found, ((note,) if note else ())
 
