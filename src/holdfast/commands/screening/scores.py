@@ -60,7 +60,8 @@ def held_of(config: ScreenConfig) -> Held | None:
         ConfigError: Only a part of what a score needs is given.
         InputError: A file of it cannot be read.
     """
-    given = (config.vector, config.calibration, config.gradients or None, config.lora or None)
+    asked = (config.gradients or None, config.lora or None)
+    given = (config.vector, config.calibration, config.device_map, *asked)
     wanted = any(one is not None for one in given) or bool(config.reference)
     if not wanted:
         return None
@@ -121,8 +122,9 @@ def high(scores: RowScores, rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
 
 def _model_config(config: ScreenConfig) -> ModelConfig:
     return ModelConfig(
-        model=str(config.model), revision=config.revision, chat_template=config.chat_template
-    )
+        model=str(config.model), revision=config.revision, device_map=config.device_map,
+        chat_template=config.chat_template,
+    )  # fmt: skip
 
 
 def _as_trained(loaded: Loaded, config: ScreenConfig) -> Any:
