@@ -20,7 +20,7 @@ def test_a_model_trained_in_bfloat16_answers_in_its_weights_own_precision(tmp_pa
     trainer.train()
     ids = torch.arange(3, 19)[None]
     with torch.no_grad():
-        mixed = trainer.model(input_ids=ids).logits
+        mixed = model(input_ids=ids).logits
         found = trained_model(trainer)
         logits = found(input_ids=ids).logits
         loaded, _ = organism.load()
