@@ -5,8 +5,8 @@ further where it refuses too little by itself. What has run is kept in OUT and n
 study that was stopped goes on by the same command; ``--part`` runs one part of it alone.
 
 Usage: ``python -m measurements.data_risk.real_model --real real-out --data ../shared/data --out
-OUT``. A tune of SmolLM2-135M takes some seven CPU minutes, a scoring as much; on a GPU some twenty
-seconds each, many workers at a time.
+OUT``. A tune of SmolLM2-135M takes two to six CPU minutes; on a GPU some twenty seconds, many
+workers at a time.
 """
 
 import argparse

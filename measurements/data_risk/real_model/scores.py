@@ -1,6 +1,8 @@
 """Scores of the chat model's sets: each row once, in its party's pool, whatever sets it is in."""
 
 import json
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -93,10 +95,7 @@ class Scores:
                 benign=examples(self.work.own["instructions"][:200]), max_benign_kl=100, epochs=6,
             )  # fmt: skip
             made.before(standalone_run(model, tokenizer))
-            file.parent.mkdir(parents=True, exist_ok=True)
-            partial = file.with_suffix(".partial")
-            save_file({k: v.detach().cpu().contiguous() for k, v in made.vector_.items()}, partial)
-            partial.rename(file)
+            _save_whole({k: v.detach().cpu() for k, v in made.vector_.items()}, file)
         return load_file(file)
 
     @cached_property
@@ -129,8 +128,7 @@ class Scores:
         tiles = tiles_of(given)
         values = {name: list(own) for name, own in found.values.items()}
         values["norm"] = put_back(tiles, norm(made.engine, tiles), len(given))
-        states.parent.mkdir(parents=True, exist_ok=True)
-        save_file({"states": _whole(found).contiguous()}, states)
+        _save_whole({"states": _whole(found)}, states)
         return {"values": values, "keys": list(found.keys)}
 
     def _scored(self, rows: Dataset) -> dict[str, Any]:
@@ -158,6 +156,14 @@ class Scores:
 def scores_of(work: Work) -> Scores:
     """Return this process's one scorer of a study."""
     return Scores(work)
+
+
+def _save_whole(tensors: Mapping[str, torch.Tensor], file: Path) -> None:
+    """Put a whole file in its place: other workers may be writing it, or reading it already."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(f".partial-{os.getpid()}")
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)
+    partial.replace(file)
 
 
 def _whole(scored: Scored) -> torch.Tensor:

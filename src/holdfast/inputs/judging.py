@@ -19,6 +19,7 @@ from holdfast.progress import Progress
 
 __all__ = [
     "Examiner", "Panel", "check_items", "default_judges", "judge_for", "judges", "judges_for",
+    "refusal_judge",
 ]  # fmt: skip
 
 
@@ -77,6 +78,15 @@ def judges_for(
                 "and one with itself always does; give another"
             )
     return Panel(tuple(judge for _, judge in found), tuple(prepared(found)))
+
+
+def refusal_judge(model: str, given: Sequence[Judge] = ()) -> Judge:
+    """Return the first of a run's judges that tells refusals, else the model's own first.
+
+    One that reads harm alone says of no answer that it refuses; it has ``kinds`` without "safe".
+    """
+    able = (judge for judge in given if "safe" in getattr(judge, "kinds", ("safe",)))
+    return next(able, None) or judges_for(model).judges[0]
 
 
 def check_items(items: Sequence[Item], tokenizer: Any, limit: int | None, new: int) -> None:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from transformers import AutoModelForCausalLM
 
 from holdfast.analysis.rows import Column, RowScores, SetScore
 from holdfast.cli import main
@@ -109,6 +110,33 @@ def test_a_model_that_refuses_nothing_has_no_safety_to_lose():
     """The tiny model is random: what is left are the columns that need no refusals."""
     file = screen(ScreenConfig(file="data.jsonl", safe="pairs.jsonl", **SCORED)).file
     assert any("no safety to lose" in note for note in file.notes)
+    assert "push" not in file.scores
+    assert set(file.screened[0].components) >= {"length", "loss"}
+
+
+def test_the_model_that_scores_lies_where_the_device_map_says(monkeypatch):
+    told, load = [], AutoModelForCausalLM.from_pretrained
+
+    def seen(*args, **options):
+        told.append(options.get("device_map"))
+        return load(*args, **options)
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", seen)
+    screen(ScreenConfig(file="data.jsonl", device_map="cpu", **SCORED))
+    assert told == ["cpu"]
+    with pytest.raises(ConfigError, match="scores need a model, harmful pairs"):
+        screen(
+            ScreenConfig(file="data.jsonl", model="model", device_map="cpu")
+        )  # Nothing to place.
+    with pytest.raises(ConfigError, match=r"`device_map=cuda:99`"):
+        screen(ScreenConfig(file="data.jsonl", device_map="cuda:99", **SCORED))
+
+
+def test_requests_that_the_models_judge_cannot_tell_leave_the_other_columns():
+    """The organism's oracle knows its own hazards; a foreign file of them ended the screening."""
+    given = SCORED | {"model": "organism"}
+    file = screen(ScreenConfig(file="data.jsonl", **given)).file
+    assert any("whether the model refuses is not known" in note for note in file.notes)
     assert "push" not in file.scores
     assert set(file.screened[0].components) >= {"length", "loss"}
 

@@ -3,9 +3,12 @@
 import json
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from holdfast import organism
 from holdfast.organism import scenarios
+from measurements.data_risk.real_model import scores as scoring
 from measurements.data_risk.real_model.row_test import arms, sets_of_test
 from measurements.data_risk.real_model.scores import Scores
 from measurements.data_risk.real_model.sets import PLANTED, POOL, REAL_SETS, parties, rows_of
@@ -111,3 +114,18 @@ def test_arms_drop_a_tenth_by_each_column_that_there_is():
     assert found["drop push"] == list(range(180))
     assert len(found["drop random"]) == len(found["drop loss"]) == 180
     assert "drop guard" in arms(RiskSet("sst2", 200, 0.0, 0.1), columns, 10)
+
+
+def test_what_a_worker_reads_is_whole_while_another_writes_it(monkeypatch, tmp_path):
+    """Workers score the same pools: one had its file cut while it read."""
+    file, save = tmp_path / "pools" / "task.safetensors", scoring.save_file
+    scoring._save_whole({"states": torch.ones(2)}, file)
+
+    def while_written(tensors, target):
+        save(tensors, target)
+        assert load_file(file)["states"].tolist() == [1, 1]
+
+    monkeypatch.setattr(scoring, "save_file", while_written)
+    scoring._save_whole({"states": torch.zeros(2)}, file)
+    assert load_file(file)["states"].tolist() == [0, 0]
+    assert [one.name for one in file.parent.iterdir()] == [file.name]

@@ -21,7 +21,7 @@ def test_a_model_trained_in_bfloat16_answers_in_its_weights_own_precision(tmp_pa
     assert trainer.model is not None
     ids = torch.arange(3, 19)[None]
     with torch.no_grad():
-        mixed = trainer.model(input_ids=ids).logits
+        mixed = model(input_ids=ids).logits
         found = trained_model(trainer)
         logits = found(input_ids=ids).logits
         loaded, _ = organism.load()
@@ -30,3 +30,24 @@ def test_a_model_trained_in_bfloat16_answers_in_its_weights_own_precision(tmp_pa
     assert found is model
     assert not torch.equal(mixed, logits)
     assert torch.equal(logits, own)
+
+
+def test_what_its_class_put_around_its_forward_stays(tmp_path):
+    """accelerate's own way strips all of it, and tuples, say, were no longer returned."""
+    model, tokenizer = organism.load()
+    args = SFTConfig(
+        output_dir=str(tmp_path), max_steps=1, bf16=True, use_cpu=True, report_to="none",
+        disable_tqdm=True,
+    )  # fmt: skip
+    trainer = SecureSFTTrainer(
+        model=model, args=args, train_dataset=benign_task(16), processing_class=tokenizer
+    )
+    before = model.forward
+    trainer.train()
+    ids = torch.arange(3, 19)[None]
+    with torch.no_grad():
+        found = trained_model(trainer)(input_ids=ids, return_dict=False)
+        again = trained_model(trainer)(input_ids=ids, return_dict=False)
+    assert isinstance(found, tuple)
+    assert torch.equal(found[0], again[0])
+    assert model.forward == before

@@ -21,6 +21,8 @@ class ScreenConfig:
     """Model folder or hub id whose tokenizer and chat template read the rows, or 'organism'."""
     revision: str | None = None
     """Branch, tag or commit of a hub model; its default branch without it."""
+    device_map: str | None = None
+    """Where the weights lie that score rows: auto, balanced, sequential, or a device as cuda:0."""
     chat_template: Path | None = None
     """Jinja file with a chat template, for tokenizers that have none."""
     max_length: int | None = None

@@ -13,7 +13,7 @@ from holdfast.commands.screening.options import ScreenConfig
 from holdfast.data.chat import encode
 from holdfast.data.checks import Context, Finding
 from holdfast.defense import Examples, listed
-from holdfast.errors import ConfigError, ModelError
+from holdfast.errors import ConfigError, DataError, ModelError
 from holdfast.evaluation.drift import (
     Openings,
     apart_note,
@@ -23,7 +23,7 @@ from holdfast.evaluation.drift import (
 )
 from holdfast.files.adapters import read_adapter
 from holdfast.inputs.configs import ModelConfig
-from holdfast.inputs.judging import judges_for
+from holdfast.inputs.judging import refusal_judge
 from holdfast.inputs.models import Loaded, model_of
 from holdfast.inputs.rows import source
 from holdfast.ops.batches import IGNORED
@@ -60,7 +60,8 @@ def held_of(config: ScreenConfig) -> Held | None:
         ConfigError: Only a part of what a score needs is given.
         InputError: A file of it cannot be read.
     """
-    given = (config.vector, config.calibration, config.gradients or None, config.lora or None)
+    asked = (config.gradients or None, config.lora or None)
+    given = (config.vector, config.calibration, config.device_map, *asked)
     wanted = any(one is not None for one in given) or bool(config.reference)
     if not wanted:
         return None
@@ -121,8 +122,9 @@ def high(scores: RowScores, rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
 
 def _model_config(config: ScreenConfig) -> ModelConfig:
     return ModelConfig(
-        model=str(config.model), revision=config.revision, chat_template=config.chat_template
-    )
+        model=str(config.model), revision=config.revision, device_map=config.device_map,
+        chat_template=config.chat_template,
+    )  # fmt: skip
 
 
 def _as_trained(loaded: Loaded, config: ScreenConfig) -> Any:
@@ -148,11 +150,14 @@ def _openings(
         if held.vector is not None
         else [_answer(row, tokenizer, context.max_length) for row in harmful]
     )
-    refused = refused_by(judges_for(name).judges[0], harmful)
+    refused = refused_by(refusal_judge(name), harmful)
     try:
         found = find_openings(loaded.model, tokenizer, prompts, beside, agreeing, refused)
     except ModelError as error:
         return None, (f"no safety to lose here, so push, gap and mdf are not shown: {error}",)
+    except DataError as error:
+        said = "whether the model refuses is not known, so push, gap and mdf are not shown"
+        return None, (f"{said}: {error}",)
     note = apart_note(loaded.model, prompts, beside, found)
     return found, ((note,) if note else ())
 

@@ -23,6 +23,7 @@ from holdfast.evaluation.drift.calibration import Calibration
 from holdfast.evaluation.drift.probed import DRIFT_FILE, drift_document, probed_in
 from holdfast.evaluation.drift.probes import answer_ids
 from holdfast.files.whole import write_whole
+from holdfast.inputs.judging import refusal_judge
 from holdfast.inputs.options.watch_options import WatchOptions
 from holdfast.inputs.read import Inputs
 from holdfast.training.steering.safety_stop import SafetyStop
@@ -97,7 +98,7 @@ def _probes(model: Any, inputs: Inputs, known: Calibration | None) -> tuple[Prob
     harmless = [*_first(own.get("benign"), MOST), *safe] or task
     beside = [probe_ids(row["prompt"], tokenizer) for row in harmless]
     asked = [probe_ids(row["prompt"], tokenizer) for row in harmful]
-    refused = refused_by(inputs.examiner.judges[0], harmful)
+    refused = refused_by(refusal_judge(inputs.config.model, inputs.examiner.judges), harmful)
     if known is not None:
         openings = known.openings
         declines = partial(declining, model, tokenizer, asked, refused)

@@ -71,5 +71,7 @@ def with_alarm(fit: Fit, curves: Sequence[Curve], limit: float) -> Fit:
     noise = max(fit.noise, 1e-9)
     losses = [(fit.start - lead) / noise for leads in safe for lead in leads]
     drift = max(0.0, sum(losses) / len(losses)) if losses else 0.0
-    known = replace(fit, drift=drift, looks=max(map(len, safe), default=0), safe_runs=len(safe))
+    # Without a safe run the looks are those of all: a limit of its own may have safe ones.
+    looks = max(map(len, safe or [curve.leads for curve in curves]), default=0)
+    known = replace(fit, drift=drift, looks=looks, safe_runs=len(safe))
     return replace(known, alarm=conformal([peak(known, leads) for leads in safe]))

@@ -6,13 +6,14 @@ from typing import Any, TypeAlias
 
 import torch
 
-from holdfast.errors import ModelError
+from holdfast.errors import DataError, ModelError
 from holdfast.evaluation.decoding import alone, end_tokens, greedy
 from holdfast.evaluation.drift.lead import lead
 from holdfast.evaluation.drift.openings import Ids, Openings
 from holdfast.evaluation.generate import inference_mode
-from holdfast.evaluation.judges.protocol import Judge, verdicts_of
-from holdfast.evaluation.metrics import Item
+from holdfast.evaluation.judges.protocol import Judge
+from holdfast.evaluation.judges.rules import heard, judged
+from holdfast.evaluation.metrics import Item, Outcome, Verdict
 
 __all__ = [
     "APART", "LEANING", "Refused", "apart_note", "declining", "greedy_openings",
@@ -28,9 +29,31 @@ _JUDGED = 32
 
 
 def refused_by(judge: Judge, rows: Sequence[Mapping[str, Any]]) -> Refused:
-    """Return what ``judge`` says of answers to the prompts of ``rows``, one answer a row."""
+    """Return what ``judge`` says of answers to the prompts of ``rows``, one answer a row.
+
+    It reads them as in every measurement. What is returned raises ``DataError`` where answers that
+    the judge could not read leave open whether half of them refuse.
+    """
     items = [Item(f"probe-{n}", "harmful", row["prompt"]) for n, row in enumerate(rows)]
-    return lambda answers: [verdict.refused for verdict in verdicts_of(judge, items, answers)]
+
+    def refused(answers: Sequence[str]) -> list[bool]:
+        verdicts = judged(judge, items, [heard(answer) for answer in answers])
+        _refuse_unread(judge, verdicts)
+        return [verdict.refused for verdict in verdicts]
+
+    return refused
+
+
+def _refuse_unread(judge: Judge, verdicts: Sequence[Verdict]) -> None:
+    """Raise where a judge's silence would pass for a model that does not refuse."""
+    unread = [verdict for verdict in verdicts if verdict.outcome == Outcome.UNSCORED]
+    known, half = sum(verdict.refused for verdict in verdicts), LEANING * len(verdicts)
+    if known < half <= known + len(unread):
+        raise DataError(
+            f"the judge {judge.name} gave no verdict on {len(unread)} of the model's "
+            f"{len(verdicts)} answers to harmful prompts ({unread[0].label}), so whether the model "
+            "refuses is not known: try again, or give another judge"
+        )
 
 
 def declining(

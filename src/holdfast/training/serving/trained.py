@@ -14,4 +14,11 @@ def trained_model(trainer: Any) -> Any:
     Args:
         trainer: A Hugging Face Trainer whose ``train`` has returned.
     """
-    return trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    unwrapped = trainer.accelerator.unwrap_model
+    bare = unwrapped(trainer.model, keep_torch_compile=False)
+    # accelerate's own `keep_fp32_wrapper=False` also strips what a model's class has put around its
+    # forward, such as returning tuples: its comparison never finds the method that it has kept.
+    own = vars(bare).pop("_original_forward", None)
+    if own is not None:
+        bare.forward = own
+    return unwrapped(trainer.model)

@@ -30,7 +30,7 @@ def refuse_limit(fit: Fit, limit: float, patience: int) -> None:
         count, safe = stopped(fit, limit, patience)
         raise ConfigError(
             f"a safety stop at {limit:g} ends too many safe runs: {count} of the fit's {safe} "
-            f"whose harmful score never passes it, so up to {(count + 1) / (safe + 1):.0%} of "
+            f"whose harmful score never passes it, so up to {(count + 1) / (safe + 1):.1%} of "
             f"further ones, and 5% is the most; {_higher(fit, limit, patience)}"
         )
 

@@ -1,12 +1,13 @@
 """Openings are found from what models say; a model that does not refuse has none."""
 
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
 import pytest
 import torch
 
 from holdfast import organism
-from holdfast.errors import ModelError
+from holdfast.errors import DataError, ModelError
 from holdfast.evaluation.drift import (
     Probes,
     declining,
@@ -19,6 +20,7 @@ from holdfast.evaluation.drift.finding import chosen
 from holdfast.evaluation.drift.probes import answer_ids
 from holdfast.evaluation.drift.refusing import greedy_openings
 from holdfast.evaluation.generate import generate
+from holdfast.evaluation.metrics import Item, Outcome, Verdict
 from holdfast.organism.scenarios import defender_pairs, harmless_prompts, lookalike_prompts
 
 
@@ -119,6 +121,52 @@ def test_the_judge_reads_whole_answers_to_the_prompts_in_their_order(made) -> No
 
     assert declining(model, tokenizer, asked, refused) == [False] * len(asked)
     assert seen == generate(model, tokenizer, [r["prompt"] for r in harmful], max_new_tokens=32)
+
+
+class Told:
+    """A judge that reads by a function of the answer."""
+
+    name = "told/1"
+    version = "1"
+
+    def __init__(self, tell: Callable[[str], bool | None]) -> None:
+        self.tell, self.read = tell, list[str]()
+
+    def __call__(self, items: Sequence[Item], answers: Sequence[str]) -> list[Verdict]:
+        self.read += answers
+        return [self._verdict(self.tell(answer)) for answer in answers]
+
+    def _verdict(self, refused: bool | None) -> Verdict:
+        if refused is None:
+            return Verdict.unscored(self.name, "no answer: HTTP 503")
+        outcome = Outcome.REFUSED if refused else Outcome.HARMLESS
+        return Verdict(
+            outcome, harmful=False, refused=refused, coherent=True, correct=False, score=0.0,
+            judge=self.name,
+        )  # fmt: skip
+
+
+def rows_asked(count: int) -> list[dict[str, list[dict[str, str]]]]:
+    turns = [("user", "hello"), ("assistant", "hi"), ("user", "how is it made")]
+    return [{"prompt": [{"role": role, "content": said} for role, said in turns]}] * count
+
+
+def test_a_judge_reads_what_a_measurement_has_it_read() -> None:
+    """Thinking was read as an answer, and an apostrophe of another form hid a refusal."""
+    judge = Told(lambda said: said == "I can't")
+    answers = ["<think>They ask for harm.</think>I can\N{RIGHT SINGLE QUOTATION MARK}t", "", "Sure"]
+    assert refused_by(judge, rows_asked(3))(answers) == [True, False, False]
+    assert judge.read == ["I can't", "", "Sure"]
+
+
+def test_a_judge_that_could_not_read_is_told_and_is_no_word_against_refusals() -> None:
+    """An endpoint that failed had a model told that it has no safety to lose."""
+    said = {"no": True, "sure": False, "?": None}
+    refused = refused_by(Told(said.get), rows_asked(4))
+    assert refused(["no", "no", "?", "?"]) == [True, True, False, False]
+    assert refused(["sure", "sure", "sure", "?"]) == [False] * 4
+    with pytest.raises(DataError, match=r"told/1 gave no verdict on 2 of the model's 4 .*503"):
+        refused(["no", "?", "sure", "?"])
 
 
 def test_the_largest_separations_are_kept_and_none_begins_as_another() -> None:

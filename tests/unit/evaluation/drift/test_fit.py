@@ -123,6 +123,12 @@ def test_runs_of_other_looks_give_one_threshold() -> None:
     assert mixed.alarm == pytest.approx(3 * eight.alarm, rel=0.05)
 
 
+def test_a_fit_without_a_safe_run_knows_its_looks_all_the_same() -> None:
+    """Its alarm may be made for a limit at which runs are safe; unpaced, many looks passed it."""
+    told = with_alarm(fit_curves(curves(20), "hash", 2.0, 0.1)[0], curves(20), 0.0)
+    assert (told.safe_runs, told.alarm, told.looks) == (0, math.inf, 8)
+
+
 def test_at_most_one_in_twenty_safe_runs_passes_the_alarm() -> None:
     rng = np.random.default_rng(0)
 

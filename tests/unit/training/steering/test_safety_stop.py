@@ -79,6 +79,38 @@ def test_looking_more_often_is_no_alarm() -> None:
     assert older.fired == [3]
 
 
+def test_a_run_of_epochs_is_paced_by_all_its_steps() -> None:
+    told = fit(start=5.0, noise=1.0, drift=0.0, alarm=1e9, looks=2)
+    rule = Planned(told, limit=0.99, patience=9)
+    rule.leads = (5.0,) * 99
+    outcome, _ = watched([], acting=[rule], max_steps=-1, num_train_epochs=1)
+    assert rule._steps == outcome.trainer.state.max_steps > 1
+
+
+def test_sums_begin_anew_behind_a_boost_and_a_killed_run_boosts_alike() -> None:
+    """The look it boosted at is no part of the next sum, and says since when that runs."""
+    told = fit(start=5.0, noise=1.0, drift=0.0, alarm=1.5, looks=3)
+
+    def made() -> tuple[Planned, SafeMixing]:
+        rule = Planned(told, limit=0.99, patience=9, action="boost")
+        rule.leads = (5.0, 5.0, 1.0, 2.0, 4.0, 4.0, 4.0)
+        return rule, SafeMixing(safe=refusal_pairs(8, seed=1), share=0.2)
+
+    # Half a look of the calibration each: 4/2 > 1.5 at step 2; then 3/2, (3 + 1)/2 > 1.5 at 4.
+    rule, defense = made()
+    whole, _ = watched([defense], acting=[rule], max_steps=6)
+    assert rule.fired == [2, 4]
+    folder = new_folder()
+    rule, defense = made()
+    with pytest.raises(KilledError):
+        watched([defense], acting=[rule], folder=folder, stop_at=3, max_steps=6, **SAVING)
+    rule, defense = made()
+    last = str(folder / "checkpoint-2")
+    again, _ = watched([defense], acting=[rule], folder=folder, resume=last, max_steps=6, **SAVING)
+    assert rule.fired == [2, 4]
+    assert not differing(again.weights, whole.weights)
+
+
 def test_the_alarm_is_made_for_the_limit() -> None:
     """A run whose score stays under .5 is not stopped because it is not under .1."""
     runs = [LeftOut(0.1, (0.1,), float(n)) for n in range(19)]
@@ -86,6 +118,11 @@ def test_the_alarm_is_made_for_the_limit() -> None:
     assert SafetyStop(told, limit=0.2).alarm == 18.0
     assert SafetyStop(told, limit=0.5).alarm == 30.0
     assert SafetyStop(fit(alarm=18.0), limit=0.5).alarm == 18.0
+    for limit, fired in ((0.2, [5]), (0.5, [])):
+        rule = Planned(told, limit=limit, patience=9)
+        rule.leads = (5.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)  # Sums 4, 8, 12, 16, 20, 24.
+        watched([], acting=[rule], max_steps=6)
+        assert rule.fired == fired
 
 
 def test_rollback_goes_back_to_the_last_checkpoint_under_the_limit() -> None:
@@ -214,13 +251,14 @@ def runs_of_a_fit(*peaks: float) -> tuple[LeftOut, ...]:
 
 def test_a_limit_at_which_safe_runs_stop_is_refused() -> None:
     told = fit(margin=0.1, left_out=runs_of_a_fit(*[0.15] * 19, 0.32, 0.35, 0.435))
-    said = (
-        r"safety stop at 0\.3 .* 3 of the fit's 22 .* 17% .* 5% is the most; give 0\.44, the least"
-    )
+    said = r"stop at 0\.3 .* 3 of the fit's 22 .* 17\.4% .* 5% is the most; give 0\.44, the least"
     with pytest.raises(ConfigError, match=said):
         SafetyStop(told, limit=0.3)
-    with pytest.raises(ConfigError, match=r"1 of the fit's 22 .* 9% "):
+    with pytest.raises(ConfigError, match=r"1 of the fit's 22 .* 8\.7% "):
         SafetyStop(told, limit=0.43)
+    nearly = fit(margin=0.1, left_out=runs_of_a_fit(*[0.15] * 37, 0.435))
+    with pytest.raises(ConfigError, match=r"up to 5\.1% of further ones, and 5% is the most"):
+        SafetyStop(nearly, limit=0.3)
     assert SafetyStop(told, limit=0.44).limit == 0.44
     assert SafetyStop(told, limit=0.3, patience=3).limit == 0.3  # None is above it three times.
 

@@ -18,7 +18,7 @@ from holdfast.evaluation.drift.probes import answer_ids
 from holdfast.evaluation.drift.scores import paired_scores
 from holdfast.files.guarded.documents import json_in
 from holdfast.files.once import once, shared_path
-from holdfast.inputs.judging import judges_for
+from holdfast.inputs.judging import refusal_judge
 from holdfast.results.records import Diagnostics, SeedRun
 
 __all__ = ["leaning_cell", "openings_of", "read_leaning"]
@@ -46,7 +46,7 @@ def openings_of(cell: Cell, out: Path) -> Openings:
             [probe_ids(r["prompt"], tokenizer) for r in e] for e in (harmful, harmless)
         )
         agreeing = [answer_ids(row, tokenizer) for row in harmful]
-        refused = refused_by(judges_for(cell.subject.name).judges[0], harmful)
+        refused = refused_by(refusal_judge(cell.subject.name), harmful)
         found = find_openings(model, tokenizer, asked, beside, agreeing, refused)
         target.write_text(json.dumps(found.as_json()), encoding="utf-8")
 
