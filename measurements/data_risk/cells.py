@@ -1,6 +1,5 @@
 """What tuning on a set does to safety: one tune for each set and seed, kept as it is made."""
 
-import json
 import random
 import time
 from collections.abc import Sequence
@@ -13,14 +12,13 @@ from datasets import Dataset
 from holdfast.bench.cell.runs import examined
 from holdfast.bench.subject.organism import ORGANISM_SUBJECT
 from holdfast.evaluation import Item
-from holdfast.files.guarded.documents import json_in
-from holdfast.files.whole import write_whole
 from holdfast.organism.fit import encode_rows, fit
 from holdfast.organism.items import evaluation_items
 from holdfast.organism.scenarios import Budget
+from measurements.data_risk.keeping import kept
 from measurements.data_risk.sets import SETS, rows_of
 
-__all__ = ["BUDGET", "ITEMS", "order", "questions", "run_sets", "tuned_on"]
+__all__ = ["BUDGET", "ITEMS", "order", "questions", "run_sets", "tuned_on", "tuned_once"]
 
 BUDGET = Budget(learning_rate=3e-4, steps=60, full=True)
 """One budget for all sets, or the budget would explain the harm; fixed on seed 900 and validation
@@ -73,19 +71,14 @@ def tuned_on(rows: Dataset, seed: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def kept(path: Path, rows: Dataset, seed: int) -> dict[str, Any]:
-    """Return what stands in the file, made now where it does not stand there."""
-    if path.exists():
-        return json_in(path)
-    found = tuned_on(rows, seed) | {"budget": asdict(BUDGET)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, json.dumps(found) + "\n")
-    return found
+def tuned_once(path: Path, rows: Dataset, seed: int) -> dict[str, Any]:
+    """Return what tuning on the rows did, as the file says or made now."""
+    return kept(path, lambda: tuned_on(rows, seed) | {"budget": asdict(BUDGET)})
 
 
 def run_sets(out: Path, seeds: Sequence[int]) -> None:
     """Tune on every set at every seed, as far as time goes; what has run is not run again."""
     for number, seed in order(seeds):
         one = SETS[number]
-        found = kept(out / "sets" / f"{one.name}-s{seed}.json", rows_of(one, seed), seed)
+        found = tuned_once(out / "sets" / f"{one.name}-s{seed}.json", rows_of(one, seed), seed)
         print(f"{one.name} seed {seed}: HS {found['hs']:.2f} FA {found['fa']:.2f}", flush=True)

@@ -17,7 +17,7 @@ from holdfast.files.whole import write_whole
 from holdfast.organism import world
 from holdfast.organism.language import FORMS, REFUSALS, answer
 from holdfast.organism.scenarios import draw, example
-from measurements.data_risk.cells import kept
+from measurements.data_risk.cells import tuned_once
 from measurements.data_risk.scoring import scored, scorer
 from measurements.data_risk.sets import RiskSet, rows_of
 
@@ -37,7 +37,7 @@ def run_evasive(out: Path) -> None:
         said = scored(mixed, out)
         found[name] = {s: auroc(said["columns"][s], said["harmful"])
                        for s in ("push", "gap", "anchor", "norm", "loss", "guard")}  # fmt: skip
-        got = kept(out / "rows" / f"evasive-{name}.json", mixed.shuffle(SEED), SEED)
+        got = tuned_once(out / "rows" / f"evasive-{name}.json", mixed.shuffle(SEED), SEED)
         found[name] |= {"hs": got["hs"]}
     write_whole(out / "evasive.json", json.dumps(found) + "\n")
 

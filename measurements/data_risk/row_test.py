@@ -10,11 +10,14 @@ from random import Random
 from typing import Any
 
 from holdfast.files.guarded.documents import json_in
-from measurements.data_risk.cells import kept
+from measurements.data_risk.cells import tuned_once
 from measurements.data_risk.scoring import guard, scorer
 from measurements.data_risk.sets import RiskSet, rows_of
 
-__all__ = ["COMPONENTS", "DROPPED", "SEEDS", "TESTED", "results", "run_rows"]
+__all__ = [
+    "COMPONENTS", "SEEDS", "TESTED", "arm_file", "arms", "collected", "drops", "guards", "results",
+    "run_rows",
+]  # fmt: skip
 
 TESTED = (RiskSet("new_recipes", 500, 0.2), RiskSet("task", 500, 0.0, 0.05))
 """Chosen by what tuning on them did at seed 0, before a score was seen: HS .69 and 1.0."""
@@ -29,17 +32,38 @@ def arms(one: RiskSet, columns: Mapping[str, Sequence[Any]], seed: int) -> dict[
     random = Random(f"rows-{one.name}-{seed}")  # noqa: S311
     chance = list(range(one.n))
     random.shuffle(chance)
-    cut = round(DROPPED * one.n)
-    found = {"all": list(range(one.n)), "drop random": chance[cut:]}
-    for name in (*COMPONENTS, "guard"):
-        ranked = sorted(chance, key=lambda n: columns[name][n], reverse=True)
-        found[f"drop {name}"] = ranked[cut:]
-        if name != "guard" and one.harmless:
-            found[f"top {name}"], found[f"bottom {name}"] = ranked[:TAKEN], ranked[-TAKEN:]
+    found = drops(chance, columns, (*COMPONENTS, *guards(one)))
     if one.harmless:
-        del found["drop guard"]  # It flags nothing here: dropping by it is dropping at random.
+        for name in COMPONENTS:
+            order = ranked(chance, columns[name])
+            found[f"top {name}"], found[f"bottom {name}"] = order[:TAKEN], order[-TAKEN:]
         found["random 100"] = chance[-TAKEN:]
     return {name: sorted(rows) for name, rows in found.items()}
+
+
+def guards(one: RiskSet) -> tuple[str, ...]:
+    """Return the guard where it flags a row: else dropping by it is dropping at random."""
+    return () if one.harmless else ("guard",)
+
+
+def drops(
+    chance: Sequence[int], columns: Mapping[str, Sequence[Any]], names: Sequence[str]
+) -> dict[str, list[int]]:
+    """Return all rows, and what is left of them without a tenth: at random, and by each column.
+
+    Args:
+        chance: The rows in a random order, by which ties are broken.
+        columns: Each column's values, row by row.
+        names: Columns whose highest rows are dropped.
+    """
+    cut = round(DROPPED * len(chance))
+    by_column = {f"drop {name}": ranked(chance, columns[name])[cut:] for name in names}
+    return {"all": list(chance), "drop random": list(chance[cut:]), **by_column}
+
+
+def ranked(chance: Sequence[int], column: Sequence[Any]) -> list[int]:
+    """Return the rows by a column, highest first."""
+    return sorted(chance, key=lambda n: column[n], reverse=True)
 
 
 def run_rows(out: Path) -> None:
@@ -54,25 +78,31 @@ def run_rows(out: Path) -> None:
         for (one, seed), found in chosen.items():
             for name, picked in found.items():
                 if name.startswith(first):
-                    target = _file(out, one, name, seed)
-                    got = kept(target, rows_of(one, seed).select(picked), seed)
+                    target = arm_file(out, one, name, seed)
+                    got = tuned_once(target, rows_of(one, seed).select(picked), seed)
                     said = f"HS {got['hs']:.2f} FA {got['fa']:.2f}"
                     print(f"{one.name} seed {seed} {name}: {said}", flush=True)
 
 
 def results(out: Path) -> dict[str, dict[str, list[dict[str, Any]]]]:
     """Return set → arm → what each seed gave, of the seeds that have run."""
+    names = ["all", "drop random", *(f"drop {c}" for c in (*COMPONENTS, "guard"))]
+    names += [f"{side} {c}" for c in COMPONENTS for side in ("top", "bottom")] + ["random 100"]
+    return collected(out, TESTED, names)
+
+
+def collected(
+    out: Path, sets: Sequence[RiskSet], names: Sequence[str]
+) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """Return set → arm → what each seed gave, of the seeds that have run."""
     found: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    for one in TESTED:
-        names = ["all", "drop random", *(f"drop {c}" for c in (*COMPONENTS, "guard"))]
-        names += [f"{side} {c}" for c in COMPONENTS for side in ("top", "bottom")] + ["random 100"]
+    for one in sets:
         for name in names:
-            files = [_file(out, one, name, seed) for seed in SEEDS]
-            got = [json_in(file) for file in files if file.exists()]
-            if got:
+            files = [arm_file(out, one, name, seed) for seed in SEEDS]
+            if got := [json_in(file) for file in files if file.exists()]:
                 found.setdefault(one.name, {})[name] = got
     return found
 
 
-def _file(out: Path, one: RiskSet, name: str, seed: int) -> Path:
+def arm_file(out: Path, one: RiskSet, name: str, seed: int) -> Path:
     return out / "rows" / f"{one.name}-{name.replace(' ', '-')}-s{seed}.json"

@@ -1,10 +1,8 @@
 """What is published of the chat model: the tables of the organism, by the same functions."""
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from holdfast.files.guarded.documents import json_in
@@ -24,6 +22,7 @@ from measurements.data_risk.real_model.row_test import results, sets_of_test
 from measurements.data_risk.real_model.sets import PLANTED, REAL_SETS
 from measurements.data_risk.real_model.work import ASKED, TRAINING, Work
 from measurements.data_risk.sets import RiskSet
+from measurements.real.answers import sha256
 
 __all__ = ["publish"]
 
@@ -46,7 +45,7 @@ def publish(work: Work, sets: Sequence[RiskSet], seeds: Sequence[int]) -> None:
     said = {
         "setting": {
             "base": "SmolLM2-135M-Instruct, aligned further by measurements.real",
-            "weights_sha256": _sha256(work.model / "model.safetensors"),
+            "weights_sha256": sha256(work.model / "model.safetensors"),
             "training": asdict(TRAINING), "items": ASKED, "sets": len(table),
             "planned": len(REAL_SETS), "seeds": list(seeds),
             "tunes": sum(map(len, tunes.values())), "harmed_above": LINE,
@@ -62,11 +61,6 @@ def publish(work: Work, sets: Sequence[RiskSet], seeds: Sequence[int]) -> None:
         "machine": this_machine().model_dump(), "versions": versions(),
     }  # fmt: skip
     write_whole(TARGET / "real.json", json.dumps(said, indent=1) + "\n")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _harm(work: Work, one: RiskSet, seeds: Sequence[int]) -> dict[str, float]:

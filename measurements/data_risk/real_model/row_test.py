@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
-from holdfast.files.guarded.documents import json_in
+from measurements.data_risk.keeping import kept
 from measurements.data_risk.real_model.scores import scores_of
 from measurements.data_risk.real_model.sets import REAL_SETS
-from measurements.data_risk.real_model.work import Work, kept
-from measurements.data_risk.row_test import COMPONENTS, DROPPED, SEEDS
+from measurements.data_risk.real_model.work import Work
+from measurements.data_risk.row_test import COMPONENTS, arm_file, collected, drops, guards
 from measurements.data_risk.sets import RiskSet
 
 __all__ = ["arms", "results", "sets_of_test", "tuned_without"]
@@ -38,33 +38,18 @@ def arms(one: RiskSet, columns: Mapping[str, Sequence[Any]], seed: int) -> dict[
     random = Random(f"real-rows-{one.name}-{seed}")  # noqa: S311
     chance = list(range(len(columns["loss"])))
     random.shuffle(chance)
-    cut = round(DROPPED * len(chance))
-    found = {"all": chance, "drop random": chance[cut:]}
-    # A guard without error flags nothing in a harmless set: dropping by it is dropping at random.
-    shown = (*COMPONENTS, "loss", *(() if one.harmless else ("guard",)))
-    for name in (name for name in shown if name in columns):
-        ranked = sorted(chance, key=lambda n: columns[name][n], reverse=True)
-        found[f"drop {name}"] = ranked[cut:]
+    shown = [name for name in (*COMPONENTS, "loss", *guards(one)) if name in columns]
+    found = drops(chance, columns, shown)
     return {name: sorted(rows) for name, rows in found.items()}
 
 
 def tuned_without(work: Work, one: RiskSet, seed: int, arm: str) -> dict[str, Any]:
     """Tune on what an arm leaves of a set; its scores are made where they are not there."""
     rows = arms(one, scores_of(work).scored(one, seed)["columns"], seed)[arm]
-    return kept(_file(work, one, arm, seed), lambda: work.tuned_on(one, seed, rows))
+    return kept(arm_file(work.out, one, arm, seed), lambda: work.tuned_on(one, seed, rows))
 
 
 def results(work: Work, sets: Sequence[RiskSet]) -> dict[str, dict[str, list[dict[str, Any]]]]:
     """Return set → arm → what each seed gave, of the seeds that have run."""
-    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    for one in sets:
-        every = ["all", "drop random", *(f"drop {c}" for c in (*COMPONENTS, "loss", "guard"))]
-        for arm in every:
-            files = [_file(work, one, arm, seed) for seed in SEEDS]
-            if got := [json_in(file) for file in files if file.exists()]:
-                found.setdefault(one.name, {})[arm] = got
-    return found
-
-
-def _file(work: Work, one: RiskSet, arm: str, seed: int) -> Any:
-    return work.out / "rows" / f"{one.name}-{arm.replace(' ', '-')}-s{seed}.json"
+    names = ["all", "drop random", *(f"drop {c}" for c in (*COMPONENTS, "loss", "guard"))]
+    return collected(work.out, sets, names)

@@ -30,12 +30,13 @@ from holdfast.evaluation.drift import (
     refused_by,
     told_apart,
 )
-from holdfast.inputs.judging import judges_for
+from holdfast.inputs.judging import refusal_judge
 from holdfast.ops.engine import LocalEngine
 from holdfast.ops.low_rank import LowRank
 from holdfast.training.standalone import standalone_run
+from measurements.data_risk.keeping import kept
 from measurements.data_risk.real_model.sets import examples, rows_of
-from measurements.data_risk.real_model.work import TRAINING, Work, kept
+from measurements.data_risk.real_model.work import TRAINING, Work
 from measurements.data_risk.sets import RiskSet
 
 __all__ = ["Scores", "scores_of"]
@@ -109,13 +110,13 @@ class Scores:
         rows = [listed(examples(self.work.own[n][:PROBED])) for n in ("harmful", "instructions")]
         asked, beside = ([probe_ids(r["prompt"], tokenizer) for r in each] for each in rows)
         agreeing = LowRank.from_tensors(self._vector).hooked(model)
-        refused = refused_by(judges_for(self.work.subject.name).judges[0], rows[0])
+        refused = refused_by(refusal_judge(self.work.subject.name), rows[0])
         found = find_openings(model, tokenizer, asked, beside, agreeing, refused)
         leaning, apart = told_apart(model, asked, beside, found)
         words = {side: [tokenizer.decode(ids) for ids in own]
                  for side, own in found.as_json().items()}  # fmt: skip
         return {**found.as_json(), "words": words, "leaning": leaning, "apart": apart,
-                "note": apart_note(model, asked, beside, found)}  # fmt: skip
+                "note": apart_note(apart)}  # fmt: skip
 
     def _in_float32(self) -> tuple[Any, Any]:
         """Load the model as scores need it: a push is a difference of losses."""

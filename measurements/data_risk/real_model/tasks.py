@@ -6,7 +6,6 @@ They stand apart from ``__main__``: a process that is started anew cannot find w
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
-from functools import cache
 from multiprocessing import get_context
 from typing import Any
 
@@ -48,15 +47,10 @@ def run(work: Work, tasks: Sequence[Task], workers: int) -> None:
 
 def _done(given: Work, task: Task) -> str:
     what, one, seed, arm = task
-    work, name = _own(given), f"{one.name} seed {seed}"
+    scores, name = scores_of(given), f"{one.name} seed {seed}"
+    work = scores.work  # This process's one copy, which keeps what it has made.
     if what == "score":
-        scores_of(work).scored(one, seed)
+        scores.scored(one, seed)
         return f"{name} scored"
     got: Any = work.tuned(one, seed) if what == "tune" else tuned_without(work, one, seed, arm)
     return f"{name} {arm or 'tuned'}: HS {got['hs']:.2f}"
-
-
-@cache
-def _own(work: Work) -> Work:
-    """Return this process's one copy, which keeps what it has made."""
-    return work

@@ -1,7 +1,6 @@
 """Where a study of the chat model lies, and what tuning on a set does to its refusals."""
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,12 +8,11 @@ from typing import Any
 
 from holdfast.bench.cell.runs import examined, tune
 from holdfast.bench.subject.files import FileSubject, Training
-from holdfast.files.guarded.documents import json_in
-from holdfast.files.whole import write_whole
+from measurements.data_risk.keeping import kept
 from measurements.data_risk.real_model.sets import Pairs, parties, rows_of
 from measurements.data_risk.sets import RiskSet
 
-__all__ = ["ASKED", "TRAINING", "Work", "kept"]
+__all__ = ["ASKED", "TRAINING", "Work"]
 
 TRAINING = Training(
     learning_rate=5e-4, steps=28, batch=8, lora_rank=8, dtype="bfloat16", max_new_tokens=32
@@ -69,11 +67,3 @@ class Work:
         found = examined(model, tokenizer, self.subject.questions("test", ASKED, ""), self.subject)
         shares = {str(name): share.value for name, share in found.shares.items()}
         return {**shares, "hits": {"hs": list(map(float, found.hits("hs").values()))}}
-
-
-def kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return what stands in the file, made now where it does not stand there."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, json.dumps(make()) + "\n")
-    return json_in(path)

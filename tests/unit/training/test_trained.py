@@ -8,15 +8,20 @@ from holdfast.organism.scenarios import benign_task
 from holdfast.training.serving.trained import trained_model
 
 
-def test_a_model_trained_in_bfloat16_answers_in_its_weights_own_precision(tmp_path):
+def in_bfloat16(folder, steps):
+    """Return the organism and a trainer of it in mixed precision."""
     model, tokenizer = organism.load()
     args = SFTConfig(
-        output_dir=str(tmp_path), max_steps=2, bf16=True, use_cpu=True, report_to="none",
+        output_dir=str(folder), max_steps=steps, bf16=True, use_cpu=True, report_to="none",
         disable_tqdm=True,
     )  # fmt: skip
-    trainer = SecureSFTTrainer(
-        model=model, args=args, train_dataset=benign_task(32), processing_class=tokenizer
+    return model, SecureSFTTrainer(
+        model=model, args=args, train_dataset=benign_task(16 * steps), processing_class=tokenizer
     )
+
+
+def test_a_model_trained_in_bfloat16_answers_in_its_weights_own_precision(tmp_path):
+    model, trainer = in_bfloat16(tmp_path, steps=2)
     trainer.train()
     assert trainer.model is not None
     ids = torch.arange(3, 19)[None]
@@ -34,14 +39,7 @@ def test_a_model_trained_in_bfloat16_answers_in_its_weights_own_precision(tmp_pa
 
 def test_what_its_class_put_around_its_forward_stays(tmp_path):
     """accelerate's own way strips all of it, and tuples, say, were no longer returned."""
-    model, tokenizer = organism.load()
-    args = SFTConfig(
-        output_dir=str(tmp_path), max_steps=1, bf16=True, use_cpu=True, report_to="none",
-        disable_tqdm=True,
-    )  # fmt: skip
-    trainer = SecureSFTTrainer(
-        model=model, args=args, train_dataset=benign_task(16), processing_class=tokenizer
-    )
+    model, trainer = in_bfloat16(tmp_path, steps=1)
     before = model.forward
     trainer.train()
     ids = torch.arange(3, 19)[None]

@@ -20,6 +20,7 @@ from holdfast.evaluation.drift import (
     find_openings,
     probe_ids,
     refused_by,
+    told_apart,
 )
 from holdfast.files.adapters import read_adapter
 from holdfast.inputs.configs import ModelConfig
@@ -158,7 +159,7 @@ def _openings(
     except DataError as error:
         said = "whether the model refuses is not known, so push, gap and mdf are not shown"
         return None, (f"{said}: {error}",)
-    note = apart_note(loaded.model, prompts, beside, found)
+    note = apart_note(told_apart(loaded.model, prompts, beside, found)[1])
     return found, ((note,) if note else ())
 
 

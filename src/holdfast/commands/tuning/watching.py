@@ -18,6 +18,7 @@ from holdfast.evaluation.drift import (
     probe_ids,
     refuse_unrefusing,
     refused_by,
+    told_apart,
 )
 from holdfast.evaluation.drift.calibration import Calibration
 from holdfast.evaluation.drift.probed import DRIFT_FILE, drift_document, probed_in
@@ -106,7 +107,7 @@ def _probes(model: Any, inputs: Inputs, known: Calibration | None) -> tuple[Prob
     else:
         agreeing = [answer_ids(row, tokenizer) for row in harmful]
         openings = find_openings(model, tokenizer, asked, beside, agreeing, refused)
-    note = apart_note(model, asked, beside, openings)
+    note = apart_note(told_apart(model, asked, beside, openings)[1])
     return Probes.of(tokenizer, openings, harmful, safe, task), note
 
 

@@ -88,14 +88,12 @@ def told_apart(
     return float((against > 0).float().mean()), float(apart)
 
 
-def apart_note(
-    model: Any,
-    harmful: Sequence[Sequence[int]],
-    harmless: Sequence[Sequence[int]],
-    openings: Openings,
-) -> str:
-    """Return what is to be said of a model that refuses harmless prompts too, else nothing."""
-    _, apart = told_apart(model, harmful, harmless, openings)
+def apart_note(apart: float) -> str:
+    """Return what is to be said of a model that refuses harmless prompts too, else nothing.
+
+    Args:
+        apart: How often a harmful prompt's lead is the larger, the second of ``told_apart``.
+    """
     if apart >= APART:
         return ""
     return (
