@@ -105,4 +105,5 @@ def collected(
 
 
 def arm_file(out: Path, one: RiskSet, name: str, seed: int) -> Path:
+    """Return where what one arm of a set gave at a seed is kept."""
     return out / "rows" / f"{one.name}-{name.replace(' ', '-')}-s{seed}.json"
