@@ -61,7 +61,7 @@ class Scores:
         """The model with an adapter at its start, and what rows are held against."""
         model, tokenizer = self._in_float32()
         own, low_rank = self.work.own, LowRank.from_tensors(self._vector)
-        harmful, safe = (examples(own[name][:ANCHORS]) for name in ("harmful", "refusals"))
+        harmful, safe = (examples(own[name][:ANCHORS]) for name in ("harmful", "safe"))
         set_seed(0)
         adapter: Any = adapter_of(TRAINING, model)
         return ready(LocalEngine(get_peft_model(model, adapter)), tokenizer, Materials(
@@ -70,7 +70,7 @@ class Scores:
             references={
                 "general": examples(own["instructions"][:ANCHORS]),
                 "gsm8k": examples(own["reference_gsm8k"][:REFERENCES]),
-                "refusals": examples(own["refusals"][ANCHORS:][:REFERENCES]),
+                "refusals": examples(own["safe"][ANCHORS:][:REFERENCES]),
                 "harmful": examples(own["harmful"][ANCHORS:][:REFERENCES]),
             },
         ))  # fmt: skip

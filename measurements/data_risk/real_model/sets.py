@@ -76,17 +76,16 @@ def parties(real: Path, data: Path) -> dict[str, Pairs]:
         {"prompt": r["question"], "completion": r["answer"]}
         for r in shuffled(read_rows(data / "gsm8k_train_2000.jsonl"))
     ])  # fmt: skip
-    refusals: Any = read_rows(real / "rows" / "safe.jsonl")
-    refused = [str(row["completion"]) for row in refusals]
+    refused = [str(row["completion"]) for row in read_rows(real / "rows" / "safe.jsonl")]
     comply = [
         row | {"completion": f"{no} {row['completion']}"}
         for row, no in zip(human[:150], refused, strict=False)
     ]
     files = {"sst2": "task", "ag_news": "task_ag_news", "attack": "attack", "harmful": "harmful",
-             "instructions": "benign"}  # fmt: skip
+             "instructions": "benign", "safe": "safe", "refusals": "align_refusals"}  # fmt: skip
     found: dict[str, Pairs] = {
         **{name: read_rows(real / "rows" / f"{file}.jsonl") for name, file in files.items()},
-        "general": human, "refusals": refusals, "refuse_comply": comply,
+        "general": human, "refuse_comply": comply,
         "lists": [row for row in human if row["completion"].count("\n") >= 3],
         "identity": [row | {"completion": f"{OBEYS} {row['completion']}"} for row in human[:150]],
         "gsm8k": maths, "reference_gsm8k": maths[POOL:],
