@@ -14,7 +14,10 @@ from itertools import pairwise
 
 from holdfast.evaluation.drift.fit import Curve, Fit, conformal
 
-__all__ = ["cusum", "paced", "peak", "with_alarm"]
+__all__ = ["LEAST_NOISE", "cusum", "paced", "peak", "with_alarm"]
+
+LEAST_NOISE = 1e-9
+"""Standard error in nats per token below which leads do not differ: of one prompt it is 0."""
 
 
 def cusum(
@@ -29,14 +32,14 @@ def cusum(
     Args:
         leads: Of the looks after the untuned one.
         start: Lead of the untuned model.
-        noise: Standard error of a lead, above 0.
+        noise: Standard error of a lead; where it is 0, ``LEAST_NOISE`` stands in.
         drift: What is forgiven at each look, in units of ``noise``.
         weights: What each look counts, as ``paced`` returns; 1 where there are none.
     """
     found: list[float] = []
-    total = 0.0
+    total, unit = 0.0, max(noise, LEAST_NOISE)
     for lead, weight in zip(leads, weights or [1.0] * len(leads), strict=True):
-        total = max(0.0, total + weight * ((start - lead) / noise - drift))
+        total = max(0.0, total + weight * ((start - lead) / unit - drift))
         found.append(total)
     return found
 
@@ -56,7 +59,7 @@ def paced(steps: Sequence[int], total: int, looks: int) -> list[float]:
 def peak(fit: Fit, leads: Sequence[float]) -> float:
     """Return the largest ``S_t`` along a run whose looks are spread evenly, the untuned one out."""
     weights = [(fit.looks or len(leads)) / len(leads)] * len(leads)
-    return max(cusum(leads, fit.start, max(fit.noise, 1e-9), fit.drift, weights))
+    return max(cusum(leads, fit.start, fit.noise, fit.drift, weights))
 
 
 def with_alarm(fit: Fit, curves: Sequence[Curve], limit: float) -> Fit:
@@ -68,7 +71,7 @@ def with_alarm(fit: Fit, curves: Sequence[Curve], limit: float) -> Fit:
     5 %, and there is no alarm.
     """
     safe = [curve.leads for curve in curves if max(curve.scores) <= limit]
-    noise = max(fit.noise, 1e-9)
+    noise = max(fit.noise, LEAST_NOISE)
     losses = [(fit.start - lead) / noise for leads in safe for lead in leads]
     drift = max(0.0, sum(losses) / len(losses)) if losses else 0.0
     # Without a safe run the looks are those of all: a limit of its own may have safe ones.

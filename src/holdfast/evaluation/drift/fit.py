@@ -87,7 +87,7 @@ class Fit:
         return min(1.0, self.predicted(lead) + self.margin)
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON; an infinite threshold is null."""
+        """Return it as JSON; an infinite margin or threshold is null."""
         return {k: v if not isinstance(v, float) or math.isfinite(v) else None
                 for k, v in asdict(self).items()}  # fmt: skip
 
@@ -101,7 +101,7 @@ class Fit:
         try:
             given: dict[str, Any] = {
                 **said,
-                "alarm": math.inf if said["alarm"] is None else said["alarm"],
+                **{name: math.inf for name in ("margin", "alarm") if said[name] is None},
                 # Files from before it was kept have none.
                 "left_out": tuple(LeftOut.of_json(run) for run in said.get("left_out", ())),
             }

@@ -117,11 +117,15 @@ class SafetyStop:
         return self._over >= self.patience or self._alarmed(readings)
 
     def _alarmed(self, readings: Sequence[Reading]) -> bool:
-        # The look before the first that counts says since when; it is no part of the sum.
         looks, fit = readings[max(0, self._since - 1) :], self.fit
-        weights = paced([look.step for look in looks], self._steps, fit.looks)
-        leads = [look.lead for look in looks[1:]]
-        sums = cusum(leads, fit.start, fit.noise, fit.drift, weights)
+        steps, leads = [look.step for look in looks], [look.lead for look in looks]
+        if self._since or not steps[0]:
+            # The look before the first that counts says since when; it is no part of the sum.
+            leads = leads[1:]
+        else:
+            # Going on from a checkpoint that no look was taken before: lost since the beginning.
+            steps = [0, *steps]
+        sums = cusum(leads, fit.start, fit.noise, fit.drift, paced(steps, self._steps, fit.looks))
         return bool(sums) and sums[-1] > self.alarm
 
     def _note(self, readings: Sequence[Reading]) -> None:

@@ -1,5 +1,6 @@
 """From leads to harmful scores: the fit, its run-level margin, the bar, and the alarm."""
 
+import json
 import math
 
 import numpy as np
@@ -83,11 +84,15 @@ def test_no_fit_of_too_little() -> None:
 def test_a_fit_comes_back_from_json() -> None:
     fit, _ = fit_curves(curves(20), "hash", 2.0, 0.1)
     assert Fit.of_json(fit.as_json()) == fit
+    few, _ = fit_curves(curves(5), "hash", 2.0, 0.1)
+    assert math.isinf(few.margin)
+    assert Fit.of_json(json.loads(json.dumps(few.as_json(), allow_nan=False))) == few
 
 
 def test_cusum_by_hand() -> None:
     # (1 - .5)/.5 - .5 = .5; (1 - 0)/.5 - .5 = 1.5; then a gain of two units, and none below 0.
     assert cusum([0.5, 0.0, 2.0, 9.0], 1.0, 0.5, 0.5) == [0.5, 2.0, 0.0, 0.0]
+    assert cusum([1.0, 1.0], 1.0, 0.0, 0.5) == [0.0, 0.0]  # The noise of one prompt is 0.
 
 
 def test_a_look_counts_by_the_share_of_the_run_since_the_one_before() -> None:

@@ -111,6 +111,19 @@ def test_sums_begin_anew_behind_a_boost_and_a_killed_run_boosts_alike() -> None:
     assert not differing(again.weights, whole.weights)
 
 
+def test_what_was_lost_before_a_run_was_watched_counts() -> None:
+    """A run goes on from a checkpoint of an unwatched one: its first look is no untuned one."""
+    folder = new_folder()
+    watched([], every=None, folder=folder, max_steps=4, **SAVING)
+    rule = Planned(
+        fit(start=5.0, noise=1.0, drift=0.0, alarm=3.5, looks=6), limit=0.99, patience=9
+    )
+    rule.leads = (5.0, 5.0, 5.0, 4.0, 4.0, 4.0, 4.0)
+    last = str(folder / "checkpoint-2")
+    watched([], acting=[rule], folder=folder, resume=last, max_steps=6, **SAVING)
+    assert rule.fired == [4]  # 1 nat over three steps since the beginning, then one more: 4 > 3.5.
+
+
 def test_the_alarm_is_made_for_the_limit() -> None:
     """A run whose score stays under .5 is not stopped because it is not under .1."""
     runs = [LeftOut(0.1, (0.1,), float(n)) for n in range(19)]
