@@ -15,7 +15,7 @@ from pathlib import Path
 from measurements.data_risk.real_model.publish import publish
 from measurements.data_risk.real_model.scores import scores_of
 from measurements.data_risk.real_model.sets import PLANTED, REAL_SETS
-from measurements.data_risk.real_model.tasks import Task, row_tests, run
+from measurements.data_risk.real_model.tasks import Task, pools, row_tests, run
 from measurements.data_risk.real_model.work import Work
 
 PARTS = ("tune", "score", "rows", "publish")
@@ -39,13 +39,15 @@ def main() -> None:
         scores_of(work).prepare()
         print(f"before: HS {work.before()['hs']:.2f}", flush=True)
     wanted = [(one, seed) for seed in given.seeds for one in sets]
+    planted = [(one, seed) for seed in given.seeds for one in PLANTED[: given.sets]]
+    scores: list[Task] = [("score", one, seed, "") for one, seed in [*wanted, *planted]]
     tasks: list[Task] = []
     if "tune" in parts:
         tasks += [("tune", one, seed, "") for one, seed in wanted]
     if "score" in parts:
-        planted = [(one, seed) for seed in given.seeds for one in PLANTED[: given.sets]]
-        tasks += [("score", one, seed, "") for one, seed in [*wanted, *planted]]
+        tasks += pools(work, [*sets, *PLANTED[: given.sets]])
     run(work, tasks, given.workers)
+    run(work, scores if "score" in parts else [], given.workers)
     if "rows" in parts:
         row_tests(work, given.workers)
     if "publish" in parts:

@@ -11,15 +11,21 @@ from typing import Any
 
 from measurements.data_risk.real_model.row_test import arms, sets_of_test, tuned_without
 from measurements.data_risk.real_model.scores import scores_of
-from measurements.data_risk.real_model.sets import REAL_SETS
+from measurements.data_risk.real_model.sets import REAL_SETS, rows_of
 from measurements.data_risk.real_model.work import Work
 from measurements.data_risk.row_test import SEEDS
 from measurements.data_risk.sets import RiskSet
 
-__all__ = ["Task", "row_tests", "run"]
+__all__ = ["Task", "pools", "row_tests", "run"]
 
 Task = tuple[str, RiskSet, int, str]
-"""What to do, on which set, at which seed, and of the row test the arm."""
+"""What to do, on which set, at which seed, and on which arm of the row test or whose rows."""
+
+
+def pools(work: Work, sets: Sequence[RiskSet]) -> list[Task]:
+    """Return a task for each party that has rows in a set: two workers would score it twice."""
+    found = {party: one for one in sets for party in rows_of(one, 0, work.own)["party"]}
+    return [("pool", one, 0, party) for party, one in found.items()]
 
 
 def row_tests(work: Work, workers: int) -> None:
@@ -49,6 +55,9 @@ def _done(given: Work, task: Task) -> str:
     what, one, seed, arm = task
     scores, name = scores_of(given), f"{one.name} seed {seed}"
     work = scores.work  # This process's one copy, which keeps what it has made.
+    if what == "pool":
+        scores.pool(arm)
+        return f"rows of {arm} scored"
     if what == "score":
         scores.scored(one, seed)
         return f"{name} scored"
