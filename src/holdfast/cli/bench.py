@@ -2,7 +2,7 @@
 """``holdfast bench``: a recipe of attacks, defenses and seeds, run cell by cell."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -43,7 +43,6 @@ def bench(
     """Run a recipe's cells on the organism or the recipe's model; started again, it goes on."""
     from holdfast.bench.bench import check_folder, plan, run_bench
     from holdfast.bench.choice import Choice
-    from holdfast.bench.dry_run import outlook
     from holdfast.bench.pool.place import Place
     from holdfast.bench.recipe.estimate import estimated_minutes, told
 
@@ -57,12 +56,7 @@ def bench(
     about, count = estimated_minutes(chosen, workers), len(chosen)
     say(f"{count} cells, {told(about, workers)}")
     if dry_run:
-        said, rows, lines = outlook(planned, out, choice)
-        say(said)
-        if json:
-            print_json({"cells": rows, "minutes": about})
-        else:
-            print_lines(lines)
+        _foretell(planned, out, choice, about, as_json=json)
         return
     try:
         with working(as_json=json) as progress:
@@ -71,3 +65,17 @@ def bench(
         raise Interrupted(f"done cells are kept in {out}; the same command goes on") from None
     tell_bench(result, outcome, out, as_json=json)
     tell_failed(planned.cells, outcome.failed, count, out)
+
+
+def _foretell(
+    planned: Any, out: Path, choice: Any, minutes: float | None, *, as_json: bool
+) -> None:
+    """Print the cells that would run."""
+    from holdfast.bench.dry_run import outlook
+
+    said, rows, lines = outlook(planned, out, choice)
+    say(said)
+    if as_json:
+        print_json({"cells": rows, "minutes": minutes})
+    else:
+        print_lines(lines)

@@ -103,23 +103,23 @@ def tune(
     trainer.add_callback(probe)
     trainer.train()
     cost = watch.cost - probe.cost
-    log = [row for row in trainer.state.log_history if "loss" in row]
-    losses = [
-        LossCurve(
-            name="user",
-            steps=[int(row["step"]) for row in log],
-            values=[float(row["loss"]) for row in log],
-        ),
-        LossCurve(name="harmful", steps=probe.steps, values=probe.losses),
-    ]
     return Tuned(
         trained_model(trainer),
         tokenizer,
         cost,
-        losses,
+        _losses(trainer, probe),
         trainer.trace.rows(),
         list(trainer.artifacts),
     )
+
+
+def _losses(trainer: Any, probe: HarmfulLossProbe) -> list[LossCurve]:
+    log = [row for row in trainer.state.log_history if "loss" in row]
+    steps = [int(row["step"]) for row in log]
+    return [
+        LossCurve(name="user", steps=steps, values=[float(row["loss"]) for row in log]),
+        LossCurve(name="harmful", steps=probe.steps, values=probe.losses),
+    ]
 
 
 def adapter_of(budget: Budget, model: Any) -> LoraConfig | None:

@@ -37,10 +37,10 @@ def statement_of(
         parts = [f"{part}{told * (one.metric == 'hs')}" for part, one in pairs]
     told = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
     subject = _model(passed.name)
-    sure = f"With {confidence:.4g} confidence".replace(
-        f"{confidence:.4g}", f"{100 * confidence:.4g} %"
+    return (
+        f"With {100 * confidence:.4g} % confidence over the draw of the certification prompts, "
+        f"{subject} {told}."
     )
-    return f"{sure} over the draw of the certification prompts, {subject} {told}."
 
 
 def nothing_passed(
