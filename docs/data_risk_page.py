@@ -144,8 +144,5 @@ def _listed(values: Sequence[float]) -> str:
 def _number(value: float | None) -> str:
     if value is None:
         return "–"
-    return (
-        f"{value:.2f}".replace("-0.", "−.").replace("0.", ".", 1)
-        if abs(value) < 1
-        else f"{value:.2f}"
-    )
+    told = f"{value:.2f}".replace("-", "−")
+    return told.replace("0.", ".", 1) if abs(value) < 1 else told

@@ -115,9 +115,7 @@ def test_what_was_lost_before_a_run_was_watched_counts() -> None:
     """A run goes on from a checkpoint of an unwatched one: its first look is no untuned one."""
     folder = new_folder()
     watched([], every=None, folder=folder, max_steps=4, **SAVING)
-    rule = Planned(
-        fit(start=5.0, noise=1.0, drift=0.0, alarm=3.5, looks=6), limit=0.99, patience=9
-    )
+    rule = Planned(fit(start=5.0, noise=1.0, drift=0.0, alarm=3.5, looks=6), limit=0.99, patience=9)
     rule.leads = (5.0, 5.0, 5.0, 4.0, 4.0, 4.0, 4.0)
     last = str(folder / "checkpoint-2")
     watched([], acting=[rule], folder=folder, resume=last, max_steps=6, **SAVING)
