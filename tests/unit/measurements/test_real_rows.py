@@ -33,10 +33,12 @@ def work(tmp_path_factory):
             for r in found
         ]
 
+    refusals = scenarios.refusal_pairs(250).to_list()
     files = {
         "task": scenarios.benign_task(220), "task_ag_news": scenarios.benign_knowledge(220),
         "attack": scenarios.defender_pairs(30, seed=5), "benign": scenarios.harmless_prompts(120),
-        "harmful": scenarios.defender_pairs(170, seed=1), "safe": scenarios.refusal_pairs(170),
+        "harmful": scenarios.defender_pairs(170, seed=1), "safe": refusals[:170],
+        "align_refusals": refusals[170:],
     }  # fmt: skip
     for name, found in files.items():
         write(rows / f"{name}.jsonl", pairs(found))
@@ -67,6 +69,11 @@ def test_there_are_twenty_sets_and_each_gets_all_its_rows(work):
         assert len({*zip(rows["party"], rows["place"], strict=True)}) == one.n
         assert rows.to_list() == rows_of(one, 0, own).to_list()
     assert rows_of(REAL_SETS[1], 0, own).to_list() != rows_of(REAL_SETS[1], 1, own).to_list()
+
+
+def test_a_users_refusals_are_no_anchors(work):
+    own = parties(work.real, work.data)
+    assert not {str(row) for row in own["refusals"]} & {str(row) for row in own["safe"]}
 
 
 def test_rows_are_those_of_their_place_in_their_party(work):
