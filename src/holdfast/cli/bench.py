@@ -2,12 +2,12 @@
 """``holdfast bench``: a recipe of attacks, defenses and seeds, run cell by cell."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from holdfast.cli.printed.bench import tell_bench, tell_failed
-from holdfast.cli.shell.console import print_json, print_lines, say, working
+from holdfast.cli.printed.bench import tell_bench, tell_cells, tell_failed
+from holdfast.cli.shell.console import say, working
 from holdfast.cli.shell.options import Interrupted, JsonFlag
 
 __all__ = ["bench"]
@@ -43,6 +43,7 @@ def bench(
     """Run a recipe's cells on the organism or the recipe's model; started again, it goes on."""
     from holdfast.bench.bench import check_folder, plan, run_bench
     from holdfast.bench.choice import Choice
+    from holdfast.bench.dry_run import outlook
     from holdfast.bench.pool.place import Place
     from holdfast.bench.recipe.estimate import estimated_minutes, told
 
@@ -56,7 +57,7 @@ def bench(
     about, count = estimated_minutes(chosen, workers), len(chosen)
     say(f"{count} cells, {told(about, workers)}")
     if dry_run:
-        _foretell(planned, out, choice, about, as_json=json)
+        tell_cells(outlook(planned, out, choice), about, as_json=json)
         return
     try:
         with working(as_json=json) as progress:
@@ -65,17 +66,3 @@ def bench(
         raise Interrupted(f"done cells are kept in {out}; the same command goes on") from None
     tell_bench(result, outcome, out, as_json=json)
     tell_failed(planned.cells, outcome.failed, count, out)
-
-
-def _foretell(
-    planned: Any, out: Path, choice: Any, minutes: float | None, *, as_json: bool
-) -> None:
-    """Print the cells that would run."""
-    from holdfast.bench.dry_run import outlook
-
-    said, rows, lines = outlook(planned, out, choice)
-    say(said)
-    if as_json:
-        print_json({"cells": rows, "minutes": minutes})
-    else:
-        print_lines(lines)

@@ -1,12 +1,24 @@
-"""What the terminal says of a bench that ran."""
+"""What the terminal says of a bench: before it runs and after."""
 
 from pathlib import Path
 from typing import Any
 
-from holdfast.cli.shell.console import print_json, print_result, say
+from holdfast.cli.shell.console import print_json, print_lines, print_result, say
 from holdfast.errors import RunError
 
-__all__ = ["tell_bench", "tell_failed"]
+__all__ = ["tell_bench", "tell_cells", "tell_failed"]
+
+
+def tell_cells(
+    outlook: tuple[str, list[dict[str, Any]], list[str]], minutes: float | None, *, as_json: bool
+) -> None:
+    """Print the cells that would run: what :func:`holdfast.bench.dry_run.outlook` gave."""
+    said, rows, lines = outlook
+    say(said)
+    if as_json:
+        print_json({"cells": rows, "minutes": minutes})
+    else:
+        print_lines(lines)
 
 
 def tell_bench(result: Any, outcome: Any, out: Path, *, as_json: bool) -> None:
