@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from holdfast import organism
 from holdfast.cli import main
+from holdfast.commands.tuning import watching
 from holdfast.errors import DataError
 from holdfast.evaluation import Item
 from holdfast.evaluation.drift import Openings, Probes
@@ -60,6 +61,21 @@ def test_a_watched_run_is_the_same_run_and_leaves_curves_without_texts() -> None
     assert "Drift of refusals" in page
     assert "drift/lead" in Path("looked/run.log").read_text()
     assert not Path("bare", DRIFT_FILE).exists()
+
+
+def test_whether_the_model_refuses_is_asked_of_the_judge_that_was_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def seen(judge: Any, rows: Any) -> Any:
+        asked.append(type(judge).__name__)
+        raise DataError("seen enough")
+
+    monkeypatch.setattr(watching, "refused_by", seen)
+    assert main([*RUN, "--watch", "2", "--judge", "refusal_phrases", "--output", "named"]) == 2
+    assert main([*RUN, "--watch", "2", "--output", "own"]) == 2
+    assert asked == ["RefusalPhrases", "Oracle"]
 
 
 @pytest.mark.slow
