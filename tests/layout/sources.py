@@ -97,6 +97,18 @@ def crowded(source: Path = SOURCE, most: int = 14) -> list[str]:
     )  # fmt: skip
 
 
+def lengthy(trees: Mapping[str, ast.Module], most: int = 50) -> list[str]:
+    """Return the functions of more than ``most`` lines, signature and docstring among them."""
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef
+    return [
+        f"{module}.{node.name}: {lines}"
+        for module, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, kinds)
+        and (lines := (node.end_lineno or 0) - node.lineno + 1) > most
+    ]  # fmt: skip
+
+
 def defined(tree: ast.Module) -> tuple[set[str], set[str]]:
     """Return the public (functions and classes, constants and aliases) of a module's top level."""
     kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef

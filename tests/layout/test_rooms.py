@@ -12,6 +12,7 @@ from tests.layout.sources import (
     circles,
     crowded,
     imports,
+    lengthy,
     levels,
     modules,
     room,
@@ -54,6 +55,15 @@ def test_no_module_imports_itself_over_others(house):
 
 def test_no_room_is_crowded():
     assert crowded() == []
+
+
+def test_no_function_is_long():
+    assert lengthy(TREES) == []
+
+
+def test_a_long_function_is_found():
+    body = "\n".join(["def run():", *["    pass"] * 50])
+    assert lengthy({"holdfast.planted": ast.parse(body)}) == ["holdfast.planted.run: 51"]
 
 
 @pytest.mark.parametrize(

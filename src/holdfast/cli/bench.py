@@ -12,6 +12,14 @@ from holdfast.cli.shell.options import Interrupted, JsonFlag
 
 __all__ = ["bench"]
 
+_ExecutorName = Annotated[
+    str,
+    typer.Option(
+        help="Where cells run: local, or ray (tasks of the cluster at RAY_ADDRESS or started "
+        "here; needs holdfast[ray] on every node, and --out in a folder that all nodes see)."
+    ),
+]
+
 
 def bench(
     recipe: Annotated[str, typer.Argument(help="YAML file, or a packaged recipe such as quick.")],
@@ -19,13 +27,7 @@ def bench(
         Path, typer.Option(help="Folder of the cells, table, result and report; goes on there.")
     ],
     workers: Annotated[int, typer.Option(help="Cells at a time, one thread or CPU each.")] = 2,
-    executor: Annotated[
-        str,
-        typer.Option(
-            help="Where cells run: local, or ray (tasks of the cluster at RAY_ADDRESS or started "
-            "here; needs holdfast[ray] on every node, and --out in a folder that all nodes see)."
-        ),
-    ] = "local",
+    executor: _ExecutorName = "local",
     cpus_per_cell: Annotated[
         float, typer.Option(help="ray: CPUs set aside for a cell, which computes with one thread.")
     ] = 1,

@@ -5,7 +5,7 @@ defenses with them, 5. questions and their judge, 6. the model, 7. every row aga
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from holdfast.data.sources.files import paths_in
 from holdfast.defense import Defense
 from holdfast.errors import ConfigError
 from holdfast.evaluation import Item
+from holdfast.evaluation.judges import Judge
 from holdfast.files.base_mark import BaseMark
 from holdfast.files.folders import ModelFolders, WholeFolder
 from holdfast.files.hashes import sha256_of
@@ -151,25 +152,23 @@ def read(
     given, config = config, with_kits(config, frozenset(k for s in specs for k in s.card.data))
     if folders is not None:
         folders.check([*paths_of(config), *files.values()])
-    sources, items, unread, defenses = _rows(config, specs)
-    check_watch(config, defenses)
+    rows = _rows(config, specs)
+    sources, items = rows.sources, rows.items
+    check_watch(config, rows.defenses)
     if isinstance(config, EvaluateConfig) and not items and not config.lm_eval:
         raise ConfigError("nothing to ask: give `harmful`, `safe`, `task` or `useful`, a file")
     panel = judges_for(config.model, config.judge, config.refusal_phrases)
     loaded = load(config)
-    model, tokenizer, limit = loaded.model, loaded.tokenizer, loaded.limit
     asked = isinstance(config, EvaluateConfig)  # Nothing is trained then.
-    adapter, trained = (None, []) if asked else what_is_trained(adapter, model)
+    adapter, trained = (None, []) if asked else what_is_trained(adapter, loaded.model)
     told = [*_told(config, sources, items, loaded, options), *trained]
-    check_items(items, tokenizer, limit, config.max_new_tokens)
-    options = {"max_length": limit, **options} if options else {}
-    size = config.batch_size if isinstance(config, EvaluateConfig) else Examiner.batch_size
-    examiner = Examiner(items, tokenizer, panel.judges, progress, config.max_new_tokens, size)
+    examiner = _examiner(config, items, loaded, panel.judges, progress)
+    options = {"max_length": loaded.limit, **options} if options else {}
     data = [each.record() for each in sources.values()]
     return Inputs(
         config=given,
-        model=model,
-        defenses=defenses,
+        model=loaded.model,
+        defenses=rows.defenses,
         rows=sources["data"].rows if "data" in sources else None,
         eval_rows=sources[EVALUATION].rows if EVALUATION in sources else None,
         data=[*data, *question_records(config, items)],
@@ -179,16 +178,22 @@ def read(
         adapter=adapter,
         defender=defender_rows(sources),
         hashes={each.name: each.sha256 for each in data} | _hashes({**files, **_phrases(config)}),
-        warnings=[
-            *_of_rows(sources, _unused(config, defenses, sources)),
-            *unread,
-            *shared_prompts(sources, items),
-            *shared_rows(sources),
-            *probed_notes(config, items),
-            *panel.notes,
-            *told,
-        ],
+        warnings=[*_of_rows(config, rows), *panel.notes, *told],
     )
+
+
+def _examiner(
+    config: TuneConfig | RepairConfig | EvaluateConfig,
+    items: list[Item],
+    loaded: Loaded,
+    judges: Sequence[Judge],
+    progress: Progress,
+) -> Examiner:
+    """Return who asks the questions, each of which leaves room for its answer."""
+    tokenizer, new = loaded.tokenizer, config.max_new_tokens
+    check_items(items, tokenizer, loaded.limit, new)
+    size = config.batch_size if isinstance(config, EvaluateConfig) else Examiner.batch_size
+    return Examiner(items, tokenizer, judges, progress, new, size)
 
 
 class _Rows(NamedTuple):
@@ -221,11 +226,16 @@ def _unused(config: Any, defenses: Sequence[Defense], sources: Mapping[str, Sour
     return [role for role in found if role not in used_by_watch(config)]
 
 
-def _of_rows(sources: Mapping[str, Source], unused: Iterable[str]) -> Iterator[str]:
-    """Yield what is told of the rows themselves."""
-    yield from (f"`{role}` was given and no defense of the list uses it" for role in unused)
-    for each in sources.values():
+def _of_rows(config: Any, rows: _Rows) -> Iterator[str]:
+    """Yield what is told of the rows themselves, of the questions, and of what both hold."""
+    for role in _unused(config, rows.defenses, rows.sources):
+        yield f"`{role}` was given and no defense of the list uses it"
+    for each in rows.sources.values():
         yield from each.warnings()
+    yield from rows.unread
+    yield from shared_prompts(rows.sources, rows.items)
+    yield from shared_rows(rows.sources)
+    yield from probed_notes(config, rows.items)
 
 
 def _told(

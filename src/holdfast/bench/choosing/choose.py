@@ -28,7 +28,7 @@ from holdfast.bench.choosing.prompts.division import CERTIFY, PROBE
 from holdfast.bench.choosing.prompts.looks import Looks, ledger_of
 from holdfast.bench.choosing.record import ChooseResult
 from holdfast.bench.choosing.searching.leaning import leaning_cell, openings_of
-from holdfast.bench.choosing.searching.search import Searched, search
+from holdfast.bench.choosing.searching.search import Measure, Searched, search
 from holdfast.bench.choosing.statement import look_line
 from holdfast.bench.choosing.summary import Certified, result_of
 from holdfast.bench.pool.local import LOCAL, Executor
@@ -95,27 +95,34 @@ def choose(
         )
         for line in _rung_lines(searched):
             note(line)
-        looks = Looks(
-            ledger_of(given.field.source, out),
-            given.division.of(given.field.plain.cell, CERTIFY).questions,
-            given.delta,
-        )
-        of = given.identity(searched)
-        number, delta = looks.begin(of)
-        note(look_line(number, delta, looks.path))
-        tested, asked = certify(
-            searched.order,
-            {one.name: one for one in given.field.candidates},
-            Certification(given.division, given.rules, delta, searched.runs, out),
-            partial(measure, how.certify),
-        )
-        looks.end(of, {one.name: "pass" if one.passed else "not shown" for one in tested})
-        seconds = time.perf_counter() - start
-        result = result_of(given, searched, Certified(tested, asked, number, delta), seconds)
+        certified = _certified(given, searched, out, partial(measure, how.certify), note)
+        result = result_of(given, searched, certified, time.perf_counter() - start)
         _hand_out(given, result, out, how.write)
         write_whole(out / RESULT, result.model_dump_json(indent=1) + "\n")
         _noted(out / LOG, lambda _: None, result.statement)
     return result
+
+
+def _certified(
+    given: Choosing, searched: Searched, out: Path, measure: Measure, note: Callable[[str], None]
+) -> Certified:
+    """Test the survivors in their order at what this look may spend; the ledger has the look."""
+    looks = Looks(
+        ledger_of(given.field.source, out),
+        given.division.of(given.field.plain.cell, CERTIFY).questions,
+        given.delta,
+    )
+    of = given.identity(searched)
+    number, delta = looks.begin(of)
+    note(look_line(number, delta, looks.path))
+    tested, asked = certify(
+        searched.order,
+        {one.name: one for one in given.field.candidates},
+        Certification(given.division, given.rules, delta, searched.runs, out),
+        measure,
+    )
+    looks.end(of, {one.name: "pass" if one.passed else "not shown" for one in tested})
+    return Certified(tested, asked, number, delta)
 
 
 def _probed(given: Choosing, out: Path, note: Callable[[str], None]) -> bool:

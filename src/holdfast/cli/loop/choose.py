@@ -35,9 +35,7 @@ def choose(
     ] = "",
     seed: Annotated[int, typer.Option(help="Of the division of the prompts.")] = 0,
     workers: Annotated[int, typer.Option(help="Cells at a time, one thread or CPU each.")] = 2,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print candidates and prompts and stop.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     json: JsonFlag = False,
 ) -> None:
     """Search a recipe's defenses, and certify one under limits on prompts that chose nothing."""
