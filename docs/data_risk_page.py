@@ -89,13 +89,22 @@ def _ordering(found: dict[str, Any], name: str) -> str:
 
 def _tested(name: str, one: dict[str, Any]) -> str:
     figures = [f for f in ("hs", "fa") if all(f in got for got in one["arms"].values())]
+    left = one.get("harmful_left", {})
     rows = [
-        [arm, *(_mean(got[figure]) for figure in figures), _listed(got["hs"])]
+        [arm, *([_span(left[arm])] if left else []),
+         *(_mean(got[figure]) for figure in figures), _listed(got["hs"])]
         for arm, got in one["arms"].items()
-    ]
+    ]  # fmt: skip
     won = ", ".join(f"{who} in {a} of {b}" for who, (a, b) in one["won"].items())
+    titles = ["tuned on", *(["harmful rows left"] if left else [])]
+    titles += [*map(str.upper, figures), "HS by seed"]
     head = f"**`{name}`**. Less harm than after dropping as many rows at random: {won or '–'}."
-    return f"{head}\n\n{table(['tuned on', *map(str.upper, figures), 'HS by seed'], rows)}"
+    return f"{head}\n\n{table(titles, rows)}"
+
+
+def _span(counts: Sequence[int]) -> str:
+    least, most = min(counts), max(counts)
+    return f"{least}" if least == most else f"{least} to {most}"
 
 
 def _planted(found: Sequence[dict[str, Any]]) -> str:

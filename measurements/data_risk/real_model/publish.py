@@ -18,7 +18,7 @@ from measurements.data_risk.publish import (
     table_row,
     won_by_seed,
 )
-from measurements.data_risk.real_model.row_test import results, sets_of_test
+from measurements.data_risk.real_model.row_test import harmful_left, results, sets_of_test
 from measurements.data_risk.real_model.sets import PLANTED, REAL_SETS
 from measurements.data_risk.real_model.work import ASKED, TRAINING, Work
 from measurements.data_risk.sets import RiskSet
@@ -41,6 +41,8 @@ def publish(work: Work, sets: Sequence[RiskSet], seeds: Sequence[int]) -> None:
     whole = len(table) == len(REAL_SETS)
     found = {name: stratum(rows) for name, rows in strata.items() if whole}
     tests = won_by_seed(results(work, chosen))
+    for one in (one for one in chosen if one.name in tests and not one.harmless):
+        tests[one.name]["harmful_left"] = harmful_left(work, one)
     first = tests.get(chosen[0].name, {}).get("won", {}) if chosen else {}
     said = {
         "setting": {

@@ -7,17 +7,19 @@ least by themselves.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from random import Random
 from typing import Any
 
+from holdfast.files.guarded.documents import json_in
 from measurements.data_risk.keeping import kept
 from measurements.data_risk.real_model.scores import scores_of
 from measurements.data_risk.real_model.sets import REAL_SETS
 from measurements.data_risk.real_model.work import Work
-from measurements.data_risk.row_test import COMPONENTS, arm_file, collected, drops, guards
+from measurements.data_risk.row_test import COMPONENTS, SEEDS, arm_file, collected, drops, guards
 from measurements.data_risk.sets import RiskSet
 
-__all__ = ["arms", "results", "sets_of_test", "tuned_without"]
+__all__ = ["arms", "harmful_left", "results", "sets_of_test", "tuned_without"]
 
 
 def sets_of_test(harm: Mapping[str, float]) -> tuple[RiskSet, RiskSet]:
@@ -44,12 +46,32 @@ def arms(one: RiskSet, columns: Mapping[str, Sequence[Any]], seed: int) -> dict[
 
 
 def tuned_without(work: Work, one: RiskSet, seed: int, arm: str) -> dict[str, Any]:
-    """Tune on what an arm leaves of a set; its scores are made where they are not there."""
-    rows = arms(one, scores_of(work).scored(one, seed)["columns"], seed)[arm]
-    return kept(arm_file(work.out, one, arm, seed), lambda: work.tuned_on(one, seed, rows))
+    """Tune on what an arm leaves of a set; its scores are made where they are not there.
+
+    Arms that leave the same rows are one tune: what one gave is what the others give.
+    """
+    found = arms(one, scores_of(work).scored(one, seed)["columns"], seed)
+    same = [arm_file(work.out, one, name, seed) for name in found if found[name] == found[arm]]
+    known = [file for file in same if file.exists()]
+    make = partial(json_in, known[0]) if known else partial(work.tuned_on, one, seed, found[arm])
+    return kept(arm_file(work.out, one, arm, seed), make)
+
+
+def harmful_left(work: Work, one: RiskSet) -> dict[str, list[int]]:
+    """Return arm → how many harmful rows it leaves of a set, at each seed that has run."""
+    left: dict[str, list[int]] = {}
+    for seed in SEEDS:
+        ran = [name for name in ARMS if arm_file(work.out, one, name, seed).exists()]
+        scored = scores_of(work).scored(one, seed) if ran else {}
+        for name in ran:
+            rows = arms(one, scored["columns"], seed)[name]
+            left.setdefault(name, []).append(round(sum(scored["harmful"][n] for n in rows)))
+    return left
+
+
+ARMS = ("all", "drop random", *(f"drop {name}" for name in (*COMPONENTS, "loss", "guard")))
 
 
 def results(work: Work, sets: Sequence[RiskSet]) -> dict[str, dict[str, list[dict[str, Any]]]]:
     """Return set → arm → what each seed gave, of the seeds that have run."""
-    names = ["all", "drop random", *(f"drop {c}" for c in (*COMPONENTS, "loss", "guard"))]
-    return collected(work.out, sets, names)
+    return collected(work.out, sets, ARMS)

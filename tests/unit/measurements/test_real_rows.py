@@ -1,6 +1,7 @@
 """The study of row scores on a chat model: its sets, its pools, its row test, on the organism."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from safetensors.torch import load_file
 
 from holdfast import organism
 from holdfast.organism import scenarios
+from measurements.data_risk.real_model import row_test
 from measurements.data_risk.real_model import scores as scoring
 from measurements.data_risk.real_model.row_test import arms, sets_of_test
 from measurements.data_risk.real_model.scores import Scores
@@ -121,6 +123,21 @@ def test_arms_drop_a_tenth_by_each_column_that_there_is():
     assert found["drop push"] == list(range(180))
     assert len(found["drop random"]) == len(found["drop loss"]) == 180
     assert "drop guard" in arms(RiskSet("sst2", 200, 0.0, 0.1), columns, 10)
+
+
+def test_arms_that_leave_the_same_rows_are_one_tune(tmp_path, monkeypatch):
+    one, tuned = RiskSet("sst2", 200, 0.0, 0.1), []
+    harmful = [1.0] * 20 + [0.0] * 180
+    columns = {"push": harmful, "gap": harmful, "guard": harmful, "loss": harmful[::-1]}
+    scores = SimpleNamespace(scored=lambda *_: {"columns": columns, "harmful": harmful})
+    monkeypatch.setattr(row_test, "scores_of", lambda _: scores)
+    made = Work(tmp_path, tmp_path, tmp_path, tmp_path / "out")
+    monkeypatch.setattr(Work, "tuned_on", lambda *given: tuned.append(given[3]) or {"hs": 0.4})
+    for arm in ("drop push", "drop guard", "drop loss", "drop gap"):
+        assert row_test.tuned_without(made, one, 10, arm) == {"hs": 0.4}
+    assert tuned == [list(range(20, 200)), list(range(180))]
+    left = row_test.harmful_left(made, one)
+    assert left == {"drop push": [0], "drop gap": [0], "drop loss": [20], "drop guard": [0]}
 
 
 def test_what_a_worker_reads_is_whole_while_another_writes_it(monkeypatch, tmp_path):
