@@ -91,7 +91,7 @@ def _tested(name: str, one: dict[str, Any]) -> str:
     figures = [f for f in ("hs", "fa") if all(f in got for got in one["arms"].values())]
     left = one.get("harmful_left", {})
     rows = [
-        [arm, *([_span(left[arm])] if left else []),
+        [arm, *([_least_most(left[arm])] if left else []),
          *(_mean(got[figure]) for figure in figures), _listed(got["hs"])]
         for arm, got in one["arms"].items()
     ]  # fmt: skip
@@ -102,7 +102,7 @@ def _tested(name: str, one: dict[str, Any]) -> str:
     return f"{head}\n\n{table(titles, rows)}"
 
 
-def _span(counts: Sequence[int]) -> str:
+def _least_most(counts: Sequence[int]) -> str:
     least, most = min(counts), max(counts)
     return f"{least}" if least == most else f"{least} to {most}"
 
