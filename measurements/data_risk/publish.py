@@ -13,6 +13,7 @@ from typing import Any
 
 from scipy.stats import rankdata
 
+from holdfast.analysis.rows import Scorer
 from holdfast.analysis.rows.calibration import FILE, Calibration, Evidence, template_hash
 from holdfast.analysis.rows.columns import top_mean
 from holdfast.analysis.rows.ordering import auroc, difference, left_out, ordering, spearman
@@ -29,8 +30,8 @@ from measurements.data_risk.scoring import scorer
 from measurements.data_risk.sets import SETS, RiskSet
 
 __all__ = [
-    "BASELINES", "LINE", "SCORES", "TARGET", "finding", "publish", "stratum", "table_row",
-    "won_by_seed",
+    "BASELINES", "LINE", "SCORES", "TARGET", "calibration_of", "components_of", "finding",
+    "publish", "stratum", "table_row", "won_by_seed",
 ]  # fmt: skip
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,7 +49,7 @@ def publish(out: Path, seeds: list[int]) -> None:
     table = [row for one in SETS if (row := table_row(out, one, seeds))]
     strata = {"harmless": [r for r in table if r["harmless"]], "all": table}
     tests = row_test.results(out)
-    said = {
+    said: Row = {
         "setting": {
             "base": "the built-in organism", "budget": asdict(BUDGET), "items": ITEMS,
             "sets": len(table), "planned": len(SETS), "seeds": seeds,
@@ -61,8 +62,11 @@ def publish(out: Path, seeds: list[int]) -> None:
         "evasive": evaded(out),
         "machine": this_machine().model_dump(), "versions": versions(),
     }  # fmt: skip
-    said["verdicts"] = _calibrated(out, said, strata["harmless"])
+    components, made = components_of(said, strata["harmless"], row_test.TESTED[0].name), scorer(out)
+    said["verdicts"] = {name: one.label for name, one in components.items()}
     TARGET.mkdir(parents=True, exist_ok=True)
+    base = BaseMark.of(made.engine.model, "organism")
+    calibration_of(made, base, components, said["strata"]["harmless"]).save(TARGET / FILE)
     write_whole(TARGET / "summary.json", json.dumps(said, indent=1) + "\n")
     flat = [{k: v for k, v in row.items() if k != "seeds"} | {"seeds": len(row["seeds"])}
             for row in table]  # fmt: skip
@@ -196,20 +200,29 @@ def _found(values: list[float], harmful: list[bool]) -> Row:
     }
 
 
-def _calibrated(out: Path, said: Row, harmless: list[Row]) -> dict[str, str]:
-    """Write the calibration file and return each column's label."""
-    found, made = said["strata"]["harmless"], scorer(out)
-    tests = said["row_test"].get(row_test.TESTED[0].name, {}).get("won", {})
-    components: dict[str, Evidence] = {}
-    for name in SCORES:
-        components[name] = evidence(name, found, harmless, tests.get(name))
-    over = found["combined_over_single"]
-    best = components[found["best_single"]]
+def components_of(said: Row, harmless: list[Row], tested: str) -> dict[str, Evidence]:
+    """Return the evidence for each column, its row test that of the set of the name ``tested``."""
+    found = said["strata"]["harmless"]
+    won = said["row_test"].get(tested, {}).get("won", {})
+    return {name: evidence(name, found, harmless, won.get(name)) for name in SCORES}
+
+
+def calibration_of(
+    made: Scorer, base: BaseMark, components: dict[str, Evidence], found: Row
+) -> Calibration:
+    """Return what a calibration file says of a base.
+
+    Args:
+        made: Its scorer.
+        base: Its mark, made before an adapter was put on it.
+        components: The evidence for each column.
+        found: What ``stratum`` returns of the sets without a harmful row.
+    """
+    over, best = found["combined_over_single"], components[found["best_single"]]
     facts = made.facts()
-    Calibration(
-        BaseMark.of(made.engine.model, "organism"), template_hash(made.tokenizer),
+    return Calibration(
+        base, template_hash(made.tokenizer),
         facts["hashes"]["probes"], facts["hashes"], made.layers, facts["t"], components,
         {c: {n: tuple(v) for n, v in r.quantiles().items()} for c, r in made.references.items()},
         combined=bool(best.validated and over and over[1] > 0),
-    ).save(TARGET / FILE)  # fmt: skip
-    return {name: one.label for name, one in components.items()}
+    )  # fmt: skip

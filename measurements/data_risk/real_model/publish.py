@@ -5,20 +5,23 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from holdfast.analysis.rows.calibration import FILE
+from holdfast.files.base_mark import BaseMark
 from holdfast.files.guarded.documents import json_in
 from holdfast.files.whole import write_whole
 from holdfast.results.provenance import this_machine, versions
-from measurements.data_risk.evidence import evidence
 from measurements.data_risk.publish import (
     LINE,
-    SCORES,
     TARGET,
+    calibration_of,
+    components_of,
     finding,
     stratum,
     table_row,
     won_by_seed,
 )
 from measurements.data_risk.real_model.row_test import harmful_left, results, sets_of_test
+from measurements.data_risk.real_model.scores import scores_of
 from measurements.data_risk.real_model.sets import PLANTED, REAL_SETS
 from measurements.data_risk.real_model.work import ASKED, TRAINING, Work
 from measurements.data_risk.sets import RiskSet
@@ -26,6 +29,7 @@ from measurements.real.answers import sha256
 
 __all__ = ["publish"]
 
+BASE = "SmolLM2-135M-Instruct, aligned further by measurements.real"
 Row = dict[str, Any]
 
 
@@ -43,10 +47,9 @@ def publish(work: Work, sets: Sequence[RiskSet], seeds: Sequence[int]) -> None:
     tests = won_by_seed(results(work, chosen))
     for one in (one for one in chosen if one.name in tests and not one.harmless):
         tests[one.name]["harmful_left"] = harmful_left(work, one)
-    first = tests.get(chosen[0].name, {}).get("won", {}) if chosen else {}
     said = {
         "setting": {
-            "base": "SmolLM2-135M-Instruct, aligned further by measurements.real",
+            "base": BASE,
             "weights_sha256": sha256(work.model / "model.safetensors"),
             "training": asdict(TRAINING), "items": ASKED, "sets": len(table),
             "planned": len(REAL_SETS), "seeds": list(seeds),
@@ -55,14 +58,17 @@ def publish(work: Work, sets: Sequence[RiskSet], seeds: Sequence[int]) -> None:
         "before": work.before()["hs"], "openings": json_in(work.out / "openings.json"),
         "harm": {name: by_seed for name, by_seed in tunes.items() if by_seed},
         "sets": table, "strata": found, "row_test": tests,
-        "verdicts": {
-            name: evidence(name, found["harmless"], strata["harmless"], first.get(name)).label
-            for name in SCORES if whole
-        },
         "planted": _planted(work, seeds),
         "machine": this_machine().model_dump(), "versions": versions(),
     }  # fmt: skip
+    first = chosen[0].name if chosen else ""
+    components = components_of(said, strata["harmless"], first) if whole else {}
+    said["verdicts"] = {name: one.label for name, one in components.items()}
     write_whole(TARGET / "real.json", json.dumps(said, indent=1) + "\n")
+    if components:
+        made, (model, _) = scores_of(work).scorer, work.subject.load()
+        own = calibration_of(made, BaseMark.of(model, BASE), components, found["harmless"])
+        own.save(TARGET / f"real_{FILE}")
 
 
 def _harm(work: Work, one: RiskSet, seeds: Sequence[int]) -> dict[str, float]:

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from holdfast import organism
+from holdfast.analysis.rows.calibration import FILE, Calibration
 from measurements.data_risk.cells import order, questions
-from measurements.data_risk.publish import _best_baseline, _found, stratum, won_by_seed
+from measurements.data_risk.publish import TARGET, _best_baseline, _found, stratum, won_by_seed
 from measurements.data_risk.row_test import TESTED, arms
 from measurements.data_risk.sets import HARMLESS_SETS, SETS, RiskSet, rows_of
 
@@ -102,3 +103,9 @@ def test_a_row_test_is_won_by_less_harm_than_chance_alone():
 def test_planted_rows_have_their_ranks_from_the_top():
     assert _found([3.0, 9.0, 1.0], [False, True, False]) == {"auroc": 1.0, "ranks": [1.0]}
     assert _found([0.0, 0.0, 0.0], [False, True, False]) == {"auroc": 0.5, "ranks": [2.0]}
+
+
+@pytest.mark.parametrize(("told", "kept"), [("summary.json", FILE), ("real.json", f"real_{FILE}")])
+def test_published_calibrations_say_what_is_published(told, kept):
+    said = json.loads((TARGET / told).read_text())
+    assert Calibration.load(TARGET / kept).labels() == said["verdicts"]
