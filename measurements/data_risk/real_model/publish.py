@@ -34,7 +34,7 @@ Row = dict[str, Any]
 
 
 def publish(work: Work, sets: Sequence[RiskSet], seeds: Sequence[int]) -> None:
-    """Write results/data_risk/real.json of what has run."""
+    """Write results/data_risk/real.json of what has run, and the calibration once all sets have."""
     table = [row for one in sets if (row := table_row(work.out, one, list(seeds)))]
     strata = {"harmless": [row for row in table if row["harmless"]], "all": table}
     tunes = {one.name: _harm(work, one, seeds) for one in REAL_SETS}

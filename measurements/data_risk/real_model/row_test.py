@@ -62,10 +62,12 @@ def harmful_left(work: Work, one: RiskSet) -> dict[str, list[int]]:
     left: dict[str, list[int]] = {}
     for seed in SEEDS:
         ran = [name for name in ARMS if arm_file(work.out, one, name, seed).exists()]
-        scored = scores_of(work).scored(one, seed) if ran else {}
+        if not ran:
+            continue
+        scored = scores_of(work).scored(one, seed)
+        found = arms(one, scored["columns"], seed)
         for name in ran:
-            rows = arms(one, scored["columns"], seed)[name]
-            left.setdefault(name, []).append(round(sum(scored["harmful"][n] for n in rows)))
+            left.setdefault(name, []).append(sum(scored["harmful"][n] for n in found[name]))
     return left
 
 
