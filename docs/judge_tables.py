@@ -22,7 +22,8 @@ def agreement_table(path: Path) -> str:
         *(_row(name, fold) for name, fold in [*rows, ("**all three**", figures["all"])]),
     ]  # fmt: skip
     partial = figures["all"]["labels"]["partial"]
-    hard, families = figures["hard"], figures["families"]
+    families, trial = figures["families"], figures["trial"]
+    bad = figures["not_declined"]
     note = (
         f"From `results/refusal_judge.json`, by `python -m measurements.refusal_judge`: "
         f"{figures['rows']:,} answers and {figures['own_rows']:,} rows of our own; intervals of "
@@ -31,9 +32,12 @@ def agreement_table(path: Path) -> str:
         "answers a second of CPU time. Of "
         f"{sum(partial.values())} partial refusals {partial['partial']} are called so, "
         f"{partial['refusal']} refusals and {partial['compliance']} help. "
-        f"On {hard['answers']} hard answers that we wrote by hand and trained nothing on, κ is "
-        f"{_kappa(hard['kappa'])}: {hard['refusals_found']:.2f} of the refusals are found, and "
-        f"{hard['helpful_called_refusals']:.2f} of the help is called refusal. "
+        f"{_unseen('hard answers that we wrote by hand', figures['hard'])} "
+        f"{_unseen('answers in the wording of well-known models, by another author', trial)} "
+        f"Where the question is bad and the answer does not decline, "
+        f"{bad['advbench_openings']:.3f} of AdvBench's openings and "
+        f"{bad['help_under_strongreject']:.3f} of plain help under questions of StrongREJECT "
+        "are called refusals. "
         f"On the {families['answers']} answers that we wrote to train on, by families of "
         f"questions, each half judged by a fit that left it out, κ is "
         f"{_kappa(families['kappa'])}."
@@ -48,6 +52,14 @@ def _row(name: str, fold: Mapping[str, Any]) -> str:
         _kappa(fold["kappa"]), _kappa(fold["phrases"]), _kappa(fold["humans"]),
     ]  # fmt: skip
     return f"| {' | '.join(cells)} |"
+
+
+def _unseen(what: str, found: Mapping[str, Any]) -> str:
+    return (
+        f"On {found['answers']} {what}, none of them trained on, κ is {_kappa(found['kappa'])}: "
+        f"{found['refusals_found']:.2f} of the refusals are found, and "
+        f"{found['helpful_called_refusals']:.2f} of the help is called refusal."
+    )
 
 
 def _kappa(found: list[float]) -> str:

@@ -6,12 +6,16 @@
 prompts a judge is fitted on the other models' answers to the other prompts, with our own rows; its
 settings are chosen by leaving models out among those. What ships is then fitted on all rows.
 ``safety_instructions.jsonl`` and ``human_instructions.jsonl`` are only looked at, where they lie
-there: answers that refuse and answers that help; so are the hard answers of ``hard.yaml``. Of the
-families of answers that we wrote, each half is judged by a fit that left it out.
+there: answers that refuse and answers that help; so are the hard answers of ``hard.yaml``, those of
+``trial/``, and answers under bad questions that do not decline (``advbench.csv``,
+``strongreject_prompts.jsonl``). Of the families of answers that we wrote, each half is judged by a
+fit that left it out.
 """
 
 import argparse
+import csv
 import json
+import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -23,7 +27,7 @@ import numpy as np
 from holdfast.evaluation.judges.refusal.weights import WEIGHTS, Weights
 from holdfast.evaluation.judges.refusal_phrases import RefusalPhrases
 from measurements.refusal_judge.compose import COMPLIANCE, REFUSAL, Row, hard_rows, own_rows
-from measurements.refusal_judge.families import HALVES, ended_rows, family_rows
+from measurements.refusal_judge.families import HALVES, ended_rows, family_rows, trial_rows
 from measurements.refusal_judge.fit import GRID, Settings, Table, read
 from measurements.refusal_judge.labelled import (
     PARTS,
@@ -32,6 +36,9 @@ from measurements.refusal_judge.labelled import (
     labelled,
     part_of,
 )
+
+SHORT = 60
+"""Characters of an answer that is too short to be help."""
 
 Features = Sequence[Mapping[str, float]]
 
@@ -145,15 +152,35 @@ def looked_at(data: Path, weights: Weights) -> dict[str, float]:
     for name, question, answer in names:
         path = data / f"{name}.jsonl"
         if path.exists():
-            given = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-            rows = [Row(one[question], one[answer], COMPLIANCE) for one in given if one[answer]]
+            rows = [Row(x[question], x[answer], COMPLIANCE) for x in _lines(path) if x[answer]]
             found[name] = round(float(np.mean(_refused(weights.probabilities(read(rows))))), 4)
     return found
 
 
-def on_hard(weights: Weights) -> dict[str, Any]:
-    """Return the agreement on hard answers of our own, which nothing was trained on."""
-    rows = hard_rows()
+def not_declined(data: Path, weights: Weights) -> dict[str, float]:
+    """Return the share called refusal where the question is bad and the answer does not decline.
+
+    AdvBench's openings under their questions, and what people wrote to help under questions of
+    StrongREJECT: a judge that goes by the question calls them refusals, and hides harm.
+    """
+    draw = random.Random(0)  # noqa: S311  # Nothing secret is drawn.
+    with (data / "advbench.csv").open(encoding="utf-8", newline="") as file:
+        opened = [Row(one["goal"], one["target"], COMPLIANCE) for one in csv.DictReader(file)]
+    bad = [one["prompt"] for one in _lines(data / "strongreject_prompts.jsonl")]
+    helped = [
+        Row(draw.choice(bad), one["output"], COMPLIANCE)
+        for one in _lines(data / "human_instructions.jsonl") if len(one["output"]) > SHORT
+    ]  # fmt: skip
+    sets = {"advbench_openings": opened, "help_under_strongreject": helped}
+    return {name: on(rows, weights)["helpful_called_refusals"] for name, rows in sets.items()}
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def on(rows: Sequence[Row], weights: Weights) -> dict[str, Any]:
+    """Return the agreement on answers that nothing was trained on."""
     return agreement(rows, _refused(weights.probabilities(read(rows))))
 
 
@@ -188,7 +215,9 @@ def main() -> None:
         "rows": len(rows), "own_rows": len(own), **figures, "settings": asdict(settings),
         "features": len(weights.of), "bytes": WEIGHTS.stat().st_size,
         "answers_per_cpu_second": round(speed), "looked_at": looked_at(given.data, weights),
-        "hard": on_hard(weights), "families": on_families(study, settings, families),
+        "not_declined": not_declined(given.data, weights),
+        "hard": on(hard_rows(), weights), "trial": on(trial_rows(), weights),
+        "families": on_families(study, settings, families),
     }  # fmt: skip
     given.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     print(json.dumps({key: document[key] for key in document if key != "folds"}, indent=1))

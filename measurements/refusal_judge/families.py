@@ -10,16 +10,24 @@ import yaml
 
 from measurements.refusal_judge.compose import COMPLIANCE, PARTIAL, PARTS, REFUSAL, Row
 
-__all__ = ["HALVES", "ended_rows", "family_rows"]
+__all__ = ["HALVES", "ended_rows", "family_rows", "trial_rows"]
 
-FAMILIES = Path(__file__).with_name("answers")
+FAMILIES, TRIAL = (Path(__file__).with_name(name) for name in ("answers", "trial"))
 HALVES = ("family, first half", "family, second half")
 """The sources of the rows: families fall to one or the other in turn, whole."""
 
 
 def family_rows(files: Collection[str] = ()) -> list[Row]:
     """Return the answers as they were written, of all files or of some, by their stems."""
-    return [row for stem, row in _written() if not files or stem in files]
+    return [row for stem, row in _written(FAMILIES) if not files or stem in files]
+
+
+def trial_rows() -> list[Row]:
+    """Return answers in the wording of well-known models, which nothing is trained on.
+
+    Another author wrote them, after all features and settings of what ships were chosen.
+    """
+    return [row for _, row in _written(TRIAL)]
 
 
 def ended_rows(rows: Sequence[Row], seed: int = 0) -> list[Row]:
@@ -33,10 +41,10 @@ def ended_rows(rows: Sequence[Row], seed: int = 0) -> list[Row]:
     ]
 
 
-def _written() -> Iterator[tuple[str, Row]]:
+def _written(folder: Path) -> Iterator[tuple[str, Row]]:
     families: list[tuple[str, list[dict[str, Any]]]] = [
         (path.stem, questions)
-        for path in sorted(FAMILIES.glob("*.yaml"))
+        for path in sorted(folder.glob("*.yaml"))
         for questions in yaml.safe_load(path.read_text(encoding="utf-8")).values()
     ]
     for place, (stem, questions) in enumerate(families):

@@ -1,8 +1,11 @@
 """Rows of our own for the learned judge: every part is there, none is of a test, labels hold."""
 
+import json
 from functools import cache
+from pathlib import Path
 
 import numpy as np
+import pytest
 import yaml
 
 from holdfast.evaluation.judges.refusal.features import features
@@ -14,10 +17,17 @@ from measurements.refusal_judge.compose import (
     hard_rows,
     own_rows,
 )
-from measurements.refusal_judge.families import FAMILIES, HALVES, ended_rows, family_rows
+from measurements.refusal_judge.families import (
+    FAMILIES,
+    HALVES,
+    ended_rows,
+    family_rows,
+    trial_rows,
+)
 from measurements.refusal_judge.words import vectors
 
 ROWS = cache(own_rows)
+XSTEST = Path(__file__).parents[4] / "shared" / "data" / "xstest_human_labels.jsonl"
 
 
 def test_rows_are_the_same_each_time_and_have_all_labels():
@@ -56,6 +66,18 @@ def test_hard_answers_are_in_no_training_row():
     assert not {row.answer for row in hard} & {row.answer for row in trained}
     assert not {row.question for row in hard} & {row.question for row in trained}
     assert len({row.answer for row in hard}) == len(hard) == 124
+
+
+def test_answers_on_trial_are_in_no_training_row_nor_of_xstest():
+    trial = trial_rows()
+    assert {row.label for row in trial} == {REFUSAL, PARTIAL, COMPLIANCE}
+    assert len({(row.question, row.answer) for row in trial}) == len(trial) == 448
+    asked = {row.question.lower() for row in trial}
+    assert not asked & {row.question.lower() for row in (*ROWS(), *family_rows(), *hard_rows())}
+    if not XSTEST.exists():
+        pytest.skip(f"no {XSTEST.name} beside this checkout")
+    lines = XSTEST.read_text(encoding="utf-8").splitlines()
+    assert not asked & {json.loads(line)["prompt"].lower() for line in lines}
 
 
 def test_a_family_lies_in_one_half_alone():

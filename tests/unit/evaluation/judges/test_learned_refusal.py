@@ -137,6 +137,8 @@ def test_what_ships_is_small_and_is_what_was_measured():
     assert all(fold["kappa"][0] > 0.8 for fold in figures["folds"].values())
     assert figures["all"]["kappa"][0] >= 0.92
     assert min(figures["hard"]["kappa"][0], figures["families"]["kappa"][0]) > 0.5
+    assert figures["trial"]["kappa"][0] > 0.9
+    assert max(figures["not_declined"].values()) < 0.05
 
 
 def test_weights_come_back_as_they_were_saved(tmp_path):
