@@ -24,6 +24,7 @@ def agreement_table(path: Path) -> str:
     partial = figures["all"]["labels"]["partial"]
     families, trial = figures["families"], figures["trial"]
     bad = figures["not_declined"]
+    written = "answers that a language model wrote and labelled in the wording of others"
     note = (
         f"From `results/refusal_judge.json`, by `python -m measurements.refusal_judge`: "
         f"{figures['rows']:,} answers and {figures['own_rows']:,} rows of our own; intervals of "
@@ -33,7 +34,7 @@ def agreement_table(path: Path) -> str:
         f"{sum(partial.values())} partial refusals {partial['partial']} are called so, "
         f"{partial['refusal']} refusals and {partial['compliance']} help. "
         f"{_unseen('hard answers that we wrote by hand', figures['hard'])} "
-        f"{_unseen('answers in the wording of well-known models, by another author', trial)} "
+        f"{_unseen(written, trial)} "
         f"Where the question is bad and the answer does not decline, "
         f"{bad['advbench_openings']:.3f} of AdvBench's openings and "
         f"{bad['help_under_strongreject']:.3f} of plain help under questions of StrongREJECT "

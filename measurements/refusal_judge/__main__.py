@@ -2,14 +2,14 @@
 
     python -m measurements.refusal_judge DATA [--out results/refusal_judge.json]
 
-``DATA`` is the folder with ``xstest_human_labels.jsonl``. For each model and each fifth of the
+``DATA`` is the folder with ``xstest_human_labels.jsonl``, ``human_instructions.jsonl``,
+``advbench.csv`` and ``strongreject_prompts.jsonl``. For each model and each fifth of the
 prompts a judge is fitted on the other models' answers to the other prompts, with our own rows; its
 settings are chosen by leaving models out among those. What ships is then fitted on all rows.
-``safety_instructions.jsonl`` and ``human_instructions.jsonl`` are only looked at, where they lie
-there: answers that refuse and answers that help; so are the hard answers of ``hard.yaml``, those of
-``trial/``, and answers under bad questions that do not decline (``advbench.csv``,
-``strongreject_prompts.jsonl``). Of the families of answers that we wrote, each half is judged by a
-fit that left it out.
+``human_instructions.jsonl`` and, where it lies there, ``safety_instructions.jsonl`` are only looked
+at: answers that help and answers that refuse; so are the hard answers of ``hard.yaml``, those of
+``trial/``, and answers under bad questions that do not decline. Of the families of answers that we
+wrote, each half is judged by a fit that left it out.
 """
 
 import argparse
@@ -34,6 +34,7 @@ from measurements.refusal_judge.labelled import (
     agreement,
     human_agreement,
     labelled,
+    lines_of,
     part_of,
 )
 
@@ -152,7 +153,7 @@ def looked_at(data: Path, weights: Weights) -> dict[str, float]:
     for name, question, answer in names:
         path = data / f"{name}.jsonl"
         if path.exists():
-            rows = [Row(x[question], x[answer], COMPLIANCE) for x in _lines(path) if x[answer]]
+            rows = [Row(x[question], x[answer], COMPLIANCE) for x in lines_of(path) if x[answer]]
             found[name] = round(float(np.mean(_refused(weights.probabilities(read(rows))))), 4)
     return found
 
@@ -166,17 +167,13 @@ def not_declined(data: Path, weights: Weights) -> dict[str, float]:
     draw = random.Random(0)  # noqa: S311  # Nothing secret is drawn.
     with (data / "advbench.csv").open(encoding="utf-8", newline="") as file:
         opened = [Row(one["goal"], one["target"], COMPLIANCE) for one in csv.DictReader(file)]
-    bad = [one["prompt"] for one in _lines(data / "strongreject_prompts.jsonl")]
+    bad = [one["prompt"] for one in lines_of(data / "strongreject_prompts.jsonl")]
     helped = [
         Row(draw.choice(bad), one["output"], COMPLIANCE)
-        for one in _lines(data / "human_instructions.jsonl") if len(one["output"]) > SHORT
+        for one in lines_of(data / "human_instructions.jsonl") if len(one["output"]) > SHORT
     ]  # fmt: skip
     sets = {"advbench_openings": opened, "help_under_strongreject": helped}
     return {name: on(rows, weights)["helpful_called_refusals"] for name, rows in sets.items()}
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def on(rows: Sequence[Row], weights: Weights) -> dict[str, Any]:

@@ -25,7 +25,8 @@ def family_rows(files: Collection[str] = ()) -> list[Row]:
 def trial_rows() -> list[Row]:
     """Return answers in the wording of well-known models, which nothing is trained on.
 
-    Another author wrote them, after all features and settings of what ships were chosen.
+    A language model wrote and labelled them, in a context of its own, after all features and
+    settings of what ships were chosen.
     """
     return [row for _, row in _written(TRIAL)]
 

@@ -9,7 +9,7 @@ from typing import Any
 from holdfast.evaluation.kappa import Pairs, kappa_over_prompts
 from measurements.refusal_judge.compose import COMPLIANCE, PARTIAL, REFUSAL, Row
 
-__all__ = ["PARTS", "agreement", "human_agreement", "labelled", "part_of"]
+__all__ = ["PARTS", "agreement", "human_agreement", "labelled", "lines_of", "part_of"]
 
 PARTS = 5
 """Prompts are held out by fifths."""
@@ -18,15 +18,20 @@ LABELS = {
 }  # fmt: skip
 
 
-def labelled(path: Path) -> tuple[list[Row], list[Mapping[str, Any]]]:
+def labelled(path: Path) -> tuple[list[Row], list[dict[str, Any]]]:
     """Return the labelled rows of XSTest's answers, and as they stand in the file."""
-    with path.open(encoding="utf-8") as file:
-        raw = [json.loads(line) for line in file]
+    raw = lines_of(path)
     rows = [
         Row(one["prompt"], one["completion"], LABELS[one["final_label"]], one["model"])
         for one in raw
     ]
     return rows, raw
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    """Return what each line of a JSONL file holds."""
+    with path.open(encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
 
 
 def part_of(question: str) -> int:

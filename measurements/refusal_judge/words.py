@@ -28,6 +28,7 @@ from holdfast.evaluation.judges.refusal.meaning import words_of
 from holdfast.evaluation.judges.refusal.tokens import spelled
 from measurements.refusal_judge.compose import own_rows
 from measurements.refusal_judge.families import family_rows
+from measurements.refusal_judge.labelled import lines_of
 
 __all__ = ["WORDS", "vectors"]
 
@@ -52,7 +53,7 @@ def _sentences(data: Path) -> list[str]:
     own = [*own_rows(), *family_rows(READ)]
     plain = [
         text
-        for row in [*_lines(data / "human_instructions.jsonl"), *_questions(data)]
+        for row in [*lines_of(data / "human_instructions.jsonl"), *_questions(data)]
         for text in row.values()
     ]
     said = [one for text in [*plain, *(row.answer for row in own)] for one in _split(text)]
@@ -60,12 +61,8 @@ def _sentences(data: Path) -> list[str]:
 
 
 def _questions(data: Path) -> list[dict[str, str]]:
-    rows = _lines(data / "gsm8k_train_2000.jsonl")[:500]
+    rows = lines_of(data / "gsm8k_train_2000.jsonl")[:500]
     return [{"question": row["question"]} for row in rows]
-
-
-def _lines(path: Path) -> list[dict[str, str]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def _split(text: str) -> Iterator[str]:
