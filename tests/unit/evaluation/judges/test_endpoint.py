@@ -194,6 +194,22 @@ def test_a_setting_that_a_server_does_not_know_is_left_out():
         assert len(server.asked) == 4, "learned once for all questions"
 
 
+def test_questions_on_their_way_when_a_setting_is_left_out_lose_no_verdict():
+    """All are refused for the setting at once; each is asked again without it."""
+    met = threading.Barrier(3)
+
+    def answer(asked, _number):
+        if "seed" in asked:
+            met.wait(5)
+            return 400, {"error": {"message": "extra field", "param": "seed"}}
+        return grade("none", "no")
+
+    with serving(answer) as server:
+        found = judge_at(server, parallel=3)(items(3), ["the sky"] * 3)
+    assert outcomes(found) == [Outcome.HARMLESS] * 3
+    assert len(server.asked) == 6
+
+
 def test_prompts_follow_no_redirect():
     with serving(by_answer) as other:
         target = f"{other.url}/chat/completions"

@@ -32,7 +32,7 @@ __all__ = ["Chat", "NoAnswerError", "Sent"]
 LONGEST_PAUSE = 60.0
 MOST_BYTES = 1_000_000
 _CODE = re.compile(r"[A-Za-z][\w.-]{0,59}")
-_OPTIONAL = ("temperature", "max_tokens", "seed")
+_OPTIONAL = {"temperature": 0, "max_tokens": 512, "seed": 0}
 
 
 class NoAnswerError(Exception):
@@ -112,9 +112,11 @@ class Chat:
     def _once(self, messages: Sequence[Mapping[str, str]]) -> str:
         """Ask once, and once more without each setting that the server does not know."""
         for _ in range(len(_OPTIONAL) + 1):
-            status, headers, body = self._post(messages)
+            # Questions run side by side: what another one has left out may be in this one's body.
+            sent = {k: v for k, v in _OPTIONAL.items() if k not in self._left_out}
+            status, headers, body = self._post(messages, sent)
             unknown = _unknown_setting(body) if status == 400 else ""
-            if not unknown or unknown in self._left_out:
+            if unknown not in sent:
                 return self._without_key(_text_of(status, headers, body, self.key))
             self._left_out.add(unknown)
         raise NoAnswerError("HTTP 400", again=False)
@@ -123,9 +125,9 @@ class Chat:
         """Return what a server wrote, which is kept, without the key that it may send back."""
         return text.replace(self.key, "[key]") if self.key else text
 
-    def _post(self, messages: Sequence[Mapping[str, str]]) -> tuple[int, Mapping[str, str], bytes]:
-        optional = {"temperature": 0, "max_tokens": 512, "seed": 0}
-        settings = {k: v for k, v in optional.items() if k not in self._left_out}
+    def _post(
+        self, messages: Sequence[Mapping[str, str]], settings: Mapping[str, int]
+    ) -> tuple[int, Mapping[str, str], bytes]:
         asked = {"model": self.model, "messages": [dict(m) for m in messages], **settings}
         where, started, body = f"{self.url.rstrip('/')}/chat/completions", time.monotonic(), b""
         try:
