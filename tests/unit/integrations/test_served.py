@@ -1,6 +1,10 @@
 """A served model is measured as one that is loaded here, and a failing server loses nothing."""
 
+import contextlib
 import json
+import socket
+import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -164,6 +168,13 @@ def test_a_server_without_a_list_of_models_will_do(stand_in):
         ({"served": "localhost:8000"}, "`served`: is no address"),
         ({"served": "http://me:word@localhost/v1"}, "`served` holds what looks like a secret"),
         ({"served": "http://localhost/v1?a=1"}, "holds a name, a key or a query"),
+        ({"served": "http://[::1/v1"}, "`served`: is no address"),
+        ({"served": "http://localhost:port/v1"}, "`served`: is no address"),
+        ({"served": "http://local host/v1"}, "`served`: is no address"),
+        (
+            {"served": "http://localhost/\N{LATIN SMALL LETTER O WITH DIAERESIS}/v1"},
+            "`served`: is no address",
+        ),
         ({"served_timeout": 0.0}, r"`served_timeout=0.0`: give seconds"),
         ({"dtype": "bfloat16"}, "`dtype` is for a model that is loaded here"),
         ({"adapter": "."}, "`adapter` is for a model"),
@@ -188,3 +199,79 @@ def test_a_server_that_is_not_there_is_one_line():
 def test_an_error_in_the_list_is_one(stand_in):
     with pytest.raises(GarbageError):
         reply_from(json.loads('{"error": 1}'))
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+
+
+@contextlib.contextmanager
+def raw(data, then=b"", pause=0.02):
+    """Serve these bytes to whoever connects, and ``then`` again and again; gives the address."""
+
+    def answer(taken):
+        with taken, contextlib.suppress(OSError):
+            taken.recv(65536)
+            taken.sendall(data)
+            for _ in range(100 if then else 0):
+                taken.sendall(then)
+                time.sleep(pause)
+
+    def serve(listening):
+        with contextlib.suppress(OSError):
+            while True:
+                taken, _ = listening.accept()
+                threading.Thread(target=answer, args=(taken,), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=serve, args=(listening,), daemon=True).start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhel", "did not answer 2 times"),
+        (HEAD + b"Content-Length: 900\r\n\r\n{", "no JSON"),
+        (b"no HTTP at all\r\n\r\n", "did not answer 2 times .BadStatusLine: no HTTP"),
+        (HEAD + b"X: " + b"a" * 70_000 + b"\r\n\r\n", "did not answer 2 times .LineTooLong"),
+        (HEAD + b"\r\n" + b"[" * 100_000, "no JSON"),
+        (b"HTTP/1.1 429 Busy\r\nRetry-After: \xb2\r\n\r\n", "HTTP 429 Busy"),
+        (b"HTTP/1.1 400 No\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel", "HTTP 400 No"),
+    ],
+)
+def test_what_is_cut_or_no_http_is_asked_again_and_then_one_line(data, said):
+    with raw(data) as url, pytest.raises(RunError, match=said) as caught:
+        served(url, tries=2).replies(ASKED[:1], max_new_tokens=4)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_answer_that_trickles_in_is_not_waited_for():
+    """Each byte comes in time, and the whole never would."""
+    start = time.monotonic()
+    with raw(HEAD + b"Content-Length: 1000\r\n\r\n", then=b" ") as url:
+        model = served(url, tries=1)
+        model.server = replace(model.server, timeout=0.3)
+        with pytest.raises(RunError, match="only a part came in time"):
+            model.replies(ASKED[:1], max_new_tokens=4)
+    assert time.monotonic() - start < 1.5
+
+
+@pytest.mark.parametrize("key", ["two words", "two\nlines", "schl\N{CJK UNIFIED IDEOGRAPH-4E2D}"])
+def test_a_key_that_no_header_takes_is_one_line_without_it(stand_in, monkeypatch, tmp_path, key):
+    monkeypatch.setenv(opened.KEY, key)
+    file = str(questions(tmp_path / "asked.jsonl"))
+    with stand_in.running() as url, pytest.raises(ConfigError, match="holds blanks") as caught:
+        evaluate_model(EvaluateConfig(model="tiny", served=url, task=file))
+    assert key not in str(caught.value)
+    assert stand_in.keys == []
+
+
+def test_a_server_that_answers_with_the_key_leaves_no_key_in_what_is_kept(stand_in, tmp_path):
+    message = {"role": "assistant", "content": "Bearer sk-secret"}
+    stand_in.faults.append((200, {"choices": [{"message": message}]}, {}))
+    path = tmp_path / "kept.jsonl"
+    with stand_in.running() as url:
+        model = served(url, path)
+        model.server = replace(model.server, key="sk-secret")
+        assert model.replies(ASKED[:1], max_new_tokens=4) == [Reply("Bearer [key]")]
+    assert "secret" not in path.read_text()

@@ -6,12 +6,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import Message
+from http.client import HTTPException, HTTPResponse
 from typing import Any
 from urllib.error import HTTPError
-from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from holdfast.errors import ConfigError, RunError
+from holdfast.evaluation.judges.endpoint.address import address_of
 
 __all__ = ["GarbageError", "Server"]
 
@@ -53,17 +54,16 @@ class Server:
         Raises:
             ConfigError: It is no plain http(s) address.
         """
-        place = urlsplit(url)
-        shown = f"{place.scheme}://{place.hostname}"
-        if place.scheme not in ("http", "https") or not place.hostname:
+        place = address_of(url)
+        if place is None or not place.path.isascii():
             raise ConfigError(
                 f"`{field}`: is no address: give the one below which chat/completions lies, such "
                 "as http://localhost:8000/v1"
             )
         if place.username or place.password or place.query or place.fragment:
             raise ConfigError(
-                f"`{field}={shown}…`: holds a name, a key or a query: give the plain address, and "
-                "a key in the environment"
+                f"`{field}={place.scheme}://{place.hostname}…`: holds a name, a key or a query: "
+                "give the plain address, and a key in the environment"
             )
         return cls(url.rstrip("/"), key, timeout)
 
@@ -85,10 +85,10 @@ class Server:
                 wait = None
                 if not left:
                     raise
-            except OSError as error:
+            except (OSError, HTTPException) as error:  # The latter: cut, or no HTTP at all.
                 wait = None
                 if not left:
-                    why = getattr(error, "reason", None) or error
+                    why = " ".join(str(getattr(error, "reason", None) or error).split())[:200]
                     said = f"did not answer {self.tries} times ({type(error).__name__}: {why})"
                     raise RunError(f"{self.url}/{path}: {said}") from None
             growing = self.pause * 2 ** (self.tries - left - 1) * random.uniform(1, 1.25)  # noqa: S311
@@ -101,24 +101,36 @@ class Server:
         headers |= {"Authorization": f"Bearer {self.key}"} if self.key else {}
         request = Request(f"{self.url}/{path}", data, headers)  # noqa: S310  # http(s) alone.
         with build_opener(_StaysHere).open(request, timeout=self.timeout) as response:
-            text = response.read(_MOST)
+            text = _whole(response, time.monotonic() + self.timeout)
+        if self.key:  # A server may send it back, and answers are kept.
+            text = text.replace(self.key.encode(), b"[key]")
         try:
             return json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise GarbageError(f"no JSON: {text[:60]!r}") from error
 
     def _refused(self, path: str, error: HTTPError) -> str:
         """Return what the server said when it refused, without the key."""
         try:
             said = " ".join(error.read(2000).decode(errors="replace").split())[:200]
-        except OSError:
+        except (OSError, HTTPException):
             said = ""
         told = said.replace(self.key, "…") if self.key else said
         status = f"{self.url}/{path}: HTTP {error.code} {error.reason}"
         return f"{status}: {told}" if told else status
 
 
+def _whole(response: HTTPResponse, end: float) -> bytes:
+    """Return the body of a response, if all of it is there by ``end``, a time of the clock."""
+    text = b""
+    while len(text) < _MOST and (part := response.read1(_MOST - len(text))):
+        text += part
+        if time.monotonic() > end:
+            raise TimeoutError("only a part came in time")
+    return text
+
+
 def _asked_for(headers: Message | None) -> float | None:
     """Return the seconds that the server asks to wait, if it says so in seconds."""
     given = str((headers or {}).get("Retry-After", ""))
-    return float(given) if given.isdigit() else None
+    return float(given) if given.isascii() and given.isdigit() else None

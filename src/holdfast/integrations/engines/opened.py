@@ -1,11 +1,11 @@
 """What answers the questions of ``evaluate``: the model itself, vLLM, or a server."""
 
-import os
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from holdfast.errors import ConfigError
+from holdfast.evaluation.judges.endpoint.address import key_in
 from holdfast.inputs.configs import EvaluateConfig, ModelConfig
 from holdfast.inputs.models import Loaded, model_of
 from holdfast.integrations.engines.http import Server
@@ -43,7 +43,7 @@ def _served(config: EvaluateConfig) -> Loaded:
     _refuse_local(config)
     if not 0 < config.served_timeout < float("inf"):
         raise ConfigError(f"`served_timeout={config.served_timeout}`: give seconds, more than 0")
-    key = os.environ.get(KEY) or None
+    key = key_in(KEY) or None
     server = Server.at(str(config.served), "served", key, config.served_timeout)
     how = {"served": server.url, "model": config.model, "max_new_tokens": config.max_new_tokens}
     model = ServedModel(server, config.model, KeptAnswers(_kept(config.output), how), _AT_ONCE)

@@ -5,17 +5,17 @@ key comes from the environment alone: ``HOLDFAST_JUDGE_KEY``, or ``OPENAI_API_KE
 address. What was judged before the endpoint gave up is kept; the rest is unscored.
 """
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Event, Lock
 from typing import ClassVar
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult
 
 from holdfast.errors import ConfigError, InputError
 from holdfast.evaluation.judges.content.template import SHORT, check_pin, digest
 from holdfast.evaluation.judges.content.verdicts import Reading, by_reference, verdict_of
+from holdfast.evaluation.judges.endpoint.address import address_of, key_in
 from holdfast.evaluation.judges.endpoint.client import Chat, NoAnswerError, Sent
 from holdfast.evaluation.judges.endpoint.rubric import RUBRIC, messages, parse
 from holdfast.evaluation.metrics import NOT_ASKED, Item, Kind, Verdict
@@ -123,8 +123,8 @@ class EndpointJudge:
         """Return the address, once it and the numbers are sound."""
         if not self.url or not self.model:
             raise ConfigError("needs an address and a model: add url=https://HOST/v1,model=NAME")
-        place = _address(self.url)
-        if place is None or place.scheme not in ("http", "https") or not place.hostname:
+        place = address_of(self.url)
+        if place is None:
             raise ConfigError("url is no address of a server: give it as https://HOST/v1")
         if place.username or place.password or place.query or place.fragment:
             raise ConfigError(
@@ -174,35 +174,18 @@ class _Round:
         self._over.set()
 
 
-def _address(url: str) -> SplitResult | None:
-    """Return the parts of an address, None where it is none."""
-    try:
-        place = urlsplit(url)
-        return place if place.port != 0 else None
-    except ValueError:  # Half a pair of brackets, or a port that is no number.
-        return None
-
-
 def _key_for(place: SplitResult) -> str:
     """Return the key for an address: OpenAI's own goes to OpenAI alone.
 
     Raises:
         ConfigError: It cannot stand in a header.
     """
-    own = _key_in("HOLDFAST_JUDGE_KEY")
+    own = key_in("HOLDFAST_JUDGE_KEY")
     if own:
         return own
     host = place.hostname or ""
     theirs = host == "api.openai.com" or host.endswith(".openai.azure.com")
-    return _key_in("OPENAI_API_KEY") if theirs else ""
-
-
-def _key_in(variable: str) -> str:
-    key = os.environ.get(variable, "").strip()
-    if key and not (key.isascii() and key.isprintable() and " " not in key):
-        said = "holds blanks, line ends or letters that no key has: set it again"
-        raise ConfigError(f"the environment variable {variable} {said}")
-    return key
+    return key_in("OPENAI_API_KEY") if theirs else ""
 
 
 def _way_out(error: NoAnswerError) -> str:
