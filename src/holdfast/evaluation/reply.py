@@ -8,7 +8,7 @@ from typing import Any
 from holdfast.data.rendering.thinking import CLOSING, OPENING, may_be_text
 from holdfast.data.rendering.turns import generation_prompt
 
-__all__ = ["Replies", "Reply", "reply_of", "without_thoughts"]
+__all__ = ["Replies", "Reply", "reply_of", "whole", "without_thoughts"]
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,17 @@ class Reply:
     """It had not ended at the limit of tokens."""
 
 
+def whole(text: str) -> str:
+    r"""Return ``text`` with U+FFFD for each half of a surrogate pair, which no file can hold.
+
+    JSON may hold one (``"\ud800"``): a server cuts an answer within a character.
+    """
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def reply_of(text: str) -> Reply:
     """Return the reply in a text that another engine gave, its thinking taken out."""
+    text = whole(text)
     if not (OPENING.search(text) or CLOSING.search(text)):
         return Reply(text)
     answer, thought, unfinished = without_thoughts(text)

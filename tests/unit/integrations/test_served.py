@@ -138,6 +138,8 @@ def test_without_an_output_the_line_says_so(stand_in):
         ({"content": "<think>so</think>42"}, "stop", Reply("42", "so")),
         ({"content": "42", "reasoning_content": "so"}, "stop", Reply("42", "so")),
         ({"content": "", "reasoning": "so"}, "length", Reply("", "so", True, True)),
+        ({"content": "4\ud800", "reasoning": "s\udc00"}, "stop", Reply("4\ufffd", "s\ufffd")),
+        ({"content": "\U0001f600"}, "stop", Reply("\U0001f600")),
     ],
 )
 def test_a_completion_is_read_with_its_thinking(message, reason, reply):

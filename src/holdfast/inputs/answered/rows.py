@@ -12,7 +12,7 @@ from holdfast.data.shapes.conversation import conversation
 from holdfast.data.shapes.message import Message
 from holdfast.data.shapes.pairs import beside
 from holdfast.data.shapes.protocol import column_in
-from holdfast.data.shapes.texts import few, is_blank
+from holdfast.data.shapes.texts import few, is_blank, whole
 from holdfast.errors import ConfigError, DataError, nearest
 from holdfast.inputs.answered.labels import Labels
 
@@ -139,7 +139,8 @@ def _said(raw: RawRow, prompt: str, answer: str) -> tuple[str, str]:
         if not answer:
             raise DataError(f"{raw.place}: has no column of answers: give `columns=answer=NAME`")
         more = [_text(raw, name) for name in beside(raw.values, prompt)]
-        return "\n\n".join(text for text in (asked, *more) if text.strip()), _text(raw, answer)
+        texts = (whole(asked, raw, prompt), *more)
+        return "\n\n".join(text for text in texts if text.strip()), _text(raw, answer)
     turns, empty = _turns(raw, prompt)
     users = [turn["content"] for turn in turns if turn["role"] == "user"]
     if not users:
@@ -176,4 +177,4 @@ def _text(raw: RawRow, name: str) -> str:
     value: Any = raw.values[name]
     if isinstance(value, list | dict):
         raise DataError(f"{raw.place}: {name} is a {type(value).__name__}, expected text")
-    return "" if value is None else str(value)
+    return "" if value is None else whole(str(value), raw, name)

@@ -10,7 +10,7 @@ from typing import Any
 
 from holdfast.errors import ConfigError, RunError, nearest
 from holdfast.evaluation.generate import Answered
-from holdfast.evaluation.reply import Reply, reply_of
+from holdfast.evaluation.reply import Reply, reply_of, whole
 from holdfast.integrations.engines.http import GarbageError, Server
 from holdfast.integrations.engines.kept import KeptAnswers
 
@@ -131,6 +131,6 @@ def reply_from(document: Any) -> Reply:
     if not (isinstance(content, str) and isinstance(thought, str)):
         raise GarbageError(f"an answer that is no text: {str(content)[:60]!r}")
     read = reply_of(content.strip())
-    thoughts = "\n".join(filter(None, (thought.strip(), read.thought)))
+    thoughts = "\n".join(filter(None, (whole(thought).strip(), read.thought)))
     unfinished = read.unfinished or bool(thought and cut and not read.text)
     return Reply(read.text, thoughts, unfinished, cut)

@@ -343,6 +343,14 @@ def test_a_server_that_answers_with_the_key_leaves_no_key_in_what_is_kept():
     assert (found.outcome, found.raw) == (Outcome.UNSCORED, "Bearer [key]")
 
 
+def test_half_a_character_that_a_server_writes_can_be_kept():
+    with serving(lambda *_: said("n\ud800")) as server:
+        measured = judge_answers(items(1), ["mix it\udc00"], judge_at(server))
+    result = RunResult.of("evaluate", [Arm.of("before", [SeedRun.of(0, measured)])], model="m")
+    assert measured.verdicts[0].raw == "n\ufffd"
+    assert RunResult.model_validate_json(result.model_dump_json()) == result
+
+
 @pytest.mark.parametrize("key", ["schlüssel", "two words", "two\nlines"])
 def test_a_key_that_no_header_takes_is_one_line(monkeypatch, key):
     monkeypatch.setenv("HOLDFAST_JUDGE_KEY", key)

@@ -111,6 +111,9 @@ def test_labels_of_others(label, ours):
         ({"prompt": "p", "answer": "a", "label": "maybe"}, {}, "the label 'maybe' is none of"),
         ({"prompt": "p", "answer": "a"}, {"by": "model"}, "`by=model` is none of its columns"),
         ({"messages": [{"role": "user", "content": "q"}]}, {}, "does not end with an assistant"),
+        ({"prompt": "p\ud800", "answer": "a"}, {}, "row 1: prompt has half of a surrogate"),
+        ({"prompt": "p", "answer": "a\ud800"}, {}, "row 1: answer has half of a surrogate"),
+        ({"prompt": "p", "answer": "a", "m": "\ud800"}, {"by": "m"}, "m has half of a surrogate"),
     ],
 )
 def test_bad_rows_are_named(tmp_path, row, options, said):

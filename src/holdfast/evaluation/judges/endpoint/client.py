@@ -22,6 +22,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from holdfast.evaluation.reply import whole
+
 try:
     import httpx2 as http
 except ImportError:  # huggingface_hub brings the one or the other; they are alike in what is used.
@@ -179,7 +181,7 @@ def _content(body: bytes) -> str:
         raise NoAnswerError(said, again=False) from None
     if not isinstance(text, str):
         raise NoAnswerError("an answer whose content is no text")
-    return text
+    return whole(text)
 
 
 def _asked_pause(value: str) -> float | None:
