@@ -135,6 +135,8 @@ def test_without_an_output_the_line_says_so(stand_in):
     [
         ({"content": " 42 "}, "stop", Reply("42")),
         ({"content": None}, "length", Reply("", cut=True)),
+        ({"content": None, "refusal": "I cannot."}, "stop", Reply("I cannot.")),
+        ({"content": "42", "refusal": None}, "stop", Reply("42")),
         ({"content": "<think>so</think>42"}, "stop", Reply("42", "so")),
         ({"content": "42", "reasoning_content": "so"}, "stop", Reply("42", "so")),
         ({"content": "", "reasoning": "so"}, "length", Reply("", "so", True, True)),

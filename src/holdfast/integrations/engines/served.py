@@ -123,7 +123,8 @@ def reply_from(document: Any) -> Reply:
     try:
         [choice] = document["choices"]
         message = choice["message"]
-        content = message.get("content") or ""
+        # A server that tells refusals apart has the words there, and no content.
+        content = message.get("content") or message.get("refusal") or ""
         thought = message.get("reasoning_content") or message.get("reasoning") or ""
         cut = choice.get("finish_reason") == "length"
     except (KeyError, TypeError, ValueError, AttributeError) as error:
