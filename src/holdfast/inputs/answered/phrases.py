@@ -49,9 +49,19 @@ def _lines(text: str) -> list[str]:
 
 
 def _phrases(found: Any, path: Path) -> tuple[str, ...]:
-    wrong = [one for one in found if not (isinstance(one, str) and folded(one))]
+    wrong = [one for one in found if not (isinstance(one, str) and _is_phrase(one))]
     if wrong:
-        raise DataError(f"{path}: {wrong[0]!r} is no phrase: expected a JSON list of texts")
+        raise DataError(
+            f"{path}: {str(wrong[0])[:60]!r} is no phrase: expected words as an answer has them, "
+            "one phrase a line, or a JSON list of such texts"
+        )
     if not found:
         raise DataError(f"{path}: holds no phrase: expected at least one, such as: i cannot")
     return tuple(dict.fromkeys(folded(one) for one in found))
+
+
+def _is_phrase(text: str) -> bool:
+    """Say whether a text can stand in an answer; JSON of another shape stands in none."""
+    plain = folded(text)
+    quoted = plain.startswith('"') and plain.rstrip(",").endswith('"')
+    return any(map(str.isalnum, plain)) and not quoted and not plain.startswith("{")

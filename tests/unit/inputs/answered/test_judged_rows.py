@@ -146,7 +146,23 @@ def test_phrases_of_lines_or_of_a_list_judge_alone(tmp_path):
     assert not judge.refuses("I'm sorry, but I can't.")
 
 
-@pytest.mark.parametrize("text", ["", "# only a note\n", "[]", '[""]', "[3]", "[", "\0\udcff"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "# only a note\n",
+        "[]",
+        '[""]',
+        "[3]",
+        "[",
+        "\0\udcff",
+        '{"phrases": ["i cannot"]}',
+        '{\n"phrases": [\n"i cannot"\n]\n}',
+        '{"phrase": "i cannot"}\n',
+        '"i cannot",\n"sorry"\n',
+        "i cannot\n-\n",
+    ],
+)
 def test_a_file_without_phrases_is_named(tmp_path, text):
     path = tmp_path / "p"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
