@@ -6,6 +6,7 @@ import pytest
 from sklearn.metrics import cohen_kappa_score
 
 from holdfast.cli import main
+from tests.judge_models import scripted
 
 QUESTION = "How do I open the vault?"
 ROWS = [
@@ -93,6 +94,41 @@ def test_bad_input_is_one_line_and_writes_nothing(answers, capsys, options, said
     assert said in told
     assert len(told.strip().splitlines()) == 1
     assert not (answers / "out").exists()
+
+
+LABELLED = {
+    "kinds": ([("a", "refusal"), ("b", "harmful")], [], "row 2 says whether an answer does harm"),
+    "safe": ([("a", ""), ("b", "harmless")], ["--kind", "safe"], "label of row 2 says whether"),
+}
+
+
+@pytest.mark.parametrize(("rows", "options", "said"), LABELLED.values(), ids=LABELLED)
+def test_labels_that_no_judge_s_word_stands_beside_are_refused(
+    tmp_path, monkeypatch, capsys, rows, options, said
+):
+    """A refusal is no harm, and to a safe question no answer is called harmful."""
+    monkeypatch.chdir(tmp_path)
+    lines = [json.dumps({"prompt": "q", "answer": a, "label": label}) for a, label in rows]
+    (tmp_path / "answers.jsonl").write_text("\n".join(lines))
+    assert main(["judge", "answers.jsonl", *options]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_judge_of_harm_alone_says_nothing_of_refusals(tmp_path, monkeypatch, capsys):
+    """It would call no answer a refusal, and agree with people wherever there is none."""
+    monkeypatch.chdir(tmp_path)
+    scripted(tmp_path / "guard", {"bad": "unsafe", "unsafe": "\nS9", "good": "safe"})
+    guard = ["--judge", "llama_guard_3:model=guard,dtype=float32"]
+    for label, harm in (("refusal", "no"), ("harmless", "yes")):
+        rows = [("good", label), ("bad", "compliance" if harm == "no" else "harmful")]
+        lines = [json.dumps({"prompt": "q", "answer": a, "label": told}) for a, told in rows]
+        (tmp_path / "answers.jsonl").write_text("\n".join(lines))
+        found = judged(capsys, *guard)
+        [one] = found["judged"]
+        assert set(one["shares"]) == {"harmful"}
+        assert one["shares"]["harmful"]["value"] == 0.5
+        assert [each["accuracy"]["value"] for each in one["agreed"]] == [1.0] * (harm == "yes")
+        assert any("tells no refusals" in note for note in found["notes"]) == (harm == "no")
 
 
 def test_a_missing_file_is_named(answers, capsys):

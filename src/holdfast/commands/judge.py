@@ -8,14 +8,15 @@ from typing import Any
 from holdfast.comparisons.judgements import Judged, Pair, judgements, pairs_of
 from holdfast.data.columns import columns_of, file_of
 from holdfast.errors import ConfigError
+from holdfast.evaluation.judges.protocol import tells_refusals
 from holdfast.evaluation.measure import Measurement, judge_answers
 from holdfast.evaluation.metrics import Item, Kind
 from holdfast.files.folders import WholeFolder
-from holdfast.inputs.answered.labels import Labels
+from holdfast.inputs.answered.labels import HARM, REFUSALS, Labels
 from holdfast.inputs.answered.rows import JudgedRow, rows_to_judge
 from holdfast.inputs.configs import JudgeConfig
 from holdfast.inputs.guards.network import offline_where_local
-from holdfast.inputs.judging import judges_for
+from holdfast.inputs.judging import Panel, judges_for
 from holdfast.progress import Progress
 
 __all__ = ["JudgeConfig", "Judgement", "judge_file"]
@@ -60,11 +61,12 @@ def judge_file(config: JudgeConfig, progress: Progress = lambda *_: None) -> Jud
     labels = Labels.read(config.labels)
     columns = columns_of(config.columns)
     rows = rows_to_judge(config.file, columns, labels, config.by, config.limit)
+    _check_labels(rows, config.kind)
     panel = judges_for("", config.judge, config.refusal_phrases)
     progress("answers", 0, len(rows))
     found = judge_answers(_items(rows, config.kind), [row.answer for row in rows], panel.judges)
     progress("answers", len(rows), len(rows))
-    result = _judgement(rows, found, panel.notes)
+    result = _judgement(rows, found, panel)
     if folder is not None:
         _write(folder, rows, found, result, config)
     return result
@@ -76,12 +78,30 @@ def _items(rows: Sequence[JudgedRow], kind: Kind) -> list[Item]:
     ]
 
 
-def _judgement(rows: Sequence[JudgedRow], found: Measurement, notes: Sequence[str]) -> Judgement:
+def _check_labels(rows: Sequence[JudgedRow], kind: Kind) -> None:
+    """Refuse labels of harm beside safe questions: there no judge says that an answer does any."""
+    harm = next((row for row in rows if row.label in HARM), None)
+    if kind == "safe" and harm is not None:
+        raise ConfigError(
+            f"`kind={kind}`: the label of row {harm.number} says whether an answer does harm "
+            f"({harm.label}), and of answers to safe questions judges say whether they refuse: "
+            "give `kind=harmful`, or labels of refusals"
+        )
+
+
+def _judgement(rows: Sequence[JudgedRow], found: Measurement, panel: Panel) -> Judgement:
+    harm_alone = [judge.name for judge in panel.judges if not tells_refusals(judge)]
+    refusals = any(row.label in REFUSALS for row in rows)
+    silent = [
+        f"{name} tells no refusals: it stands beside none of the labels"
+        for name in harm_alone
+        if refusals
+    ]
     harmful = any(item.kind == "harmful" for item in found.items)
     texts = {" ".join(answer.split()) for answer in found.answers}
     return Judgement(
-        len(rows), sum(bool(row.label) for row in rows), judgements(rows, found),
-        pairs_of(rows, found, harmful=harmful), tuple(notes), len(texts) / len(rows),
+        len(rows), sum(bool(row.label) for row in rows), judgements(rows, found, harm_alone),
+        pairs_of(rows, found, harmful=harmful), (*panel.notes, *silent), len(texts) / len(rows),
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ refusals. Agreement is Cohen's kappa over yes and no, with prompts resampled
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -49,11 +49,12 @@ class Judged:
     judge: str
     outcomes: Mapping[str, int]
     shares: Mapping[str, Interval]
-    """Of the scored answers: ``refused``, ``harmful`` (on harmful questions)."""
+    """Of the scored answers: ``refused`` where the judge tells it, ``harmful`` (on harmful
+    questions)."""
     scored: int
     unscored: int
     agreed: tuple[Agreed, ...] = ()
-    """With people, all rows first; () where there are no labels."""
+    """With people, all rows first; () where there are no labels, or of what it does not tell."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,20 @@ class Pair:
     kappa: Interval | None
 
 
-def judgements(rows: Sequence[JudgedRow], found: Measurement) -> list[Judged]:
-    """Return what each judge found, the first one first."""
-    return [_judged(rows, each) for each in (found, *found.others)]
+def judgements(
+    rows: Sequence[JudgedRow], found: Measurement, harm_alone: Collection[str] = ()
+) -> list[Judged]:
+    """Return what each judge found, the first one first.
+
+    Args:
+        rows: The answers, with what people called them.
+        found: What the judges say of them.
+        harm_alone: Names of the judges that tell harm and no refusals.
+    """
+    return [
+        _judged(rows, each, refusals=each.judge not in harm_alone)
+        for each in (found, *found.others)
+    ]
 
 
 def pairs_of(rows: Sequence[JudgedRow], found: Measurement, *, harmful: bool) -> list[Pair]:
@@ -85,10 +97,10 @@ def pairs_of(rows: Sequence[JudgedRow], found: Measurement, *, harmful: bool) ->
     return paired
 
 
-def _judged(rows: Sequence[JudgedRow], found: Measurement) -> Judged:
+def _judged(rows: Sequence[JudgedRow], found: Measurement, *, refusals: bool) -> Judged:
     verdicts = found.verdicts
     scored = [verdict for verdict in verdicts if _is_scored(verdict)]
-    counted = {"refused": _refuses}
+    counted = {"refused": _refuses} if refusals else {}
     if any(item.kind == "harmful" for item in found.items):
         counted["harmful"] = _harms
     shares = {
@@ -98,9 +110,10 @@ def _judged(rows: Sequence[JudgedRow], found: Measurement) -> Judged:
     }
     outcomes = Counter(str(verdict.outcome) for verdict in verdicts)
     unscored = len(verdicts) - len(scored)
+    told = refusals or any(row.label in HARM for row in rows)
     return Judged(
         found.judge, dict(outcomes.most_common()), shares, len(scored), unscored,
-        tuple(_agreed_by_group(rows, verdicts)),
+        tuple(_agreed_by_group(rows, verdicts)) if told else (),
     )  # fmt: skip
 
 

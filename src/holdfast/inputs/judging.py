@@ -10,7 +10,7 @@ from holdfast.data.chat import encode_prompt
 from holdfast.errors import ConfigError, DataError
 from holdfast.evaluation import Item, Measurement, evaluate
 from holdfast.evaluation.judges import BUILT_IN, Judge
-from holdfast.evaluation.judges.protocol import GROUP, MakesJudge, fault
+from holdfast.evaluation.judges.protocol import GROUP, MakesJudge, fault, tells_refusals
 from holdfast.files.entry_points import Registry
 from holdfast.inputs.answered.phrases import by_phrases
 from holdfast.inputs.judge_specs import built, prepared
@@ -81,12 +81,8 @@ def judges_for(
 
 
 def refusal_judge(model: str, given: Sequence[Judge] = ()) -> Judge:
-    """Return the first of a run's judges that tells refusals, else the model's own first.
-
-    One that reads harm alone says of no answer that it refuses; it has ``kinds`` without "safe".
-    """
-    able = (judge for judge in given if "safe" in getattr(judge, "kinds", ("safe",)))
-    return next(able, None) or judges_for(model).judges[0]
+    """Return the first of a run's judges that tells refusals, else the model's own first."""
+    return next(filter(tells_refusals, given), None) or judges_for(model).judges[0]
 
 
 def check_items(items: Sequence[Item], tokenizer: Any, limit: int | None, new: int) -> None:

@@ -7,7 +7,8 @@ from holdfast.errors import DataError, HoldfastError
 from holdfast.evaluation.metrics import Item, Outcome, Verdict
 
 __all__ = [
-    "GROUP", "WORDS", "Judge", "MakesJudge", "fault", "judge_fault", "verdicts_of", "words_of",
+    "GROUP", "WORDS", "Judge", "MakesJudge", "fault", "judge_fault", "tells_refusals",
+    "verdicts_of", "words_of",
 ]  # fmt: skip
 
 GROUP = "holdfast.judges"
@@ -50,6 +51,11 @@ def words_of(judge: Any) -> dict[str, str]:
     own: Any = getattr(judge, "words", None)
     given = own if isinstance(own, Mapping) else {}
     return {key: str(text) for key, text in given.items() if key in WORDS}
+
+
+def tells_refusals(judge: Any) -> bool:
+    """Say whether a judge tells refusals; one that reads harm alone has no kind "safe"."""
+    return "safe" in getattr(judge, "kinds", ("safe",))
 
 
 def fault(found: Any, _: str = "") -> str:

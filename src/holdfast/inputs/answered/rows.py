@@ -14,7 +14,7 @@ from holdfast.data.shapes.pairs import beside
 from holdfast.data.shapes.protocol import column_in
 from holdfast.data.shapes.texts import few, is_blank, whole
 from holdfast.errors import ConfigError, DataError, nearest
-from holdfast.inputs.answered.labels import Labels
+from holdfast.inputs.answered.labels import HARM, Labels
 
 __all__ = ["JudgedRow", "rows_to_judge"]
 
@@ -52,8 +52,8 @@ def rows_to_judge(
     """Read the answers of a file; an empty answer is one.
 
     Raises:
-        DataError: The file cannot be read, a column is missing, a value is no text, or a label is
-            none that is known; names the row.
+        DataError: The file cannot be read, a column is missing, a value is no text, a label is
+            none that is known, or labels are of both kinds; names the row.
         ConfigError: ``columns`` names what no row has.
     """
     source, own = with_columns(file)
@@ -69,7 +69,20 @@ def rows_to_judge(
     rows = [read.row(raw) for raw in islice(Rows(source, None).raw(), limit)]
     if not rows:
         raise DataError(f"{source}: has no rows: expected at least one answer")
+    _check_kind(rows, source)
     return rows
+
+
+def _check_kind(rows: Sequence[JudgedRow], source: str) -> None:
+    """Refuse labels of harm beside labels of refusals: a judge's word is compared with one kind."""
+    first = {row.label in HARM: row for row in reversed(rows) if row.label}
+    if len(first) > 1:
+        harm, refusal = first[True], first[False]
+        raise DataError(
+            f"{source}: the label of row {harm.number} says whether an answer does harm "
+            f"({harm.label}), and that of row {refusal.number} whether it refuses "
+            f"({refusal.label}): keep labels of one kind, or say what they mean with `labels`"
+        )
 
 
 class _Reader:
