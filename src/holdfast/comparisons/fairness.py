@@ -1,4 +1,4 @@
-"""What keeps two results from being compared fairly: models, data, questions, judges, versions."""
+"""What keeps two results from being compared fairly: models, data, judges, decoding, versions."""
 
 from collections.abc import Sequence
 
@@ -10,6 +10,8 @@ __all__ = ["asked_as", "same_question_files", "warnings_between"]
 
 NAMED = 3
 """How many of a kind a warning names; ours."""
+_DECODED = ("method", "max_new_tokens", "engine", "served")
+"""What of the decoding changes answers of the same weights; end tokens are the model's own."""
 Pairs = Sequence[tuple[Arm, Arm]]
 
 
@@ -34,7 +36,8 @@ def warnings_between(a: RunResult, b: RunResult, pairs: Pairs) -> list[str]:
         )
     if a.created and a.created == b.created and a.model_dump() == b.model_dump():
         found.append("A and B are the same result")
-    return [*found, *_data(a, b), *_judges(pairs), *_versions(a, b), *_seeds(pairs)]
+    told = _data(a, b), _judges(pairs), _decoding(pairs), _versions(a, b), _seeds(pairs)
+    return [*found, *(line for lines in told for line in lines)]
 
 
 def _changed(a: RunResult, b: RunResult) -> list[str]:
@@ -72,6 +75,26 @@ def _judges(pairs: Pairs) -> list[str]:
         return []
     first = " and ".join(differ[0])
     return [f"other judges ({first}) in {len(differ)} arms: they have no differences"]
+
+
+def _decoding(pairs: Pairs) -> list[str]:
+    """Return a warning for the arms whose answers were decoded in another way or length.
+
+    A run that does not know its decoding, as files from before it was kept, is not told.
+    """
+    runs = [(x.runs[0].decoding, y.runs[0].decoding) for x, y in pairs if x.runs and y.runs]
+    differ = [
+        [f"{n} {ours.get(n, 'unset')} and {theirs.get(n, 'unset')}"
+         for n in _DECODED if ours.get(n) != theirs.get(n)]
+        for ours, theirs in runs if ours and theirs
+    ]  # fmt: skip
+    found = [names for names in differ if names]
+    if not found:
+        return []
+    arms = "1 arm" if len(found) == 1 else f"{len(found)} arms"
+    return [
+        f"answers made otherwise ({', '.join(found[0])}) in {arms}: differences are of that too"
+    ]
 
 
 def _versions(a: RunResult, b: RunResult) -> list[str]:

@@ -1,6 +1,7 @@
 """Two results side by side: what is paired, what cannot be, and what differs besides."""
 
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -78,6 +79,31 @@ def test_other_judges_are_never_paired():
     found = compare_results(a, b)
     assert gap(found).paired_by == "nothing"
     assert any("other judges" in warning for warning in found.warnings)
+
+
+def decoded(one, **how):
+    """The result with answers that were decoded so."""
+    arms = [
+        each.model_copy(
+            update={"runs": [r.model_copy(update={"decoding": how}) for r in each.runs]}
+        )
+        for each in one.arms
+    ]
+    return one.model_copy(update={"arms": arms})
+
+
+def test_answers_of_another_length_or_engine_are_told():
+    a, b = pair([6, 7], [2, 4])
+    plain = {"method": "greedy", "max_new_tokens": 16}
+    for how, said in (
+        ({**plain, "max_new_tokens": 256}, r"max_new_tokens 16 and 256\) in 1 arm"),
+        ({**plain, "engine": "vllm 1"}, "engine unset and vllm 1"),
+    ):
+        found = compare_results(decoded(a, **plain), decoded(b, **how))
+        assert any(re.search(said, warning) for warning in found.warnings), found.warnings
+    for how in (plain, {}):
+        found = compare_results(decoded(a, **plain), decoded(b, **how))
+        assert not any("otherwise" in warning for warning in found.warnings)
 
 
 def test_only_shared_seeds_are_paired_and_it_is_told():
