@@ -36,6 +36,7 @@ Ends: TypeAlias = tuple[float, float]
 
 RESAMPLES = 2000
 WHOLE = 1e-9  # A count this near to a whole number is one.
+ALIKE = 1e-6  # Answers that are shares and differ by less show no spread.
 
 
 def wilson(count: float, n: int, confidence: float = 0.95) -> Interval:
@@ -96,7 +97,7 @@ def share_over_seeds(hits: Hits, *, confidence: float = 0.95) -> Estimate:
     table = _table(hits)
     seeds, prompts = table.shape
     value = float(table.mean())
-    if seeds == 1 or value in {0.0, 1.0}:
+    if seeds == 1 or float(np.ptp(table)) < ALIKE:
         found = wilson(value * prompts, prompts, confidence)
         low, high = found.low, found.high
     else:
@@ -155,7 +156,7 @@ def paired_contrast(
             f"given {left.shape} and {right.shape}"
         )
     gap = left - factor * right
-    if np.all(gap == gap.flat[0]):
+    if float(np.ptp(gap)) < ALIKE:
         low, high = _newcombe(left, right, factor, confidence)
     elif gap.shape[0] == 1:
         low, high = _bootstrap(gap[0], confidence, seed)

@@ -60,6 +60,24 @@ def test_one_seed_has_wilsons_interval():
     assert (found.value, found.prompts, found.seeds) == (0.15, 20, 1)
 
 
+@pytest.mark.parametrize(
+    "shares", [[[0.5, 0.5], [0.5, 0.5]], [[0.3], [0.3]], [[0.25], [0.25 + 1e-9]]]
+)
+def test_shares_of_answers_that_are_alike_under_every_seed_still_have_a_width(shares):
+    """Nothing shows a spread; it is as if there were one run."""
+    found, one = share_over_seeds(shares), share_over_seeds(shares[:1])
+    assert (found.low, found.high) == pytest.approx((one.low, one.high), abs=1e-6)
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_shares_that_differ_alike_up_to_rounding_still_have_a_width(seeds):
+    """0.3 - 0.2 is not 0.1 to the last digit."""
+    found = paired_difference([[0.3, 0.1]] * seeds, [[0.2, 0.0]] * seeds)
+    assert found.value == pytest.approx(0.1)
+    assert found.low < 0
+    assert found.high > 0.2
+
+
 def test_a_share_of_zero_under_every_seed_still_has_a_width():
     found = share_over_seeds([[False] * 20] * 3)
     assert found.low == 0.0
