@@ -131,6 +131,14 @@ def test_a_judge_of_harm_alone_says_nothing_of_refusals(tmp_path, monkeypatch, c
         assert any("tells no refusals" in note for note in found["notes"]) == (harm == "no")
 
 
+@pytest.mark.parametrize("place", ["me:hidden-word@h/v1", "h/v1?key=hidden-word", "h/#hidden-word"])
+def test_a_secret_in_the_address_of_a_judge_is_not_told(answers, capsys, place):
+    assert main(["judge", "answers.jsonl", "--judge", f"endpoint:url=https://{place},model=m"]) == 2
+    told = capsys.readouterr().err
+    assert "--judge endpoint:…: url holds more than an address" in told
+    assert "hidden-word" not in told
+
+
 def test_a_missing_file_is_named(answers, capsys):
     assert main(["judge", "none.jsonl"]) == 2
     assert "none.jsonl: file not found" in capsys.readouterr().err

@@ -130,6 +130,10 @@ CASES = {
         ["its template has the hash", "template_hash=deadbeef was pinned"],
     ),
     "a secret": (["endpoint:api_key=hidden-word"], ["api_key is a secret", "HOLDFAST_JUDGE_KEY"]),
+    "a query": (
+        ["endpoint:url=https://127.0.0.1:9/v1?api-key=hidden-word,model=m"],
+        ["--judge endpoint:…: url holds more than an address"],
+    ),
     "nobody listens": (
         ["endpoint:url=http://127.0.0.1:9/v1,model=m,backoff=0"],
         ["127.0.0.1 does not answer", "no connection"],

@@ -1,6 +1,7 @@
 """``NAME[:key=value,...]`` names a judge: it is read once, with the types of its own options."""
 
 import inspect
+import re
 import types
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from holdfast.inputs.values import checked
 __all__ = ["built", "prepared"]
 
 KEY_VARIABLE = "HOLDFAST_JUDGE_KEY"
+_MORE_THAN_A_PLACE = re.compile(r"://.*[@?#]")
+"""An address with a name and a password, or with a query, which may hold a key."""
 
 
 def built(text: str, find: Callable[[str], MakesJudge]) -> Judge:
@@ -52,7 +55,8 @@ def prepared(judges: Sequence[tuple[str, Judge]]) -> list[str]:
 def _about(text: str, rest: str) -> Generator[None]:
     """Put the judge as it was given before what an error says, unless it holds a secret."""
     keys = [part.partition("=")[0].strip() for part in rest.split(",")]
-    shown = f"{text.partition(':')[0]}:…" if any(map(is_secret, keys)) else text
+    holds = any(map(is_secret, keys)) or _MORE_THAN_A_PLACE.search(rest)
+    shown = f"{text.partition(':')[0]}:…" if holds else text
     try:
         yield
     except HoldfastError as error:
