@@ -1,5 +1,6 @@
 """Answers that exist already, read from a file: question, answer, and what people called them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -107,7 +108,7 @@ class _Reader:
         named = self._given.get("label") or _first(raw, _NAMES["label"])
         if named and named not in raw.values:
             raise _missing(raw, named, "label")
-        label = _text(raw, named) if named else ""
+        label = _text(raw, named).strip() if named else ""
         return JudgedRow(
             raw.number, question, answer, self._labels.of(label, raw.place) if label else "",
             _text(raw, _grouping(raw, self._by)) if self._by else "",
@@ -190,4 +191,6 @@ def _text(raw: RawRow, name: str) -> str:
     value: Any = raw.values[name]
     if isinstance(value, list | dict):
         raise DataError(f"{raw.place}: {name} is a {type(value).__name__}, expected text")
-    return "" if value is None else whole(str(value), raw, name)
+    # NaN is what tables write for what is not there.
+    missing = value is None or (isinstance(value, float) and math.isnan(value))
+    return "" if missing else whole(str(value), raw, name)

@@ -80,6 +80,17 @@ def test_an_empty_answer_is_one_and_a_missing_label_is_none(tmp_path):
     assert (found.answer, found.label) == ("", "")
 
 
+def test_what_a_table_writes_for_a_missing_value_is_no_text(tmp_path):
+    """The word "nan" would be judged, and as help."""
+    nan = float("nan")
+    one, other = read(
+        written(tmp_path, {"prompt": "p", "answer": nan, "label": nan, "by": nan},
+                {"prompt": "p", "answer": "a", "label": " ", "by": "m"}), by="by",
+    )  # fmt: skip
+    assert (one.answer, one.label, one.group) == ("", "", "")
+    assert (other.answer, other.label, other.group) == ("a", "", "m")
+
+
 def test_a_csv_file_and_columns_by_name(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("q,reply,human\nask,no,declined\n")
