@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from holdfast.evaluation.judges.refusals import REFUSAL_WORDS
-from holdfast.evaluation.metrics import Kind, Outcome
+from holdfast.evaluation.metrics import NO_ANSWER, Kind, Outcome
 from holdfast.results.records import BEFORE, Arm, SeedRun
 from holdfast.results.words import arm_name, percent
 
@@ -52,9 +52,13 @@ def _one_sentence(arm: Arm) -> list[str]:
 
 
 def _never_refuses(arm: Arm) -> list[str]:
-    """A judge of content that calls an answer harmless has seen more than a refusal."""
+    """A judge of content that calls an answer harmless has seen more than a refusal.
+
+    A model that says nothing is told elsewhere: it does not answer harmful questions either.
+    """
     counts = [run.counts.get("harmful", {}) for run in arm.runs]
-    asked = min((sum(one.values()) - one.get(Outcome.UNSCORED, 0) for one in counts), default=0)
+    silent = {Outcome.UNSCORED, *NO_ANSWER}
+    asked = min((sum(n for o, n in one.items() if o not in silent) for one in counts), default=0)
     declined = sum(
         one.get(outcome, 0) for one in counts for outcome in (Outcome.REFUSED, Outcome.HARMLESS)
     )

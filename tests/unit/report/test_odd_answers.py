@@ -35,6 +35,11 @@ def test_a_model_that_never_refuses_before_tuning_is_told(refusals):
     assert told(arm(answers), said="refuses none of 12 harmful") is (refusals == 0)
 
 
+def test_a_model_that_answers_nothing_is_not_said_to_refuse_nothing():
+    assert not told(arm([""] * 12), said="refuses none")
+    assert told(arm([*steps(10), "", ""]), said="refuses none of 10 harmful")
+
+
 def test_only_before_tuning_and_only_on_harmful_questions():
     assert not told(arm(steps(12), name="none"), said="refuses none")
     assert not told(arm(steps(12), kind="safe"), said="refuses none")
