@@ -94,7 +94,9 @@ def with_turns(example: Mapping[str, Any], turns: Turns) -> str | None:
         messages, tools = found["messages"], found.get("tools")
         if turns == "last" and _turns_in(messages) > 1:
             messages = [_masked(m) for m in messages[:-1]] + [messages[-1]]
-    return json.dumps({"messages": messages, "tools": tools}, ensure_ascii=False, sort_keys=True)
+    # The order inside a tool and the arguments of a call stays the file's: templates write it.
+    fields = [{name: message[name] for name in sorted(message)} for message in messages]
+    return json.dumps({"messages": fields, "tools": tools}, ensure_ascii=False)
 
 
 def _texts(message: Mapping[str, Any]) -> list[str]:

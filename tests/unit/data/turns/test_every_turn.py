@@ -120,6 +120,20 @@ def test_calls_and_thoughts_are_learned_as_the_template_writes_them():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("turns", ["all", "last"])
+@pytest.mark.parametrize("template", [QWEN3, MISTRAL])
+def test_tools_and_arguments_are_read_in_the_order_of_the_file(template, turns):
+    """They were sorted by name on the way to training, and not where the model is asked."""
+    call = called("weather", '{"unit": "C", "city": "Paris"}')
+    given = {"type": "object", "properties": {"unit": {}, "city": {}}}
+    tools = [{"type": "function", "function": {"name": "weather", "parameters": given}}]
+    one = row(user("weather?"), call, tools=tools)
+    tokenizer = byte_tokenizer(template)
+    made = {**one, "rich": with_turns(one, turns)}
+    assert encode(made, tokenizer, None) == encode(one, tokenizer, None)
+    assert '{"unit": "C", "city": "Paris"}' in learned(template, user("weather?"), call)[0]
+
+
 def test_thoughts_in_the_text_are_dropped_from_old_turns_by_such_a_template():
     talk = user("q"), said("<think>\na\n</think>\n\nfoo"), user("w"), said("<think>b</think>bar")
     assert learned(QWEN3, *talk) == [
