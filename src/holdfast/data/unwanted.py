@@ -8,8 +8,8 @@ from holdfast.errors import DataError
 __all__ = ["LABEL", "Unwanted"]
 
 LABEL = "label"
-_SAYS = {True: True, False: False, "True": True, "False": False, "true": True, "false": False}
-"""A table without types holds what Python or JSON write for them; 0 and 1 are classes."""
+_SAYS = {True: True, False: False, "true": True, "false": False}
+"""A table without types holds ``True``, ``true`` or, from Excel, ``TRUE``; 0 and 1 are classes."""
 
 
 class Unwanted:
@@ -30,6 +30,7 @@ class Unwanted:
         if label is None or None in names or pair != names:
             return False
         value = row.values[label]
+        value = value.strip().casefold() if isinstance(value, str) else value
         says = _SAYS.get(value) if isinstance(value, bool | str) else None
         if says is not None:
             self.columns |= {label}

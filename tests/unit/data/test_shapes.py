@@ -120,6 +120,16 @@ def test_answers_that_were_not_wanted_are_left_out_and_told(file):
     assert len(prompts_in(file(*rows))) == 2  # As prompts they are what they are.
 
 
+@pytest.mark.parametrize("no", ["False", "false", "FALSE", " FALSE "])
+def test_a_table_says_of_answers_that_they_were_not_wanted(tmp_path, no):
+    """Excel writes TRUE and FALSE: the unwanted answers were learned."""
+    path = tmp_path / "kto.csv"
+    path.write_text(f"prompt,completion,label\nask,said,TRUE\nask,bad,{no}\n")
+    found, [told] = load_with_notes(path)
+    assert found["completion"] == [[SAID]]
+    assert told.startswith("1 of 2 rows have label false")
+
+
 @pytest.mark.parametrize(
     "row", [{"question": "ask", "answer": "said", "label": False}, {**PAIR, "label": 0}]
 )
