@@ -59,7 +59,7 @@ def refuse_rich(examples: Iterable[Mapping[str, Any]], path: str) -> list[str]:
         if wrong := fields & {"tool_calls", "weight"}:
             said = f"has {' and '.join(sorted(wrong))} in its messages, which are not used here"
             raise DataError(f"{path}, row {example['row']}: {said}: remove the row")
-        dropped.update(sorted(fields & {"reasoning_content"}), tools=bool(rich.get("tools")))
+        dropped.update(sorted(fields & {"reasoning_content"}), tools=int(bool(rich.get("tools"))))
     told = ", ".join(f"{name} ({count} rows)" for name, count in dropped.items() if count)
     return [f"not read: {told}"] if told else []
 

@@ -5,9 +5,11 @@ from holdfast.data.shapes.protocol import column_in
 from holdfast.data.shapes.reader import ShapeReader
 from holdfast.errors import DataError
 
-__all__ = ["LABEL", "Unwanted"]
+__all__ = ["LABEL", "LEFT_OUT", "Unwanted"]
 
 LABEL = "label"
+LEFT_OUT = "and are left out"
+"""How the note on them ends."""
 _SAYS = {True: True, False: False, "true": True, "false": False}
 """A table without types holds ``True``, ``true`` or, from Excel, ``TRUE``; 0 and 1 are classes."""
 
@@ -51,4 +53,4 @@ class Unwanted:
                 f"{self._source}: every row has {told}: expected at least one wanted answer; where "
                 f"{LABEL!r} means something else, rename the column"
             )
-        return [f"{self._found} of {self._rows} rows have {told}, and are left out"]
+        return [f"{self._found} of {self._rows} rows have {told}, {LEFT_OUT}"]

@@ -14,6 +14,7 @@ from holdfast.data.prompts import prompts_with_notes
 from holdfast.data.tokenized import rows_with_turns
 from holdfast.data.turns.conversation import Turns
 from holdfast.data.unread import refuse_rich
+from holdfast.data.unwanted import LEFT_OUT
 from holdfast.evaluation.metrics import Item, Kind
 from holdfast.files.hashes import sha256_of
 from holdfast.inputs.configs import EvaluateConfig, ModelConfig, RepairConfig, TuneConfig
@@ -162,11 +163,12 @@ def questions_in(
 def _asked(
     kind: Kind, path: str, columns: Mapping[str, str] | None, limit: int | None
 ) -> tuple[list[Item], list[str]]:
-    """Return the questions of one file, and which of its columns are not read."""
+    """Return the questions of one file, and which of its columns and rows are not read."""
     if kind in ("task", "useful"):
         examples, notes = load_with_notes(path, columns=columns, limit=limit)
         notes += refuse_rich(examples, file_of(path))  # type: ignore[arg-type]
-        return items_from(kind, examples), [told for told in notes if told.startswith("not read")]
+        told = [one for one in notes if one.startswith("not read") or one.endswith(LEFT_OUT)]
+        return items_from(kind, examples), told
     file, own = with_columns(path)
     rows, notes = prompts_with_notes(file, own or columns, limit)
     items = [

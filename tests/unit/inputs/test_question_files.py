@@ -154,6 +154,23 @@ def test_columns_of_questions_that_are_not_read_are_named(kind):
         questions_with_notes(config)
 
 
+@pytest.mark.parametrize("kind", ["harmful", "safe", "task", "useful"])
+def test_tools_of_questions_are_not_read_and_named(kind):
+    """Questions that harm by a tool were asked without it, and nobody was told."""
+    written("x.jsonl", {"prompt": "how", "completion": "so", "tools": [{"name": "f"}]})
+    [told] = questions_with_notes(EvaluateConfig(model="m", **{kind: "x.jsonl"}))[1]
+    assert told.startswith(f"{kind}: x.jsonl: not read: tools (1 ")
+
+
+def test_questions_that_are_left_out_are_told():
+    """Of a task in KTO's form half of the questions were not asked, and nobody was told."""
+    row = {"prompt": "how", "completion": "so"}
+    written("x.jsonl", {**row, "label": True}, {**row, "label": False})
+    items, [told] = questions_with_notes(EvaluateConfig(model="m", task="x.jsonl"))
+    assert len(items) == 1
+    assert told.startswith("task: x.jsonl: 1 of 2 rows have label false")
+
+
 @pytest.mark.parametrize(("kind", "columns"), [("task", "prompt=q"), ("harmful", "question=q")])
 def test_columns_that_do_not_do_name_the_file(kind, columns):
     """Fault F2: with several files it was not said for which of them columns are missing."""
