@@ -80,6 +80,36 @@ def test_every_shape_becomes_the_one_example(file, row):
     assert prompts_in(file(row)) == [{"prompt": [ASK], "completion": [], "row": 1}]
 
 
+SYSTEM = {"role": "system", "content": "be"}
+CALLED = {"role": "assistant", "content": "", "tool_calls": [CALL]}
+RETURNED = {"role": "tool", "content": "1"}
+BEHIND = {
+    "a call": ([SYSTEM, ASK], [CALLED, RETURNED, SAID], [SYSTEM, ASK, CALLED, RETURNED, SAID]),
+    "a call after a text": ("ask", [CALLED, RETURNED, SAID], [ASK, CALLED, RETURNED, SAID]),
+    "all of the prompt": ([SYSTEM, ASK], [SYSTEM, ASK, SAID], [SYSTEM, ASK, SAID]),
+    "the end of the prompt": ([SYSTEM, ASK], [ASK, SAID], [SYSTEM, ASK, SAID]),
+    "more than the prompt": ([ASK], [SYSTEM, ASK, SAID], [SYSTEM, ASK, SAID]),
+}
+
+
+@pytest.mark.parametrize(("prompt", "chosen", "wanted"), BEHIND.values(), ids=BEHIND)
+def test_the_prompt_of_a_chosen_conversation_is_kept(file, prompt, chosen, wanted):
+    """The answer began with a call of a tool and the prompt was lost; so was its system message."""
+    path = file({"prompt": prompt, "chosen": chosen, "rejected": [SAID]})
+    plain = [{"role": m["role"], "content": m["content"]} for m in wanted]
+    [found] = load_examples(path).to_list()
+    assert found["prompt"] + found["completion"] == plain
+    assert prompts_in(path)[0]["prompt"] == plain[: plain.index(ASK) + 1]
+
+
+def test_a_chosen_conversation_of_another_prompt_is_refused(file):
+    other = {"role": "user", "content": "other"}
+    row = {"prompt": [SYSTEM, ASK], "chosen": [other, SAID], "rejected": [other, SAID]}
+    for read in (load_examples, prompts_in):
+        with pytest.raises(DataError, match=r"row 1: the chosen .* the messages of 'prompt'"):
+            read(file(row))
+
+
 def test_a_transcript_has_all_its_turns(file):
     """HH-RLHF's rows were refused: the chosen answer is a conversation in one text."""
     text = "\n\nHuman: ask\n\nor not\n\nAssistant: said: Human: x\n\nHuman: b\n\nAssistant: last\n"

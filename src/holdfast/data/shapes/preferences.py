@@ -39,12 +39,42 @@ def _messages(row: RawRow, columns: Mapping[str, str]) -> list[Message]:
     if not isinstance(value, list):
         said = f"{chosen!r} is {kind_of(value)} and there is no column 'prompt'"
         raise DataError(f"{row.place}: {said}: give the prompt, or whole conversations")
-    return _up_to(conversation(row, chosen), columns)
+    talk = conversation(row, chosen)
+    return _behind(row, columns, talk) if "prompt" in columns else _up_to(talk, columns)
 
 
 def _up_to(messages: list[Message], columns: Mapping[str, str]) -> list[Message]:
     """Return a conversation; without its answer where none is asked for."""
     return messages if "completion" in columns else messages[:-1]
+
+
+def _behind(row: RawRow, columns: Mapping[str, str], talk: list[Message]) -> list[Message]:
+    """Return the conversation of a prompt and a chosen one that holds it, or goes on from it."""
+    name = columns["prompt"]
+    whole = any(message["role"] == "user" for message in talk)
+    if whole and not isinstance(row.values[name], list):
+        return _up_to(talk, columns)
+    asked = pair(row, {"prompt": name})
+    if not whole:  # Calls of tools, what these return, and the answer.
+        return [*asked, *talk] if "completion" in columns else asked
+    return _up_to([*_ahead(asked, talk, row, name), *talk], columns)
+
+
+def _ahead(asked: list[Message], talk: list[Message], row: RawRow, name: str) -> list[Message]:
+    """Return what of a prompt stands before a conversation, which holds its end or all of it.
+
+    Raises:
+        DataError: It holds nothing of the prompt.
+    """
+    first, second = ([(m["role"], m["content"].strip()) for m in each] for each in (asked, talk))
+    size = len(first)
+    if any(second[n : n + size] == first for n in range(len(second))):
+        return []
+    shared = next((n for n in range(size - 1, 0, -1) if first[-n:] == second[:n]), 0)
+    if not shared:
+        said = f"the chosen conversation does not hold the messages of {name!r}"
+        raise DataError(f"{row.place}: {said}: let it begin with them, or with the answer to them")
+    return asked[:-shared]
 
 
 def _after_transcript(row: RawRow, columns: Mapping[str, str]) -> list[Message]:
