@@ -80,6 +80,43 @@ def test_every_shape_becomes_the_one_example(file, row):
     assert prompts_in(file(row)) == [{"prompt": [ASK], "completion": [], "row": 1}]
 
 
+TEXTS = {
+    "a prompt and its answer": {"prompt": [ASK], "completion": [SAID]},
+    "a prompt alone": {"prompt": [ASK], "completion": "said"},
+    "by from": {"prompt": [{"from": "human", "value": "ask"}], "completion": "said"},
+    "chosen answers": {"prompt": [ASK], "chosen": [SAID], "rejected": [SAID]},
+    "chosen talks": {"prompt": "ask", "chosen": [ASK, SAID], "rejected": [ASK, SAID]},
+    "chosen talks alone": {"chosen": [ASK, SAID], "rejected": [ASK, SAID]},
+}
+
+
+@pytest.mark.parametrize("row", TEXTS.values(), ids=TEXTS)
+def test_messages_of_a_prompt_or_answer_may_stand_as_json_in_a_text(file, row):
+    """A table's lists of messages were learned as their JSON."""
+    texts = {name: json.dumps(v) if isinstance(v, list) else v for name, v in row.items()}
+    [found] = load_examples(file(texts)).to_list()
+    assert (found["prompt"], found["completion"]) == ([ASK], [SAID])
+    assert prompts_in(file(texts))[0]["prompt"] == [ASK]
+    printed = {name: str(v) for name, v in row.items()}  # As pandas writes lists into a table.
+    with pytest.raises(DataError, match=r"row 1: '(prompt|chosen)' is no valid JSON"):
+        load_examples(file(printed))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": json.dumps([ASK, SAID]), "completion": "it is fine"},
+        {"prompt": "make a talk", "completion": json.dumps([SAID, ASK])},
+        {"prompt": f"{json.dumps([ASK])} is?", "completion": '[{"name": "x"}]'},
+        {"prompt": "[{'role': 'user'}, 1", "completion": "[]"},
+    ],
+)
+def test_a_text_that_only_looks_like_messages_is_a_text(file, row):
+    [found] = load_examples(file(row)).to_list()
+    assert found["prompt"] == [{"role": "user", "content": row["prompt"]}]
+    assert found["completion"] == [{"role": "assistant", "content": row["completion"]}]
+
+
 SYSTEM = {"role": "system", "content": "be"}
 CALLED = {"role": "assistant", "content": "", "tool_calls": [CALL]}
 RETURNED = {"role": "tool", "content": "1"}

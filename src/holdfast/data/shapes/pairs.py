@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from holdfast.data.formats.protocol import RawRow
-from holdfast.data.shapes.conversation import conversation
+from holdfast.data.shapes.conversation import conversation, unpacked
 from holdfast.data.shapes.message import Message
 from holdfast.data.shapes.protocol import Shape, column_in, columns_in
 from holdfast.data.shapes.texts import is_blank, text_of
@@ -31,6 +31,7 @@ def pair(row: RawRow, columns: Mapping[str, str]) -> list[Message]:
     Raises:
         DataError: One is no text, or no messages, or is empty.
     """
+    row = unpacked(row, columns)
     prompt = _prompt(row, columns["prompt"])
     return [*prompt, *_answer(row, columns["completion"])] if "completion" in columns else prompt
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from holdfast.data.formats.protocol import RawRow
-from holdfast.data.shapes.conversation import conversation
+from holdfast.data.shapes.conversation import conversation, unpacked
 from holdfast.data.shapes.message import Message, messages_in
 from holdfast.data.shapes.pairs import pair
 from holdfast.data.shapes.protocol import Shape, column_in, columns_in
@@ -29,6 +29,7 @@ def _columns(values: Mapping[str, Any]) -> dict[str, str] | None:
 def _messages(row: RawRow, columns: Mapping[str, str]) -> list[Message]:
     """Return the prompt and the chosen answer; ``chosen`` may hold the whole conversation."""
     chosen = columns.get("completion") or column_in(row.values, "chosen") or ""
+    row = unpacked(row, {**columns, "completion": chosen})
     value = row.values.get(chosen)
     if is_transcript(value):
         return _up_to(turns_of(value, row, chosen), columns)

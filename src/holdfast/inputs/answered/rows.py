@@ -9,7 +9,7 @@ from typing import Any
 from holdfast.data.columns import with_columns
 from holdfast.data.formats import RawRow
 from holdfast.data.rows import Rows
-from holdfast.data.shapes.conversation import conversation
+from holdfast.data.shapes.conversation import conversation, unpacked
 from holdfast.data.shapes.message import Message
 from holdfast.data.shapes.pairs import beside
 from holdfast.data.shapes.protocol import column_in
@@ -148,6 +148,7 @@ def _grouping(raw: RawRow, by: str) -> str:
 
 def _said(raw: RawRow, prompt: str, answer: str) -> tuple[str, str]:
     """Return question and answer; of a conversation without a column of answers its last turn."""
+    raw = unpacked(raw, {"prompt": prompt} if answer else {})
     asked: Any = raw.values[prompt]
     if isinstance(asked, str) and prompt.casefold() not in _TALKS:
         if not answer:

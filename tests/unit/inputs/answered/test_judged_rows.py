@@ -60,6 +60,12 @@ def test_answers_are_read_in_the_shapes_of_other_data(tmp_path, row, question, a
     assert (found.question, found.answer) == (question, answer)
 
 
+def test_messages_as_json_in_a_text_are_no_question(tmp_path):
+    talk = [{"role": "system", "content": "be"}, {"role": "user", "content": "how"}]
+    [row] = read(written(tmp_path, {"prompt": json.dumps(talk), "response": "so"}))
+    assert (row.question, row.answer) == ("how", "so")
+
+
 def test_a_file_of_two_shapes_is_refused_at_the_second(tmp_path):
     path = written(tmp_path, {"prompt": "q", "answer": "a"}, {"messages": [USER, ANSWER]})
     with pytest.raises(DataError, match="row 2: column 'prompt' is missing"):
