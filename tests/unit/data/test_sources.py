@@ -65,6 +65,33 @@ def test_a_row_alone_is_a_row():
         assert answers("d.json") == ["a"]
 
 
+TWICE = '{"prompt": "q", "completion": "first", "completion": "a"}'
+TALK = '{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"%s}]}'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"{LINE}{TWICE}\n", "d.jsonl, row 2: has 'completion' twice, with two values: keep one"),
+        (f"{TWICE}\n", "d.jsonl, row 1: has 'completion' twice"),
+        (f"[{LINE},{TWICE}]", "d.jsonl: an object of it has 'completion' twice"),
+        (f'{{"data": [\n{TWICE}]}}', "d.jsonl: an object of it has 'completion'"),
+        (f'{{"data": [{TWICE}]}}', "d.jsonl, row 1: has 'completion' twice"),
+        (TALK % ', "content": "b"', "d.jsonl, row 1: has 'content' twice"),
+    ],
+)
+def test_a_name_with_two_values_is_refused(text, said):
+    """The first value was lost without a word."""
+    write("d.jsonl", text)
+    with pytest.raises(DataError, match=f"^{said}"):
+        answers("d.jsonl")
+
+
+def test_a_name_twice_with_one_value_loses_nothing():
+    write("d.jsonl", TALK % ', "content": "a"')
+    assert answers("d.jsonl") == ["a"]
+
+
 TABLES = {
     "commas": "prompt,completion\nq,a\n",
     "semicolons": "prompt;completion\nq, and q; a\n".replace("; a", ";a"),

@@ -12,7 +12,7 @@ from holdfast.data.formats.encodings import not_utf8
 from holdfast.data.formats.json_lines import json_kind, lines
 from holdfast.data.formats.protocol import RawRow
 from holdfast.errors import DataError
-from holdfast.files.guarded.documents import MOST_BYTES, json_of
+from holdfast.files.guarded.documents import MOST_BYTES, TwiceError, json_of
 
 __all__ = ["HOLDERS", "Document", "document_of"]
 
@@ -69,7 +69,7 @@ def document_of(path: Path) -> Document | None:
     if start not in ("[", "{"):
         return None
     try:
-        found = json_of(first) if start == "{" else None
+        found = json_of(first, once=True) if start == "{" else None
     except json.JSONDecodeError:
         found = None
     except ValueError:
@@ -89,7 +89,7 @@ def _whole(path: Path) -> Document | None:
             "object per line"
         )
     try:
-        found = json_of(raw.decode("utf-8-sig"))
+        found = json_of(raw.decode("utf-8-sig"), once=True)
     except UnicodeDecodeError as error:
         raise not_utf8(str(path), path, error) from error
     except json.JSONDecodeError as error:
@@ -97,6 +97,8 @@ def _whole(path: Path) -> Document | None:
             return None
         said = f"is not valid JSON ({error.msg} at line {error.lineno}, column {error.colno})"
         raise DataError(f"{path}: {said}: write one document, or one object per line") from error
+    except TwiceError as error:
+        raise DataError(f"{path}: an object of it {error}: keep one") from error
     except ValueError:
         return None
     if isinstance(found, list):

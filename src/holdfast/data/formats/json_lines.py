@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 
 from holdfast.data.formats.encodings import not_utf8
 from holdfast.errors import DataError
-from holdfast.files.guarded.documents import json_of
+from holdfast.files.guarded.documents import TwiceError, json_of
 
 __all__ = ["MOST_LINE", "json_kind", "json_object", "lines"]
 
@@ -41,12 +41,14 @@ def json_object(line: str, place: str) -> dict[str, Any]:
         DataError: It is none; names ``place``.
     """
     try:
-        value = json_of(line)
+        value = json_of(line, once=True)
     except json.JSONDecodeError as error:
         several = line.strip() in ("[", "{")
         hint = "this is a JSON document over several lines: " if several else ""
         said = f"is not valid JSON ({error.msg} at character {error.pos + 1})"
         raise DataError(f"{place}: {said}: {hint}write one JSON object per line") from error
+    except TwiceError as error:
+        raise DataError(f"{place}: {error}: keep one") from error
     except ValueError as error:
         said = f"{place}: is not usable JSON: a number or its nesting is too large"
         raise DataError(said) from error

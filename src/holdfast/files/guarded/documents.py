@@ -9,13 +9,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["MOST_BYTES", "MOST_DEPTH", "json_in", "json_of", "refuse_deep", "text_in"]
+__all__ = [
+    "MOST_BYTES", "MOST_DEPTH", "TwiceError", "json_in", "json_of", "refuse_deep", "text_in"
+]  # fmt: skip
 
 MOST_BYTES = 2**30
 """Largest file that is read."""
 MOST_DEPTH = 100
 """Deepest nesting; what goes on with a document may recurse further than the parser does."""
 _TOO_DEEP = f"is nested more than {MOST_DEPTH} levels deep"
+
+
+class TwiceError(ValueError):
+    """A JSON object has a name twice, with two values; says which."""
 
 
 def json_in(path: Path) -> Any:
@@ -42,18 +48,32 @@ def text_in(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def json_of(text: str) -> Any:
+def json_of(text: str, *, once: bool = False) -> Any:
     """Return the JSON value of ``text``.
+
+    Args:
+        text: What is read.
+        once: A name that stands twice in an object is an error; else the last value holds.
 
     Raises:
         ValueError: It is not JSON, or nested too deep.
+        TwiceError: A name has two values, and ``once`` is asked for.
     """
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_once if once else None)
     except RecursionError as error:
         raise ValueError(_TOO_DEEP) from error
     refuse_deep(value)
     return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        lost = next((name for name, value in pairs if found[name] != value), None)
+        if lost is not None:
+            raise TwiceError(f"has {lost[:40]!r} twice, with two values")
+    return found
 
 
 def refuse_deep(value: Any) -> None:
