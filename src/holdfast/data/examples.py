@@ -20,7 +20,7 @@ from typing import Any
 from holdfast.data.formats.protocol import RawRow
 from holdfast.data.shapes.message import Message
 from holdfast.data.shapes.reader import EXTRA, SYSTEM
-from holdfast.data.shapes.texts import is_blank, text_of, whole
+from holdfast.data.shapes.texts import is_blank, kind_of, text_of, whole
 from holdfast.data.shapes.tools import tools_of
 from holdfast.errors import ConfigError, DataError, nearest
 
@@ -49,12 +49,13 @@ def to_example(row: RawRow, messages: list[Message], columns: Mapping[str, str])
 
     Raises:
         DataError: The conversation does not end with an answer to somebody, all its answers have
-            the weight 0, or its system message or its tools cannot be used.
+            the weight 0, or its system message, its tools or its reference cannot be used.
     """
     where = columns.get("messages", columns.get("completion", "messages"))
     _require_answer(messages, row, where)
     messages = with_system(messages, row, columns)
     extra = {name: _text_or_none(row, columns.get(name, name)) for name in EXTRA}
+    extra["reference"] = _one_answer(row, columns)
     return {
         "prompt": plain(messages[:-1]),
         "completion": plain(messages[-1:]),
@@ -109,6 +110,18 @@ def _rich(messages: list[Message], row: RawRow) -> str | None:
         return None
     text = json.dumps({"messages": messages, "tools": tools}, ensure_ascii=False)
     return whole(text, row, "a call or a tool")
+
+
+def _one_answer(row: RawRow, columns: Mapping[str, str]) -> str | None:
+    """Return the right answer where a column holds one; a list of them is read by nobody."""
+    column = columns.get("reference", "reference")
+    value = row.values.get(column)
+    if isinstance(value, list | dict):
+        if "reference" in columns and value:
+            said = f"{column!r} is {kind_of(value)}: expected text, the one right answer"
+            raise DataError(f"{row.place}: {said}")
+        return None
+    return None if is_blank(value) or value != value else _text_or_none(row, column)  # noqa: PLR0124  # NaN.
 
 
 def _text_or_none(row: RawRow, column: str) -> str | None:

@@ -162,6 +162,20 @@ def test_tools_of_questions_are_not_read_and_named(kind):
     assert told.startswith(f"{kind}: x.jsonl: not read: tools (1 ")
 
 
+@pytest.mark.parametrize("value", [["so", "thus"], {"a": 1}, " ", float("nan"), None, []])
+def test_the_answer_is_right_where_the_reference_is_no_single_one(value):
+    """No answer was right by a list of two, by blanks or by the word nan."""
+    written("x.jsonl", {"prompt": "how", "completion": "so", "reference": value})
+    [item], told = questions_with_notes(EvaluateConfig(model="m", task="x.jsonl"))
+    assert item.reference == "so"
+    several = bool(value) and isinstance(value, list | dict)
+    assert told == ["task: x.jsonl: not read: reference (1 of 1 rows)"] * several
+    if several:
+        path = "x.jsonl::prompt=prompt,completion=completion,reference=reference"
+        with pytest.raises(DataError, match=r"row 1: 'reference' is .*: expected text, the one"):
+            questions_with_notes(EvaluateConfig(model="m", task=path))
+
+
 def test_questions_that_are_left_out_are_told():
     """Of a task in KTO's form half of the questions were not asked, and nobody was told."""
     row = {"prompt": "how", "completion": "so"}

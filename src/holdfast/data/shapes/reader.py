@@ -61,6 +61,8 @@ class ShapeReader:
     def read(self, row: RawRow) -> frozenset[str]:
         """Return the columns of a row that are read, or that nobody misses."""
         known = {*self.columns.values(), *SYSTEM, *EXTRA, *EFFECTLESS}
+        if isinstance(row.values.get("reference"), list | dict):  # Of several answers none is read.
+            known.discard("reference")
         known |= set(TOOLS if self._answers else ())  # Questions are asked as text alone.
         known |= set(beside(row.values, self.columns.get("prompt", "")))
         known |= set() if self._answers else {c for c in row.values if c.casefold() in _ANSWERS}
