@@ -20,7 +20,7 @@ from typing import Any
 from holdfast.data.formats.protocol import RawRow
 from holdfast.data.shapes.message import Message
 from holdfast.data.shapes.reader import EXTRA, SYSTEM
-from holdfast.data.shapes.texts import is_blank, kind_of, text_of, whole
+from holdfast.data.shapes.texts import column_in, is_blank, kind_of, text_of, whole
 from holdfast.data.shapes.tools import tools_of
 from holdfast.errors import ConfigError, DataError, nearest
 
@@ -54,8 +54,9 @@ def to_example(row: RawRow, messages: list[Message], columns: Mapping[str, str])
     where = columns.get("messages", columns.get("completion", "messages"))
     _require_answer(messages, row, where)
     messages = with_system(messages, row, columns)
-    extra = {name: _text_or_none(row, columns.get(name, name)) for name in EXTRA}
-    extra["reference"] = _one_answer(row, columns)
+    beside = {name: columns.get(name) or column_in(row.values, name) or name for name in EXTRA}
+    extra = {name: _text_or_none(row, column) for name, column in beside.items()}
+    extra["reference"] = _one_answer(row, beside["reference"], given="reference" in columns)
     return {
         "prompt": plain(messages[:-1]),
         "completion": plain(messages[-1:]),
@@ -76,9 +77,9 @@ def with_system(messages: list[Message], row: RawRow, columns: Mapping[str, str]
     Raises:
         DataError: There are two, which differ.
     """
-    for column in SYSTEM:
-        value = row.values.get(column)
-        if column in columns.values() or is_blank(value):
+    for column in (column_in(row.values, name) for name in SYSTEM):
+        value = None if column is None else row.values[column]
+        if column is None or column in columns.values() or is_blank(value):
             continue
         value = text_of(value, row, column)
         first = messages[0]
@@ -112,12 +113,11 @@ def _rich(messages: list[Message], row: RawRow) -> str | None:
     return whole(text, row, "a call or a tool")
 
 
-def _one_answer(row: RawRow, columns: Mapping[str, str]) -> str | None:
+def _one_answer(row: RawRow, column: str, *, given: bool) -> str | None:
     """Return the right answer where a column holds one; a list of them is read by nobody."""
-    column = columns.get("reference", "reference")
     value = row.values.get(column)
     if isinstance(value, list | dict):
-        if "reference" in columns and value:
+        if given and value:
             said = f"{column!r} is {kind_of(value)}: expected text, the one right answer"
             raise DataError(f"{row.place}: {said}")
         return None

@@ -10,7 +10,7 @@ from holdfast.data.kits import is_kit
 from holdfast.data.rows import Rows
 from holdfast.data.shapes.message import Message
 from holdfast.data.shapes.reader import ShapeReader
-from holdfast.data.shapes.texts import is_blank
+from holdfast.data.shapes.texts import column_in, is_blank
 from holdfast.data.unread import Unread
 from holdfast.errors import ConfigError, DataError
 
@@ -68,7 +68,8 @@ def to_question(row: RawRow, reader: ShapeReader) -> dict[str, Any]:
     if any("tool_calls" in message for message in messages):
         said = "holds a call of a tool, and questions are asked as text alone: remove the row"
         raise DataError(f"{row.place}: {said}")
-    kind = row.values.get(reader.columns.get("category", "category"))
+    named = reader.columns.get("category") or column_in(row.values, "category")
+    kind = None if named is None else row.values.get(named)
     told = {} if is_blank(kind) else {"category": " ".join(str(kind).split())}
     return {"prompt": plain(messages), "completion": [], "row": row.number, **told}
 

@@ -60,6 +60,21 @@ def test_a_system_column_is_the_system_message(file, row, name):
     assert load_with_notes(file({**row, name: "be brief"}))[1] == []
 
 
+def test_capitals_of_what_stands_beside_do_not_count(file):
+    """A column `System` was left out, though `Prompt` beside it was read."""
+    tool = {"type": "function", "function": {"name": "f"}}
+    row = {"Prompt": "ask", "Completion": "said", "System": "be", "ID": 7, "Tools": [tool],
+           "Category": "c", "Reference": "r"}  # fmt: skip
+    found, notes = load_with_notes(file(row))
+    [one] = found.to_list()
+    assert one["prompt"] == [{"role": "system", "content": "be"}, USER]
+    assert json.loads(one["rich"])["tools"] == [tool]
+    assert (one["id"], one["category"], one["reference"], notes) == ("7", "c", "r", [])
+    assert prompts_in(file(row))[0]["category"] == "c"
+    _, notes = load_with_notes(file({**PAIR, "Reference": ["r", "s"]}))
+    assert notes == ["not read: Reference (1 of 1 rows)"]
+
+
 def test_two_system_messages_are_refused(file):
     """Fault D12: one of the two would be lost."""
     own = {"messages": [{"role": "system", "content": "a"}, USER, SAID], "system": "b"}

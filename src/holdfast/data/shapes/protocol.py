@@ -6,6 +6,7 @@ from typing import Any
 
 from holdfast.data.formats.protocol import RawRow
 from holdfast.data.shapes.message import Message, messages_in
+from holdfast.data.shapes.texts import column_in
 from holdfast.errors import DataError, HoldfastError
 
 __all__ = ["GROUP", "Shape", "column_in", "columns_in", "found_in", "messages_of", "shape_fault"]
@@ -31,14 +32,6 @@ class Shape:
     """Whether the rows have answers."""
     note: str = ""
     """What is told of a file of examples in this shape: what of it is not trained on."""
-
-
-def column_in(values: Mapping[str, Any], name: str) -> str | None:
-    """Return the column of this name: as it is written, or else the only one but for capitals."""
-    if name in values:
-        return name
-    folded = [column for column in values if column.casefold() == name]
-    return folded[0] if len(folded) == 1 else None
 
 
 def columns_in(values: Mapping[str, Any], **wanted: str) -> dict[str, str] | None:

@@ -6,7 +6,7 @@ from holdfast.data.formats.protocol import RawRow
 from holdfast.data.shapes import MAPPED, SHAPES, Shape, columns_of, shape_of
 from holdfast.data.shapes.message import Message
 from holdfast.data.shapes.pairs import beside
-from holdfast.data.shapes.protocol import messages_of
+from holdfast.data.shapes.protocol import column_in, messages_of
 from holdfast.data.shapes.texts import few
 from holdfast.data.shapes.tools import TOOLS
 from holdfast.errors import DataError, nearest
@@ -60,10 +60,14 @@ class ShapeReader:
 
     def read(self, row: RawRow) -> frozenset[str]:
         """Return the columns of a row that are read, or that nobody misses."""
-        known = {*self.columns.values(), *SYSTEM, *EXTRA, *EFFECTLESS}
-        if isinstance(row.values.get("reference"), list | dict):  # Of several answers none is read.
-            known.discard("reference")
-        known |= set(TOOLS if self._answers else ())  # Questions are asked as text alone.
+        named = {
+            name: column_in(row.values, name) for name in (*SYSTEM, *EXTRA, *EFFECTLESS, *TOOLS)
+        }
+        if isinstance(row.values.get(named["reference"] or ""), list | dict):
+            named.pop("reference")  # Of several answers none is read.
+        for name in () if self._answers else TOOLS:
+            named.pop(name)  # Questions are asked as text alone.
+        known = {*self.columns.values(), *(column for column in named.values() if column)}
         known |= set(beside(row.values, self.columns.get("prompt", "")))
         known |= set() if self._answers else {c for c in row.values if c.casefold() in _ANSWERS}
         return frozenset(known) & row.values.keys()

@@ -1,14 +1,22 @@
 """Texts of a row, checked: what is no text, empty or broken is an error that names its place."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from holdfast.data.formats.protocol import RawRow
 from holdfast.errors import DataError
 from holdfast.files.guarded.documents import json_of
 
-__all__ = ["few", "is_blank", "kind_of", "missing_text", "parsed", "text_of", "whole"]
+__all__ = ["column_in", "few", "is_blank", "kind_of", "missing_text", "parsed", "text_of", "whole"]
+
+
+def column_in(values: Mapping[str, Any], name: str) -> str | None:
+    """Return the column of this name: as it is written, or else the only one but for capitals."""
+    if name in values:
+        return name
+    folded = [column for column in values if column.casefold() == name]
+    return folded[0] if len(folded) == 1 else None
 
 
 def is_blank(value: Any) -> bool:

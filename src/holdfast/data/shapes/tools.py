@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from holdfast.data.formats.protocol import RawRow
-from holdfast.data.shapes.texts import is_blank, kind_of, parsed, text_of
+from holdfast.data.shapes.texts import column_in, is_blank, kind_of, parsed, text_of
 from holdfast.errors import DataError
 
 __all__ = ["TOOLS", "calls_of", "tools_of"]
@@ -24,8 +24,8 @@ def tools_of(row: RawRow) -> list[dict[str, Any]] | None:
     Raises:
         DataError: They are no list of tools with names.
     """
-    for column in TOOLS:
-        value = row.values.get(column)
+    for column in (column_in(row.values, name) for name in TOOLS):
+        value = None if column is None else row.values[column]
         if not is_blank(value):
             items = _listed(value, row, repr(column), "a list of tools")
             return [_tool(item, f"tool {n} of {column!r}", row) for n, item in enumerate(items, 1)]
