@@ -297,6 +297,18 @@ def test_what_cannot_be_read_gets_one_line(made, source, said):
     assert "\n" not in str(caught.value)
 
 
+def test_folders_that_are_not_read_are_told():
+    """Files of a folder in the folder were left out without a word, and so were a pattern's."""
+    for name in ("set/a.jsonl", "set/more/b.jsonl", "set/.git/c.jsonl"):
+        write(name, LINE)
+    for source in ("set", "set/[am]*"):
+        found, notes = load_with_notes(source)
+        assert (len(found), notes) == (1, ["not read: more/"])
+    write("hub/data/a.jsonl", LINE)
+    write("hub/old/b.jsonl", LINE)
+    assert load_with_notes("hub")[1] == ["not read: old/"]
+
+
 def test_one_split_alone_is_read():
     dictionary("test")()
     assert answers("set") == ["a"]

@@ -73,7 +73,8 @@ def _of_pattern(source: str, split: str) -> Found:
     files = tuple(path for path in found if path.is_file())
     if not each and not files:
         raise DataError(f"{source}: no file fits the pattern: check the path")
-    return Found((*files, *(path for one in each for path in one.paths)))
+    others = [path for path in found if path.is_dir() and not is_saved(path)]
+    return Found((*files, *(path for one in each for path in one.paths)), _unread(others))
 
 
 def _fitting(source: str) -> list[Path]:
@@ -89,17 +90,23 @@ def _fitting(source: str) -> list[Path]:
 def _in_folder(path: Path, split: str) -> Found:
     if is_saved(path):
         return Found((split_folder(path, split),))
-    names = sorted(file for file in path.iterdir() if file.is_file() and file.name[0] not in "._")
+    inner = sorted(each for each in path.iterdir() if each.name[0] not in "._")
+    names, folders = [p for p in inner if p.is_file()], [p for p in inner if p.is_dir()]
     kinds = {file: format_of(suffix_of(file)) for file in names}
     data = [file for file, kind in kinds.items() if kind is not None]
     if not data and (path / "data").is_dir():  # As the hub's repositories have it.
-        return _in_folder(path / "data", split)
+        own = _in_folder(path / "data", split)
+        beside = _unread([folder for folder in folders if folder != path / "data"])
+        return Found(own.paths, (*own.notes, *beside))
     if not data:
         raise DataError(f"{path}: the folder holds no data file: expected {', '.join(suffixes())}")
     _require_one_format(path, {file: kind for file, kind in kinds.items() if kind is not None})
     wanted = files_of_split(data, split, path)
-    notes = [f"not read: {_named([f for f in names if f not in wanted])}"]
-    return Found(tuple(wanted), tuple(notes) if len(wanted) < len(names) else ())
+    return Found(tuple(wanted), _unread([f for f in (*names, *folders) if f not in wanted]))
+
+
+def _unread(paths: list[Path]) -> tuple[str, ...]:
+    return (f"not read: {_named(paths)}",) if paths else ()
 
 
 def _require_one_format(path: Path, kinds: dict[Path, Format]) -> None:
@@ -112,4 +119,4 @@ def _require_one_format(path: Path, kinds: dict[Path, Format]) -> None:
 
 def _named(files: list[Path]) -> str:
     more = f" and {len(files) - 5} more" if len(files) > 5 else ""
-    return ", ".join(file.name for file in files[:5]) + more
+    return ", ".join(f"{file.name}{'/' * file.is_dir()}" for file in files[:5]) + more
