@@ -36,7 +36,8 @@ def _fit(path: Path, delimiter: str) -> tuple[bool, int]:
     count = 0
     with text_opened(path) as file:
         try:
-            for record in islice(_records(file, delimiter), LOOKED_AT):
+            records = _records(file, delimiter, blanks=_has_blanks(path, delimiter))
+            for record in islice(records, LOOKED_AT):
                 count = count or len(record)
                 if record and len(record) != count:
                     return False, count
@@ -45,20 +46,31 @@ def _fit(path: Path, delimiter: str) -> tuple[bool, int]:
     return count > 1, count
 
 
-def _records(file: Any, delimiter: str) -> Any:
+def _has_blanks(path: Path, delimiter: str) -> bool:
+    """Tell whether a blank stands behind each delimiter, as in ``prompt, completion``."""
+    with text_opened(path) as file:
+        try:
+            header = next(filter(None, _records(file, delimiter, blanks=False)), [])
+        except (csv.Error, UnicodeDecodeError):
+            return False
+    return len(header) > 1 and all(name.startswith(" ") for name in header[1:])
+
+
+def _records(file: Any, delimiter: str, *, blanks: bool) -> Any:
+    """Return the records; ``blanks`` in front of fields are none of their text."""
     # The module's own limit of 128 KiB a field would refuse long answers. It holds for the process.
     csv.field_size_limit(max(csv.field_size_limit(), MOST_LINE))
-    return csv.reader(file, strict=True, delimiter=delimiter)
+    return csv.reader(file, strict=True, delimiter=delimiter, skipinitialspace=blanks)
 
 
 def _read(path: Path) -> Iterator[RawRow]:
     delimiter = delimiter_of(path)
     # Line ends inside quotes are left to the csv module, as its manual asks.
     with text_opened(path) as file:
-        reader = _records(file, delimiter)
+        reader = _records(file, delimiter, blanks=_has_blanks(path, delimiter))
         number, line = 0, 1
         try:
-            header = _header(path, next(reader, []))
+            header = _header(path, next(filter(None, reader), []))
             line = reader.line_num + 1
             for fields in reader:
                 if fields:
