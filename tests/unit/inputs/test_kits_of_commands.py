@@ -10,7 +10,7 @@ from holdfast.data.load import load_examples
 from holdfast.errors import ConfigError, DataError
 from holdfast.evaluation import Item
 from holdfast.inputs import read as reading
-from holdfast.inputs.configs import AnalyzeConfig, EvaluateConfig, TuneConfig
+from holdfast.inputs.configs import AnalyzeConfig, EvaluateConfig, RepairConfig, TuneConfig
 from holdfast.inputs.guards.network import local_only
 from holdfast.inputs.rows import Source, sources_of
 from holdfast.inputs.sources.disjoint import kept_apart, shared_prompts, shared_rows
@@ -38,6 +38,16 @@ def test_a_name_becomes_the_part_that_serves_as_the_field(tmp_path, copies):
     assert (found.data, found.test_task) == ("kit:gsm8k/train", "kit:gsm8k/test")
     assert (found.harmful, found.safe) == ("kit:beavertails/unsafe", "kit:beavertails/safe")
     assert (found.test_harmful, found.test_safe) == ("kit:beavertails/test", "kit:xstest/safe")
+
+
+def test_a_kit_stands_wherever_a_file_does(tmp_path):
+    """Rows to measure and lookalikes were no kit's, but a file that is not there."""
+    found = with_kits(_tune(tmp_path, eval_data="gsm8k/test"))
+    assert found.eval_data == "kit:gsm8k/test"
+    repair = RepairConfig(model="m", output=tmp_path / "out", lookalike="dolly/train")
+    assert with_kits(repair).lookalike == "kit:dolly/train"
+    with pytest.raises(ConfigError, match=r"as eval_data; .* parts \(train, test\) as gsm8k/PART"):
+        with_kits(_tune(tmp_path, eval_data="gsm8k"))
 
 
 def test_evaluate_asks_questions_and_analyze_takes_prompts(tmp_path):

@@ -16,15 +16,16 @@ from holdfast.data.kits import Chosen, Part, chosen, kits, named_kit
 from holdfast.data.kits.local import local_file
 from holdfast.errors import ConfigError, nearest
 from holdfast.inputs.configs import AnalyzeConfig, EvaluateConfig
+from holdfast.inputs.rows import DEFENDER
 from holdfast.inputs.yaml_files import mapping_in, text_of
 
 __all__ = ["hub_ids", "kit_rows", "with_kits"]
 
 _ASKED = {kind: f"test_{kind}" for kind in ("harmful", "safe", "task", "useful")}
-_FIELDS = {
-    each: each for each in ("data", "harmful", "safe", "alignment", "benign", "validation")
-} | {f"test_{kind}": f"test_{kind}" for kind in _ASKED}
-"""What the rows of a field serve as."""
+_FIELDS = {each: each for each in ("data", "eval_data", *DEFENDER)} | {
+    f"test_{kind}": f"test_{kind}" for kind in _ASKED
+}
+"""What rows of a field serve as; of kits for ``eval_data`` and ``lookalike`` a part is named."""
 _PROMPTS = {
     "harmful": "test_harmful", "harmful_ood": "test_harmful",
     "benign": "benign", "benign_ood": "benign",
