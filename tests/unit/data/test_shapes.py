@@ -264,6 +264,15 @@ def test_older_and_other_forms_of_calls_and_tools(file):
     assert found["tools"] == [TOOL]
 
 
+def test_tools_under_both_of_their_names_are_alike_or_refused(file):
+    """Those of `functions` were lost without a word."""
+    row = {**PAIR, "tools": [TOOL]}
+    found = load_examples(file({**row, "functions": [TOOL["function"]]}))
+    assert rich(found)["tools"] == [TOOL]
+    with pytest.raises(DataError, match="row 1: 'tools' and 'functions' differ: keep one"):
+        load_examples(file({**row, "functions": [{"name": "g"}]}))
+
+
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning", "thinking"])
 def test_reasoning_has_one_name(file, field):
     """Fault D12: it was left out without a word."""

@@ -22,14 +22,18 @@ def tools_of(row: RawRow) -> list[dict[str, Any]] | None:
     """Return the tools of a row, None where it has none.
 
     Raises:
-        DataError: They are no list of tools with names.
+        DataError: They are no list of tools with names, or there are two lists, which differ.
     """
+    found: dict[str, list[dict[str, Any]]] = {}
     for column in (column_in(row.values, name) for name in TOOLS):
-        value = None if column is None else row.values[column]
-        if not is_blank(value):
+        if column is not None and not is_blank(value := row.values[column]):
             items = _listed(value, row, repr(column), "a list of tools")
-            return [_tool(item, f"tool {n} of {column!r}", row) for n, item in enumerate(items, 1)]
-    return None
+            name = f"tool {{}} of {column!r}".format
+            found[column] = [_tool(item, name(n), row) for n, item in enumerate(items, 1)]
+    first, *others = found.values() or [None]
+    if any(other != first for other in others):
+        raise DataError(f"{row.place}: {' and '.join(map(repr, found))} differ: keep one")
+    return first
 
 
 def calls_of(value: Any, row: RawRow, name: str) -> list[dict[str, Any]]:
