@@ -42,6 +42,13 @@ def check_mapping(columns: Mapping[str, str] | None, source: str) -> None:
         raise ConfigError(
             f"`columns` of {source}: give messages=NAME, or both prompt=NAME and completion=NAME"
         )
+    both = [name for name in ("prompt", "completion") if name in (columns or {})]
+    if columns and "messages" in columns and both:
+        said = f"messages={columns['messages']} holds the answer too: leave {both[0]} out"
+        raise ConfigError(f"`columns` of {source}: {said}")
+    if columns and len(both) == 2 and columns["prompt"] == columns["completion"]:
+        said = f"{columns['prompt']!r} cannot be the prompt and its answer: give two columns"
+        raise ConfigError(f"`columns` of {source}: {said}")
 
 
 def to_example(row: RawRow, messages: list[Message], columns: Mapping[str, str]) -> dict[str, Any]:

@@ -181,7 +181,14 @@ def test_other_unreadable_files(tmp_path):
         load_examples(tmp_path / "d.csv")
 
 
-@pytest.mark.parametrize("columns", [{"promt": "a"}, {"prompt": "a"}, {"id": "a"}])
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"promt": "a"}, {"prompt": "a"}, {"id": "a"},
+        {"prompt": "a", "completion": "a"},  # The prompt was learned as its own answer.
+        {"messages": "a", "prompt": "b", "completion": "c"},  # Two of them were left alone.
+    ],
+)  # fmt: skip
 def test_an_unusable_mapping_is_refused(tmp_path, columns):
     with pytest.raises(ConfigError, match="`columns"):
         load_examples(jsonl(tmp_path / "d.jsonl", PAIR), columns=columns)
