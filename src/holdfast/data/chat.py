@@ -14,7 +14,7 @@ from torch import Tensor
 from holdfast.data.rendering.rendered import rendered_ids, require_template
 from holdfast.data.turns.conversation import conversation_of
 from holdfast.data.turns.trained import trained_tokens
-from holdfast.errors import DataError
+from holdfast.errors import DataError, ModelError
 from holdfast.ops.batches import IGNORED
 
 __all__ = ["check_lengths", "collate", "encode", "encode_prompt", "require_template"]
@@ -49,7 +49,8 @@ def encode(
         ``{"input_ids": [T], "labels": [T]}``, labels ``-100`` on the prompt.
 
     Raises:
-        DataError: The row has more than ``max_length`` tokens, or its turns cannot be told apart.
+        DataError: The row has more than ``max_length`` tokens, its turns cannot be told apart, or
+            the template writes a prompt in another way once it is answered.
         ModelError: The tokenizer has no chat template, or its template refuses the messages.
     """
     ids, learned = _learned(example, tokenizer, where)
@@ -74,7 +75,35 @@ def _learned(
     prompt = rendered_ids(messages[:-1], tokenizer, generation=True, tools=tools)
     ids = rendered_ids(messages, tokenizer, generation=False, tools=tools)
     start = _shared(prompt, ids)
+    if start < len(prompt) and _differs(messages[:-1], prompt, start, tokenizer, tools):
+        if talk is None:  # The trainer would learn the end of the prompt with the answer.
+            raise DataError(
+                f"{where}: the chat template writes the prompt in another way once it is answered, "
+                "so that the model is not asked as it was tuned: remove the row, or give another "
+                "template with `chat_template=FILE.jinja`"
+            )
+        return trained_tokens(talk, tokenizer, where)
     return ids, [n >= start for n in range(len(ids))]
+
+
+def _differs(
+    asked: Sequence[Mapping[str, Any]],
+    prompt: Sequence[int],
+    start: int,
+    tokenizer: Any,
+    tools: Any,
+) -> bool:
+    """Tell whether words of a prompt, and not what opens the answer, differ once it is answered.
+
+    Some templates leave thoughts out of the turns before an answer: all behind the first of them
+    would be learned, whoever has said it.
+    """
+    try:
+        plain = rendered_ids(asked, tokenizer, generation=False, tools=tools)
+    except ModelError:  # It writes no question without opening an answer.
+        return False
+    opened = _shared(plain, [*prompt, -1])
+    return bool(str(tokenizer.decode(list(prompt[start:opened]))).strip())
 
 
 def check_lengths(

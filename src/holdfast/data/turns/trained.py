@@ -15,6 +15,8 @@ from holdfast.errors import DataError
 
 __all__ = ["trained_tokens"]
 
+_LAST_ALONE = "train the last answer alone with `turns=last`"
+
 
 def trained_tokens(
     conversation: Conversation, tokenizer: Any, where: str
@@ -52,9 +54,11 @@ def trained_tokens(
             for n in own:
                 learned[n] = True
     except UnprovenError as error:
+        last = "remove the row, or give another template with `chat_template=FILE.jinja`"
+        way_out = last if conversation.only_last else _LAST_ALONE
         raise DataError(
             f"{where}: the chat template renders this conversation so that the assistant's turns "
-            f"cannot be told from the rest: {error}: train the last answer alone with `turns=last`"
+            f"cannot be told from the rest: {error}: {way_out}"
         ) from error
     return ids, learned
 

@@ -134,6 +134,31 @@ def test_tools_and_arguments_are_read_in_the_order_of_the_file(template, turns):
     assert '{"unit": "C", "city": "Paris"}' in learned(template, user("weather?"), call)[0]
 
 
+DROPPING = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.reasoning_content is defined and "
+    "(loop.last or messages[-1].role != 'assistant') %}<think>{{ m.reasoning_content }}</think>"
+    "{% endif %}{{ m.content }}{% if m.role == 'user' and loop.last %}HINT{% endif %}"
+    "<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def test_the_last_turn_alone_is_learned_where_an_answer_changes_the_turns_before():
+    """The user's words were learned: the thoughts before them end what both renderings share."""
+    talk = user("what is it?"), said("rain", reasoning_content="hm"), user("why"), said("because")
+    one = row(*talk)
+    last = {**one, "rich": with_turns(one, "last")}
+    tokenizer = byte_tokenizer(DROPPING.replace("HINT", ""))
+    assert turns_in(encode(last, tokenizer, None), tokenizer) == ["because<|im_end|>\n"]
+    plain = {"prompt": [user("why")], "completion": [said("because")]}
+    assert turns_in(encode(plain, tokenizer, None), tokenizer) == ["because<|im_end|>\n"]
+    hinting = byte_tokenizer(DROPPING.replace("HINT", " be brief"))
+    with pytest.raises(DataError, match="writes the prompt in another way once it is answered"):
+        encode(plain, hinting, None)
+    with pytest.raises(DataError, match=r"cannot be told from the rest: .*: remove the row, or"):
+        encode({**row(*talk[2:]), **plain}, hinting, None)
+
+
 def test_thoughts_in_the_text_are_dropped_from_old_turns_by_such_a_template():
     talk = user("q"), said("<think>\na\n</think>\n\nfoo"), user("w"), said("<think>b</think>bar")
     assert learned(QWEN3, *talk) == [
