@@ -14,6 +14,8 @@ from holdfast.errors import DataError
 __all__ = ["Unread", "refuse_rich"]
 
 WEIGHTS = ("weight", "weights", "loss_weight", "sample_weight")
+LEARNED = ("loss", "train", "training")
+"""Fields of a message by which other tools leave its turn unlearned."""
 CALLS = ("tool_calls", "function_call")
 
 
@@ -28,8 +30,8 @@ class Unread:
         """Look at a row and the columns that were read of it.
 
         Raises:
-            DataError: The row has a weight other than 1, or calls of tools beside its messages: to
-                leave them out would train on something else.
+            DataError: The row has a weight other than 1, a turn that is not to be learned, or calls
+                of tools beside its messages: to leave them out would train on something else.
         """
         self._rows += 1
         held = [*_held(row.values, read)]
@@ -88,6 +90,9 @@ def _refuse(row: RawRow, name: str, value: Any) -> None:
             f"{row.place}: {name} holds a call of a tool beside the messages, which is not read: "
             "write it into the assistant's message, or remove the row"
         )
+    if "." in name and field in LEARNED and value is False:
+        said = f"{name} is false, and turns are left unlearned by `weight` alone"
+        raise DataError(f'{row.place}: {said}: write "weight": 0 into the message in its place')
     if field in WEIGHTS and not _is_one(value):
         raise DataError(
             f"{row.place}: {name}={str(value)[:20]}: rows are not weighted: remove what has the "

@@ -102,6 +102,15 @@ def test_what_changes_the_meaning_of_a_row_is_refused(file, row):
         load_examples(file(PAIR if "prompt" in row else TALK, row))
 
 
+@pytest.mark.parametrize("field", ["loss", "train", "training"])
+def test_a_turn_that_another_tool_would_not_learn_is_refused(file, field):
+    """It was learned: the field was but named as not read."""
+    row = {"messages": [USER, {**SAID, field: False}, USER, {**SAID, field: True}]}
+    with pytest.raises(DataError, match=f'row 1: messages.{field} is false.*"weight": 0 into'):
+        load_examples(file(row))
+    assert len(asked(file({**PAIR, field: False}))) == 1  # A column of the row may mean anything.
+
+
 def test_a_weight_of_one_and_empty_calls_are_what_they_would_be(file):
     """Fault D12: what changes nothing is no error."""
     load_examples(file({**PAIR, "weight": 1.0, "tool_calls": []}, {**PAIR, "weight": None}))
