@@ -172,6 +172,18 @@ def test_both_forms_of_arrow_are_read():
         assert answers(name) == ["a"]
 
 
+def test_two_columns_of_one_name_are_refused():
+    """The first of the two was lost without a word."""
+    columns = [pa.array([text]) for text in ("q", "other", "a")]
+    table = pa.Table.from_arrays(columns, names=["prompt", "prompt", "completion"])
+    pq.write_table(table, "a.parquet")
+    with pa.OSFile("a.arrow", "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+    for name in ("a.parquet", "a.arrow"):
+        with pytest.raises(DataError, match=f"{name}: the column 'prompt' stands twice"):
+            load_examples(name)
+
+
 def test_several_files_are_one_source():
     write("a.jsonl", pair("1") + "\n" + pair("2"))
     write("b.csv", "goal,target\nq,3\n")
@@ -310,6 +322,8 @@ def test_folders_that_are_not_read_are_told():
     write("hub/data/a.jsonl", LINE)
     write("hub/old/b.jsonl", LINE)
     assert load_with_notes("hub")[1] == ["not read: old/"]
+    Path("hub/data/b.jsonl").symlink_to("gone.jsonl")
+    assert load_with_notes("hub")[1] == ["not read: b.jsonl", "not read: old/"]
 
 
 def test_one_split_alone_is_read():

@@ -48,6 +48,10 @@ def _listed(path: Path, batches: Iterable[Any]) -> Iterator[list[dict[str, Any]]
     count = 0
     for batch in batches:
         count += batch.nbytes
+        names = list(batch.schema.names)
+        if len(set(names)) < len(names):
+            double = next(name for name in names if names.count(name) > 1)
+            raise DataError(f"{path}: the column {double!r} stands twice: rename one")
         if path.is_file():
             refuse_bomb(path, count)
         yield batch.to_pylist()

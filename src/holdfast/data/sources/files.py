@@ -91,18 +91,18 @@ def _in_folder(path: Path, split: str) -> Found:
     if is_saved(path):
         return Found((split_folder(path, split),))
     inner = sorted(each for each in path.iterdir() if each.name[0] not in "._")
-    names, folders = [p for p in inner if p.is_file()], [p for p in inner if p.is_dir()]
+    names, others = [p for p in inner if p.is_file()], [p for p in inner if not p.is_file()]
     kinds = {file: format_of(suffix_of(file)) for file in names}
     data = [file for file, kind in kinds.items() if kind is not None]
     if not data and (path / "data").is_dir():  # As the hub's repositories have it.
         own = _in_folder(path / "data", split)
-        beside = _unread([folder for folder in folders if folder != path / "data"])
+        beside = _unread([each for each in others if each != path / "data"])
         return Found(own.paths, (*own.notes, *beside))
     if not data:
         raise DataError(f"{path}: the folder holds no data file: expected {', '.join(suffixes())}")
     _require_one_format(path, {file: kind for file, kind in kinds.items() if kind is not None})
     wanted = files_of_split(data, split, path)
-    return Found(tuple(wanted), _unread([f for f in (*names, *folders) if f not in wanted]))
+    return Found(tuple(wanted), _unread([f for f in (*names, *others) if f not in wanted]))
 
 
 def _unread(paths: list[Path]) -> tuple[str, ...]:
