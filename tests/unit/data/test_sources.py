@@ -61,8 +61,13 @@ def test_json_is_read_in_every_form(text, name):
 def test_a_row_alone_is_a_row():
     row = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}
     for indent in (None, 1):
-        write("d.json", json.dumps(row, indent=indent))
-        assert answers("d.json") == ["a"]
+        for more in (
+            {},
+            {"items": [{**PAIR, "completion": "other"}]},
+            {"test": [], "examples": []},
+        ):
+            write("d.json", json.dumps({**row, **more}, indent=indent))
+            assert answers("d.json") == ["a"]
 
 
 TWICE = '{"prompt": "q", "completion": "first", "completion": "a"}'

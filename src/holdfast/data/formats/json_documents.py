@@ -28,6 +28,8 @@ HOLDERS = (
     "items",
 )
 """Names under which a document holds its rows."""
+_OF_A_ROW = frozenset({"messages", "conversations", "prompt", "completion", "instruction"})
+"""Names that no document has beside its rows: an object with one is a row itself."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,8 @@ def _whole(path: Path) -> Document | None:
 
 def _held(found: dict[str, Any], path: Path) -> Document | None:
     lists = [name for name in HOLDERS if isinstance(found.get(name), list)]
+    if _OF_A_ROW & found.keys():
+        return None
     if len(lists) > 1:
         said = f"holds the lists {' and '.join(map(repr, lists))}: write the one that is meant"
         raise DataError(f"{path}: {said} into a file of its own")
