@@ -56,8 +56,9 @@ def conversation_of(example: Mapping[str, Any], where: str) -> Conversation | No
     )
     if not trained:
         raise DataError(
-            f"{where}: no turn of the assistant has a weight other than 0, so nothing would be "
-            "learned: remove the row, or its weights"
+            f"{where}: no turn of the assistant has a weight other than 0, or the last has it and "
+            "`turns=last` asks for that one alone, so nothing would be learned: remove the row, or "
+            "its weights"
         )
     tools = found.get("tools")
     return Conversation(
