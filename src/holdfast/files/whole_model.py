@@ -50,6 +50,11 @@ def check_whole(model: Any, found: Mapping[str, Any], shown: str) -> None:
             f"such as {unexpected[0]}: config.json tells another model (fewer layers, say), or an "
             "adapter was saved with it (merge it)"
         )
-    mismatched = sorted(map(str, found.get("mismatched_keys") or ()))
+    mismatched = sorted(found.get("mismatched_keys") or ())
     if mismatched:
-        raise ModelError(f"{shown}: {len(mismatched)} tensors have other shapes: {mismatched[0]}")
+        name, stored, built = mismatched[0]
+        raise ModelError(
+            f"{shown}: {len(mismatched)} of its tensors have other shapes than config.json tells, "
+            f"such as {name}: {tuple(stored)} in the files and {tuple(built)} by the config: the "
+            "files do not belong together; correct config.json, or save the model again"
+        )

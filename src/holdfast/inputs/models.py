@@ -78,7 +78,8 @@ def _weights(
     config = loaded(name, field, read, placement.revision)
     placement.check_config(config, f"`{field}={name}`")
     how = {"dtype": getattr(torch, dtype), "use_safetensors": True, "output_loading_info": True,
-           "generation_config": GenerationConfig(), "config": config}  # fmt: skip
+           "generation_config": GenerationConfig(), "config": config,
+           "ignore_mismatched_sizes": True}  # fmt: skip  # ``check_whole`` names them.
     how |= placement.weights(dtype)
     load: Any = partial(AutoModelForCausalLM.from_pretrained, name, **how, **shared)
     return loaded(name, field, load, placement.revision)

@@ -1,9 +1,12 @@
 """What ``holdfast inspect`` says, compared with what transformers and PEFT themselves count."""
 
+import json
+import re
 import resource
 
 import pytest
 from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig
 
 from holdfast.cli.main import main
@@ -146,6 +149,35 @@ def test_a_model_of_seventy_billion_needs_no_memory(tmp_path):
     assert (found.numbers.total, found.weights) == (70_553_706_496, False)
     assert found.layers.groups[0].layers == "0–79"
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**19, "half a GiB"
+
+
+MISFITS = {
+    "fewer layers": ({"num_hidden_layers": 1}, None, r"9 tensors that the model has no place for"),
+    "more layers": ({"num_hidden_layers": 3}, None, r"lack 9 tensors, such as model\.layers\.2\."),
+    "a smaller vocabulary": (
+        {"vocab_size": 50}, None, r"lm_head\.weight: \(62, 32\) in the files and \(50, 32\)",
+    ),
+    "a shard without its norm": ({}, "model.norm.weight", r"lack 1 tensors, .*model\.norm\.weight"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("misfit", MISFITS)
+def test_weights_that_are_not_those_of_the_config_are_told(tmp_path, misfit):
+    changed, dropped, said = MISFITS[misfit]
+    saved(tmp_path)
+    file, config = tmp_path / "model.safetensors", tmp_path / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | changed))
+    tensors = {name: t for name, t in load_file(file).items() if name != dropped}
+    save_file(tensors, file, metadata={"format": "pt"})
+    found = seen(tmp_path)
+    assert found.weights is False
+    assert re.search(f"it cannot be loaded: .*{said}", found.notes[0])
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen3_moe", "gemma3", "gpt2", "bloom", "deepseek_v3"])
+def test_weights_that_fit_are_told_as_such_whatever_their_names_in_the_files(tmp_path, kind):
+    saved(tmp_path, kind)
+    assert (seen(tmp_path).weights, seen(tmp_path).notes) == (True, ())
 
 
 def test_a_config_that_counts_without_end_is_refused(tmp_path):

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from holdfast.commands.repair import repair
-from holdfast.errors import ConfigError, ModelError
+from holdfast.errors import ConfigError, InputError, ModelError
 from holdfast.files.adapters import adapter_files
 from holdfast.inputs.configs import RepairConfig
 from holdfast.ops.low_rank import LowRank
@@ -173,6 +173,38 @@ def test_what_cannot_be_streamed_is_one_line(fault):
     with pytest.raises(ConfigError, match=said):
         repair(RepairConfig(**config, streamed=True))
     assert not Path("out").exists()
+
+
+def changed_config(**values):
+    file = Path(TUNED, "config.json")
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"num_hidden_layers": 1}, "has no place for"),  # The second would stay as it was tuned.
+        ({"vocab_size": 50}, r"\(62, 32\) in the files and \(50, 32\) by the config"),
+    ],
+)
+def test_a_config_of_another_model_is_refused_as_in_memory(values, said, streamed):
+    folders(lambda seed: tiny_model(seed=seed))
+    changed_config(**values)
+    with pytest.raises(InputError, match=said):
+        repair(RepairConfig(model=TUNED, method=METHODS["safe_lora"], output=Path("out"),
+                            streamed=streamed))  # fmt: skip
+    assert not Path("out").exists()
+
+
+def test_a_tokenizer_of_more_tokens_than_rows_is_refused():
+    folders(lambda seed: tiny_model(seed=seed))
+    tokenizer = tiny_tokenizer()
+    tokenizer.add_tokens(["one", "two"])
+    tokenizer.save_pretrained(TUNED)
+    with pytest.raises(ModelError, match="64 tokens and its embedding 62 rows"):
+        repair(RepairConfig(model=TUNED, method=METHODS["safe_lora"], output=Path("out"),
+                            streamed=True))  # fmt: skip
 
 
 LARGE = {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 40,

@@ -1,16 +1,19 @@
 """A model as its config describes it, built without weights: no memory, whatever its size."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM
+from safetensors import SafetensorError, safe_open
+from transformers import AutoModelForCausalLM, GenerationConfig
 
 from holdfast.commands.inspection.stand_in import COUNTS, let_stand_in
 from holdfast.errors import ModelError
 from holdfast.files.guarded.models import check_sizes, weight_files
 from holdfast.files.guarded.plain_config import plain_config
+from holdfast.files.whole_model import check_whole
 from holdfast.inputs.configs import InspectConfig
 from holdfast.inputs.fit.generation import ends_only
 from holdfast.inputs.guards.network import local_only
@@ -69,7 +72,7 @@ def subject_of(config: InspectConfig) -> Subject:
         model.generation_config = ends_only(
             name, model, tokenizer, local=local, revision=placement.revision
         )
-        whole, notes = _weights(folder, f"`model={name}`") if local else (None, ())
+        whole, notes = _weights(model, found, folder) if local else (None, ())
         card = folder / "README.md" if local else _fetched(name, placement.revision)
     return Subject(name, model, tokenizer, whole, card, notes)
 
@@ -90,13 +93,43 @@ def _check_layers(config: Any, shown: str) -> None:
             )
 
 
-def _weights(folder: Path, shown: str) -> tuple[bool, tuple[str, ...]]:
+def _weights(model: Any, config: Any, folder: Path) -> tuple[bool, tuple[str, ...]]:
     try:
-        weight_files(folder, shown)
-        check_sizes(folder, shown)
+        weight_files(folder, f"`model={folder}`")
+        check_sizes(folder, f"`model={folder}`")
+        _check_places(model, config, folder)
     except ModelError as error:
         return False, (f"it cannot be loaded: {error}",)
     return True, ()
+
+
+def _check_places(model: Any, config: Any, folder: Path) -> None:
+    """Raise ``ModelError`` unless the files hold just the tensors of the model.
+
+    transformers gets the names and shapes of the files' heads, and tells what it finds for them.
+    """
+    if getattr(config, "quantization_config", None) is not None:
+        return  # Their names and shapes are those of a package that may not be here.
+    shown, heads = f"`model={folder}`", dict[str, torch.Tensor]()
+    for file in weight_files(folder, shown):
+        heads |= _head_of(file, shown)
+    how = {"config": deepcopy(config), "state_dict": heads, "device_map": {"": "meta"},
+           "generation_config": GenerationConfig(), "output_loading_info": True,
+           "ignore_mismatched_sizes": True}  # fmt: skip
+    tried, found = loaded(str(folder), "model", lambda: type(model).from_pretrained(None, **how))
+    check_whole(tried, found, shown)
+
+
+def _head_of(file: Path, shown: str) -> dict[str, torch.Tensor]:
+    """Return the tensors of a file without their values."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            return {
+                name: torch.empty(opened.get_slice(name).get_shape(), device="meta")
+                for name in opened.keys()  # noqa: SIM118  # It is no mapping.
+            }
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{shown}: {file.name} cannot be read ({error}): save it again") from error
 
 
 def _fetched(name: str, revision: str | None) -> Path | None:

@@ -22,6 +22,7 @@ from holdfast.inputs.configs import InspectConfig, RepairConfig
 from holdfast.inputs.guards.given import check_given
 from holdfast.inputs.guards.secrets import refuse_secret_values
 from holdfast.inputs.loading.base_card import base_card
+from holdfast.inputs.loading.vocabulary import check_vocabulary
 from holdfast.inputs.rows import ORGANISM
 from holdfast.inputs.specs import build_defenses, files_in, specs_of
 from holdfast.inputs.values import as_json
@@ -105,17 +106,19 @@ def _subject(config: RepairConfig) -> Subject:
             trust_remote_code=config.trust_remote_code,
         )
     )
+    if subject.notes:
+        raise ConfigError(f"`streamed` needs the files of a model: {subject.notes[0]}")
     if config.model == ORGANISM or not subject.weights:
-        why = subject.notes[0] if subject.notes else "it is no folder on this disk"
         raise ConfigError(
-            f"`streamed` needs the files of a model: `model={config.model}`: {why}: download it "
-            "first (hf download), or leave `streamed` out"
+            f"`streamed` needs the files of a model: `model={config.model}`: it is no folder on "
+            "this disk: download it first (hf download), or leave `streamed` out"
         )
     if getattr(subject.model.config, "quantization_config", None) is not None:
         raise ConfigError(
             f"`model={config.model}`: its weights are quantized and cannot be edited: give "
             "the model in full"
         )
+    check_vocabulary(subject.model, subject.tokenizer, f"`model={config.model}`")
     return subject
 
 

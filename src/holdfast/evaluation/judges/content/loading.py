@@ -97,7 +97,8 @@ def opened(folder: Path, head: Head, dtype: str, adapter: Path | None = None) ->
     shared = {"local_files_only": True, "trust_remote_code": False}
     config = _loaded(shown, lambda: plain_config(str(folder), **shared))
     how = {"config": config, "dtype": getattr(torch, dtype), "use_safetensors": True,
-           "output_loading_info": True, "generation_config": GenerationConfig()}  # fmt: skip
+           "output_loading_info": True, "generation_config": GenerationConfig(),
+           "ignore_mismatched_sizes": True}  # fmt: skip  # ``check_whole`` names them.
     if head == "classes":
         del how["generation_config"]
     model, found = _loaded(shown, partial(_CLASSES[head].from_pretrained, folder, **how, **shared))
