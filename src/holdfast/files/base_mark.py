@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.files.guarded.documents import json_in
+from holdfast.files.weights import SavedWeights
 
 __all__ = ["MARK", "BaseMark", "read_mark"]
 
@@ -55,6 +56,23 @@ class BaseMark:
         values = {kind: _hash(samples, kind) for kind in _FINER.get(dtype, ())}
         return cls(name, shapes.hexdigest(), {**values, **_of_embeddings(model)})
 
+    @classmethod
+    def of_files(cls, model: nn.Module, saved: SavedWeights, name: str) -> "BaseMark":
+        """Return the mark of a bare model whose weights lie in files; one at a time is read.
+
+        Where a weight is stored otherwise than it is used, the embeddings alone are compared.
+        """
+        found, shapes = list(_matrices(model)), hashlib.sha256()
+        for key, p in found:
+            shapes.update(f"{key} {tuple(p.shape)}\n".encode())
+        kinds, embeddings = _FINER["float32"], _input_weight(model)
+        samples = {key: _sampled(_read(saved, key, p)) for key, p in found if key in saved.files}
+        whole = torch.cat(list(samples.values())) if len(samples) == len(found) else None
+        values = {kind: _hash(whole, kind) for kind in kinds if whole is not None}
+        own = [samples[key] for key, p in found if p is embeddings and key in samples]
+        values |= {f"embeddings {kind}": _hash(own[0], kind) for kind in kinds if own}
+        return cls(name, shapes.hexdigest(), values)
+
     def save(self, folder: Path) -> None:
         """Write the mark beside an adapter."""
         (folder / MARK).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
@@ -86,8 +104,17 @@ def _matrices(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
             yield name, p
 
 
+def _read(saved: SavedWeights, name: str, p: Tensor) -> Tensor:
+    # Of the shape and on the processor, without memory of its own.
+    return saved.read(name, torch.zeros(()).expand(p.shape))
+
+
+def _input_weight(model: Any) -> Any:
+    return getattr(model.get_input_embeddings(), "weight", None)
+
+
 def _of_embeddings(model: Any) -> dict[str, str]:
-    weight = getattr(model.get_input_embeddings(), "weight", None)
+    weight = _input_weight(model)
     if weight is None or weight.is_meta:
         return {}
     kinds = _FINER.get(str(weight.dtype).removeprefix("torch."), ())

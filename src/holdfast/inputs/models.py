@@ -27,7 +27,8 @@ from holdfast.inputs.rows import ORGANISM
 from holdfast.ops.bits import kept_trainable
 
 __all__ = [
-    "Loaded", "check_against", "load_adapter", "load_model", "model_of", "positions", "tuned_of",
+    "Loaded", "check_against", "load_adapter", "load_model", "model_of", "own_notes", "positions",
+    "tuned_of",
 ]  # fmt: skip
 
 
@@ -98,7 +99,7 @@ def load_adapter(model: Any, folder: Path, field: str = "adapter") -> Any:
     config = adapter_config(folder, shown)
     check_patterns(config, shown, (name for name, _ in model.named_modules()))
     refuse_both(folder, shown)
-    check_base(model, folder, shown)
+    check_base(BaseMark.of(model, ""), folder, shown)
     check_rows(model, folder, shown)
     try:
         # What is missing is an error below, in our words.
@@ -141,13 +142,18 @@ def model_of(config: ModelConfig) -> Loaded:
         if config.chat_template is None:
             check_own_template(tokenizer, adapter, f"`adapter={adapter}`")
         model = load_adapter(model, adapter)
+    return Loaded(model, tokenizer, positions(model, tokenizer), base, own_notes(config, tokenizer))
+
+
+def own_notes(config: ModelConfig, tokenizer: Any) -> list[str]:
+    """Return what of the model's own settings is ignored, or is written otherwise."""
     name = config.model
     here, revision = Path(name).exists(), config.revision
     notes = [] if name == ORGANISM else decoding_notes(name, local=here, revision=revision)
     notes += end_notes(name, tokenizer)
     if is_dated(tokenizer.chat_template):
         notes.append(f"{name}: its chat template writes the date: it is fixed to {DATE:%Y-%m-%d}")
-    return Loaded(model, tokenizer, positions(model, tokenizer), base, notes)
+    return notes
 
 
 def check_against(config: AnalyzeConfig) -> None:

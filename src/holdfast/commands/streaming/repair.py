@@ -1,7 +1,7 @@
 """Repair a model larger than the memory: shard by shard, or its adapter beside no weights."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,22 @@ from holdfast.artifact import Artifact
 from holdfast.commands.exports import export_artifacts
 from holdfast.commands.inspection.subject import Subject, subject_of
 from holdfast.commands.run_log import RunLog, forget_log
-from holdfast.commands.streaming.adapter import adapter_alone, keep_mark
+from holdfast.commands.streaming.adapter import adapter_alone
 from holdfast.commands.streaming.shards import Shards
+from holdfast.data.rendering.dates import fix_date
 from holdfast.defense import Capability, Defense
 from holdfast.errors import ConfigError
 from holdfast.evaluation.drift.probed import carry_probed
+from holdfast.files.base_mark import BaseMark
 from holdfast.files.folders import ModelFolders
+from holdfast.files.weights import open_weights
 from holdfast.inputs.configs import InspectConfig, RepairConfig
+from holdfast.inputs.fit.adapters import base_notes, check_own_template
 from holdfast.inputs.guards.given import check_given
 from holdfast.inputs.guards.secrets import refuse_secret_values
 from holdfast.inputs.loading.base_card import base_card
 from holdfast.inputs.loading.vocabulary import check_vocabulary
+from holdfast.inputs.models import own_notes
 from holdfast.inputs.rows import ORGANISM
 from holdfast.inputs.specs import build_defenses, files_in, specs_of
 from holdfast.inputs.values import as_json
@@ -40,7 +45,8 @@ __all__ = ["streamed_repair"]
 
 _UNUSED = (
     "harmful", "harmful_limit", "validation", "max_task_drop", "quantization", "device_map",
-    "revision", "test_harmful", "test_safe", "test_task", "test_useful",
+    "revision", "test_harmful", "test_safe", "test_task", "test_useful", "safe", "benign",
+    "lookalike", "kit",
 )  # fmt: skip
 """Fields that ask for a forward pass, or for a model in memory."""
 Write = Callable[[Path], Artifact]
@@ -75,7 +81,8 @@ def streamed_repair(config: RepairConfig, progress: Progress) -> RunResult:
         carry_probed([Path(config.model), config.adapter], partial)
         subject.tokenizer.save_pretrained(partial)
         artifact.save(apart)
-        result = _result(config, defense, artifact, folders, start)
+        said = [*base_notes(config), *own_notes(config, subject.tokenizer)]
+        result = _result(config, defense, artifact, folders, start, said)
         result.save(partial / "result.json")
         write_report(result, partial / "report.html", show_harmful=config.show_harmful)
         write_card(result, base_card(config.model), partial)
@@ -119,6 +126,7 @@ def _subject(config: RepairConfig) -> Subject:
             "the model in full"
         )
     check_vocabulary(subject.model, subject.tokenizer, f"`model={config.model}`")
+    fix_date(subject.tokenizer)
     return subject
 
 
@@ -146,13 +154,18 @@ def _adapter(config: RepairConfig, defense: Defense, subject: Subject, told: Pro
     """Return what writes the adapter; of the model only the weights that are asked for are read."""
     if Capability.EXTRA_BACKWARD in defense.needs():
         raise _needs_memory(defense)
-    folder = Path(str(config.adapter))
-    model, own = adapter_alone(subject.model, folder), _on_base(defense, config.model)
+    folder, bare = Path(str(config.adapter)), subject.model
+    if config.chat_template is None:
+        check_own_template(subject.tokenizer, folder, f"`adapter={folder}`")
+    saved = open_weights(config.model, "`model`", bare)
+    base = BaseMark.of_files(bare, saved, config.model)
+    model, own = adapter_alone(bare, base, folder), _on_base(defense, config.model)
 
     def write(partial: Path) -> Artifact:
         artifact = apply_repair(own, model, subject.tokenizer, progress=told)
         model.save_pretrained(partial)
-        keep_mark(folder, partial)
+        base.save(partial)
+        bare.generation_config.save_pretrained(partial)
         return artifact
 
     return write
@@ -175,7 +188,12 @@ def _needs_memory(defense: Defense) -> ConfigError:
 
 
 def _result(
-    config: RepairConfig, defense: Defense, artifact: Artifact, folders: ModelFolders, start: float
+    config: RepairConfig,
+    defense: Defense,
+    artifact: Artifact,
+    folders: ModelFolders,
+    start: float,
+    said: Sequence[str],
 ) -> RunResult:
     seconds = time.perf_counter() - start
     run = SeedRun.of(
@@ -195,5 +213,5 @@ def _result(
         data=[],
         seconds=seconds,
         peak_memory_gib=run.peak_memory_gib,
-        warnings=[],
+        warnings=list(said),
     )

@@ -71,16 +71,16 @@ def _counted(names: Collection[str], said: str) -> list[str]:
     return [f"{len(names)} {said} (such as {shown})"] if names else []
 
 
-def check_base(model: Any, folder: Path, shown: str) -> None:
-    """Raise ``ModelError`` where the adapter's own mark tells that ``model`` is not its base.
+def check_base(base: BaseMark, folder: Path, shown: str) -> None:
+    """Raise ``ModelError`` where the adapter's own mark tells that the model is not its base.
 
     Args:
-        model: The bare model, before the adapter is on it.
+        base: The mark of the bare model, before the adapter is on it.
         folder: The adapter's.
         shown: What errors call the adapter.
     """
     mark = read_mark(folder)
-    wrong = "" if mark is None else mark.difference(BaseMark.of(model, ""))
+    wrong = "" if mark is None else mark.difference(base)
     if mark is not None and wrong:
         raise ModelError(
             f"{shown}: was trained on another base than this model ({wrong}): "
