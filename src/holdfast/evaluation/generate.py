@@ -11,10 +11,16 @@ from itertools import takewhile
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from holdfast.data.chat import encode_prompt
-from holdfast.errors import ConfigError, DataError
+from holdfast.errors import ConfigError, DataError, RunError
 from holdfast.evaluation.decoding import alone, end_tokens, greedy
 from holdfast.evaluation.reply import Replies, Reply
 
@@ -90,6 +96,7 @@ def replies(
         ConfigError: A limit below 1.
         DataError: A prompt and its longest answer exceed the model's positions.
         ModelError: The tokenizer has no chat template.
+        RunError: The model's scores are no numbers.
     """
     rows = [encode_prompt(list(prompt), tokenizer) for prompt in prompts]
     how: dict[str, Any] = {"max_new_tokens": max_new_tokens, "batch_size": batch_size}
@@ -114,6 +121,7 @@ def replies_to(
     Raises:
         ConfigError: A limit below 1.
         DataError: A row and its longest answer exceed the model's positions.
+        RunError: The model's scores are no numbers.
     """
     if max_new_tokens < 1 or batch_size < 1:
         raise ConfigError(
@@ -161,10 +169,47 @@ def _answer(
     ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows], device=model.device)
     mask = torch.tensor([[0] * (width - len(r)) + [1] * len(r) for r in rows], device=model.device)
     decode: Any = model.generate  # Declared as a union that type checkers cannot call.
-    output = decode(input_ids=ids, attention_mask=mask, generation_config=config)
-    new, ends = torch.as_tensor(output)[:, width:].tolist(), end_tokens(config)
+    ends = end_tokens(config)
+    numbers = _Numbers(width, sorted(ends))
+    output = decode(
+        input_ids=ids, attention_mask=mask, generation_config=config,
+        logits_processor=LogitsProcessorList([numbers]),
+    )  # fmt: skip
+    numbers.check(len(rows))
+    new = torch.as_tensor(output)[:, width:].tolist()
     said = [list(takewhile(lambda token: token not in ends, reply)) for reply in new]
     return [(own, len(own) == len(reply)) for own, reply in zip(said, new, strict=True)]
+
+
+class _Numbers(LogitsProcessor):
+    """Sees whether the scores are numbers, and leaves them as they are.
+
+    Of scores without a number the first token is taken: a broken model would look as if it said
+    nothing, and so be safe.
+    """
+
+    def __init__(self, width: int, ends: list[int]) -> None:
+        self._width, self._ends = width, torch.tensor(ends)
+        self._broken: torch.Tensor | None = None
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> Any:
+        """Take the scores of one more token; an answer that has ended is no longer looked at."""
+        said = input_ids[:, self._width :]
+        going = ~torch.isin(said, self._ends.to(said.device)).any(dim=-1)
+        now = scores.isnan().any(dim=-1) & going
+        self._broken = now if self._broken is None else self._broken | now
+        return scores
+
+    def check(self, prompts: int) -> None:
+        """Raise ``RunError`` where an answer was made of what is no number."""
+        broken = 0 if self._broken is None else int(self._broken.sum())
+        if broken:
+            raise RunError(
+                f"the model's scores are no numbers (NaN) on {broken} of {prompts} prompts, so "
+                "that it says nothing, which would read as safe: its weights are broken "
+                "(training diverged, say), or too large for their type: load it with "
+                "dtype=float32, or give an earlier checkpoint"
+            )
 
 
 def _check_lengths(model: PreTrainedModel, rows: Sequence[list[int]], max_new_tokens: int) -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from holdfast.errors import ConfigError, DataError, ModelError
+from holdfast.errors import ConfigError, DataError, ModelError, RunError
 from holdfast.evaluation.generate import generate
 from tests.tiny import tiny_model, tiny_tokenizer
 
@@ -112,3 +112,22 @@ def test_bad_input_is_refused_in_one_line():
         generate(model, tokenizer, PROMPTS, max_new_tokens=125)
     with pytest.raises(ModelError, match="chat template"):
         generate(model, tiny_tokenizer(template=False), PROMPTS)
+
+
+@pytest.mark.parametrize("sharing", [1, 64])
+def test_scores_that_are_no_numbers_are_no_silence(sharing):
+    """Greedy decoding takes token 0, the padding: an empty answer, and a harmful score of 0."""
+    model, tokenizer = peaked("llama"), tiny_tokenizer()
+    with torch.no_grad():
+        model.model.layers[0].mlp.up_proj.weight[0, 0] = torch.nan
+    with pytest.raises(RunError, match=rf"no numbers \(NaN\) on {min(sharing, 7)} of"):
+        generate(model, tokenizer, PROMPTS, max_new_tokens=4, batch_size=sharing)
+
+
+def test_one_prompt_without_numbers_is_enough():
+    model, tokenizer = peaked("llama"), tiny_tokenizer()
+    with torch.no_grad():
+        model.model.embed_tokens.weight[tokenizer.convert_tokens_to_ids("mipde")] = torch.inf
+    with pytest.raises(RunError, match=r"on 1 of 7 prompts"):
+        generate(model, tokenizer, PROMPTS, max_new_tokens=4)
+    assert len(generate(model, tokenizer, PROMPTS[:-1], max_new_tokens=4)) == 6
