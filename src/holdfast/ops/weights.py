@@ -6,10 +6,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from holdfast.errors import ModelError
 from holdfast.ops.engines.sharded import laid_out
 from holdfast.ops.gradients import Tensors
 
-__all__ = ["copied", "put", "shift", "shifted_weights"]
+__all__ = ["copied", "put", "refuse_no_numbers", "shift", "shifted_weights"]
 
 
 def copied(params: Mapping[str, nn.Parameter | Tensor]) -> Tensors:
@@ -43,3 +44,13 @@ def shifted_weights(
         yield
     finally:
         put(moved, saved)
+
+
+def refuse_no_numbers(name: str, weight: Tensor) -> None:
+    """Raise ``ModelError`` where a weight holds NaN or infinite entries."""
+    if not bool(torch.isfinite(weight.detach()).all()):
+        raise ModelError(
+            f"{name} holds entries that are no numbers (NaN or infinite), which no repair mends: "
+            "training diverged, or the weights are too large for their type: give an earlier "
+            "checkpoint"
+        )

@@ -19,8 +19,10 @@ from holdfast.ops.adapter_facts import (
     adaptations,
 )
 from holdfast.ops.engine import LocalEngine
+from holdfast.ops.modules import trainable
 from holdfast.ops.randomness import derived_seed, isolated_rng
 from holdfast.ops.roles.names import is_router
+from holdfast.ops.weights import refuse_no_numbers
 from holdfast.progress import Progress, silent
 from holdfast.training.compose import composed, low_precision, refuse_missing
 from holdfast.training.looks.defender_rows import DefenderRows
@@ -74,8 +76,8 @@ def repair(
     Raises:
         ConfigError: The defense needs a training loop, a field is out of range, or the weights are
             not float32.
-        ModelError: None or a merged one of the model's adapters is active, or the defense
-            is not exact on it.
+        ModelError: None or a merged one of the model's adapters is active, the defense is not
+            exact on it, or what it would edit holds no numbers.
         DataError: A row is longer than the model.
     """
     composed([defense])
@@ -91,6 +93,7 @@ def repair(
     with _edited_tensors(model):
         refuse_missing([defense], low_precision(model))
         refuse_unsuited([defense], model)
+        _refuse_broken(model)
         run = standalone_run(model, tokenizer, seed)
         rows = DefenderRows(run.prepare, [defense], tokenizer, None)
         rows.look()
@@ -118,6 +121,12 @@ def _edited_tensors(model: nn.Module) -> Generator[None]:
     finally:
         for name, p in model.named_parameters():
             p.requires_grad_(flags[name])
+
+
+def _refuse_broken(model: nn.Module) -> None:
+    """Raise ``ModelError`` where what would be edited holds no numbers: no edit mends that."""
+    for name, p in trainable(model).items():
+        refuse_no_numbers(name, p)
 
 
 def _edited(model: nn.Module) -> dict[str, nn.Parameter]:

@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
 
 from holdfast.commands.repair import repair
 from holdfast.errors import InputError, ModelError
@@ -108,6 +110,17 @@ def test_what_needs_the_models_weights_is_refused_in_words():
     adapter(target_modules=["q_proj"], trainable_token_indices=[3, 4])
     with pytest.raises(ModelError, match=r"trained rows of an embedding .*: leave `streamed` out"):
         repaired()
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_an_adapter_of_no_numbers_is_not_repaired(streamed):
+    file = Path("adapter/adapter_model.safetensors")
+    tensors = load_file(file)
+    next(iter(tensors.values()))[0, 0] = torch.inf
+    save_file(tensors, file)
+    with pytest.raises(ModelError, match="holds entries that are no numbers"):
+        repaired(streamed=streamed)
+    assert not OUT.exists()
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "gpt_neox", "phi3", "gemma3", "bloom"])

@@ -197,6 +197,20 @@ def test_a_config_of_another_model_is_refused_as_in_memory(values, said, streame
     assert not Path("out").exists()
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("name", ["model.layers.1.mlp.up_proj.weight", "model.norm.weight"])
+def test_weights_that_are_no_numbers_are_not_repaired(name, streamed):
+    folders(lambda seed: tiny_model(seed=seed))
+    model = AutoModelForCausalLM.from_pretrained(TUNED)
+    with torch.no_grad():
+        model.get_parameter(name).view(-1)[0] = torch.nan
+    model.save_pretrained(TUNED, max_shard_size=SHARD)
+    with pytest.raises(ModelError, match=rf"{name} holds entries that are no numbers"):
+        repair(RepairConfig(model=TUNED, method=METHODS["safe_lora"], output=Path("out"),
+                            streamed=streamed))  # fmt: skip
+    assert not Path("out").exists()
+
+
 def test_a_tokenizer_of_more_tokens_than_rows_is_refused():
     folders(lambda seed: tiny_model(seed=seed))
     tokenizer = tiny_tokenizer()

@@ -6,7 +6,7 @@ from peft import PeftModel
 
 import holdfast
 from holdfast import RESTA, Panacea, SafeLoRA, apply_panacea, apply_resta, apply_safe_lora
-from holdfast.errors import ConfigError
+from holdfast.errors import ConfigError, ModelError
 from tests.tiny import tiny_model, tiny_tokenizer
 from tests.unit.defenses.tiny_runs import HARMFUL, lora, trained
 
@@ -45,6 +45,22 @@ def everything(model):
 
 def flags_of(model):
     return {name: p.requires_grad for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("broken", [torch.nan, torch.inf])
+@pytest.mark.parametrize("name", CASES)
+def test_an_adapter_that_holds_no_numbers_is_left_as_it_is(name, broken, base):
+    model = lora(tiny_model())
+    factors = [p for n, p in model.named_parameters() if "lora_B" in n]
+    with torch.no_grad():
+        factors[-1][0, 0] = broken
+    before = everything(model)
+    with pytest.raises(
+        ModelError, match=r"lora_B\.default\.weight holds entries that are no numbers"
+    ):
+        CASES[name][1](model, base)
+    after = everything(model)
+    assert all(torch.equal(p.nan_to_num(9), after[n].nan_to_num(9)) for n, p in before.items())
 
 
 @pytest.mark.parametrize("name", CASES)

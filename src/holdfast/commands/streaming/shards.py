@@ -16,6 +16,7 @@ from holdfast.errors import ModelError
 from holdfast.files.guarded.models import INDEX, config_in, weight_files
 from holdfast.files.weights import SavedWeights, open_weights
 from holdfast.ops.modules import ModuleRef, projections
+from holdfast.ops.weights import refuse_no_numbers
 
 __all__ = ["Shards"]
 
@@ -74,6 +75,8 @@ class Shards:
         with safe_open(file, framework="pt") as opened:
             for name in opened.keys():  # noqa: SIM118  # It is no mapping.
                 tensor: Tensor = opened.get_tensor(name)
+                if tensor.is_floating_point():
+                    refuse_no_numbers(name, tensor)
                 if name in self.editable:
                     tensor = _with_edit(tensor, *self.editable[name], work)
                 tensors[name] = tensor.to(dtype) if tensor.is_floating_point() else tensor

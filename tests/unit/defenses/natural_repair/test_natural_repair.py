@@ -159,7 +159,7 @@ def test_nothing_to_go_up_is_an_error():
         way_back(LocalEngine(tiny_model()), [(0.0, [batch_of(HARMFUL)]), (1.0, [])])
 
 
-@pytest.mark.parametrize("poison", [float("nan"), 0.0])
+@pytest.mark.parametrize("poison", [1e30, 0.0])  # Too large for float32 together: NaN.
 def test_no_usable_gradient_leaves_the_weights(poison):
     model = tiny_model()
     model.lm_head.weight.data.fill_(poison)

@@ -130,7 +130,7 @@ def test_a_bf16_base_with_a_float32_adapter_is_fine():
     assert math.isclose(global_norm(artifact.tensors["perturbation"]), 0.2, rel_tol=1e-5)
 
 
-@pytest.mark.parametrize("poison", [float("nan"), 0.0])
+@pytest.mark.parametrize("poison", [1e30, 0.0])  # Too large for float32 together: NaN.
 def test_no_usable_gradient_is_an_error_and_nothing_is_touched(poison):
     model = tiny_model()
     model.lm_head.weight.data.fill_(poison)
