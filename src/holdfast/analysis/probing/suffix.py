@@ -121,6 +121,11 @@ class Suffix:
                 self._kept.append(kept)
         # What is measured is compared with a pass of its own kind, so that no change is no damage.
         clean, whole = self.states(0), self._in_order(parts)
+        if not bool(torch.isfinite(whole).all()):
+            raise RunError(
+                "the model's hidden states are no numbers (NaN or infinite): its weights are "
+                "broken, or too large for their type: check the model, or load it in float32"
+            )
         if not _repeats(clean, whole, parts[0]):
             raise RunError(
                 "running this model's layers one by one does not repeat its own forward pass; "

@@ -126,3 +126,10 @@ def test_layers_that_do_not_repeat_the_pass_are_refused():
 def test_no_prompt_and_an_empty_one_are_refused(given, said):
     with pytest.raises(InputError, match=said):
         Suffix(tiny_model(), given)
+
+
+def test_a_model_of_no_numbers_is_told_as_such():
+    model = tiny_model()
+    model.model.layers[0].mlp.up_proj.weight.data[0, 0] = torch.nan
+    with pytest.raises(RunError, match="hidden states are no numbers"):
+        Suffix(model, IDS, batch_size=2)
