@@ -136,6 +136,16 @@ def test_an_adapter_is_told_by_what_it_is(tmp_path):
         seen(tmp_path / "other", adapter=folder)
 
 
+def test_an_adapter_whose_config_tells_another_rank_does_not_fit(tmp_path):
+    model, base, folder = zoo_model("llama"), tmp_path / "base", tmp_path / "adapter"
+    saved(base)
+    get_peft_model(model, LoraConfig(r=2, task_type="CAUSAL_LM")).save_pretrained(folder)
+    config = folder / "adapter_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"r": 4}))
+    with pytest.raises(ModelError, match="8 have another size than its adapter_config.json tells"):
+        seen(base, adapter=folder)
+
+
 LARGE = {"hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80,
          "num_attention_heads": 64, "num_key_value_heads": 8, "vocab_size": 128256}  # fmt: skip
 

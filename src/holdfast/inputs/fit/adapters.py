@@ -31,16 +31,19 @@ _EMBEDDINGS = tuple(
 def check_keys(model: Any, folder: Path, shown: str) -> None:
     """Raise ``ModelError`` unless the file holds just the tensors of the adapter on ``model``."""
     with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
-        given = set(file.keys())
-    wanted = set(get_peft_model_state_dict(model, save_embedding_layers=False))
+        sizes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    own = get_peft_model_state_dict(model, save_embedding_layers=False)
+    given, wanted = set(sizes), set(own)
+    misfits = sorted(name for name in given & wanted if sizes[name] != tuple(own[name].shape))
     whole = {f"{PREFIX}{name}" for name in model.get_base_model().state_dict()}
     beside = {name for name in given - wanted if name.endswith(_EMBEDDINGS) and name in whole}
     missing, unknown = sorted(wanted - given), sorted(given - wanted - beside)
-    if all(getattr(own, "lora_alpha", 1) == 0 for own in model.peft_config.values()):
+    if all(getattr(each, "lora_alpha", 1) == 0 for each in model.peft_config.values()):
         raise ModelError(f"{shown}: has lora_alpha=0, so that it does nothing: save it again")
     faults = [
         *_counted(unknown, "of its tensors have no place in the model"),
         *_counted(missing, "that its adapter_config.json promises are not in it"),
+        *_counted(misfits, "have another size than its adapter_config.json tells for this model"),
     ]
     if faults:
         raise ModelError(
