@@ -142,7 +142,9 @@ def test_an_adapter_whose_config_tells_another_rank_does_not_fit(tmp_path):
     get_peft_model(model, LoraConfig(r=2, task_type="CAUSAL_LM")).save_pretrained(folder)
     config = folder / "adapter_config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"r": 4}))
-    with pytest.raises(ModelError, match="8 have another size than its adapter_config.json tells"):
+    with pytest.raises(
+        ModelError, match=r"8 have another size than its adapter_config\.json tells"
+    ):
         seen(base, adapter=folder)
 
 

@@ -270,6 +270,19 @@ def test_what_it_leaves_tuned_is_told(aligned: str):
         assert (others > 0) is left
 
 
+def test_what_was_not_tuned_at_all_is_told(aligned: str):
+    nothing = "safe_delta: nothing was tuned: these are the aligned weights already"
+    untrained = lora(tiny_model())
+    with torch.no_grad():
+        for name, p in untrained.named_parameters():
+            p.mul_(0.0 if "lora_B" in name else 1.0)
+    cases = [(tiny_model(seed=3), {"aligned": aligned}), (untrained, {}), (lora(tiny_model()), {})]
+    for number, (model, options) in enumerate(cases):
+        run, lines = standalone_run(model, tiny_tokenizer()), list[str]()
+        SafeDelta(safe=REFUSALS, **options).after(replace(run, say=lines.append))
+        assert (nothing in lines) is (number < 2)
+
+
 @pytest.mark.parametrize("s", [ALL, inf])
 def test_with_budget_for_all_no_bit_moves(aligned: str, s: float):
     for model, options in ((tuned(), {"aligned": aligned}), (lora(tiny_model()), {})):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from peft import PeftModel
+from peft import LoraConfig, PeftModel, get_peft_model
 
 from holdfast import SafeLoRA, repair
 from holdfast.defenses.safe_lora import cosine, into_alignment
@@ -171,6 +171,36 @@ def test_without_a_change_nothing_is_touched(base):
     artifact = repair(SafeLoRA(base=base, tau=1.0), model, tiny_tokenizer())
     assert artifact.report["projected"] == 0
     assert farthest(before, weights_of(model)) == 0
+
+
+def told_of(model, **options):
+    lines = []
+    repair(SafeLoRA(tau=1.0, **options), model, tiny_tokenizer(), say=lines.append)
+    return [line for line in lines if "changes projected" not in line]
+
+
+def test_what_was_not_tuned_at_all_is_told(base, tmp_path):
+    aligned = saved(tmp_path / "aligned", tiny_model())
+    nothing = "safe_lora: nothing was tuned: these are the aligned weights already"
+    untrained = get_peft_model(tiny_model(), LoraConfig(r=2, task_type="CAUSAL_LM"))
+    assert told_of(untrained, base=base) == [nothing]
+    assert told_of(tiny_model(), base=base, aligned=aligned)[0] == nothing
+    assert told_of(adapted(), base=base) == []
+
+
+@pytest.mark.parametrize("arch", ["llama", "qwen2"])
+def test_what_it_leaves_tuned_is_told(arch, tmp_path):
+    """Embeddings, norms and biases; beside an adapter on the head, that."""
+    base, aligned = (saved(tmp_path / f"{n}", tiny_model(arch, seed=n)) for n in (1, 0))
+    model = tiny_model(arch)
+    others = len(weights_of(model)) - len(projections(model))
+    with torch.no_grad():
+        model.model.layers[0].mlp.up_proj.weight.add_(0.01)
+    stay = "safe_lora: {} trained tensors of other modules stay as they were tuned"
+    assert told_of(model, base=base, aligned=aligned) == [stay.format(others)]
+    heads = LoraConfig(r=2, target_modules=["q_proj", "lm_head"], init_lora_weights=False)
+    with_head = get_peft_model(tiny_model(arch), heads)
+    assert told_of(with_head, base=base) == [stay.format(2)]
 
 
 def test_where_nothing_was_aligned_the_change_stays(tmp_path):

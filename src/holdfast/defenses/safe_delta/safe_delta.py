@@ -179,6 +179,8 @@ class SafeDelta(Defense):
         }
         told = f"{report['kept']:.1%} of the entries kept, {report['drift_left']:.1%} of the drift"
         run.say(f"safe_delta: {told}" + ("" if full else f", re-factored {_error(report)}"))
+        if tuned == 0:
+            run.say("safe_delta: nothing was tuned: these are the aligned weights already")
         document = {**self.config(), **report, "modules": list(rows)}
         shown = {**report, "by_layer": _by_layer(rows)}
         return Artifact(self.card.name, documents={"kept": document}, report=shown)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from holdfast.artifact import Artifact, Table
 from holdfast.defense import Capability, Card, Defense, Row, Run, Stage, in_range
-from holdfast.defenses.safe_lora.tuned_weights import Change, changes, check_changes
+from holdfast.defenses.safe_lora.tuned_weights import Change, beside, changes, check_changes
 from holdfast.defenses.safe_lora.weight_by_weight import WeightByWeight
 from holdfast.errors import ConfigError
 from holdfast.files.weights import SavedWeights, open_weights
@@ -90,16 +90,21 @@ class SafeLoRA(Defense):
             return Artifact(self.card.name, report={"tau": 0.0, "projected": 0})
         edits: Tensors = {}
         modules: list[Row] = []
-        unaligned = open_weights(str(self.base), "safe_lora: base", run.model)
+        unaligned, learned = open_weights(str(self.base), "safe_lora: base", run.model), False
         with torch.no_grad():
             for change in changes(run.engine, self.aligned, run.progress):
                 edit, row = self._judged(change, unaligned)
                 modules.append(row)
+                learned = learned or bool(change.factor.any())
                 if edit is not None:
                     edits[change.parameter] = edit
         run.engine.edit(edits)
         made = self._artifact(modules)
         run.say(f"safe_lora: {len(edits)} of {len(modules)} changes projected (τ = {self.tau:g})")
+        if not learned:
+            run.say("safe_lora: nothing was tuned: these are the aligned weights already")
+        if left := len(beside(run.engine)):
+            run.say(f"safe_lora: {left} trained tensors of other modules stay as they were tuned")
         return made
 
     def tensorwise(self, model: nn.Module) -> WeightByWeight | None:

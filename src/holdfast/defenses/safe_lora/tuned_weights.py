@@ -16,7 +16,7 @@ from holdfast.ops.roles.names import kind_left_out, place_of
 from holdfast.ops.roles.parts import Linear, features, oriented
 from holdfast.progress import Progress, counted, silent
 
-__all__ = ["Change", "changes", "check_changes", "refuse_experts"]
+__all__ = ["Change", "beside", "changes", "check_changes", "refuse_experts"]
 
 _ROUNDING = 0.005
 """Relative difference that a bfloat16 copy of the weights may have; PiSSA's is larger."""
@@ -72,6 +72,14 @@ def changes(engine: Engine, aligned: str | None, progress: Progress = silent) ->
         else:
             a = _factor_a(engine.model, name)
             yield Change(name, ref, whole(trained[name].detach()), a, before, live[ref])
+
+
+def beside(engine: Engine) -> list[str]:
+    """Return the trained tensors that are no part of a projection's change: they are left alone."""
+    trained, live = engine.parameters(), projections(engine.model)
+    edited = {name for name, _, _ in _changed(trained, live)}
+    factors = {name.replace(".lora_B.", ".lora_A.") for name in edited}
+    return [name for name in trained if name not in edited | factors]
 
 
 def check_changes(model: nn.Module, base: str, aligned: str | None) -> None:
