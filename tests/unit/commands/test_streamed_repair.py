@@ -175,6 +175,22 @@ def test_what_cannot_be_streamed_is_one_line(fault):
     assert not Path("out").exists()
 
 
+def test_a_single_shard_with_an_index_is_written_with_one():
+    """As some hub models are stored: without the index nothing would find the file."""
+    folders(lambda seed: tiny_model(seed=seed), shard="1GB")
+    shard, index = Path(TUNED, "model-00001-of-00001.safetensors"), "model.safetensors.index.json"
+    Path(TUNED, "model.safetensors").rename(shard)
+    names = dict.fromkeys(load_file(shard), shard.name)
+    stale = {**names, "of.another.model": shard.name}
+    Path(TUNED, index).write_text(json.dumps({"metadata": {}, "weight_map": stale}))
+    both(METHODS["safe_lora"])
+    memory, shards = (
+        AutoModelForCausalLM.from_pretrained(f"{n}-out").state_dict() for n in both_names()
+    )
+    assert all(torch.equal(value, shards[name]) for name, value in memory.items())
+    assert json.loads(Path("shards-out", index).read_text())["weight_map"] == names
+
+
 def changed_config(**values):
     file = Path(TUNED, "config.json")
     file.write_text(json.dumps(json.loads(file.read_text()) | values))

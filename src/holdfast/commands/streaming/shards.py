@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from holdfast.defense import Tensorwise
 from holdfast.errors import ModelError
-from holdfast.files.guarded.models import INDEX, config_in, weight_files
+from holdfast.files.guarded.models import INDEX, WHOLE, config_in, weight_files
 from holdfast.files.weights import SavedWeights, open_weights
 from holdfast.ops.modules import ModuleRef, projections
 from holdfast.ops.weights import refuse_no_numbers
@@ -58,16 +58,19 @@ class Shards:
             dtype: Type of all floating-point tensors that are written.
             done: Called with the number of shards that are written.
         """
-        sizes = 0
+        sizes, places = 0, dict[str, str]()
         for number, file in enumerate(self.files, start=1):
             tensors = self._edited(file, work, dtype)
             sizes += sum(t.numel() * t.element_size() for t in tensors.values())
             save_file(tensors, target / file.name, metadata={"format": "pt"})
+            places |= dict.fromkeys(tensors, file.name)
             del tensors
             done(number)
-        if (self.folder / INDEX).is_file() and len(self.files) > 1:
+        # A single shard by another name is found by the index alone.
+        if [file.name for file in self.files] != [WHOLE]:
             index = config_in(self.folder, INDEX)
-            index["metadata"] = {**(index.get("metadata") or {}), "total_size": sizes}
+            index |= {"metadata": {**(index.get("metadata") or {}), "total_size": sizes},
+                      "weight_map": places}  # fmt: skip
             (target / INDEX).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
 
     def _edited(self, file: Path, work: Tensorwise, dtype: torch.dtype) -> dict[str, Tensor]:
