@@ -31,12 +31,19 @@ class SavedWeights:
         """Return the tensor of this name in float32, on the device of ``like``.
 
         Raises:
-            ModelError: The folder has no such tensor, or one of another shape than ``like``.
+            ModelError: The folder has no such tensor, one of another shape than ``like``, or one
+                that holds no numbers.
         """
         self.check(name, like.shape)
         with safe_open(self.files[name], framework="pt") as file:
             found: Tensor = file.get_tensor(self.keys.get(name, name))
-        return found.to(like.device).float()
+        value = found.to(like.device).float()
+        if not bool(torch.isfinite(value).all()):
+            raise ModelError(
+                f"{self.folder}: {name} holds entries that are no numbers (NaN or infinite): give "
+                "a model that is whole"
+            )
+        return value
 
     def check(self, name: str, shape: Sequence[int]) -> None:
         """Look, without reading the values, whether there is such a tensor of this shape.

@@ -34,3 +34,14 @@ def test_a_shard_that_is_missing_is_told(tmp_path):
     sorted(tmp_path.glob("model-*"))[1].unlink()
     with pytest.raises(ModelError, match="which is not in the folder"):
         open_weights(str(tmp_path), "base")
+
+
+@pytest.mark.parametrize("broken", [torch.nan, torch.inf])
+def test_weights_that_are_no_numbers_are_refused(tmp_path, broken):
+    """A repair that compares with them would write them into the model."""
+    model = tiny_model()
+    weight = model.get_parameter(NAME)
+    weight.data[0, 0] = broken
+    model.save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match=rf"{NAME} holds entries that are no numbers"):
+        open_weights(str(tmp_path), "base").read(NAME, weight)
