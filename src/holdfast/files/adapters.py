@@ -52,6 +52,8 @@ def adapter_files(
 def read_adapter(folder: str | Path) -> dict[str, Tensor]:
     """Return the factors that holdfast or any PEFT program saved, the scale folded into B.
 
+    They are float32: a scale that is no power of two would round in bfloat16.
+
     Raises:
         ConfigError: There is no such adapter, or it is more than a plain LoRA of linear layers.
     """
@@ -70,8 +72,13 @@ def read_adapter(folder: str | Path) -> dict[str, Tensor]:
         )
     _check_pairs(tensors, folder)
     _check_plain(config, folder)
+    if broken := next((n for n, t in tensors.items() if not bool(t.isfinite().all())), None):
+        raise ConfigError(
+            f"{folder}: {broken} holds entries that are no numbers (NaN or infinite): its training "
+            "diverged; train it again"
+        )
     return {
-        name: factor * scale_of(config, _module(name)) if name.endswith(B) else factor
+        name: factor.float() * (scale_of(config, _module(name)) if name.endswith(B) else 1.0)
         for name, factor in tensors.items()
     }
 

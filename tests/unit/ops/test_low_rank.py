@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from holdfast.errors import ConfigError, ModelError
 from holdfast.files.adapters import adapter_files, read_adapter
@@ -89,6 +89,20 @@ def test_we_load_what_peft_saves_with_its_scale(rslora, tmp_path):
         assert torch.allclose(model(IDS).logits, adapted(IDS).logits, atol=1e-5)
 
 
+def test_a_scale_loses_nothing_in_low_precision(tmp_path):
+    change = change_of(tiny_model())
+    saved(change, tmp_path)
+    file, config = tmp_path / "adapter_model.safetensors", tmp_path / "adapter_config.json"
+    low = {name: t.bfloat16() for name, t in load_file(file).items()}
+    save_file(low, file)
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"use_rslora": True}))
+    rank = json.loads(config.read_text())["r"]
+    read = read_adapter(tmp_path)
+    for name, t in low.items():
+        wanted = t.float() * (rank**0.5 if "lora_B" in name else 1.0)
+        assert torch.equal(read[name], wanted)
+
+
 def test_round_trip_through_tensors_folds_the_scale_into_b():
     change = change_of(tiny_model())
     back = LowRank.from_tensors(change.tensors())
@@ -139,7 +153,7 @@ def test_a_change_of_another_model_is_refused_by_name(other):
         pass
 
 
-@pytest.mark.parametrize("fault", ["missing", "config", "not json", "dora", "kind"])
+@pytest.mark.parametrize("fault", ["missing", "config", "not json", "dora", "kind", "no number"])
 def test_a_broken_adapter_folder_is_refused(fault, tmp_path):
     saved(change_of(tiny_model()), tmp_path)
     file, config = tmp_path / "adapter_model.safetensors", tmp_path / "adapter_config.json"
@@ -149,6 +163,8 @@ def test_a_broken_adapter_folder_is_refused(fault, tmp_path):
         config.unlink()
     elif fault == "not json":
         config.write_text("{")
+    elif fault == "no number":
+        save_file({name: t * torch.nan for name, t in load_file(file).items()}, file)
     elif fault == "kind":
         config.write_text(json.dumps({"peft_type": "IA3"}))
     else:
