@@ -192,7 +192,7 @@ class _Numbers(LogitsProcessor):
         self._width, self._ends = width, torch.tensor(ends)
         self._broken: torch.Tensor | None = None
 
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> Any:
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.Tensor) -> torch.Tensor:
         """Take the scores of one more token; an answer that has ended is no longer looked at."""
         said = input_ids[:, self._width :]
         going = ~torch.isin(said, self._ends.to(said.device)).any(dim=-1)

@@ -50,7 +50,7 @@ def check_whole(model: Any, found: Mapping[str, Any], shown: str) -> None:
             f"such as {unexpected[0]}: config.json tells another model (fewer layers, say), or an "
             "adapter was saved with it (merge it)"
         )
-    mismatched = sorted(found.get("mismatched_keys") or ())
+    mismatched: list[Any] = sorted(found.get("mismatched_keys") or ())
     if mismatched:
         name, stored, built = mismatched[0]
         raise ModelError(
