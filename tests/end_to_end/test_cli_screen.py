@@ -70,3 +70,25 @@ def test_the_screening_of_other_data_stops_before_anything(folder, capsys):
         "--screen found/screen.json: is of other data than by_hand.jsonl" in capsys.readouterr().err
     )
     assert not Path("out").exists()
+
+
+def test_a_seed_from_anywhere_draws_the_control_and_zero_is_a_seed(folder):
+    assert main(SCREEN) == 0
+    control = ["--screen", "found/screen.json", "--screen-control"]
+    Path("seven.yaml").write_text("seed: 7\n")
+    rows = {}
+    for name, how in {
+        "flag": ["--seed", "7"], "set": ["--set", "seed=7"], "file": ["--config", "seven.yaml"],
+        "zero": ["--config", "seven.yaml", "--seed", "0"], "none": [],
+    }.items():  # fmt: skip
+        run = [one for one in RUN if one not in ("--seed", "3")]
+        assert main([*run, "--data", "data.jsonl", "--output", name, *control, *how]) == 0
+        found = RunResult.load(f"{name}/result.json")
+        rows[name] = (found.seeds, found.config["seed"], load_file(f"{name}/model.safetensors"))
+    for name in ("flag", "set", "file"):
+        assert rows[name][:2] == ([7], 7)
+        assert same(rows[name][2], rows["flag"][2])
+    for name in ("zero", "none"):
+        assert rows[name][:2] == ([0], 0)
+        assert same(rows[name][2], rows["none"][2])
+    assert not same(rows["zero"][2], rows["flag"][2])

@@ -145,8 +145,8 @@ class TuneConfig(ModelConfig, TestConfig, WatchOptions, ChoiceOptions):
     """Forward passes per optimizer step; SFTConfig's own default without it."""
     save_steps: int | None = None
     """Optimizer steps between checkpoints; 100 without it."""
-    seed: int = 0
-    """Seed of the order of rows, of dropout and of the defenses."""
+    seed: int | None = None
+    """Seed of the order of rows, of dropout and of the defenses; 0 where nothing gives one."""
     lora: bool = False
     """Train a LoRA adapter instead of all weights."""
     lora_r: int = 8

@@ -6,7 +6,7 @@ defenses with them, 5. questions and their judge, 6. the model, 7. every row aga
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -149,7 +149,8 @@ def read(
     options, adapter = training_options(config) if isinstance(config, TuneConfig) else ({}, None)
     specs = specs_of(config)
     files = files_in(specs)
-    given, config = config, with_kits(config, frozenset(k for s in specs for k in s.card.data))
+    given = _seeded(config, options)
+    config = with_kits(given, frozenset(k for s in specs for k in s.card.data))
     if folders is not None:
         folders.check([*paths_of(config), *files.values()])
     rows = _rows(config, specs)
@@ -180,6 +181,11 @@ def read(
         hashes={each.name: each.sha256 for each in data} | _hashes({**files, **_phrases(config)}),
         warnings=[*_of_rows(config, rows), *panel.notes, *told],
     )
+
+
+def _seeded(config: Any, options: Mapping[str, Any]) -> Any:
+    """Return a training run's config with its seed, which the file or ``set`` may have given."""
+    return replace(config, seed=options["seed"]) if isinstance(config, TuneConfig) else config
 
 
 def _examiner(

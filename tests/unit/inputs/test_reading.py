@@ -82,6 +82,8 @@ def test_options_win_in_the_order_file_set_flag(tmp_path):
     assert found["learning_rate"] == 1.0
     assert found["seed"] == 7
     assert options(tmp_path, "seed: 7", seed=1)["seed"] == 1
+    assert options(tmp_path, "seed: 7", seed=0)["seed"] == 0
+    assert options(tmp_path, "", set=["seed=7"], seed=0)["seed"] == 0
     assert options(tmp_path)["seed"] == 0
     assert sft_config(found, tmp_path).max_grad_norm == 3.0
 

@@ -70,7 +70,7 @@ def tune_auto(
         parse_requirements(config.require),
         0.95 if config.confidence is None else config.confidence,
         20.0 if config.budget is None else config.budget,
-        config.seed,
+        config.seed or 0,
     )
     given = prepared_choice(_field(config), rules)
     work = _work(config)
@@ -97,7 +97,7 @@ def recipe_of(config: TuneConfig) -> dict[str, Any]:
     if config.max_steps is None and config.model != ORGANISM:
         knobs["epochs"] = config.epochs or 3  # As SFTConfig has it.
     given = {name: [value] for name, value in knobs.items() if value is not None}
-    own: dict[str, Any] = {**base_recipe(), **given, "seeds": [config.seed]}
+    own: dict[str, Any] = {**base_recipe(), **given, "seeds": [config.seed or 0]}
     own["items_per_kind"] = config.test_limit or _QUESTIONS
     if config.model == ORGANISM:
         if config.data != ORGANISM:

@@ -59,7 +59,8 @@ def training_options(config: TuneConfig) -> tuple[dict[str, Any], LoraConfig | N
             set by holdfast, or has a value of the wrong type or out of range.
     """
     # Ours: checkpoints often enough to resume from, curves in full, float32 on a CPU.
-    ours = {"save_steps": 100, "save_total_limit": 2, "logging_steps": 1, **cpu_options()}
+    ours = {"save_steps": 100, "save_total_limit": 2, "logging_steps": 1, "seed": 0}
+    ours |= cpu_options()
     merged: dict[str, Any] = {}
     if config.config is not None:
         where = f"`config={config.config}`"
@@ -67,8 +68,6 @@ def training_options(config: TuneConfig) -> tuple[dict[str, Any], LoraConfig | N
     merged |= _checked(dict(_pair(item) for item in config.set), "`set`")
     values = {name: getattr(config, own) for own, name in FIELDS.items()}
     given = {name: value for name, value in values.items() if value is not None}
-    if config.seed == 0 and "seed" in merged:
-        del given["seed"]  # 0 is the field's default, which must not win over the file.
     told = eval_options(config, merged | _checked(given, "SFTConfig"))
     return checked_options(ours | told), _adapter(config)
 
