@@ -119,6 +119,14 @@ E12 = {
     "workers below none": (yaml("dataloader_num_workers: -1"), CONFIG, ["refuses", "num_workers"]),
     "deepspeed of another kind": (yaml("deepspeed: 3"), CONFIG, ["refuses"]),
     "accelerator of another kind": (yaml("accelerator_config: [1]"), CONFIG, ["refuses"]),
+    "no full batch, and no other": (
+        nothing, [*TUNE, "--batch-size", "99", "--set", "dataloader_drop_last=true"],
+        ["no step would be taken", "--batch-size"],
+    ),
+    "a rank and no adapter": (nothing, [*TUNE, "--lora-r", "4"], ["--lora-r 4", "add --lora,"]),
+    "modules and no adapter": (
+        nothing, [*TUNE, "--lora-targets", "q_proj"], ["--lora-targets q_proj", "add --lora,"],
+    ),
     "no steps": (nothing, [*TUNE, "--max-steps", "0"], ["--max-steps 0", "at least 1"]),
     "fewer than no steps": (nothing, [*TUNE, "--max-steps", "-2"], ["--max-steps -2"]),
     "a seed too large": (nothing, [*TUNE, "--seed", str(2**32)], ["--seed", "at most"]),
@@ -170,6 +178,12 @@ def test_an_option_inside_an_option_is_named(strange, capfd, option, said):
     """Fault E12: an unknown key in a mapping was a fault of holdfast, after measuring."""
     argv = [*TUNE, "--set", "gradient_checkpointing=true", "--set", option]
     refused(capfd, argv, option.partition("=")[0], said)
+
+
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="fp16 does what it says there")
+def test_fp16_on_a_processor_is_refused(strange, capfd):
+    """It changed nothing, and the result said that it had."""
+    refused(capfd, [*TUNE, "--set", "fp16=true"], "fp16", "bf16")
 
 
 def test_bf16_on_a_processor_trains_there(strange):

@@ -45,6 +45,11 @@ def checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
     if any(found.get(name) for name in BF16) and not torch.accelerator.is_available():
         found.setdefault("use_cpu", True)
     config = built(found)
+    if config.fp16 and not torch.accelerator.is_available():
+        raise ConfigError(
+            "`fp16` needs an accelerator, and on this processor the run would be in float32: leave "
+            "it out, or give bf16=true"
+        )
     check_nested(config)
     try:
         get_reporting_integration_callbacks(config.report_to)

@@ -107,6 +107,7 @@ def sft_config(options: Mapping[str, Any], output: Path, **rest: Any) -> SFTConf
 
 def _adapter(config: TuneConfig) -> LoraConfig | None:
     if not config.lora:
+        _refuse_without_adapter(config)
         return None
     for name, value, ok, wanted in (
         ("lora_r", config.lora_r, config.lora_r >= 1, "1 or more"),
@@ -116,3 +117,14 @@ def _adapter(config: TuneConfig) -> LoraConfig | None:
         if not ok:
             raise ConfigError(f"`{name}={value}` is out of range, expected {wanted}")
     return lora(config.lora_r, config.lora_alpha, config.lora_dropout, config.lora_targets)
+
+
+def _refuse_without_adapter(config: TuneConfig) -> None:
+    """Raise where an option of the adapter is given and none is trained: all weights would be."""
+    for item in fields(config):
+        value = getattr(config, item.name)
+        if item.name.startswith("lora_") and value != item.default:
+            raise ConfigError(
+                f"`{item.name}={value}` is of an adapter, and all weights would be trained: add "
+                "`lora=True`, or leave it out"
+            )

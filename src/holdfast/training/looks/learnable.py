@@ -10,7 +10,7 @@ __all__ = ["refuse_unlearnable"]
 
 
 def refuse_unlearnable(trainer: Trainer, rows: int) -> None:
-    """Raise ``ConfigError`` where prepared sequences have no label, or rows were dropped.
+    """Raise ``ConfigError`` where sequences have no label, rows were dropped, or no step is taken.
 
     A batch without labels has a loss of 0 or NaN, and a run of such batches succeeds and teaches
     nothing. The collator is asked, so that what counts is what the steps will see.
@@ -25,6 +25,7 @@ def refuse_unlearnable(trainer: Trainer, rows: int) -> None:
             f"SFTTrainer makes no sequence of the {rows} rows: raise max_length, or do without "
             "packing"
         )
+    _refuse_no_step(trainer, len(made))
     packed = bool(getattr(trainer.args, "packing", False))
     if not packed and len(made) < rows:
         raise ConfigError(
@@ -37,6 +38,18 @@ def refuse_unlearnable(trainer: Trainer, rows: int) -> None:
         raise ConfigError(
             f"{len(empty)} of {len(made)} {what} hold no token of an answer (the first is number "
             f"{empty[0] + 1}): raise max_length, or leave out packing"
+        )
+
+
+def _refuse_no_step(trainer: Trainer, made: int) -> None:
+    """Raise where the last batch is left out and is the only one: the run would take no step."""
+    if not getattr(trainer.args, "dataloader_drop_last", False):
+        return
+    least = trainer.args.train_batch_size * trainer.accelerator.num_processes
+    if made < least:
+        raise ConfigError(
+            f"dataloader_drop_last=True leaves out a batch that is not full, and {made} sequences "
+            f"fill none of {least}: no step would be taken; lower `batch_size`, or leave that out"
         )
 
 
