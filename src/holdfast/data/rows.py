@@ -13,6 +13,7 @@ from holdfast.data.formats.compressed import PACKED
 from holdfast.data.kits import is_kit, kit_table
 from holdfast.data.shapes.reader import ShapeReader
 from holdfast.data.sources.files import files_of
+from holdfast.data.sources.splits import refuse_split
 from holdfast.data.sources.tables import OTHERS, Table, hub_table, table_of
 from holdfast.files.guarded.paths import refuse_text
 
@@ -112,6 +113,7 @@ class Rows:
 
     def _tables(self) -> Iterator[Table]:
         if is_kit(self.source):
+            refuse_split(self.source, self.split)
             yield kit_table(self.source)
             return
         if is_hub_id(self.source):

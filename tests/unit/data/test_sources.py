@@ -217,6 +217,20 @@ def test_a_folder_of_the_hub_s_form_is_read():
     assert answers("set", split="test") == ["2"]
 
 
+@pytest.mark.parametrize("source", ["a.jsonl", "a.jsonl,b.jsonl", "?.jsonl", "flat", "one", "set"])
+def test_a_split_that_is_asked_for_and_is_not_there_is_refused(source):
+    """The rows of the training split were taken for those of the test split, without a word."""
+    for name in ("a.jsonl", "b.jsonl", "flat/x.jsonl"):
+        write(name, pair("1"))
+    dictionary("train")()
+    Dataset.from_list([PAIR]).save_to_disk("one")
+    assert answers(source)
+    with pytest.raises(DataError, match=r"split"):
+        answers(source, split="test")
+    write("test.jsonl", pair("2"))
+    assert answers("test.jsonl", split="test") == answers("test.jsonl") == ["2"]
+
+
 def dictionary(*names):
     return lambda: DatasetDict({n: Dataset.from_list([PAIR]) for n in names}).save_to_disk("set")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from holdfast.data.formats import Format, format_of, suffixes
 from holdfast.data.formats.compressed import suffix_of
 from holdfast.data.sources.saved import is_saved, split_folder
-from holdfast.data.sources.splits import files_of_split
+from holdfast.data.sources.splits import files_of_split, refuse_split
 from holdfast.errors import DataError
 from holdfast.files.guarded.paths import refuse_text
 
@@ -32,7 +32,7 @@ def files_of(source: str, split: str) -> Found:
     """
     path = Path(source)
     if _is_there(source):
-        return _in_folder(path, split) if path.is_dir() else Found((path,))
+        return _in_folder(path, split) if path.is_dir() else _alone((path,), split)
     if "," in source:
         parts = [part.strip() for part in source.split(",")]
         each = [files_of(part, split) for part in parts if part]
@@ -74,7 +74,14 @@ def _of_pattern(source: str, split: str) -> Found:
     if not each and not files:
         raise DataError(f"{source}: no file fits the pattern: check the path")
     others = [path for path in found if path.is_dir() and not is_saved(path)]
-    return Found((*files, *(path for one in each for path in one.paths)), _unread(others))
+    own = _alone(files, split).paths
+    return Found((*own, *(path for one in each for path in one.paths)), _unread(others))
+
+
+def _alone(files: tuple[Path, ...], split: str) -> Found:
+    for path in files:
+        refuse_split(path, split)
+    return Found(files)
 
 
 def _fitting(source: str) -> list[Path]:

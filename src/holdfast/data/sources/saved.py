@@ -8,7 +8,7 @@ from datasets import Dataset, load_from_disk
 
 from holdfast.data.formats.arrow import BATCH, rows_of_batches
 from holdfast.data.formats.protocol import RawRow
-from holdfast.data.sources.splits import chosen
+from holdfast.data.sources.splits import chosen, refuse_split
 from holdfast.errors import DataError, reason_of
 from holdfast.files.guarded.documents import json_in
 
@@ -23,12 +23,13 @@ def is_saved(path: Path) -> bool:
 
 
 def split_folder(path: Path, split: str) -> Path:
-    """Return the folder of the split that is wanted, or the one there is.
+    """Return the folder of the split that is wanted, or the one there is where none is asked for.
 
     Raises:
         DataError: There are others and not this one, or what names them cannot be read.
     """
     if not (path / _SPLITS).is_file():
+        refuse_split(path, split)
         return path
     try:
         found: Any = json_in(path / _SPLITS)

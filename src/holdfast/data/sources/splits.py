@@ -6,7 +6,10 @@ from pathlib import Path
 
 from holdfast.errors import DataError
 
-__all__ = ["chosen", "files_of_split"]
+__all__ = ["chosen", "files_of_split", "refuse_split"]
+
+DEFAULT = "train"
+"""The split that is read where the user asks for none."""
 
 _WORDS = {
     "train": "train", "training": "train", "test": "test", "testing": "test",
@@ -15,16 +18,26 @@ _WORDS = {
 
 
 def chosen(names: Sequence[str], split: str, path: str) -> str:
-    """Return the split that is wanted, or the only one there is.
+    """Return the split that is wanted, or the only one there is where none is asked for.
 
     Raises:
         DataError: There are others and not this one.
     """
-    if split in names or len(names) == 1:
+    if split in names or (len(names) == 1 and split == DEFAULT):
         return split if split in names else names[0]
     known = ", ".join(names) or "none"
     said = f"has the splits {known} and not {split!r}: give the folder or file of one"
     raise DataError(f"{path}: {said}, or `split=NAME`")
+
+
+def refuse_split(path: Path | str, split: str) -> None:
+    """Raise ``DataError`` where another split than the default is asked of what has none.
+
+    A file that is named after the split, such as ``test.jsonl``, is that split.
+    """
+    wanted = _WORDS.get(split, split)
+    if wanted not in (DEFAULT, _split_of(Path(path))):
+        raise DataError(f"{path}: has no splits, and `split={split}` is given: leave it out")
 
 
 def files_of_split(files: Sequence[Path], split: str, path: Path) -> list[Path]:
@@ -36,6 +49,7 @@ def files_of_split(files: Sequence[Path], split: str, path: Path) -> list[Path]:
     told = {file: _split_of(file) for file in files}
     names = list(dict.fromkeys(name for name in told.values() if name is not None))
     if not names:
+        refuse_split(path, split)
         return list(files)
     if bare := next((file for file, name in told.items() if name is None), None):
         other = next(file for file, name in told.items() if name is not None)
