@@ -172,6 +172,24 @@ CASES: dict[str, tuple[Setup, list[str], list[str]]] = {
     "LoRA rank": (nothing, [*TUNE, "--lora", "--lora-r", "0"], ["--lora-r 0", "1 or more"]),
     "LoRA modules": (nothing, [*TUNE, "--lora", "--lora-targets", "nope"], ["nope"]),
     "columns": (nothing, [*TUNE, "--columns", "prompt"], ["--columns", "NAME=COLUMN"]),
+    "columns of rows that are made": (
+        nothing, [*TUNE, "--data", "organism", "--columns", "prompt=a,completion=b"],
+        ["--columns prompt=a", "--data organism", "leave it out"],
+    ),
+    "a split of rows that are made": (
+        nothing, [*TUNE, "--data", "organism", "--split", "test"], ["--split test", "leave it out"],
+    ),
+    "a split of a file": (nothing, [*TUNE, "--split", "test"], ["data.jsonl", "--split test"]),
+    "a limit of rows that are not given": (
+        nothing, [*TUNE, "--harmful-limit", "3"], ["--harmful-limit 3", "--harmful"],
+    ),
+    "columns of rows that are not given": (
+        nothing, [*TUNE, "--harmful-columns", "prompt=goal"], ["--harmful-columns", "--harmful,"],
+    ),
+    "columns of a kit's rows": (
+        nothing, [*TUNE, "--harmful", "advbench", "--harmful-columns", "prompt=goal"],
+        ["--harmful-columns", "advbench", "leave it out"],
+    ),
     "usage": (nothing, ["tune"], ["Missing option", "--help"]),
     "no such flag": (nothing, [*TUNE, "--lorra"], ["--lorra"]),
     "no such command": (nothing, ["tunee"], ["tunee"]),

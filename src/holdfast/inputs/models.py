@@ -52,7 +52,7 @@ def load_model(
     """
     placement = placement or Placement()
     local = name == ORGANISM or is_local(name, field)
-    placement.check_name(name, field, local=local)
+    placement.check_name(name, field, local=local, dtype=dtype, chat_template=chat_template)
     if name == ORGANISM:
         from holdfast import organism  # noqa: PLC0415  # Only for who asks for it.
 

@@ -35,6 +35,7 @@ from holdfast.inputs.fit.adapters import base_notes
 from holdfast.inputs.fit.rows import control_notes, length_notes, prompt_notes, question_notes
 from holdfast.inputs.fit.turns import turn_notes
 from holdfast.inputs.guards.given import check_given
+from holdfast.inputs.guards.idle import refuse_idle
 from holdfast.inputs.guards.secrets import refuse_secret_values
 from holdfast.inputs.judging import Examiner, check_items, judges_for
 from holdfast.inputs.models import Loaded, check_against, model_of, tuned_of
@@ -217,6 +218,7 @@ def _rows(config: TuneConfig | RepairConfig | EvaluateConfig, specs: Sequence[Sp
     Defenses are built before any question is read, so that what they miss is told first; once more
     only where a kit's rows are asked as questions too and are left out.
     """
+    refuse_idle(config)
     sources = sources_of(config)
     defenses = build_defenses(specs, defender_rows(sources))
     items, unread = questions_with_notes(config)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -47,12 +48,22 @@ class Placement:
         if self.device_map is not None and self.device_map not in SPREADS:
             _check_device(self.device_map)
 
-    def check_name(self, name: str, field: str, *, local: bool) -> None:
+    def check_name(
+        self,
+        name: str,
+        field: str,
+        *,
+        local: bool,
+        dtype: DType = "float32",
+        chat_template: Path | None = None,
+    ) -> None:
         """Raise ``ConfigError`` where the options mean nothing for what the name stands for."""
-        given = [key for key, value in vars(self).items() if value is not None]
+        said = {**vars(self), "chat_template": chat_template}
+        said["dtype"] = dtype if dtype != "float32" else None
+        given = [key for key, value in said.items() if value is not None]
         if name == ORGANISM and given:
             raise ConfigError(
-                f"`{given[0]}={getattr(self, given[0])}`: the built-in test model is loaded as it "
+                f"`{given[0]}={said[given[0]]}`: the built-in test model is loaded as it "
                 "is: leave it out, or give another `model`"
             )
         if self.revision is not None and local:

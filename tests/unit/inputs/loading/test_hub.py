@@ -101,6 +101,13 @@ def test_the_organism_is_loaded_as_it_is(given):
         load_model("organism", placement=Placement(**given))
 
 
+@pytest.mark.parametrize("given", [{"dtype": "bfloat16"}, {"chat_template": Path("t.jinja")}])
+def test_an_option_that_the_organism_passes_over_is_refused(given):
+    """It was loaded in float32 with its own template, and the result said otherwise."""
+    with pytest.raises(ConfigError, match="the built-in test model is loaded as it is"):
+        load_model("organism", **given)
+
+
 @pytest.mark.parametrize("where", ["auto", "cpu", "balanced", "sequential"])
 def test_weights_are_put_where_the_device_map_says(monkeypatch, base, where):
     told, load = [], AutoModelForCausalLM.from_pretrained
