@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from holdfast.errors import ConfigError
+from holdfast.errors import ConfigError, nearest
 from holdfast.inputs.configs import TuneConfig
 
 __all__ = ["eval_options"]
 
 _OWN = ("eval_steps", "keep_best", "early_stopping")
 _LOSS = "eval_loss"
+_MEASURED = ("loss", "mean_token_accuracy", "entropy")
+"""What the trainer measures on evaluation rows that can tell which weights are the best."""
 
 
 def eval_options(config: TuneConfig, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,12 +27,13 @@ def eval_options(config: TuneConfig, given: Mapping[str, Any]) -> dict[str, Any]
     Raises:
         ConfigError: Options of evaluation without rows to evaluate, or that contradict each other.
     """
-    if config.eval_data is None:
-        _refuse_without_rows(config, given)
-        return dict(given)
     if config.early_stopping is not None and config.early_stopping < 1:
         said = f"`early_stopping={config.early_stopping}` is out of range"
         raise ConfigError(f"{said}, expected at least 1")
+    if config.eval_data is None:
+        _refuse_without_rows(config, given)
+        return dict(given)
+    _check_metric(given.get("metric_for_best_model"))
     strategy = _strategy(given)
     found = {**given, "eval_strategy": strategy}
     if "per_device_eval_batch_size" not in given and "per_device_train_batch_size" in given:
@@ -48,6 +51,14 @@ def _refuse_without_rows(config: TuneConfig, given: Mapping[str, Any]) -> None:
         named.append("`load_best_model_at_end=true`")
     if named:
         raise ConfigError(f"{named[0]} needs rows to measure: give them with `eval_data=FILE`")
+
+
+def _check_metric(metric: str | None) -> None:
+    """Raise where what tells the best weights is not measured, which a look would find too late."""
+    if metric is not None and metric.removeprefix("eval_") not in _MEASURED:
+        known = ", ".join(_MEASURED)
+        said = f"`metric_for_best_model={metric}` is not measured on `eval_data`"
+        raise ConfigError(f"{said}; known: {known}.{nearest(metric, _MEASURED)}")
 
 
 def _strategy(given: Mapping[str, Any]) -> str:
