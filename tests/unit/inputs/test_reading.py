@@ -10,7 +10,7 @@ from holdfast.errors import ConfigError, ModelError
 from holdfast.files.folders import WholeFolder
 from holdfast.inputs.configs import TuneConfig
 from holdfast.inputs.models import load_model, positions
-from holdfast.inputs.options.training_options import sft_config, training_options
+from holdfast.inputs.options.training_options import idle_notes, sft_config, training_options
 from holdfast.inputs.rows import columns_of, items_from, source
 from holdfast.training.failures import as_run_error, disk_is_full
 from tests.tiny import tiny_model, tiny_tokenizer
@@ -86,6 +86,15 @@ def test_options_win_in_the_order_file_set_flag(tmp_path):
     assert options(tmp_path, "", set=["seed=7"], seed=0)["seed"] == 0
     assert options(tmp_path)["seed"] == 0
     assert sft_config(found, tmp_path).max_grad_norm == 3.0
+
+
+def test_options_that_decide_nothing_are_told(tmp_path):
+    for text, fields in (("num_train_epochs: 2", {}), ("", {"epochs": 2.0})):
+        told = idle_notes(options(tmp_path, text, max_steps=3, **fields))
+        assert told == ["3 steps were run, as `max_steps` says: `epochs` (2) is unread"]
+    assert idle_notes(options(tmp_path, epochs=2.0, max_steps=-1)) == []
+    assert "no weight" in idle_notes(options(tmp_path, learning_rate=0.0))[0]
+    assert idle_notes(options(tmp_path, max_steps=3)) == idle_notes({}) == []
 
 
 @pytest.mark.parametrize("text", ["bf16: true\nfp16: true", "lr_scheduler_type: nope"])

@@ -17,7 +17,7 @@ from holdfast.inputs.values import checked
 from holdfast.inputs.yaml_files import mapping_in, text_of
 from holdfast.training.sft_options import cpu_options, lora
 
-__all__ = ["sft_config", "training_options"]
+__all__ = ["idle_notes", "sft_config", "training_options"]
 
 RESERVED = {
     "output_dir": "give `output`",
@@ -70,6 +70,19 @@ def training_options(config: TuneConfig) -> tuple[dict[str, Any], LoraConfig | N
     given = {name: value for name, value in values.items() if value is not None}
     told = eval_options(config, merged | _checked(given, "SFTConfig"))
     return checked_options(ours | told), _adapter(config)
+
+
+def idle_notes(options: Mapping[str, Any]) -> list[str]:
+    """Return what of a run's options decides nothing, or lets nothing be learned."""
+    found: list[str] = []
+    steps, epochs = options.get("max_steps") or -1, options.get("num_train_epochs")
+    if steps > 0 and epochs is not None:
+        found.append(
+            f"{steps} steps were run, as `max_steps` says: `epochs` ({epochs:g}) is unread"
+        )
+    if options.get("learning_rate") == 0:
+        found.append("the learning rate is 0: the optimizer changes no weight")
+    return found
 
 
 def _pair(item: str) -> tuple[str, str]:
