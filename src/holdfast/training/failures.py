@@ -11,8 +11,12 @@ from holdfast.errors import RunError
 
 __all__ = ["as_run_error", "disk_is_full", "leaving", "memory_is_full"]
 
-# What safetensors (Rust) and torch's zip writer say; they raise no OSError.
-_SAID = ("no space left on device", "os error 28", "disk quota exceeded", "failed writing file")
+# What safetensors (Rust) and torch's zip writer say; they raise no OSError. The last is what the
+# writer's own closing says in place of that.
+_SAID = (
+    "no space left on device", "os error 28", "disk quota exceeded", "failed writing file",
+    "unexpected pos ",
+)  # fmt: skip
 
 
 _NO_MEMORY = (

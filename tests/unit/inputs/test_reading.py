@@ -61,6 +61,10 @@ def test_disk_full_is_recognized_in_every_disguise():
     assert disk_is_full(buried)
     assert disk_is_full(RuntimeError("I/O error: No space left on device (os error 28)"))
     assert disk_is_full(OSError(errno.ENOSPC, "in any language"))
+    closing = "[enforce fail at inline_container.cc:672] . unexpected pos 2891968 vs 2891860"
+    assert disk_is_full(
+        RuntimeError(closing)
+    )  # Seen on a full tmpfs: nothing else is in its chain.
     assert not disk_is_full(OSError(errno.EACCES, "Permission denied"))
     assert as_run_error(ValueError("x"), "kept") is None
     assert "memory is full" in str(as_run_error(torch.OutOfMemoryError("x"), "kept"))
