@@ -9,9 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-__all__ = [
-    "MOST_BYTES", "MOST_DEPTH", "TwiceError", "json_in", "json_of", "refuse_deep", "text_in"
-]  # fmt: skip
+__all__ = ["MOST_BYTES", "MOST_DEPTH", "TwiceError", "json_in", "json_of", "refuse_deep", "text_in"]
 
 MOST_BYTES = 2**30
 """Largest file that is read."""
