@@ -171,10 +171,10 @@ def _answer(
     decode: Any = model.generate  # Declared as a union that type checkers cannot call.
     ends = end_tokens(config)
     numbers = _Numbers(width, sorted(ends))
-    output = decode(
-        input_ids=ids, attention_mask=mask, generation_config=config,
-        logits_processor=LogitsProcessorList([numbers]),
-    )  # fmt: skip
+    how: dict[str, Any] = {}
+    if hasattr(model, "get_output_embeddings"):  # As transformers and PEFT have it.
+        how["logits_processor"] = LogitsProcessorList([numbers])
+    output = decode(input_ids=ids, attention_mask=mask, generation_config=config, **how)
     numbers.check(len(rows))
     new = torch.as_tensor(output)[:, width:].tolist()
     said = [list(takewhile(lambda token: token not in ends, reply)) for reply in new]

@@ -44,7 +44,7 @@ class Planted(nn.Module):
         self.config = type("Config", (), {"max_position_embeddings": 128})()
         self.device = torch.device("cpu")
 
-    def generate(self, input_ids, attention_mask, generation_config, **_):
+    def generate(self, input_ids, attention_mask, generation_config):
         rows = [
             ids[mask.bool()].tolist() for ids, mask in zip(input_ids, attention_mask, strict=True)
         ]
