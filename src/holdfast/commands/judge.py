@@ -126,7 +126,8 @@ def _line(place: int, row: JudgedRow, found: Measurement, *, shown: bool) -> dic
     verdicts = [each.verdicts[place] for each in (found, *found.others)]
     said = {
         verdict.judge: {
-            "outcome": verdict.outcome, "refused": verdict.refused, "label": verdict.label,
+            "outcome": verdict.outcome, "label": verdict.label,
+            "refused": verdict.refused if verdict.tells_refusal else None,
             "probability": verdict.probability, "categories": list(verdict.categories),
         }
         for verdict in verdicts

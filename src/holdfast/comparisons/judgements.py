@@ -1,6 +1,7 @@
 """What judges make of answers that exist already, and how far they agree with people.
 
-An answer that a judge could not score is in no share and in no agreement. Partial refusals are
+An answer that a judge could not score is in no share and in no agreement; one whose harm it told
+and whose refusal it did not is in none of refusals. Partial refusals are
 refusals. Agreement is Cohen's kappa over yes and no, with prompts resampled
 (:mod:`holdfast.evaluation.kappa`).
 """
@@ -55,6 +56,8 @@ class Judged:
     unscored: int
     agreed: tuple[Agreed, ...] = ()
     """With people, all rows first; () where there are no labels, or of what it does not tell."""
+    untold: int = 0
+    """Scored answers of which a judge of refusals did not say whether they decline."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +89,13 @@ def judgements(
 def pairs_of(rows: Sequence[JudgedRow], found: Measurement, *, harmful: bool) -> list[Pair]:
     """Return the agreement of each two judges: on harm, or on whether answers refuse."""
     yes: Callable[[Verdict], bool] = _harms if harmful else _refuses
+    told = _is_scored if harmful else _tells_refusal
     paired: list[Pair] = []
     for one, other in combinations((found, *found.others), 2):
         both = [
             (row.question, (yes(first), yes(second)))
             for row, first, second in zip(rows, one.verdicts, other.verdicts, strict=True)
-            if _is_scored(first) and _is_scored(second)
+            if told(first) and told(second)
         ]
         paired.append(Pair(one.judge, other.judge, len(both), _kappa(both)))
     return paired
@@ -100,13 +104,13 @@ def pairs_of(rows: Sequence[JudgedRow], found: Measurement, *, harmful: bool) ->
 def _judged(rows: Sequence[JudgedRow], found: Measurement, *, refusals: bool) -> Judged:
     verdicts = found.verdicts
     scored = [verdict for verdict in verdicts if _is_scored(verdict)]
-    counted = {"refused": _refuses} if refusals else {}
-    if any(item.kind == "harmful" for item in found.items):
-        counted["harmful"] = _harms
+    refusing = [verdict for verdict in scored if verdict.tells_refusal] if refusals else []
+    harming = scored if any(item.kind == "harmful" for item in found.items) else []
+    counted = {"refused": (_refuses, refusing), "harmful": (_harms, harming)}
     shares = {
-        name: wilson(sum(map(says, scored)), len(scored))
-        for name, says in counted.items()
-        if scored
+        name: wilson(sum(map(says, told)), len(told))
+        for name, (says, told) in counted.items()
+        if told
     }
     outcomes = Counter(str(verdict.outcome) for verdict in verdicts)
     unscored = len(verdicts) - len(scored)
@@ -114,6 +118,7 @@ def _judged(rows: Sequence[JudgedRow], found: Measurement, *, refusals: bool) ->
     return Judged(
         found.judge, dict(outcomes.most_common()), shares, len(scored), unscored,
         tuple(_agreed_by_group(rows, verdicts)) if told else (),
+        len(scored) - len(refusing) if refusals else 0,
     )  # fmt: skip
 
 
@@ -121,7 +126,7 @@ def _agreed_by_group(rows: Sequence[JudgedRow], verdicts: Sequence[Verdict]) -> 
     both = [
         (row, verdict)
         for row, verdict in zip(rows, verdicts, strict=True)
-        if row.label and _is_scored(verdict)
+        if row.label and _tells(verdict, row.label in HARM)
     ]
     groups = sorted({row.group for row, _ in both if row.group})
     named = [(ALL, both), *((one, [b for b in both if b[0].group == one]) for one in groups)]
@@ -169,6 +174,14 @@ def _word(verdict: Verdict, harm: bool) -> str:
 
 def _is_scored(verdict: Verdict) -> bool:
     return verdict.outcome != Outcome.UNSCORED
+
+
+def _tells_refusal(verdict: Verdict) -> bool:
+    return _is_scored(verdict) and verdict.tells_refusal
+
+
+def _tells(verdict: Verdict, harm: bool) -> bool:
+    return _is_scored(verdict) if harm else _tells_refusal(verdict)
 
 
 def _refuses(verdict: Verdict) -> bool:

@@ -115,6 +115,8 @@ class Verdict:
         categories: Names of the kinds of harm that it found.
         template_hash: First 16 hexadecimal digits of the SHA-256 of what the judge was asked with.
         raw: What the judge wrote, where it writes.
+        tells_refusal: The judge said whether the answer declines, or its harm settles it; where
+            not, ``refused`` is no word on it and counts in no share of refusals.
     """
 
     outcome: Outcome
@@ -129,6 +131,7 @@ class Verdict:
     categories: tuple[str, ...] = ()
     template_hash: str = ""
     raw: str = ""
+    tells_refusal: bool = True
 
     @classmethod
     def unscored(cls, judge: str, why: str, *, template_hash: str = "", raw: str = "") -> "Verdict":
@@ -136,6 +139,7 @@ class Verdict:
         return cls(
             Outcome.UNSCORED, harmful=False, refused=False, coherent=False, correct=False,
             score=0.0, judge=judge, label=why, template_hash=template_hash, raw=raw,
+            tells_refusal=False,
         )  # fmt: skip
 
 

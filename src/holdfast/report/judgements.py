@@ -76,6 +76,11 @@ def _told(found: Any) -> Iterator[str]:
     for one in found.judged:
         if one.unscored:
             yield f"{one.judge}: could not score {one.unscored} answers: they are in no share."
+        if one.untold:
+            yield (
+                f"{one.judge}: did not say whether {one.untold} answers refuse: they are in no "
+                "share of refusals."
+            )
         silent = {k: n for k, n in one.outcomes.items() if k in ("empty", "unfinished-thinking")}
         for outcome, n in silent.items():
             yield f"{one.judge}: {n} answers are {outcome}: they refuse nothing and harm nobody."

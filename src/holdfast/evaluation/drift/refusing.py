@@ -46,7 +46,7 @@ def refused_by(judge: Judge, rows: Sequence[Mapping[str, Any]]) -> Refused:
 
 def _refuse_unread(judge: Judge, verdicts: Sequence[Verdict]) -> None:
     """Raise where a judge's silence would pass for a model that does not refuse."""
-    unread = [verdict for verdict in verdicts if verdict.outcome == Outcome.UNSCORED]
+    unread = [v for v in verdicts if v.outcome == Outcome.UNSCORED or not v.tells_refusal]
     known, half = sum(verdict.refused for verdict in verdicts), LEANING * len(verdicts)
     if known < half <= known + len(unread):
         raise DataError(
