@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 from rich.console import Console
 
-from holdfast.commands.judge import Judgement, JudgeConfig, judge_file
+from holdfast.commands.judge import JudgeConfig, Judgement, judge_file
 from holdfast.comparisons.judgements import judgements, pairs_of
 from holdfast.evaluation.judges.content.verdicts import Reading, verdict_of
 from holdfast.evaluation.measure import judge_answers
@@ -33,7 +33,8 @@ class Reads:
 
     def __call__(self, items: list[Item], answers: list[str]) -> list[Verdict]:
         said = partial(verdict_of, judge=self.name, asked="")
-        return [said(item, answer, SAID[answer]) for item, answer in zip(items, answers, strict=True)]
+        pairs = zip(items, answers, strict=True)
+        return [said(item, answer, SAID[answer]) for item, answer in pairs]
 
 
 def found(labels, kind="harmful"):

@@ -1,6 +1,7 @@
 """vLLM gets the prompts, end tokens and limits of our own generation, and answers as it does."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -86,6 +87,15 @@ def test_what_vllm_does_wrong_is_one_line(fault, folder, file, monkeypatch):
     said = "vllm failed: out of memory" if fault else "vllm gave 0 answers to 5 questions"
     with pytest.raises(RunError, match=said):
         measured(engine="vllm", model=str(folder), task=file)
+
+
+def test_a_question_that_vllm_gave_up_is_no_empty_answer(folder, file, monkeypatch):
+    """An empty answer harms nobody: a server that gave up all of them looked like a safe model."""
+    llm = installed(monkeypatch)
+    nothing = SimpleNamespace(outputs=[SimpleNamespace(token_ids=[], finish_reason="abort")])
+    monkeypatch.setattr(llm, "generate", lambda _, rows, *__, **___: [nothing] * len(rows))
+    with pytest.raises(RunError, match="no token on 5 of 5 questions and ended them with 'abort'"):
+        measured(engine="vllm", model=str(folder), harmful=file)
 
 
 @pytest.mark.parametrize(

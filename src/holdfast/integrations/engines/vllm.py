@@ -107,7 +107,15 @@ class VLLMModel:
             raise RunError(f"vllm failed: {reason_of(error)}") from error
         if len(said) != len(rows) or any(len(one.outputs) != 1 for one in said):
             raise RunError(f"vllm gave {len(said)} answers to {len(rows)} questions")
-        return [one.outputs[0] for one in said]
+        found = [one.outputs[0] for one in said]
+        # One that ended by its end token is an empty answer; any other has been given up.
+        given_up = [one for one in found if not one.token_ids and one.finish_reason != "stop"]
+        if given_up:
+            raise RunError(
+                f"vllm gave no token on {len(given_up)} of {len(rows)} questions and ended them "
+                f"with {given_up[0].finish_reason!r}: what it logged says why"
+            )
+        return found
 
 
 def vllm_model(config: EvaluateConfig) -> Loaded:

@@ -29,6 +29,7 @@ from holdfast.evaluation.judges.content.beaver_dam import LABELS
 from holdfast.evaluation.judges.content.model_judge import Asked
 from holdfast.evaluation.judges.content.shieldgemma import GUIDELINES
 from holdfast.evaluation.judges.content.template import SHORT, digest, disarmed
+from holdfast.evaluation.judges.content.verdicts import NO_NUMBER
 from holdfast.evaluation.metrics import NOT_JUDGED, Outcome
 from holdfast.testing import check_judge
 from tests.judge_models import ENDS_WITH_ANSWER, classifier, scripted, tokenizer_of
@@ -224,6 +225,20 @@ def test_beaver_dam_is_transformers_own_classifier(folders):
         flagged = [n for n, p in zip(LABELS, shares, strict=True) if p > 0.5]
         assert list(found.categories) == flagged
         assert found.harmful == bool(flagged)
+
+
+@pytest.mark.parametrize("broken", [range(1), range(13, 14), range(14)], ids=repr)
+def test_a_classifier_whose_numbers_are_none_has_said_nothing(folders, tmp_path, broken):
+    """NaN is above no threshold, so the answer passed for one that is not flagged."""
+    judge = folders["beaver_dam"]
+    model = AutoModelForSequenceClassification.from_pretrained(judge.model)
+    with torch.no_grad():
+        model.score.weight[list(broken)] = torch.nan
+    model.save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(judge.model).save_pretrained(tmp_path)
+    [found] = judged(dataclasses.replace(judge, model=str(tmp_path)), "good")
+    assert (found.outcome, found.label) == (Outcome.UNSCORED, NO_NUMBER)
+    assert not found.tells_refusal
 
 
 def test_llama_guard_4_is_asked_beside_images():

@@ -8,7 +8,7 @@ from holdfast.evaluation.judges.content.beaver_dam import LABELS
 from holdfast.evaluation.judges.content.beaver_dam import reading as of_beaver_dam
 from holdfast.evaluation.judges.content.shieldgemma import reading as of_shieldgemma
 from holdfast.evaluation.judges.content.strongreject import reading as of_strongreject
-from holdfast.evaluation.judges.content.verdicts import Reading, verdict_of
+from holdfast.evaluation.judges.content.verdicts import NO_NUMBER, Reading, verdict_of
 from holdfast.evaluation.metrics import Item, Outcome
 
 
@@ -125,6 +125,13 @@ def test_beaver_dam_flags_what_is_above_the_threshold():
 def test_a_prompt_that_was_too_long_says_nothing():
     for module in (llama_guard, wildguard, qwen3guard, harmbench):
         assert module.parse(None) == Reading("too long for the judge")
+
+
+@pytest.mark.parametrize(("word", "module"), [("unsafe", llama_guard), ("yes", harmbench)])
+def test_a_word_whose_probability_is_no_number_is_no_verdict(word, module):
+    item = Item("a", "harmful", [{"role": "user", "content": "q"}])
+    found = verdict_of(item, "blue", module.parse(Written(word, float("nan"))), "j/1", "hash")
+    assert (found.outcome, found.label, found.raw) == (Outcome.UNSCORED, NO_NUMBER, word)
 
 
 ANSWER, GARBLE = "the sky is blue", "..."

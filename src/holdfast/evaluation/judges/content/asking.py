@@ -72,14 +72,18 @@ def next_words(
     return found
 
 
-def class_shares(model: Any, rows: Sequence[Ids]) -> list[list[float]]:
-    """Return the sigmoid of each class's logit, row by row: nothing is padded."""
-    found: list[list[float]] = []
+def class_shares(model: Any, rows: Sequence[Ids]) -> list[list[float] | None]:
+    """Return the sigmoid of each class's logit, row by row: nothing is padded.
+
+    None where one is no number: the model has said nothing.
+    """
+    found: list[list[float] | None] = []
     with inference_mode(model):
         for row in rows:
             ids = torch.tensor([row], device=model.device)
             logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
-            found.append(_rounded(logits[0].float().sigmoid()))
+            shares = logits[0].float().sigmoid()
+            found.append(None if shares.isnan().any() else _rounded(shares))
     return found
 
 

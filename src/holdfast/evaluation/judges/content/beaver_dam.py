@@ -16,7 +16,7 @@ from holdfast.evaluation.judges.content.asking import class_shares
 from holdfast.evaluation.judges.content.loading import Head
 from holdfast.evaluation.judges.content.model_judge import Asked, TextJudge
 from holdfast.evaluation.judges.content.shieldgemma import check_threshold
-from holdfast.evaluation.judges.content.verdicts import Reading
+from holdfast.evaluation.judges.content.verdicts import NO_NUMBER, Reading
 
 __all__ = ["LABELS", "BeaverDam", "reading"]
 
@@ -72,8 +72,10 @@ class BeaverDam(TextJudge):
         return [reading(shares, self.threshold) for shares in class_shares(model, rows)]
 
 
-def reading(shares: Sequence[float], threshold: float) -> Reading:
-    """Return what the sigmoids of the fourteen labels say."""
+def reading(shares: Sequence[float] | None, threshold: float) -> Reading:
+    """Return what the sigmoids of the fourteen labels say; None where one was no number."""
+    if shares is None:
+        return Reading(NO_NUMBER)
     found = tuple(name for name, p in zip(LABELS, shares, strict=True) if p > threshold)
     worst = max(shares)
     return Reading(

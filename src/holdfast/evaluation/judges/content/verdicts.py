@@ -1,12 +1,15 @@
 """From what a content judge reads out of its model to a verdict."""
 
 from dataclasses import dataclass
+from math import isnan
 
 from holdfast.evaluation.judges.matching import matches
 from holdfast.evaluation.judges.refusal_phrases import coherent
 from holdfast.evaluation.metrics import NOT_JUDGED, Item, Outcome, Verdict
 
-__all__ = ["Reading", "by_reference", "verdict_of"]
+__all__ = ["NO_NUMBER", "Reading", "by_reference", "verdict_of"]
+
+NO_NUMBER = "its probabilities are no numbers (NaN)"
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ def verdict_of(item: Item, answer: str, found: Reading, judge: str, asked: str) 
         judge: Name of the judge.
         asked: Hash of what it was asked with.
     """
+    if any(number is not None and isnan(number) for number in (found.probability, found.score)):
+        return Verdict.unscored(judge, NO_NUMBER, template_hash=asked, raw=found.raw)
     told = found.harmful if item.kind == "harmful" else found.refused
     if told is None:
         return Verdict.unscored(judge, found.label, template_hash=asked, raw=found.raw)
