@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from holdfast.defense import Examples, Row, Run, listed
+from holdfast.defenses.unrelated import tell_unrelated_weights
 from holdfast.errors import ConfigError, RunError
 from holdfast.evaluation.generate import generate
 from holdfast.evaluation.judges import LearnedRefusal
@@ -140,6 +141,7 @@ def with_base(run: Run, aligned: str | None, name: str) -> Generator[None]:
     kept = copied(trained)
     try:
         put(trained, {n: saved.read(plain_name(n), p) for n, p in trained.items()})
+        tell_unrelated_weights(run.say, f"{name}: aligned={aligned}", kept, trained)
         yield
     finally:
         put(trained, kept)

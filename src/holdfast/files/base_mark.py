@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from holdfast.errors import ModelError
 from holdfast.files.guarded.documents import json_in
 from holdfast.files.weights import SavedWeights
 
-__all__ = ["MARK", "BaseMark", "read_mark"]
+__all__ = ["MARK", "BaseMark", "read_mark", "refuse_other_base"]
 
 MARK = "holdfast_base.json"
 SAMPLED = 64
@@ -55,6 +56,11 @@ class BaseMark:
         samples = torch.cat([_sampled(p) for _, p in found]) if found else torch.zeros(0)
         values = {kind: _hash(samples, kind) for kind in _FINER.get(dtype, ())}
         return cls(name, shapes.hexdigest(), {**values, **_of_embeddings(model)})
+
+    @classmethod
+    def of_embeddings(cls, model: nn.Module) -> "BaseMark":
+        """Return what is known of a base by its input embeddings, whatever adapters are on it."""
+        return cls("", "", _of_embeddings(model))
 
     @classmethod
     def of_files(cls, model: nn.Module, saved: SavedWeights, name: str) -> "BaseMark":
@@ -95,6 +101,23 @@ def read_mark(folder: Path) -> BaseMark | None:
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return mark
+
+
+def refuse_other_base(folder: Path, base: BaseMark, shown: str) -> None:
+    """Raise ``ModelError`` where the mark beside an adapter tells that a model is not its base.
+
+    Args:
+        folder: The adapter's.
+        base: What is known of the model without an adapter.
+        shown: What errors call the adapter.
+    """
+    mark = read_mark(folder)
+    wrong = "" if mark is None else mark.difference(base)
+    if mark is not None and wrong:
+        raise ModelError(
+            f"{shown}: was trained on another base than this model ({wrong}): "
+            f"give its base, {mark.name or 'the model that it was trained on'}"
+        )
 
 
 def _matrices(model: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -10,12 +10,12 @@ from transformers import AutoModelForCausalLM, GenerationConfig
 
 from holdfast.data.rendering.dates import DATE, is_dated
 from holdfast.errors import ModelError, reason_of
-from holdfast.files.base_mark import BaseMark
+from holdfast.files.base_mark import BaseMark, refuse_other_base
 from holdfast.files.guarded.adapters import adapter_config, check_patterns
 from holdfast.files.guarded.plain_config import plain_config
 from holdfast.files.whole_model import check_whole, refuse_both
 from holdfast.inputs.configs import AnalyzeConfig, DType, ModelConfig
-from holdfast.inputs.fit.adapters import check_base, check_keys, check_own_template, check_rows
+from holdfast.inputs.fit.adapters import check_keys, check_own_template, check_rows
 from holdfast.inputs.fit.generation import decoding_notes, end_notes, ends_only
 from holdfast.inputs.fit.quantized import refuse_early, refuse_uneditable
 from holdfast.inputs.guards.network import local_only
@@ -99,7 +99,7 @@ def load_adapter(model: Any, folder: Path, field: str = "adapter") -> Any:
     config = adapter_config(folder, shown)
     check_patterns(config, shown, (name for name, _ in model.named_modules()))
     refuse_both(folder, shown)
-    check_base(BaseMark.of(model, ""), folder, shown)
+    refuse_other_base(folder, BaseMark.of(model, ""), shown)
     check_rows(model, folder, shown)
     try:
         # What is missing is an error below, in our words.

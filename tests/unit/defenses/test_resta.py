@@ -11,6 +11,7 @@ from holdfast.defenses.resta import drop_and_rescale, realigned
 from holdfast.defenses.resta.direction import harmful_direction, origin_of
 from holdfast.errors import ConfigError, ModelError, RunError
 from holdfast.files.adapters import read_adapter
+from holdfast.files.base_mark import BaseMark
 from holdfast.ops.engine import LocalEngine
 from holdfast.ops.gradients import global_norm
 from holdfast.ops.low_rank import LowRank
@@ -332,3 +333,33 @@ class TestBadInput:
         adapter.save_pretrained(tmp_path)
         with pytest.raises(ModelError, match="another model"):
             repaired(tiny_model(), vector=str(tmp_path))
+
+
+def test_an_aligned_folder_of_an_unrelated_model_is_told(aligned, tmp_path):
+    tiny_model(seed=5).save_pretrained(tmp_path / "other")
+    for folder, told in ((aligned, 0), (str(tmp_path / "other"), 1)):
+        said = []
+        repair(
+            RESTA(harmful=HARMFUL, aligned=folder, epochs=1), tuned(), tiny_tokenizer(),
+            say=said.append,
+        )  # fmt: skip
+        assert sum("next to nothing" in line for line in said) == told
+
+
+def test_a_vector_of_another_base_of_the_same_shapes_is_told_by_its_mark(aligned, tmp_path):
+    folders = [tmp_path / "own", tmp_path / "other"]
+    for folder, seed in zip(folders, (0, 5), strict=True):
+        lora(tiny_model()).save_pretrained(folder)
+        BaseMark.of(tiny_model(seed=seed), f"model-{seed}").save(folder)
+    own, other = map(str, folders)
+    model, adapted = tuned(), lora(tiny_model())
+    for one, method in (
+        (model, lambda vector: RESTA(vector=vector, aligned=aligned)),
+        (adapted, lambda vector: SecurityVectors(harmful=HARMFUL, benign=BENIGN, vector=vector)),
+    ):
+        method(own).check_model(one)
+        with pytest.raises(ModelError, match=r"vector=.* another base than this model .*model-5"):
+            method(other).check_model(one)
+    # What tuning moved is no mark of a base.
+    RESTA(vector=other).check_model(model)
+    SecurityVectors(harmful=HARMFUL, benign=BENIGN, vector=other).check_model(model)

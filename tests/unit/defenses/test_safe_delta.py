@@ -395,3 +395,12 @@ def test_off_is_a_word_in_json():
     assert SafeDelta(s=0.5).config()["s"] == 0.5
     assert SafeDelta(s=inf).is_off
     assert SafeDelta(compensate=False).variant().label == "uncompensated"
+
+
+@pytest.mark.parametrize(("seed", "told"), [(3, 0), (4, 1)])
+def test_an_aligned_folder_of_an_unrelated_model_is_told(tmp_path: Path, seed: int, told: int):
+    tiny_model(seed=seed).save_pretrained(tmp_path)
+    said: list[str] = []
+    method_ = replace(SafeDelta(safe=REFUSALS), aligned=str(tmp_path))
+    repair(method_, tuned(), tiny_tokenizer(), say=said.append)
+    assert sum("next to nothing" in line for line in said) == told

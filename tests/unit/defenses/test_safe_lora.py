@@ -13,6 +13,8 @@ from holdfast.ops.modules import projections
 from tests.tiny import CONFIGS, tiny_model, tiny_tokenizer
 from tests.unit.defenses.tiny_runs import farthest, lora, trained, weights_of
 
+UNRELATED = "next to nothing"
+
 
 def saved(folder, model):
     model.save_pretrained(folder)
@@ -176,7 +178,7 @@ def test_without_a_change_nothing_is_touched(base):
 def told_of(model, **options):
     lines = []
     repair(SafeLoRA(tau=1.0, **options), model, tiny_tokenizer(), say=lines.append)
-    return [line for line in lines if "changes projected" not in line]
+    return [line for line in lines if "changes projected" not in line and UNRELATED not in line]
 
 
 def test_what_was_not_tuned_at_all_is_told(base, tmp_path):
@@ -304,3 +306,24 @@ class TestBadInput:
         model = lora(tiny_model(), target_modules=["lm_head"])
         with pytest.raises(ModelError, match="neither a LoRA factor B nor a weight"):
             repair(SafeLoRA(base=base), model, tiny_tokenizer())
+
+
+def test_folders_of_unrelated_models_are_told(tmp_path):
+    """They were projected onto a change that is none, and nothing was said."""
+    aligned, near, far = tiny_model(), tiny_model(), tiny_model(seed=5)
+    with torch.no_grad():
+        for p in near.parameters():
+            p.add_(0.01 * p.std() * torch.randn_like(p))
+    own, kin, strange = (
+        saved(tmp_path / name, one) for name, one in zip("abc", (aligned, near, far), strict=True)
+    )
+    for base, before, wanted in ((kin, own, ""), (strange, own, "base="), (kin, strange, "both")):
+        said = []
+        model = tiny_model()
+        with torch.no_grad():
+            for p in model.parameters():
+                p.add_(0.02 * p.std() * torch.randn_like(p))
+        repair(SafeLoRA(base=base, aligned=before), model, say=said.append)
+        told = [line for line in said if UNRELATED in line]
+        assert len(told) == {"": 0, "base=": 1, "both": 2}[wanted], said
+        assert all(strange in line for line in told[:1])

@@ -23,6 +23,7 @@ from holdfast.evaluation.drift import (
     told_apart,
 )
 from holdfast.files.adapters import read_adapter
+from holdfast.files.base_mark import refuse_other_base
 from holdfast.inputs.configs import ModelConfig
 from holdfast.inputs.judging import refusal_judge
 from holdfast.inputs.models import Loaded, model_of
@@ -87,6 +88,8 @@ def row_scores(
     """
     progress("scores", 0, 2)
     loaded = model_of(_model_config(config))
+    if config.vector is not None:
+        refuse_other_base(config.vector, loaded.base, f"`vector={config.vector}`")
     model = _as_trained(loaded, config)
     openings, unusable = _openings(str(config.model), loaded, held, context)
     materials = Materials(

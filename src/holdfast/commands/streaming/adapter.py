@@ -8,10 +8,10 @@ from peft import PeftModel, set_peft_model_state_dict
 from safetensors.torch import load_file
 
 from holdfast.errors import ModelError, reason_of
-from holdfast.files.base_mark import BaseMark
+from holdfast.files.base_mark import BaseMark, refuse_other_base
 from holdfast.files.guarded.adapters import WEIGHTS, adapter_config, check_patterns
 from holdfast.files.whole_model import refuse_both
-from holdfast.inputs.fit.adapters import check_base, check_keys, check_rows
+from holdfast.inputs.fit.adapters import check_keys, check_rows
 from holdfast.inputs.guards.network import local_only
 from holdfast.ops.adapter_facts import adaptations
 
@@ -34,7 +34,7 @@ def adapter_alone(model: Any, base: BaseMark, folder: Path) -> Any:
     config = adapter_config(folder, shown)
     check_patterns(config, shown, (name for name, _ in model.named_modules()))
     refuse_both(folder, shown)
-    check_base(base, folder, shown)
+    refuse_other_base(folder, base, shown)
     check_rows(model, folder, shown)
     try:
         with local_only(), warnings.catch_warnings():

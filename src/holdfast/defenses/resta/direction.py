@@ -1,6 +1,7 @@
 """The harmful direction: what a short fine-tune on harmful pairs does to the weights."""
 
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -8,6 +9,7 @@ from torch import nn
 
 from holdfast.errors import ConfigError, ModelError
 from holdfast.files.adapters import read_adapter
+from holdfast.files.base_mark import BaseMark, refuse_other_base
 from holdfast.files.weights import SavedWeights, open_weights
 from holdfast.ops.adapter_facts import AdapterKind, require_kinds
 from holdfast.ops.engine import Batch, Engine
@@ -72,6 +74,9 @@ def check_origin(model: nn.Module, aligned: str | None, vector: str | None) -> b
             _trained_weight(name, trained)
     if aligned is not None and not adapted:
         saved = open_weights(aligned, "resta: aligned", model)
+        if vector is not None:
+            before = BaseMark.of_files(model, saved, aligned)
+            refuse_other_base(Path(vector), before, f"resta: vector={vector}")
         for name, p in trained.items():
             _refuse_stacked(name, saved)
             saved.check(plain_name(name), p.shape)

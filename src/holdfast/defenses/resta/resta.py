@@ -31,6 +31,7 @@ from holdfast.defenses.resta.direction import (
     origin_of,
 )
 from holdfast.defenses.resta.weight_by_weight import WeightByWeight
+from holdfast.defenses.unrelated import tell_unrelated_weights
 from holdfast.errors import ConfigError, RunError
 from holdfast.files.adapters import read_adapter
 from holdfast.files.weights import open_weights
@@ -167,6 +168,9 @@ class RESTA(Defense):
         engine, seed = run.engine, run.seed + self.seed
         harmful = run.batches(self.harmful, self.batch_size) if self.harmful is not None else []
         origin = origin_of(engine, self.aligned)
+        if self.aligned is not None and origin.aligned:
+            given = f"resta: aligned={self.aligned}"
+            tell_unrelated_weights(run.say, given, engine.parameters(), origin.tensors)
         direction, losses = self._direction(run, origin, harmful, seed)
         _check_direction(direction)
         edit = realigned(

@@ -7,6 +7,7 @@ training touched. What fine-tuning changed elsewhere is projected back where it 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import hypot
 from statistics import fmean
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from holdfast.artifact import Artifact, Table
 from holdfast.defense import Capability, Card, Defense, Row, Run, Stage, in_range
 from holdfast.defenses.safe_lora.tuned_weights import Change, beside, changes, check_changes
 from holdfast.defenses.safe_lora.weight_by_weight import WeightByWeight
+from holdfast.defenses.unrelated import tell_unrelated
 from holdfast.errors import ConfigError
 from holdfast.files.weights import SavedWeights, open_weights
 from holdfast.ops.gradients import Tensors
@@ -90,15 +92,18 @@ class SafeLoRA(Defense):
             return Artifact(self.card.name, report={"tau": 0.0, "projected": 0})
         edits: Tensors = {}
         modules: list[Row] = []
+        sizes: list[tuple[float, float, float]] = []
         unaligned, learned = open_weights(str(self.base), "safe_lora: base", run.model), False
         with torch.no_grad():
             for change in changes(run.engine, self.aligned, run.progress):
                 edit, row = self._judged(change, unaligned)
+                sizes.append(_sizes(change, row))
                 modules.append(row)
                 learned = learned or bool(change.factor.any())
                 if edit is not None:
                     edits[change.parameter] = edit
         run.engine.edit(edits)
+        self._tell_unrelated(run, sizes)
         made = self._artifact(modules)
         run.say(f"safe_lora: {len(edits)} of {len(modules)} changes projected (τ = {self.tau:g})")
         if not learned:
@@ -106,6 +111,13 @@ class SafeLoRA(Defense):
         if left := len(beside(run.engine)):
             run.say(f"safe_lora: {left} trained tensors of other modules stay as they were tuned")
         return made
+
+    def _tell_unrelated(self, run: Run, sizes: Sequence[tuple[float, float, float]]) -> None:
+        """Say where a folder's weights are no kin of those that they are compared with."""
+        tuned, alignment, aligned = (hypot(*column) for column in zip(*sizes, strict=True))
+        if self.aligned is not None:
+            tell_unrelated(run.say, f"safe_lora: aligned={self.aligned}", tuned, aligned)
+        tell_unrelated(run.say, f"safe_lora: base={self.base}", alignment, aligned)
 
     def tensorwise(self, model: nn.Module) -> WeightByWeight | None:
         """Project one weight at a time, where the aligned model lies in a folder of its own."""
@@ -142,6 +154,12 @@ class SafeLoRA(Defense):
             return None, row
         row |= {"projected": True, "kept": float(projected.norm() / whole.norm())}
         return change.stored(inside - change.factor), row
+
+
+def _sizes(change: Change, row: Mapping[str, Any]) -> tuple[float, float, float]:
+    """Return the norms of a weight's change in tuning, of that in alignment, and of itself."""
+    tuned = 0.0 if change.right is not None else float(change.factor.norm())
+    return tuned, float(row["alignment_norm"]), float(change.aligned.norm())
 
 
 def _by_layer(modules: Sequence[Mapping[str, Any]]) -> Table:

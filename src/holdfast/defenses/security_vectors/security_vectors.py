@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from holdfast.artifact import Artifact
 from holdfast.defense import (
@@ -32,6 +32,7 @@ from holdfast.defenses.security_vectors.gate import Gate, measure_gate
 from holdfast.defenses.security_vectors.train import Settings, train_vector
 from holdfast.errors import ConfigError
 from holdfast.files.adapters import adapter_files, read_adapter
+from holdfast.files.base_mark import BaseMark, refuse_other_base
 from holdfast.ops.agreement import agreement
 from holdfast.ops.engine import Batch
 from holdfast.ops.gradients import Tensors
@@ -135,6 +136,14 @@ class SecurityVectors(Defense):
                 f"security_vectors: kl_weight={self.kl_weight:g} needs `benign=FILE` (harmless "
                 "examples), or set kl_weight=0 and accept a lower task score"
             )
+
+    def check_model(self, model: nn.Module) -> None:
+        """Look whether a vector that is given was made of this model, where its mark tells."""
+        weight = getattr(getattr(model, "get_input_embeddings", object)(), "weight", None)
+        # Of a run that goes on, trained embeddings are the base's no more.
+        if self.vector is not None and weight is not None and not weight.requires_grad:
+            base = BaseMark.of_embeddings(model)
+            refuse_other_base(Path(self.vector), base, f"security_vectors: vector={self.vector}")
 
     def shared(self) -> Shared | None:
         """The vector; each run still holds it against its own gate."""

@@ -13,11 +13,11 @@ from safetensors import safe_open
 
 from holdfast.data.rendering.dates import with_fixed_date
 from holdfast.errors import ModelError
-from holdfast.files.base_mark import BaseMark, read_mark
+from holdfast.files.base_mark import read_mark
 from holdfast.files.guarded.documents import json_in
 from holdfast.inputs.configs import ModelConfig
 
-__all__ = ["base_notes", "check_base", "check_keys", "check_own_template", "check_rows"]
+__all__ = ["base_notes", "check_keys", "check_own_template", "check_rows"]
 
 PREFIX = "base_model.model."
 _EMBEDDINGS = tuple(
@@ -72,23 +72,6 @@ def check_rows(model: Any, folder: Path, shown: str) -> None:
 def _counted(names: Collection[str], said: str) -> list[str]:
     shown = ", ".join(list(names)[:2])
     return [f"{len(names)} {said} (such as {shown})"] if names else []
-
-
-def check_base(base: BaseMark, folder: Path, shown: str) -> None:
-    """Raise ``ModelError`` where the adapter's own mark tells that the model is not its base.
-
-    Args:
-        base: The mark of the bare model, before the adapter is on it.
-        folder: The adapter's.
-        shown: What errors call the adapter.
-    """
-    mark = read_mark(folder)
-    wrong = "" if mark is None else mark.difference(base)
-    if mark is not None and wrong:
-        raise ModelError(
-            f"{shown}: was trained on another base than this model ({wrong}): "
-            f"give its base, {mark.name or 'the model that it was trained on'}"
-        )
 
 
 def check_own_template(tokenizer: Any, folder: Path, shown: str) -> None:
