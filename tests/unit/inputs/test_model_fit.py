@@ -212,3 +212,20 @@ def test_an_adapter_that_does_nothing_is_refused():
     file.write_text(json.dumps({**json.loads(file.read_text()), "lora_alpha": 0}))
     with pytest.raises(ModelError, match="lora_alpha=0"):
         load_adapter(tiny_model(), ADAPTER)
+
+
+@pytest.mark.parametrize("index", [{"metadata": None}, {}, {"metadata": {}}], ids=repr)
+def test_an_index_without_metadata_is_told_where_transformers_cannot_load_it(index):
+    """It was told in transformers' own words: 'NoneType' object has no item assignment."""
+    tiny_model().save_pretrained(OTHER, max_shard_size="20KB")
+    tiny_tokenizer().save_pretrained(OTHER)
+    path = OTHER / "model.safetensors.index.json"
+    path.write_text(json.dumps({**index, "weight_map": json.loads(path.read_text())["weight_map"]}))
+    if "metadata" in index and index["metadata"] is not None:
+        load_model(str(OTHER))
+    else:
+        with pytest.raises(
+            ModelError, match='no object under metadata.*write "metadata": {} there'
+        ):
+            load_model(str(OTHER))
+    assert open_weights(str(OTHER), "aligned").files

@@ -14,7 +14,15 @@ from safetensors import SafetensorError, safe_open
 from holdfast.errors import ModelError
 from holdfast.files.guarded.documents import json_in
 
-__all__ = ["INDEX", "WHOLE", "check_sizes", "config_in", "refuse_pickled_weights", "weight_files"]
+__all__ = [
+    "INDEX",
+    "WHOLE",
+    "check_index",
+    "check_sizes",
+    "config_in",
+    "refuse_pickled_weights",
+    "weight_files",
+]
 
 WHOLE, INDEX, SUFFIX = "model.safetensors", "model.safetensors.index.json", ".safetensors"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
@@ -86,6 +94,18 @@ def _indexed(folder: Path, shown: str) -> Iterator[Path]:
         if "/" in name or "\\" in name or not (folder / name).is_file():
             raise ModelError(f"{shown}: {INDEX} names {name!r}, which is not in the folder")
         yield folder / name
+
+
+def check_index(folder: Path, shown: str) -> None:
+    """Raise ``ModelError`` where the index has no object of metadata, in which transformers writes.
+
+    Weights that are read tensor by tensor do without it.
+    """
+    if not isinstance(config_in(folder, INDEX).get("metadata"), dict):
+        raise ModelError(
+            f"{shown}: {INDEX} has no object under metadata, and transformers cannot load it so: "
+            'write "metadata": {} there, or save the model again'
+        )
 
 
 def refuse_pickled_weights(folder: Path, shown: str) -> None:
