@@ -79,6 +79,19 @@ def test_a_perturbation_is_private_unless_it_is_exported():
     assert all(kept[key].equal(handed_on[key]) for key in kept)
 
 
+def test_a_folder_that_no_defense_filled_is_told_and_not_written():
+    """--export left an empty folder, and --artifacts none, without a word."""
+    places = ["--artifacts", "mine", "--export", "for-others"]
+    assert main([*TUNE, *places, "--output", "out"]) == 0
+    told = json.loads(Path("out/result.json").read_text())["warnings"]
+    said = "no folder was written, as no defense of this run kept anything apart from the model"
+    assert [line for line in told if said in line] == [
+        f"`artifacts=mine`: {said}", f"`export=for-others`: {said}"
+    ]  # fmt: skip
+    assert not Path("mine").exists()
+    assert not Path("for-others").exists()
+
+
 # A5
 
 

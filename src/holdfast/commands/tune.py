@@ -10,6 +10,7 @@ from typing import Any
 
 from transformers import PrinterCallback, TrainerCallback, set_seed
 
+from holdfast.commands.exports import nothing_apart
 from holdfast.commands.notes import Notes
 from holdfast.commands.served import save_served
 from holdfast.commands.several.ending import ends_with_its_launcher
@@ -85,7 +86,9 @@ def _tune(config: TuneConfig, progress: Progress, ranks: Ranks) -> RunResult:
         log_shares(trainer, "after", after)
         run = _run(trainer, after, seconds, folders)
         arms = _arms(inputs, before, run, file_of(config.data))
-        result = inputs.result(config.stage, arms, start, [*trainer.kept()[1], *_said(run)])
+        apart = nothing_apart(config, trainer.artifacts)
+        said = [*trainer.kept()[1], *_said(run), *apart]
+        result = inputs.result(config.stage, arms, start, said)
         with ranks.agreed():
             if ranks.first:
                 save_served(model, inputs, folders.output.partial)

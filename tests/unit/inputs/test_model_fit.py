@@ -224,8 +224,6 @@ def test_an_index_without_metadata_is_told_where_transformers_cannot_load_it(ind
     if "metadata" in index and index["metadata"] is not None:
         load_model(str(OTHER))
     else:
-        with pytest.raises(
-            ModelError, match='no object under metadata.*write "metadata": {} there'
-        ):
+        with pytest.raises(ModelError, match=r"no object under metadata.* there"):
             load_model(str(OTHER))
     assert open_weights(str(OTHER), "aligned").files

@@ -101,6 +101,17 @@ def test_options_that_decide_nothing_are_told(tmp_path):
     assert idle_notes(options(tmp_path, max_steps=3)) == idle_notes({}) == []
 
 
+@pytest.mark.parametrize(("text", "given"), [("", ["report_to=none"]), ("report_to: none", [])])
+def test_no_tracker_can_be_asked_for_by_its_word(tmp_path, text, given):
+    """It stood for no value, which SFTConfig made a tracker without a name of."""
+    assert sft_config(options(tmp_path, text, set=given), tmp_path).report_to == []
+
+
+def test_an_option_that_is_set_twice_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="adam_beta1 is given twice"):
+        options(tmp_path, set=["adam_beta1=.6", "adam_beta1=.7"])
+
+
 @pytest.mark.parametrize("text", ["bf16: true\nfp16: true", "lr_scheduler_type: nope"])
 def test_what_sftconfig_refuses_is_a_config_error(tmp_path, text):
     with pytest.raises(ConfigError, match="SFTConfig refuses"):

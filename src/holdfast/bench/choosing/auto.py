@@ -27,6 +27,7 @@ from holdfast.evaluation.limits import parse_requirements
 from holdfast.files.folders import WholeFolder
 from holdfast.inputs.configs import TuneConfig
 from holdfast.inputs.options.choice_options import AUTO
+from holdfast.inputs.options.training_options import idle_notes
 from holdfast.inputs.read import paths_of
 from holdfast.inputs.rows import DEFENDER, ORGANISM
 from holdfast.progress import Progress, silent
@@ -119,7 +120,8 @@ def recipe_of(config: TuneConfig) -> dict[str, Any]:
 def _field(config: TuneConfig) -> Field:
     """Return every defense of ours that the data allow, and why others do not run."""
     recipe, source = recipe_of(config), str(config.output)
-    notes = [_OWN_RUN] if config.model == ORGANISM else []
+    run = {"max_steps": config.max_steps, "num_train_epochs": config.epochs}
+    notes = [_OWN_RUN] if config.model == ORGANISM else idle_notes(run)
     names = list[str]()
     for name, kind in built_in().items():
         card = kind.card

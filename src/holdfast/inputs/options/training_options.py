@@ -1,6 +1,6 @@
 """SFTConfig's options: our defaults, then the YAML file, then ``set``, then the own fields."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -65,7 +65,7 @@ def training_options(config: TuneConfig) -> tuple[dict[str, Any], LoraConfig | N
     if config.config is not None:
         where = f"`config={config.config}`"
         merged |= _checked(mapping_in(text_of(config.config, where), where), where)
-    merged |= _checked(dict(_pair(item) for item in config.set), "`set`")
+    merged |= _checked(_pairs(config.set), "`set`")
     values = {name: getattr(config, own) for own, name in FIELDS.items()}
     given = {name: value for name, value in values.items() if value is not None}
     told = eval_options(config, merged | _checked(given, "SFTConfig"))
@@ -82,6 +82,15 @@ def idle_notes(options: Mapping[str, Any]) -> list[str]:
         )
     if options.get("learning_rate") == 0:
         found.append("the learning rate is 0: the optimizer changes no weight")
+    return found
+
+
+def _pairs(items: Sequence[str]) -> dict[str, str]:
+    found = dict[str, str]()
+    for key, value in map(_pair, items):
+        if key in found:
+            raise ConfigError(f"`set`: {key} is given twice; give it once")
+        found[key] = value
     return found
 
 
@@ -106,6 +115,8 @@ def _value(key: str, value: Any, source: str, hints: Mapping[str, Any], known: l
     if key not in known:
         raise ConfigError(f"{source}: unknown option {key!r} of SFTConfig.{nearest(key, known)}")
     result = checked(f"{source}: {key}", value, hints[key])
+    if key == "report_to" and result is None:
+        result = "none"  # Its own word, which stands for no value in all other options.
     low, inclusive = RANGES.get(key, (float("-inf"), True))
     if isinstance(result, int | float) and (result < low or (result == low and not inclusive)):
         bound = "at least" if inclusive else "more than"
