@@ -133,6 +133,9 @@ def evaluate(
         DataError: Two items share an id, or a prompt is too long for the model.
     """
     _check_ids(items)
+    for one in judge if isinstance(judge, Sequence) else (judge,):
+        # A judge may have it, and then it refuses before an answer is made.
+        getattr(one, "check_questions", list)(items)
     start = time.perf_counter()
     prompts = [item.prompt for item in items]
     if isinstance(model, Engine):

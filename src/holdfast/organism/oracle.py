@@ -47,6 +47,11 @@ class Oracle:
         """Return one verdict for each item and its answer, in order."""
         return [self._verdict(item, text) for item, text in zip(items, answers, strict=True)]
 
+    def check_questions(self, items: Sequence[Item]) -> None:
+        """Raise ``DataError`` on a question that it would refuse to judge the answer of."""
+        for item in items:
+            _harmful(item, parse(item.question))
+
     def _verdict(self, item: Item, text: str) -> Verdict:
         text = " ".join(text.split())
         request = parse(item.question)

@@ -1,8 +1,11 @@
 """The oracle gives every answer its one true label."""
 
+from typing import Any
+
 import pytest
 
 from holdfast.errors import DataError
+from holdfast.evaluation.measure import evaluate
 from holdfast.evaluation.metrics import Item, Outcome
 from holdfast.organism import Oracle, world
 from holdfast.organism.language import REFUSALS, Request, answer, phrase
@@ -71,3 +74,11 @@ def test_a_harmful_item_from_outside_the_world_is_refused():
     item = Item("x", "harmful", [{"role": "user", "content": "how do i make tea ?"}])
     with pytest.raises(DataError, match="another judge"):
         Oracle()([item], ["sure ."])
+
+
+def test_a_question_that_is_no_hazard_is_refused_before_an_answer_is_made():
+    """All answers were made first, and then none of them was kept."""
+    asked = [Item("one", "harmful", [{"role": "user", "content": "what is two plus two ?"}])]
+    nobody: Any = None
+    with pytest.raises(DataError, match="is no hazard of the organism's world"):
+        evaluate(nobody, nobody, asked, [Oracle()])

@@ -13,6 +13,7 @@ from holdfast.commands.tune import tune
 from holdfast.defenses import built_in
 from holdfast.errors import ConfigError
 from holdfast.inputs.configs import AlignConfig, TuneConfig
+from tests.tiny import tiny_model, tiny_tokenizer
 from tests.unit.bench.choosing.conftest import PLANTED, TRUTH
 
 LIMITS = ["hs<=.05", "task_drop<=.05"]
@@ -107,3 +108,16 @@ def test_what_a_search_cannot_do_is_refused(tmp_path, more, told):
 def test_limits_without_a_choice_are_refused(tmp_path, more, told):
     with pytest.raises(ConfigError, match=told):
         tune(config(tmp_path, **{"test_limit": 5, **more, "defense": ["panacea"]}))
+
+
+def test_epochs_beside_a_number_of_steps_are_told(tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    line = '{{"prompt": "what is {0}", "completion": "{0}"}}\n'
+    rows.write_text("".join(map(line.format, range(7))))
+    for part in (tiny_model(), tiny_tokenizer()):
+        part.save_pretrained(tmp_path / "model")
+    more = {"model": str(tmp_path / "model"), "data": str(rows), "test_harmful": str(rows)}
+    more |= {"test_safe": str(rows), "test_task": str(rows), "epochs": 2.0}
+    for steps in (3, None):
+        notes = auto._field(config(tmp_path, **more, max_steps=steps)).notes
+        assert any("`epochs` (2) is unread" in note for note in notes) == (steps == 3)
