@@ -8,6 +8,7 @@ from typing import Any
 from holdfast.data.formats import RawRow
 from holdfast.data.shapes.conversation import FIELDS
 from holdfast.data.shapes.message import READ
+from holdfast.data.shapes.reader import EFFECTLESS
 from holdfast.data.shapes.texts import few, is_blank
 from holdfast.errors import DataError
 
@@ -25,6 +26,7 @@ class Unread:
     def __init__(self) -> None:
         self._rows = 0
         self._columns: Counter[str] = Counter()
+        self._beside: tuple[str, ...] = ()
 
     def see(self, row: RawRow, read: frozenset[str]) -> None:
         """Look at a row and the columns that were read of it.
@@ -34,15 +36,18 @@ class Unread:
                 of tools beside its messages: to leave them out would train on something else.
         """
         self._rows += 1
+        self._beside = row.beside
         held = [*_held(row.values, read)]
         for name, value in held:
             _refuse(row, name, value)
         self._columns.update(dict(held).keys())  # In the order of the file.
 
     def notes(self) -> list[str]:
-        """Return a sentence on the columns that are not read, if there are any."""
+        """Return a sentence on what is not read, if there is anything."""
         told = [f"{name} ({count} of {self._rows} rows)" for name, count in self._named()]
-        return [f"not read: {few(told, longest=100)}"] if told else []
+        columns = [f"not read: {few(told, longest=100)}"] if told else []
+        beside = [f"not read beside the rows: {few(self._beside)}"] if self._beside else []
+        return [*columns, *beside]
 
     def _named(self) -> Iterator[tuple[str, int]]:
         yield from ((few([name]), count) for name, count in self._columns.items())
@@ -74,6 +79,14 @@ def _held(values: Mapping[str, Any], read: frozenset[str]) -> Iterator[tuple[str
         elif name in read and isinstance(value, list):
             fields = [f for each in value for f in _fields(each)]
             yield from ((f"{name}.{k}", v) for k, v in fields if not is_blank(v))
+        elif name in read and isinstance(value, Mapping) and "messages" in value:
+            yield from _held_in(name, value)
+
+
+def _held_in(name: str, value: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield what is not read of an object that holds messages, as OpenAI's preferences have it."""
+    known = frozenset({"messages", *EFFECTLESS})
+    yield from ((f"{name}.{key}", held) for key, held in _held(value, known))
 
 
 def _fields(message: Any) -> Iterator[tuple[str, Any]]:

@@ -144,3 +144,27 @@ def test_columns_of_prompts(file):
     for wrong in ({"completion": "q"}, {"prompt": "q", "colour": "x"}):
         with pytest.raises(ConfigError, match="give prompt=NAME"):
             prompts_in(file({"q": "ask"}), wrong)
+
+
+def test_what_openai_s_preferences_hold_beside_their_messages_is_told(file):
+    def row(**more):
+        return {
+            "input": {"messages": [USER], **more}, "preferred_output": [SAID],
+            "non_preferred_output": [SAID],
+        }  # fmt: skip
+
+    given = [row(system="be brief", parallel_tool_calls=True, tools=[]), row()]
+    assert "not read: input.system (1 of 2 rows)" in load_with_notes(file(*given))[1]
+    assert not any("not read" in note for note in load_with_notes(file(row()))[1])
+    with pytest.raises(DataError, match=r"input\.weight=0: rows are not weighted"):
+        load_examples(file(row(weight=0)))
+    with pytest.raises(DataError, match=r"input\.messages\.train is false"):
+        load_examples(file({**row(), "input": {"messages": [{**USER, "train": False}]}}))
+
+
+def test_what_a_document_holds_beside_its_rows_is_told(tmp_path):
+    path = tmp_path / "data.json"
+    path.write_text(json.dumps({"system": "be brief", "note": "", "data": [PAIR, PAIR]}))
+    assert "not read beside the rows: system" in load_with_notes(str(path))[1]
+    path.write_text(json.dumps({"data": [PAIR]}))
+    assert load_with_notes(str(path))[1] == []

@@ -38,6 +38,8 @@ class Document:
 
     how: str
     items: list[Any]
+    beside: tuple[str, ...] = ()
+    """Names of what it holds beside the rows."""
 
     def rows(self, path: Path) -> Iterator[RawRow]:
         """Yield each row; a text is a prompt, and a list a conversation.
@@ -51,9 +53,8 @@ class Document:
                 said = f"is a JSON {json_kind(item)}: expected an object with the row's columns"
                 raise DataError(f"{place}: {said}")
             named = {str: "prompt", list: "messages"}
-            yield RawRow(
-                number, place, item if isinstance(item, dict) else {named[type(item)]: item}
-            )
+            values = item if isinstance(item, dict) else {named[type(item)]: item}
+            yield RawRow(number, place, values, self.beside)
 
 
 def document_of(path: Path) -> Document | None:
@@ -115,6 +116,8 @@ def _held(found: dict[str, Any], path: Path) -> Document | None:
     if len(lists) > 1:
         said = f"holds the lists {' and '.join(map(repr, lists))}: write the one that is meant"
         raise DataError(f"{path}: {said} into a file of its own")
-    return (
-        Document(f"JSON, an object with rows in {lists[0]!r}", found[lists[0]]) if lists else None
-    )
+    if not lists:
+        return None
+    [holder] = lists
+    beside = tuple(name for name, value in found.items() if name != holder and value)
+    return Document(f"JSON, an object with rows in {holder!r}", found[holder], beside)

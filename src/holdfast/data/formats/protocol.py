@@ -26,6 +26,8 @@ class RawRow:
     """What an error calls the row: the file and the row's number."""
     values: dict[str, Any]
     """Column name to value."""
+    beside: tuple[str, ...] = ()
+    """Names of what the file holds beside its rows, which nothing reads."""
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class KitRows:
             values["completion"] = self._filled(raw, self._answer, columns)
         if self._category is not None and columns.get(self._category) is not None:
             values["category"] = str(columns[self._category])
-        return RawRow(raw.number, raw.place, values)
+        return RawRow(raw.number, raw.place, values, raw.beside)
 
     def _compiled(self, field: str, text: str) -> Callable[..., Any]:
         try:
