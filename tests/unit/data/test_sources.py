@@ -110,6 +110,7 @@ TABLES = {
     "long fields": f"prompt,completion\n{'q ' * 100_000},a\n",
     "UTF-16": "prompt;completion\nqü;a\n".encode("utf-16"),
     "UTF-8 with a mark": "prompt;completion\nqü;a\n".encode("utf-8-sig"),
+    "Excel's own first line": "sep=;\r\nprompt;completion\r\nq;a\r\n".encode("utf-8-sig"),
 }
 
 
@@ -117,6 +118,12 @@ TABLES = {
 def test_the_delimiter_of_a_table_is_found(text):
     write("d.csv", text)
     assert answers("d.csv") == ["a"]
+
+
+def test_a_delimiter_that_is_declared_wins_and_lines_are_counted_with_it():
+    write("d.csv", "sep=;\nprompt,x;completion\nq,q;a\nq,q\n")
+    with pytest.raises(DataError, match=r"row 2 \(line 4\): has 1 fields and the header has 2"):
+        load_examples("d.csv", columns={"prompt": "prompt,x", "completion": "completion"})
 
 
 def test_a_table_in_tabs_is_one_in_doubt_too():

@@ -1,7 +1,9 @@
 """Tables as text, with a header: the delimiter is found; quoted fields may hold line ends."""
 
 import csv
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ __all__ = ["CSV", "DELIMITERS", "delimiter_of"]
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 """What may stand between the fields of a table, the usual ones first."""
+_SEP = re.compile(r'"?sep=([,;\t|])"?', re.IGNORECASE)
 LOOKED_AT = 6
 """Records that the delimiter is found by, with the header."""
 
@@ -23,9 +26,13 @@ LOOKED_AT = 6
 def delimiter_of(path: Path) -> str:
     """Return what stands between the fields of a table.
 
-    It is the one that gives the first records as many fields as the header, and the header most;
-    where none gives it two, a comma, or in a ``.tsv`` a tab.
+    It is what Excel's own first line declares (``sep=;``); else what gives the first records as
+    many fields as the header, and the header most; where none gives it two, a comma, or in a
+    ``.tsv`` a tab.
     """
+    with text_opened(path) as file, suppress(UnicodeDecodeError):
+        if declared := _declared(file.readline()):
+            return declared
     usual = "\t" if suffix_of(path) == ".tsv" else ","
     order = sorted(DELIMITERS, key=lambda each: each != usual)
     return max(order, key=lambda each: _fit(path, each))
@@ -60,7 +67,19 @@ def _records(file: Any, delimiter: str, *, blanks: bool) -> Any:
     """Return the records; ``blanks`` in front of fields are none of their text."""
     # The module's own limit of 128 KiB a field would refuse long answers. It holds for the process.
     csv.field_size_limit(max(csv.field_size_limit(), MOST_LINE))
-    return csv.reader(file, strict=True, delimiter=delimiter, skipinitialspace=blanks)
+    return csv.reader(_lines(file), strict=True, delimiter=delimiter, skipinitialspace=blanks)
+
+
+def _lines(file: Any) -> Iterator[str]:
+    for number, line in enumerate(file):
+        # An empty line is no record, and lines are counted as the file has them.
+        yield "\n" if number == 0 and _declared(line) else line
+
+
+def _declared(line: str) -> str:
+    """Return the delimiter that Excel's own first line declares, or ""."""
+    found = _SEP.fullmatch(line.rstrip("\r\n"))
+    return found[1] if found else ""
 
 
 def _read(path: Path) -> Iterator[RawRow]:
