@@ -11,6 +11,7 @@ from holdfast.data.kits import is_kit, origin_of
 from holdfast.data.load import load_with_notes
 from holdfast.data.notices import notices_of
 from holdfast.data.prompts import prompts_with_notes
+from holdfast.data.rows import is_hub_id
 from holdfast.data.tokenized import rows_with_turns
 from holdfast.data.turns.conversation import Turns
 from holdfast.data.unread import refuse_rich
@@ -33,6 +34,7 @@ DEFENDER = ("harmful", "safe", "alignment", "benign", "lookalike", "validation")
 """The defender's data sets, by the fields that take them; the first has options of its own."""
 EVALUATION = "eval_data"
 """Rows whose loss is measured while a model is tuned."""
+ONE_SPLIT = "of this data set on the hub the split 'train' is read"
 QUESTIONS: tuple[Kind, ...] = ("harmful", "safe", "task", "useful")
 
 
@@ -222,7 +224,8 @@ def questions_with_notes(
         if path is not None:
             found, notes = _asked(kind, path, columns, limit)
             items += found
-            told += [f"{kind}: {file_of(path)}: {note}" for note in notes]
+            hub = [ONE_SPLIT] if is_hub_id(file_of(path)) else []
+            told += [f"{kind}: {file_of(path)}: {note}" for note in (*hub, *notes)]
     if items or config.model != ORGANISM:
         return items, told
     from holdfast.organism.items import evaluation_items  # noqa: PLC0415  # Only for who asks.

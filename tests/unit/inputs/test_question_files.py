@@ -191,3 +191,14 @@ def test_columns_that_do_not_do_name_the_file(kind, columns):
     written("x.jsonl", {"q": "how"})
     with pytest.raises(ConfigError, match=r"`columns` of x\.jsonl: "):
         questions(**{kind: "x.jsonl"}, columns=columns)
+
+
+@pytest.mark.parametrize("kind", ["harmful", "task"])
+def test_the_split_of_questions_on_the_hub_is_told(kind, monkeypatch):
+    """It was always the split that models are trained on, and nothing said so."""
+    rows = [{"prompt": "q", "completion": "a"}]
+    monkeypatch.setattr("holdfast.data.formats.hub.load_dataset", lambda *_, **__: rows)
+    told = questions_with_notes(EvaluateConfig(model="m", **{kind: "owner/name"}))[1]
+    assert f"{kind}: owner/name: of this data set on the hub the split 'train' is read" in told
+    written("own.jsonl", *rows)
+    assert questions_with_notes(EvaluateConfig(model="m", **{kind: "own.jsonl"}))[1] == []

@@ -112,6 +112,13 @@ def test_an_option_that_is_set_twice_is_refused(tmp_path):
         options(tmp_path, set=["adam_beta1=.6", "adam_beta1=.7"])
 
 
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="there is something to take off")
+def test_activations_are_taken_off_no_processor(tmp_path):
+    """It was told when the trainer was built, as an attribute that an object has not."""
+    with pytest.raises(ConfigError, match="`activation_offloading` takes activations off an acc"):
+        options(tmp_path, set=["activation_offloading=true"])
+
+
 @pytest.mark.parametrize("text", ["bf16: true\nfp16: true", "lr_scheduler_type: nope"])
 def test_what_sftconfig_refuses_is_a_config_error(tmp_path, text):
     with pytest.raises(ConfigError, match="SFTConfig refuses"):

@@ -53,7 +53,7 @@ def subject_of(config: InspectConfig) -> Subject:
     name = config.model
     placement = Placement(revision=config.revision)
     local = name == ORGANISM or is_local(name, "model")
-    placement.check_name(name, "model", local=local)
+    placement.check_name(name, "model", local=local, chat_template=config.chat_template)
     if name == ORGANISM:
         from holdfast import organism  # noqa: PLC0415  # Only for who asks for it.
 

@@ -45,17 +45,28 @@ def checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
     if any(found.get(name) for name in BF16) and not torch.accelerator.is_available():
         found.setdefault("use_cpu", True)
     config = built(found)
-    if config.fp16 and not torch.accelerator.is_available():
-        raise ConfigError(
-            "`fp16` needs an accelerator, and on this processor the run would be in float32: leave "
-            "it out, or give bf16=true"
-        )
+    if not torch.accelerator.is_available():
+        _refuse_of_accelerators(config)
     check_nested(config)
     try:
         get_reporting_integration_callbacks(config.report_to)
     except Exception as error:
         raise refused("report_to", error) from error
     return found
+
+
+def _refuse_of_accelerators(config: SFTConfig) -> None:
+    """Raise for what asks for an accelerator, where there is none."""
+    if config.activation_offloading:
+        raise ConfigError(
+            "`activation_offloading` takes activations off an accelerator, and there is none here: "
+            "leave it out"
+        )
+    if config.fp16:
+        raise ConfigError(
+            "`fp16` needs an accelerator, and on this processor the run would be in float32: leave "
+            "it out, or give bf16=true"
+        )
 
 
 def built(options: Mapping[str, Any]) -> SFTConfig:

@@ -13,8 +13,9 @@ from huggingface_hub.errors import (
 )
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from holdfast.commands.inspection.subject import subject_of
 from holdfast.errors import ConfigError, ModelError
-from holdfast.inputs.configs import EvaluateConfig, RepairConfig
+from holdfast.inputs.configs import EvaluateConfig, InspectConfig, RepairConfig
 from holdfast.inputs.fit.quantized import refuse_uneditable
 from holdfast.inputs.guards import network
 from holdfast.inputs.loading import hub
@@ -106,6 +107,11 @@ def test_an_option_that_the_organism_passes_over_is_refused(given):
     """It was loaded in float32 with its own template, and the result said otherwise."""
     with pytest.raises(ConfigError, match="the built-in test model is loaded as it is"):
         load_model("organism", **given)
+
+
+def test_a_template_that_the_organism_passes_over_is_refused_by_inspect_too():
+    with pytest.raises(ConfigError, match="the built-in test model is loaded as it is"):
+        subject_of(InspectConfig(model="organism", chat_template=Path("t.jinja")))
 
 
 @pytest.mark.parametrize("where", ["auto", "cpu", "balanced", "sequential"])
