@@ -15,14 +15,9 @@ from holdfast.errors import ModelError
 from holdfast.files.guarded.documents import json_in
 
 __all__ = [
-    "INDEX",
-    "WHOLE",
-    "check_index",
-    "check_sizes",
-    "config_in",
-    "refuse_pickled_weights",
+    "INDEX", "WHOLE", "check_index", "check_sizes", "config_in", "refuse_pickled_weights",
     "weight_files",
-]
+]  # fmt: skip
 
 WHOLE, INDEX, SUFFIX = "model.safetensors", "model.safetensors.index.json", ".safetensors"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
