@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from holdfast.analysis.rows import Column, RowScores, SetScore
@@ -12,7 +13,8 @@ from holdfast.commands.screening import screen as screening
 from holdfast.commands.screening.options import ScreenConfig
 from holdfast.commands.screening.scores import high
 from holdfast.commands.screening.screen import screen
-from holdfast.errors import ConfigError
+from holdfast.errors import ConfigError, ModelError
+from holdfast.files.base_mark import BaseMark
 from holdfast.report.screening.words import listed, set_risk
 from tests.tiny import tiny_model, tiny_tokenizer
 
@@ -154,3 +156,12 @@ def test_the_organisms_scores_rank_planted_rows_first(place, capsys):
     found = json.loads(capsys.readouterr().out)
     values = {r["row"]: r["components"]["push"]["value"] for r in found["screened"]}
     assert set(sorted(values, key=values.get)[-4:]) == {41, 42, 43, 44}
+
+
+def test_a_vector_of_another_base_is_refused_by_its_mark(place):
+    """Its sizes fit, and the gap was one to a jailbreak of another model."""
+    get_peft_model(tiny_model(), LoraConfig(r=2, target_modules=["q_proj"])).save_pretrained("vec")
+    BaseMark.of(tiny_model(seed=5), "model-5").save(place / "vec")
+    config = ScreenConfig(file="data.jsonl", **SCORED, vector=place / "vec")
+    with pytest.raises(ModelError, match=r"vector=.*another base than this model .*model-5"):
+        screen(config)
