@@ -22,6 +22,7 @@ from holdfast.results.gating.records import Gate
 from holdfast.results.provenance import DataSource, Machine, this_machine, versions
 from holdfast.results.records import BEFORE, PLAIN, Arm, Record
 from holdfast.results.redteam.records import RedTeam
+from holdfast.results.sound.whole import first_fault, first_no_number
 
 __all__ = ["SCHEMA_VERSION", "Row", "RunResult"]
 
@@ -146,24 +147,32 @@ class RunResult(Record):
         """Read a result that ``save`` has written.
 
         Raises:
-            InputError: The file is missing, is not a result, or has a newer schema.
+            InputError: The file is missing, is not a result, has a newer schema, or says what
+                cannot be: a share above 1, an answer twice, counts that its answers do not have.
         """
         source = Path(path)
         document = _read(source)
         given = document.get("schema_version")
-        if not isinstance(given, int):
+        if not isinstance(given, int) or isinstance(given, bool) or given < 1:
             raise InputError(
                 f"{source} is no holdfast result: it has no schema_version; give a result.json"
             )
         refuse_newer(source, given, SCHEMA_VERSION)
+        if (where := first_no_number(document)) is not None:
+            raise InputError(f"{source} is damaged at {where}: no number; run the command again")
         try:
-            return cls.model_validate({**document, "schema_version": SCHEMA_VERSION})
+            found = cls.model_validate({**document, "schema_version": SCHEMA_VERSION})
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "top level"
             raise InputError(
                 f"{source} is damaged at {where}: {first['msg']}; run the command again"
             ) from error
+        if fault := first_fault(found.arms, found.data, found.red_team):
+            raise InputError(
+                f"{source} is damaged at {fault[0]}: {fault[1]}; run the command again"
+            )
+        return found
 
     def _compared(self, arm: Arm) -> Arm:
         """Return ``arm`` with its differences to plain fine-tuning."""
