@@ -12,6 +12,7 @@ from holdfast.commands.gating.verdict import Judged, verdict
 from holdfast.comparisons.two_results import load_result
 from holdfast.errors import ConfigError, InputError
 from holdfast.evaluation.metrics import KIND_OF, Item, Kind
+from holdfast.evaluation.redteam import attacks_named
 from holdfast.inputs.configs import EvaluateConfig
 from holdfast.inputs.judging import Examiner
 from holdfast.inputs.options.gate_options import GateOptions
@@ -45,10 +46,18 @@ class Plan:
         return cls(policy, one_run(options.before) if options.before else None)
 
     def applied(self, config: EvaluateConfig) -> EvaluateConfig:
-        """Return the command's options with the attacks that the limits are to be held under."""
-        if self.policy is None or not self.policy.attacks or config.attacks is not None:
+        """Return the command's options with the attacks that the limits are to be held under.
+
+        Those that a command makes unasked are made beside them; those that it was given stay alone,
+        and what is missing then is no pass.
+        """
+        if self.policy is None or not self.policy.attacks:
             return config
-        return replace(config, attacks=",".join(self.policy.attacks))
+        usual = type(config).attacks  # Of a red team; an evaluation makes none unasked.
+        if config.attacks != usual:
+            return config
+        names = [each.name for each in attacks_named(usual)] if usual else []
+        return replace(config, attacks=",".join(dict.fromkeys([*names, *self.policy.attacks])))
 
     def check(self, examiner: Examiner) -> None:
         """Raise ``InputError`` where these questions leave a limit without answers or pairs."""

@@ -8,7 +8,7 @@ from holdfast.commands.gating.gate import gate_result
 from holdfast.commands.gating.plan import Plan
 from holdfast.errors import ConfigError
 from holdfast.evaluation.redteam import Standing, tally_of, union
-from holdfast.inputs.configs import EvaluateConfig
+from holdfast.inputs.configs import EvaluateConfig, RedteamConfig
 from holdfast.inputs.options.gate_options import GateConfig
 from holdfast.results.redteam.records import UNION, AttackFound, Counted, NotRun, RedTeam
 from tests.gate_results import NO, SAFE, answers, evaluated
@@ -152,6 +152,16 @@ def test_evaluate_makes_the_attacks_that_the_limits_name(tmp_path):
     assert plan.applied(chosen) is chosen  # What is missing then is no pass.
     bare = EvaluateConfig(model="m")
     assert Plan.of(bare).applied(bare) is bare
+
+
+def test_a_red_team_makes_what_the_limits_name_beside_its_own(tmp_path):
+    policy = tmp_path / "gate.yaml"
+    policy.write_text("require: ['hs<=.05']\nattacks: [prefill, best_of_n]")
+    config = RedteamConfig(model="m", policy=policy)
+    made = "direct,prefill,task_wrap,template,persona,best_of_n"
+    assert Plan.of(config).applied(config).attacks == made
+    chosen = RedteamConfig(model="m", policy=policy, attacks="direct")
+    assert Plan.of(chosen).applied(chosen) is chosen
 
 
 @pytest.mark.parametrize("given", ["prefil", ["direct", "direct"], 5, [5]])
