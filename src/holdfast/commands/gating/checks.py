@@ -79,7 +79,7 @@ def checks_of(
     """
     if answers.before is not None and any(one.known.relative for one in requirements):
         for run in answers.runs:
-            refuse_unlike(answers.before, run.judge, run.decoding)
+            refuse_unlike(answers.before, run.judge, run.decoding, run.template_hash)
     kinds = set.intersection(*({a.kind for a in run.answers} for run in answers.runs))
     refuse_unasked(requirements, kinds, compared=answers.before is not None)
     return [

@@ -165,15 +165,17 @@ def test_the_last_release_is_a_before_too(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [({"judge": "another judge/1"}, "same `judge`"),
+     ({"template_hash": "0123456789abcdef"}, "the template 0123456789abcdef"),
      ({"decoding": {"method": "greedy", "max_new_tokens": 8}}, "max_new_tokens 8")],
 )  # fmt: skip
 def test_another_judge_or_length_is_no_change_of_a_model(tmp_path, changes, words):
-    before = evaluated(SAFE)
-    before.arms[0].runs[0] = run(SAFE).model_copy(update=changes)
+    asked = run(SAFE, template_hash="fedcba9876543210")
+    now, before = (result((BEFORE, [asked])) for _ in range(2))
+    before.arms[0].runs[0] = asked.model_copy(update=changes)
     path = before.save(tmp_path / "before.json")
     with pytest.raises(ConfigError, match=words):
-        gated(tmp_path, evaluated(SAFE), ["over_refusal_rise<=.1"], before=path)
-    assert gated(tmp_path, evaluated(SAFE), before=path).exit_code == 0  # Nothing is compared.
+        gated(tmp_path, now, ["over_refusal_rise<=.1"], before=path)
+    assert gated(tmp_path, now, before=path).exit_code == 0  # Nothing is compared.
 
 
 def test_a_result_is_no_change_since_itself(tmp_path):
