@@ -47,8 +47,8 @@ def _changed(a: RunResult, b: RunResult) -> list[str]:
 
 
 def _is_questions(name: str) -> bool:
-    """Return whether a data set's name is that of evaluation items (bench, demo, tune)."""
-    return name.startswith("evaluation") or "questions" in name
+    """Return whether a data set's name is that of evaluation items: of a bench, or from files."""
+    return name.startswith(("evaluation", "test_")) or "questions" in name
 
 
 def _data(a: RunResult, b: RunResult) -> list[str]:

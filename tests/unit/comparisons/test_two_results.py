@@ -58,11 +58,12 @@ def test_one_seed_or_no_spread_gives_no_interval_without_answers():
         assert found.a.value == 0.6
 
 
-def test_other_questions_are_never_paired():
+@pytest.mark.parametrize("name", ["test questions, harmful_mix", "test_harmful", "evaluation"])
+def test_other_questions_are_never_paired(name):
     a = result(arm("swat", MILD, 3))
     b = result(arm("swat", MILD, 5, prefix="other"))
     assert gap(compare_results(a, b)).paired_by == "nothing"
-    names = {"name": "test questions, harmful_mix", "rows": 10}
+    names = {"name": name, "rows": 10}
     a, b = pair([6, 7, 5], [2, 4, 4])
     a = a.model_copy(update={"data": result(data=[{**names, "sha256": "a"}]).data})
     b = b.model_copy(update={"data": result(data=[{**names, "sha256": "b"}]).data})
