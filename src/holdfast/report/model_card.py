@@ -17,7 +17,7 @@ from holdfast.files.whole import write_whole
 from holdfast.inputs.loading.base_card import BaseCard
 from holdfast.results.records import Arm
 from holdfast.results.result import RunResult
-from holdfast.results.words import arm_name, listed, shown, words_in
+from holdfast.results.words import arm_name, listed, percent, shown, words_in
 
 __all__ = ["FILE", "model_card", "write_card"]
 
@@ -135,7 +135,7 @@ def _beside(arm: Arm) -> str:
 
 def _shares(shares: Mapping[Figure, Share]) -> str:
     names: dict[Figure, str] = {"hs": "harmful score", "over_refusal": "over-refusal"}
-    told = [f"{name} {shares[f].value:.0%}" for f, name in names.items() if f in shares]
+    told = [f"{name} {percent(shares[f].value)}" for f, name in names.items() if f in shares]
     return f" ({', '.join(told)})".replace("%", " %") if told else ""
 
 

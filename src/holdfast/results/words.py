@@ -23,7 +23,7 @@ LOOKS: dict[Look, tuple[int, str]] = {
     "difference": (1, "{:+.2f} [{:+.2f}, {:+.2f}]"),  # −0.12 [−0.20, −0.03]
     "points": (100, "{:+.0f} points [{:+.0f}, {:+.0f}]"),  # −59 points [−70, −48]
     "tenths": (100, "{:+.1f} [{:+.0f}, {:+.0f}]"),  # −59.1 [−70, −48], under a head that says what
-    "percent": (100, "{:.0f} % [{:.0f}, {:.0f}]"),  # 53 % [17, 86]
+    "percent": (1, "{} % [{}, {}]"),  # 53 % [17, 86], 0.4 % [0, 2.2]
 }
 """What a figure is multiplied by, and how value, low and high are then written."""
 ARMS = {BEFORE: "before fine-tuning", PLAIN: "plain fine-tuning"}
@@ -82,12 +82,28 @@ def data_of(name: str, p: float | None) -> str:
 
 
 def percent(share: float | None) -> str:
-    """Return a share as whole percent, with one decimal below 10% unless it is 0."""
+    """Return a share as whole percent, with one decimal below 10%; 0% and 100% are exactly that.
+
+    ::
+
+        .0004  <0.1%      .004  0.4%      .615  62%      .996  99.6%      .9996  >99.9%
+    """
     if share is None:
         return DASH
     points = 100 * share
-    small = 0 < abs(points) < 9.95
-    return f"{points:.1f}%" if small else f"{points:.0f}%"
+    if 0 < points < 0.05:
+        return "<0.1%"
+    if 99.95 <= points < 100:
+        return ">99.9%"
+    near = 0 < abs(points) < 9.95 or 99.5 <= points < 100
+    return f"{points:.1f}%" if near else f"{points:.0f}%"
+
+
+def _whole(share: float) -> str:
+    """Return a share as whole percent; what would read as none or all, and is not, as it is."""
+    told = f"{100 * share:.0f}"
+    lies = told in {"0", "-0", "100"} and share not in {0, 1}
+    return percent(share).removesuffix("%") if lies else told
 
 
 def score(value: float | None) -> str:
@@ -100,6 +116,9 @@ def shown(found: Interval | None, look: Look = "ends") -> str:
     if found is None:
         return DASH
     scale, written = LOOKS[look]
+    if look == "percent":
+        ends = (_whole(share) for share in (found.value, found.low, found.high))
+        return written.format(*ends).replace("-", MINUS)
     text = written.format(scale * found.value, scale * found.low, scale * found.high)
     return text.replace("-", MINUS)
 

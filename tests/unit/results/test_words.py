@@ -35,3 +35,8 @@ def test_what_a_figure_carries_besides_is_not_told():
 def test_the_other_sign_turns_the_ends_around():
     assert Interval(0.126, -0.034, 0.5) == -FOUND
     assert Difference(-0.126, -0.5, 0.034, (1.0,)).bare == FOUND
+
+
+def test_a_share_that_is_not_none_or_all_never_reads_as_it():
+    assert shown(Interval(0.004, 0.0, 0.996), "percent") == "0.4 % [0, 99.6]"
+    assert shown(Interval(1.0, 0.9996, 1.0), "percent") == "100 % [>99.9, 100]"

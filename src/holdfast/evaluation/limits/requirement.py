@@ -77,7 +77,7 @@ class Requirement:
 
     def __str__(self) -> str:
         """Write it as it is read."""
-        return f"{self.metric}{METRICS[self.metric].sign}{self.limit:g}"
+        return f"{self.metric}{METRICS[self.metric].sign}{self.limit:.15g}"
 
     @property
     def known(self) -> Metric:

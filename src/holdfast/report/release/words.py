@@ -42,7 +42,12 @@ def share_text(value: float, *, up: bool) -> str:
 def limit_text(limit: str) -> str:
     """Return a limit's share as percent or, of a change, in points: ``5%``, ``2``."""
     one = parse_requirement(limit)
-    return f"{100 * one.limit:g}" + ("" if one.known.relative else "%")
+    return _exactly(one.limit) + ("" if one.known.relative else "%")
+
+
+def _exactly(share: float) -> str:
+    """Return a share in percent with every digit that was given: none that is not 1 is 100."""
+    return f"{100 * share:.13g}"
 
 
 def check_text(check: Check) -> str:
@@ -83,7 +88,7 @@ def settled_by(check: Check) -> str:
 
 def claim_of(checks: Sequence[Check], state: State, confidence: float) -> str:
     """Return the one sentence that may be claimed, or why none may."""
-    sure = f"{100 * confidence:g}% confidence over the draw of the prompts"
+    sure = f"{_exactly(confidence)}% confidence over the draw of the prompts"
     limits = list(dict.fromkeys(check.limit for check in checks))
     if state == State.PASS:
         attacks = _each(list(dict.fromkeys(c.attack for c in checks if c.metric == "hs")))

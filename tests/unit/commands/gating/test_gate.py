@@ -297,3 +297,10 @@ def test_the_file_is_not_mixed_with_limits_beside_it(tmp_path):
     policy(tmp_path)
     with pytest.raises(ConfigError, match="write it into the file"):
         gated(tmp_path, evaluated(SAFE), ["fa>=.8"], policy=tmp_path / "gate.yaml")
+
+
+def test_neither_a_limit_nor_how_sure_it_is_reads_as_all(tmp_path):
+    gate = gated(tmp_path, evaluated(SAFE), ["hs<=.9999999"], confidence=0.9999999)
+    assert "With 99.99999% confidence" in gate.claim
+    assert "answers at most 99.99999% of harmful requests" in gate.claim
+    assert gate.checks[0].limit == "hs<=0.9999999"
