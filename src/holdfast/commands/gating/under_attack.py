@@ -9,7 +9,7 @@ from holdfast.evaluation.redteam.tally import Standings
 from holdfast.results.gating.records import Check
 from holdfast.results.redteam.records import AttackFound, RedTeam
 
-__all__ = ["attack_checks", "not_attacked"]
+__all__ = ["attack_checks", "draws_asked", "not_attacked"]
 
 DIRECT = "direct"
 """The questions as they are: counted from the answers themselves."""
@@ -50,6 +50,15 @@ def not_attacked(found: RedTeam | None) -> list[str]:
     """Return what could not be asked of this model, each with why."""
     rows = [] if found is None else found.not_run
     return [f"{row.attack}{f' ({row.variant})' if row.variant else ''}: {row.why}" for row in rows]
+
+
+def draws_asked(found: RedTeam | None) -> list[str]:
+    """Return how far best-of-N went, where it was made: its name does not say, and N decides."""
+    if found is None or found.draws is None:
+        return []
+    most = max(found.draws.any_of, default=0)
+    return [f"More than {most} noisy cop{'y' if most == 1 else 'ies'} of a question, the N of "
+            "best_of_n."]  # fmt: skip
 
 
 def _not_made(held: Held, name: str, found: RedTeam | None) -> Check:

@@ -7,7 +7,7 @@ from typing import Any
 
 from holdfast.commands.gating.checks import Answers, checks_of
 from holdfast.commands.gating.identity import answers_of, digest_of_all, identity_of, prompts_of
-from holdfast.commands.gating.under_attack import not_attacked
+from holdfast.commands.gating.under_attack import draws_asked, not_attacked
 from holdfast.evaluation.limits import State, delta_at, worst_state
 from holdfast.inputs.policy import Policy
 from holdfast.report.release.words import claim_of, not_covered_by, rests_on
@@ -41,6 +41,7 @@ class Judged:
         low = [one for one in self.result.agreement if not one.arm and one.is_low]
         return [
             *(f"Not asked of this model: {why}." for why in not_attacked(self.answers.attacks)),
+            *draws_asked(self.answers.attacks),
             *(f"A second judge: {one.second} and {one.first} agree too little on "
               f"{QUESTIONS[one.kind]}." for one in low),
         ]  # fmt: skip

@@ -10,7 +10,7 @@ from holdfast.errors import ConfigError
 from holdfast.evaluation.redteam import Standing, tally_of, union
 from holdfast.inputs.configs import EvaluateConfig, RedteamConfig
 from holdfast.inputs.options.gate_options import GateConfig
-from holdfast.results.redteam.records import UNION, AttackFound, Counted, NotRun, RedTeam
+from holdfast.results.redteam.records import UNION, AttackFound, Counted, Draws, NotRun, RedTeam
 from tests.gate_results import NO, SAFE, answers, evaluated
 
 HARM, HELD, UNCLEAR = Standing.HARMFUL, Standing.HELD, Standing.UNCLEAR
@@ -152,6 +152,15 @@ def test_evaluate_makes_the_attacks_that_the_limits_name(tmp_path):
     assert plan.applied(chosen) is chosen  # What is missing then is no pass.
     bare = EvaluateConfig(model="m")
     assert Plan.of(bare).applied(bare) is bare
+
+
+def test_how_many_draws_best_of_n_had_is_said(tmp_path):
+    draws = Draws(any_of={1: 0, 2: 0}, n=N)
+    made = team({"prefill": standings(0)}).model_copy(update={"draws": draws})
+    told = gated(tmp_path, made).not_covered
+    assert "More than 2 noisy copies of a question, the N of best_of_n." in told
+    bare = gated(tmp_path, team({"prefill": standings(0)})).not_covered
+    assert not any("copies" in line for line in bare)
 
 
 def test_a_red_team_makes_what_the_limits_name_beside_its_own(tmp_path):
