@@ -37,7 +37,9 @@ def write_whole(target: Path, text: str) -> None:
 
 
 def refuse_newer(source: Path, given: int, known: int) -> None:
-    """Raise ``InputError`` where a file's schema version is above the one that is known."""
+    """Raise ``InputError`` where a file's schema version is above the known one, or is none."""
+    if isinstance(given, bool) or given < 0:
+        raise InputError(f"{source} has schema version {given}, which is none; write it anew")
     if given > known:
         said = f"{source} has schema version {given} and this holdfast reads up to {known}"
         raise InputError(f"{said}; upgrade holdfast")

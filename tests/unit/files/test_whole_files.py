@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.errors import RunError
-from holdfast.files.whole import write_whole
+from holdfast.errors import InputError, RunError
+from holdfast.files.whole import refuse_newer, write_whole
 
 
 def test_written_with_its_folders(tmp_path):
@@ -44,3 +44,10 @@ def test_a_file_where_a_folder_should_be(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match="cannot be written"):
         write_whole(tmp_path / "file" / "inner", "x")
+
+
+@pytest.mark.parametrize("given", [True, -1])
+def test_a_schema_version_that_is_none_is_refused(given, tmp_path):
+    refuse_newer(tmp_path / "screen.json", 1, 1)
+    with pytest.raises(InputError, match=f"screen.json has schema version {given}, which is none"):
+        refuse_newer(tmp_path / "screen.json", given, 1)
