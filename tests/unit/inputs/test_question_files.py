@@ -202,3 +202,14 @@ def test_the_split_of_questions_on_the_hub_is_told(kind, monkeypatch):
     assert f"{kind}: owner/name: of this data set on the hub the split 'train' is read" in told
     written("own.jsonl", *rows)
     assert questions_with_notes(EvaluateConfig(model="m", **{kind: "own.jsonl"}))[1] == []
+
+
+def test_an_empty_name_is_no_folder():
+    """`--harmful "$FILE"` without that variable read whatever lay in the current folder."""
+    written("p.jsonl", {"prompt": "how", "completion": "so"})
+    for empty in ("", " "):
+        with pytest.raises(DataError, match="the name of a file of rows is empty"):
+            questions(harmful=empty)
+        with pytest.raises(DataError, match="the name of a file of rows is empty"):
+            questions(task=empty)
+    assert len(questions(harmful=".")) == 1

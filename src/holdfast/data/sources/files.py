@@ -28,8 +28,12 @@ def files_of(source: str, split: str) -> Found:
     """Return the files of a source; a path that exists is that path, whatever its name holds.
 
     Raises:
-        DataError: There is none, or a folder holds several formats or no file of the split.
+        DataError: It names none, or a folder holds several formats or no file of the split.
     """
+    if not source.strip():
+        raise DataError(
+            "the name of a file of rows is empty: give a file, a folder (. is this one) or a hub id"
+        )
     path = Path(source)
     if _is_there(source):
         return _in_folder(path, split) if path.is_dir() else _alone((path,), split)
