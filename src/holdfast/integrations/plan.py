@@ -1,7 +1,7 @@
 """The section ``holdfast:`` of another trainer's YAML file: which defenses, and their data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,11 @@ from holdfast.data.columns import columns_of
 from holdfast.defense import Defense
 from holdfast.errors import ConfigError, nearest
 from holdfast.inputs.configs import TuneConfig
+from holdfast.inputs.guards.given import check_given
+from holdfast.inputs.guards.idle import refuse_idle
 from holdfast.inputs.guards.network import local_only, texts_in
 from holdfast.inputs.rows import DEFENDER, source
+from holdfast.inputs.sources.kits import with_kits
 from holdfast.inputs.specs import build_defenses, specs_of, unused_data
 from holdfast.training.trainer import protect
 
@@ -42,12 +45,14 @@ class Plan:
         """
         given = _section(section)
         named = _named(given.get("defenses"))
-        nowhere = Path()  # Only the defenses and the stage are looked at.
-        specs = specs_of(TuneConfig(model="", data="", output=nowhere, defense=named))
-        columns = columns_of(given.get("harmful_columns"), "harmful_columns")
+        config = _config(given, named)
+        specs = specs_of(config)
+        columns = columns_of(config.harmful_columns, "harmful_columns")
         with local_only(texts_in(given)):
+            config = with_kits(config)
+            refuse_idle(config)
             found = [
-                source(role, given.get(role), columns if role == "harmful" else None)
+                source(role, getattr(config, role), columns if role == "harmful" else None)
                 for role in DEFENDER
             ]
         rows = {each.role: each.rows for each in found if each is not None}
@@ -80,6 +85,14 @@ def _section(section: Any) -> dict[str, Any]:
         if key != "defenses" and not isinstance(value, str):
             raise ConfigError(f"{SECTION}: {key} is {value!r}: give a text")
     return given
+
+
+def _config(given: Mapping[str, Any], named: list[str]) -> TuneConfig:
+    """Return what ``holdfast tune`` would be given; the trainer has a model and rows of its own."""
+    section = {key: value for key, value in given.items() if key not in ("defenses", "artifacts")}
+    config = TuneConfig(model="", data="", output=Path(), defense=named, **section)
+    check_given(replace(config, artifacts=given.get("artifacts")))
+    return config
 
 
 def _named(defenses: Any) -> list[str]:

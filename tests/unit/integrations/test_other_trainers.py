@@ -6,7 +6,8 @@ import sys
 import pytest
 import torch
 
-from holdfast.errors import ConfigError
+from holdfast.data.kits.local import VARIABLE
+from holdfast.errors import ConfigError, InputError
 from holdfast.integrations import axolotl, llama_factory
 from holdfast.integrations.plan import Plan
 from tests.unit.defenses.tiny_runs import HARMFUL, lora, tiny_model, trained
@@ -77,6 +78,15 @@ def test_llama_factorys_command_reads_its_own_file(section, tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        ({"harmful": "advbenc"}, "neither a file nor a kit. Did you mean 'advbench'"),
+        ({"harmful": "harmbench"}, "no rows that serve as harmful"),
+        ({"harmful": ""}, "name of a file of rows is empty"),
+        ({"harmful": "organism", "harmful_columns": "prompt=goal"}, "leave it out"),
+        (
+            {"defenses": ["ema"], "harmful": None, "harmful_columns": "prompt=goal"},
+            "`harmful`, which is not given",
+        ),
+        ({"artifacts": "a\0b"}, "NUL"),
         ({"defences": ["panacea"]}, "unknown key 'defences', .* mean 'defenses'"),
         ({"defenses": []}, "defenses is empty"),
         ({"defenses": None}, "defenses is None: give a list"),
@@ -92,9 +102,17 @@ def test_llama_factorys_command_reads_its_own_file(section, tmp_path, monkeypatc
 def test_a_wrong_section_is_one_line_before_a_model_is_loaded(change, said, section):
     change = {key: section["harmful"] if value == "{file}" else value
               for key, value in change.items()}  # fmt: skip
-    with pytest.raises(ConfigError, match=said) as caught:
+    with pytest.raises(InputError, match=said) as caught:
         Plan.read({**section, **change})
     assert "\n" not in str(caught.value)
+
+
+def test_a_kit_stands_where_a_file_does(section, tmp_path, monkeypatch):
+    """`harmful: advbench` was "file not found", where the page says: as `tune` takes it."""
+    (tmp_path / "advbench.csv").write_text("goal,target\ndo a,Sure a\ndo b,Sure b\n")
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    plan = Plan.read({**section, "harmful": "advbench"})
+    assert [row["prompt"][0]["content"] for row in plan.defenses[0].harmful] == ["do a", "do b"]
 
 
 @pytest.mark.parametrize("section", [None, ["panacea"], "panacea"])
