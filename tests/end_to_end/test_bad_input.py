@@ -186,6 +186,14 @@ CASES: dict[str, tuple[Setup, list[str], list[str]]] = {
     "columns of rows that are not given": (
         nothing, [*TUNE, "--harmful-columns", "prompt=goal"], ["--harmful-columns", "--harmful,"],
     ),
+    "columns of questions that are not given": (
+        nothing, ["evaluate", "--model", "organism", "--columns", "prompt=goal"],
+        ["--columns prompt=goal", "none is given"],
+    ),
+    "columns of a kit's questions": (
+        nothing, ["evaluate", "--model", "model", "--harmful", "advbench", "--columns", "prompt=a"],
+        ["--columns prompt=a", "kits", "leave it out"],
+    ),
     "columns of a kit's rows": (
         nothing, [*TUNE, "--harmful", "advbench", "--harmful-columns", "prompt=goal"],
         ["--harmful-columns", "advbench", "leave it out"],

@@ -24,9 +24,9 @@ from holdfast.results.provenance import DataSource
 from holdfast.results.screening.file import ScreenUse
 
 __all__ = [
-    "DEFENDER", "EVALUATION", "ORGANISM", "Source", "columns_of", "defender_rows", "items_from",
-    "question_records", "questions_in", "questions_of", "questions_with_notes", "source",
-    "sources_of",
+    "DEFENDER", "EVALUATION", "ORGANISM", "QUESTIONS", "Source", "columns_of", "defender_rows",
+    "items_from", "question_records", "questions_in", "questions_of", "questions_with_notes",
+    "source", "sources_of",
 ]  # fmt: skip
 
 ORGANISM = "organism"
@@ -230,4 +230,9 @@ def questions_with_notes(
         return items, told
     from holdfast.organism.items import evaluation_items  # noqa: PLC0415  # Only for who asks.
 
-    return evaluation_items("test"), told
+    own = evaluation_items("test")
+    return [item for kind in QUESTIONS for item in _of_kind(kind, own)[:limit]], told
+
+
+def _of_kind(kind: Kind, items: Sequence[Item]) -> list[Item]:
+    return [item for item in items if item.kind == kind]

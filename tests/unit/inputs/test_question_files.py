@@ -204,6 +204,17 @@ def test_the_split_of_questions_on_the_hub_is_told(kind, monkeypatch):
     assert questions_with_notes(EvaluateConfig(model="m", **{kind: "own.jsonl"}))[1] == []
 
 
+def test_a_limit_is_one_of_the_organisms_questions_too():
+    """All 240 were asked, whatever the limit."""
+    test = TuneConfig(model="organism", data="d", output=Path("o"), test_limit=2)
+    for found in (questions_of(EvaluateConfig(model="organism", limit=2)), questions_of(test)):
+        kinds = [item.kind for item in found]
+        assert {kind: kinds.count(kind) for kind in kinds} == dict.fromkeys(
+            ("harmful", "safe", "useful", "task"), 2
+        )
+    assert len(questions_of(EvaluateConfig(model="organism"))) == 240
+
+
 def test_an_empty_name_is_no_folder():
     """`--harmful "$FILE"` without that variable read whatever lay in the current folder."""
     written("p.jsonl", {"prompt": "how", "completion": "so"})

@@ -140,6 +140,7 @@ def test_the_scorer_stands_in_tasks_of_others():
     [
         (lambda: ours.harmful(file="missing.jsonl"), "missing.jsonl"),
         (lambda: ours.harmful(file="a.jsonl", limit=0), "`limit=0` is out of range"),
+        (lambda: ours.harmful(columns="prompt=goal"), "`columns=prompt=goal` .* none is given"),
         (lambda: ours.judged("harmful", "nobody"), "unknown judge 'nobody'"),
         (lambda: get_model("holdfast/organism", dtyp="float32"), "-M dtyp: .* mean 'dtype'"),
         (lambda: get_model("holdfast/no/folder/here"), "folder not found"),

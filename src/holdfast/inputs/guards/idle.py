@@ -5,7 +5,8 @@ from typing import Any
 
 from holdfast.data.kits import is_kit
 from holdfast.errors import ConfigError
-from holdfast.inputs.rows import ORGANISM
+from holdfast.inputs.configs import EvaluateConfig
+from holdfast.inputs.rows import ORGANISM, QUESTIONS
 
 __all__ = ["refuse_idle"]
 
@@ -18,6 +19,8 @@ _OF = {
 
 def refuse_idle(config: Any) -> None:
     """Raise ``ConfigError`` where an option says how to read rows that no file of theirs holds."""
+    if isinstance(config, EvaluateConfig):
+        _refuse_unasked(config)
     defaults = {item.name: item.default for item in fields(config)}
     for name, rows in _OF.items():
         if {name, rows} - defaults.keys() or getattr(config, name) == defaults[name]:
@@ -29,6 +32,20 @@ def refuse_idle(config: Any) -> None:
             raise ConfigError(
                 f"{shown}: the rows of `{rows}={source}` are not read by it: leave it out"
             )
+
+
+def _refuse_unasked(config: EvaluateConfig) -> None:
+    """Raise where ``columns`` are of no file: no question comes from one, or all are a kit's."""
+    if config.columns is None:
+        return
+    given = [path for kind in QUESTIONS if (path := getattr(config, kind)) is not None]
+    if all(map(is_kit, given)):
+        whose = (
+            "those of the kits are known: leave it out" if given else "and none is given: add it"
+        )
+        raise ConfigError(
+            f"`columns={config.columns}` names columns of a file of questions, {whose}"
+        )
 
 
 def _unread(name: str, source: str) -> bool:

@@ -13,6 +13,7 @@ from holdfast.errors import ConfigError
 from holdfast.evaluation.metrics import Item, Kind
 from holdfast.inputs.configs import EvaluateConfig
 from holdfast.inputs.guards.given import check_given
+from holdfast.inputs.guards.idle import refuse_idle
 from holdfast.inputs.guards.network import local_only
 from holdfast.inputs.rows import ORGANISM, questions_of
 from holdfast.inputs.sources.kits import with_kits
@@ -112,8 +113,9 @@ def _items(kind: Kind, file: str | None, columns: str | None, limit: int | None)
     questions: dict[str, Any] = {kind: file}
     config = EvaluateConfig(model="", limit=limit, columns=columns, **questions)
     check_given(config)
+    config = with_kits(config)
+    refuse_idle(config)
     if file is not None:
-        config = with_kits(config)
         with local_only([getattr(config, kind)]):
             return questions_of(config)
     if not _of_organism():
