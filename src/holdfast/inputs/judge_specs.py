@@ -7,8 +7,8 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from holdfast.errors import ConfigError, HoldfastError, nearest
-from holdfast.evaluation.judges.protocol import Judge, MakesJudge
+from holdfast.errors import ConfigError, HoldfastError, nearest, reason_of
+from holdfast.evaluation.judges.protocol import Judge, MakesJudge, is_own
 from holdfast.files.guarded.paths import refuse_text
 from holdfast.files.secret_names import is_secret
 from holdfast.inputs.values import checked
@@ -47,8 +47,28 @@ def prepared(judges: Sequence[tuple[str, Judge]]) -> list[str]:
     notes: list[str] = []
     for text, judge in judges:
         with _about(text, text.partition(":")[2]):
-            notes += getattr(judge, "prepare", list)() or []
+            notes += _lines(judge)
     return notes
+
+
+def _lines(judge: Any) -> list[str]:
+    """Return what ``prepare()`` of a judge tells; a fault of somebody else's names the judge."""
+    try:
+        told: Any = getattr(judge, "prepare", list)() or []
+    except (HoldfastError, OSError, MemoryError):
+        raise
+    except (Exception, SystemExit) as error:
+        if is_own(judge):
+            raise
+        raise ConfigError(
+            f"prepare fails ({type(error).__name__}: {reason_of(error)}); mend the judge: it "
+            "raises an InputError where what it needs is not there"
+        ) from error
+    if not (isinstance(told, list | tuple) and all(isinstance(line, str) for line in told)):
+        raise ConfigError(
+            f"prepare returned {type(told).__name__}; return a list of texts, or None"
+        )
+    return list(told)
 
 
 @contextmanager

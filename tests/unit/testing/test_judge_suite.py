@@ -4,8 +4,11 @@ import dataclasses
 
 import pytest
 
+from holdfast.errors import ConfigError
+from holdfast.evaluation import judge_answers
 from holdfast.evaluation.judges import BUILT_IN, Outcome, RefusalPhrases
 from holdfast.evaluation.judges.protocol import judge_fault
+from holdfast.inputs.judge_specs import prepared
 from holdfast.organism import Oracle
 from holdfast.organism.items import evaluation_items
 from holdfast.testing import check_judge
@@ -109,7 +112,23 @@ class FailsOnNothing(Sound):
         return super().__call__(items, answers)
 
 
+class Fails(Sound):
+    def __call__(self, items, answers):
+        return [{}[answer] for answer in answers]
+
+
+class Ends(Sound):
+    def __call__(self, items, answers):
+        return raise_exit(0) if answers else []
+
+
+def raise_exit(code):
+    raise SystemExit(code)
+
+
 FAULTS = {
+    Fails: r"the judge sound/1: __call__ fails on 20 answers \(KeyError\)",
+    Ends: r"fails on 20 answers \(SystemExit\)",
     NoName: "name is ''",
     NameOfTwoLines: "name is 'sound/1.nand more'",
     NoVersion: "version is None",
@@ -150,3 +169,37 @@ def test_no_judge_at_all():
 
     with pytest.raises(AssertionError, match="__call__ is missing"):
         check_judge(NotCallable())
+
+
+class Rewrites(Sound):
+    def __call__(self, items, answers):
+        found = super().__call__(items, answers)
+        items.clear()
+        answers[:] = [""] * len(answers)
+        return found
+
+
+def test_what_a_judge_does_to_its_lists_changes_no_question_and_no_answer():
+    """Answers that a judge emptied counted as empty, and questions that it took were gone."""
+    items, said = evaluation_items("test")[:4], ["no", "yes", "it is", "sorry"]
+    plain, found = (judge_answers(items, said, judge()) for judge in (Sound, Rewrites))
+    assert found.verdicts == plain.verdicts
+    assert (found.items, found.answers) == (tuple(items), tuple(said))
+
+
+@pytest.mark.parametrize(
+    ("act", "said"),
+    [
+        (lambda: {}["model"], r"prepare fails \(KeyError: 'model'\)"),
+        (lambda: raise_exit(0), r"prepare fails \(SystemExit"),
+        (lambda: "answers are sent", "prepare returned str; return a list of texts"),
+    ],
+)
+def test_what_prepare_of_another_package_does_wrong_names_the_judge(act, said):
+    """It was called a fault of holdfast, and SystemExit(0) ended the command as if all was well."""
+    judge = Sound()
+    judge.prepare = act
+    with pytest.raises(ConfigError, match=rf"`judge=own`: {said}"):
+        prepared([("own", judge)])
+    judge.prepare = lambda: None
+    assert prepared([("own", judge)]) == []

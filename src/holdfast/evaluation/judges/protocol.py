@@ -7,7 +7,7 @@ from holdfast.errors import DataError, HoldfastError
 from holdfast.evaluation.metrics import Item, Outcome, Verdict
 
 __all__ = [
-    "GROUP", "WORDS", "Judge", "MakesJudge", "fault", "judge_fault", "tells_refusals",
+    "GROUP", "WORDS", "Judge", "MakesJudge", "fault", "is_own", "judge_fault", "tells_refusals",
     "verdicts_of", "words_of",
 ]  # fmt: skip
 
@@ -111,7 +111,7 @@ def verdicts_of(judge: Any, items: Sequence[Item], answers: Sequence[str]) -> tu
         DataError: It did not; names the judge, the member and the item.
     """
     name = getattr(judge, "name", "")
-    given: Any = judge(items, answers)
+    given = _called(judge, items, answers)
     wrong = "" if isinstance(given, list) else f"returned {type(given).__name__}, not a list"
     if not wrong and len(given) != len(items):
         wrong = f"gave {len(given)} verdicts on {len(items)} answers"
@@ -124,6 +124,31 @@ def verdicts_of(judge: Any, items: Sequence[Item], answers: Sequence[str]) -> tu
         said = f"the judge {name or type(judge).__qualname__}: __call__ {wrong}"
         raise DataError(f"{said}; return one Verdict for each answer, in order")
     return tuple(given)
+
+
+def _called(judge: Any, items: Sequence[Item], answers: Sequence[str]) -> Any:
+    """Call a judge on lists of its own: whatever it does to them changes no question or answer.
+
+    What somebody else's judge raises says no more here than its kind, for it may hold an answer; a
+    judge that ends the program would end it as if all were well.
+    """
+    try:
+        return judge(list(items), list(answers))
+    except (HoldfastError, OSError, MemoryError):
+        raise
+    except (Exception, SystemExit) as error:
+        if is_own(judge) or not items or type(error).__name__ == "OutOfMemoryError":
+            raise
+        name = getattr(judge, "name", "") or type(judge).__qualname__
+        raise DataError(
+            f"the judge {name}: __call__ fails on {len(items)} answers ({type(error).__name__}); "
+            "mend the judge (check_judge() of holdfast.testing shows where), or take another"
+        ) from error
+
+
+def is_own(judge: Any) -> bool:
+    """Tell whether a judge is holdfast's: what such a one raises is a fault of holdfast."""
+    return type(judge).__module__.partition(".")[0] == "holdfast"
 
 
 def _wrong_with(verdict: Any, name: str) -> str:
