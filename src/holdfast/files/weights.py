@@ -12,6 +12,7 @@ from transformers.core_model_loading import revert_weight_conversion
 
 from holdfast.errors import ConfigError, ModelError
 from holdfast.files.guarded.models import INDEX, WHOLE, weight_files
+from holdfast.files.guarded.paths import refuse_text
 from holdfast.files.whole_model import refuse_both
 
 __all__ = ["SavedWeights", "open_weights"]
@@ -77,6 +78,7 @@ def open_weights(folder: str, given: str, model: nn.Module | None = None) -> Sav
         ConfigError: There is no such folder, or it holds no readable safetensors weights.
         ModelError: It holds a whole model and an adapter.
     """
+    refuse_text(folder, f"{given}={folder!r}")  # Such as the text of a model itself.
     path = Path(folder)
     if not path.is_dir():
         raise ConfigError(f"{given}={folder!r}: no such folder: give a model folder on this disk")

@@ -4,7 +4,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from holdfast.errors import ModelError
+from holdfast.defenses.safe_lora.apply import apply_safe_lora
+from holdfast.errors import ConfigError, ModelError
 from holdfast.files.weights import open_weights
 from tests.tiny import tiny_model
 
@@ -45,3 +46,13 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path, broken):
     model.save_pretrained(tmp_path)
     with pytest.raises(ModelError, match=rf"{NAME} holds entries that are no numbers"):
         open_weights(str(tmp_path), "base").read(NAME, weight)
+
+
+def test_a_model_in_the_place_of_its_folder_is_one_line():
+    """`apply_safe_lora(model, base_model)` was an OSError with the whole model's text."""
+    model = tiny_model(seed=1)
+    with pytest.raises(ConfigError, match=r"safe_lora: base=.*is too long for a path") as caught:
+        apply_safe_lora(model, model)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ConfigError, match="NUL"):
+        open_weights("a\0b", "base")
