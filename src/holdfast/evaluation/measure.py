@@ -133,7 +133,8 @@ def evaluate(
         DataError: Two items share an id, or a prompt is too long for the model.
     """
     _check_ids(items)
-    for one in judge if isinstance(judge, Sequence) else (judge,):
+    judges = judge if isinstance(judge, Sequence) else (judge,)
+    for one in judges:
         # A judge may have it, and then it refuses before an answer is made.
         getattr(one, "check_questions", list)(items)
     start = time.perf_counter()
@@ -148,7 +149,7 @@ def evaluate(
         )  # fmt: skip
         decoding = recorded(model, tokenizer, max_new_tokens)
     seconds = time.perf_counter() - start
-    return judge_answers(items, said, judge, seconds=seconds, decoding=decoding)
+    return judge_answers(items, said, judges, seconds=seconds, decoding=decoding)
 
 
 def judge_answers(

@@ -9,8 +9,8 @@ from holdfast.evaluation.judges.protocol import WORDS
 from holdfast.results.records import BEFORE, PLAIN, Arm
 
 __all__ = [
-    "DASH", "MINUS", "TITLES", "Look", "arm_name", "data_of", "listed", "percent", "scenario_title",
-    "score", "shown", "words_in",
+    "DASH", "MINUS", "TITLES", "Look", "arm_name", "data_of", "exactly", "listed", "percent",
+    "scenario_title", "score", "shown", "words_in",
 ]  # fmt: skip
 
 DASH = "\N{EN DASH}"
@@ -104,6 +104,11 @@ def _whole(share: float) -> str:
     told = f"{100 * share:.0f}"
     lies = told in {"0", "-0", "100"} and share not in {0, 1}
     return percent(share).removesuffix("%") if lies else told
+
+
+def exactly(share: float) -> str:
+    """Return a share in percent with every digit that was given: none that is not 1 is 100."""
+    return f"{100 * share:.13g}"
 
 
 def score(value: float | None) -> str:

@@ -7,6 +7,7 @@ from holdfast.bench.choosing.prepared import Choosing
 from holdfast.bench.choosing.record import LimitTest, Tested
 from holdfast.evaluation.limits import Requirement
 from holdfast.results.records import BEFORE, PLAIN
+from holdfast.results.words import exactly
 
 __all__ = ["binding", "look_line", "nothing_passed", "scope_of", "statement_of"]
 
@@ -38,7 +39,7 @@ def statement_of(
     told = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
     subject = _model(passed.name)
     return (
-        f"With {100 * confidence:.13g} % confidence over the draw of the certification prompts, "
+        f"With {exactly(confidence)} % confidence over the draw of the certification prompts, "
         f"{subject} {told}."
     )
 
@@ -48,7 +49,7 @@ def nothing_passed(
 ) -> str:
     """Return that nothing passed, and which limit of which candidate was binding."""
     limits = " and ".join(map(str, requirements))
-    told = f"Nothing passed: no candidate was shown to hold {limits} with {100 * confidence:.13g} %"
+    told = f"Nothing passed: no candidate was shown to hold {limits} with {exactly(confidence)} %"
     if not tested:
         return f"{told} confidence; none was left to test."
     failed = tested[-1]
@@ -111,5 +112,5 @@ def _model(name: str) -> str:
 
 def _amount(one: Requirement) -> str:
     if one.metric in _POINTS:
-        return f"{100 * one.limit:.13g} points"
-    return f"{100 * one.limit:.13g} %"
+        return f"{exactly(one.limit)} points"
+    return f"{exactly(one.limit)} %"

@@ -1,5 +1,6 @@
 """What an adapter's folder holds: its kinds, ranks and base, seen on a model without weights."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from peft import LoraConfig, get_peft_model
-from safetensors import safe_open
 
 from holdfast.errors import ModelError, reason_of
 from holdfast.files.base_mark import read_mark
 from holdfast.files.guarded.adapters import WEIGHTS, adapter_config, check_patterns
+from holdfast.files.guarded.models import shapes_in
 from holdfast.files.whole_model import refuse_both
 from holdfast.inputs.fit.adapters import check_keys, check_rows
 from holdfast.ops.adapter_facts import adaptations
@@ -79,11 +80,4 @@ def _attached(model: Any, folder: Path, shown: str) -> Any:
 
 
 def _sizes(file: Path) -> list[int]:
-    found: list[int] = []
-    with safe_open(file, framework="pt") as opened:
-        for name in opened.keys():  # noqa: SIM118  # It is no mapping.
-            size = 1
-            for length in opened.get_slice(name).get_shape():
-                size *= length
-            found.append(size)
-    return found
+    return [math.prod(shape) for shape in shapes_in(file).values()]

@@ -1,17 +1,18 @@
 """A model as its config describes it, built without weights: no memory, whatever its size."""
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, GenerationConfig
 
 from holdfast.commands.inspection.stand_in import COUNTS, let_stand_in
 from holdfast.errors import ModelError
-from holdfast.files.guarded.models import check_sizes, weight_files
+from holdfast.files.guarded.models import check_sizes, shapes_in, weight_files
 from holdfast.files.guarded.plain_config import plain_config
 from holdfast.files.whole_model import check_whole
 from holdfast.inputs.configs import InspectConfig
@@ -95,15 +96,15 @@ def _check_layers(config: Any, shown: str) -> None:
 
 def _weights(model: Any, config: Any, folder: Path) -> tuple[bool, tuple[str, ...]]:
     try:
-        weight_files(folder, f"`model={folder}`")
+        files = weight_files(folder, f"`model={folder}`")
         check_sizes(folder, f"`model={folder}`")
-        _check_places(model, config, folder)
+        _check_places(model, config, folder, files)
     except ModelError as error:
         return False, (f"it cannot be loaded: {error}",)
     return True, ()
 
 
-def _check_places(model: Any, config: Any, folder: Path) -> None:
+def _check_places(model: Any, config: Any, folder: Path, files: Sequence[Path]) -> None:
     """Raise ``ModelError`` unless the files hold just the tensors of the model.
 
     transformers gets the names and shapes of the files' heads, and tells what it finds for them.
@@ -111,7 +112,7 @@ def _check_places(model: Any, config: Any, folder: Path) -> None:
     if getattr(config, "quantization_config", None) is not None:
         return  # Their names and shapes are those of a package that may not be here.
     shown, heads = f"`model={folder}`", dict[str, torch.Tensor]()
-    for file in weight_files(folder, shown):
+    for file in files:
         heads |= _head_of(file, shown)
     how = {"config": deepcopy(config), "state_dict": heads, "device_map": {"": "meta"},
            "generation_config": GenerationConfig(), "output_loading_info": True,
@@ -123,13 +124,10 @@ def _check_places(model: Any, config: Any, folder: Path) -> None:
 def _head_of(file: Path, shown: str) -> dict[str, torch.Tensor]:
     """Return the tensors of a file without their values."""
     try:
-        with safe_open(file, framework="pt") as opened:
-            return {
-                name: torch.empty(opened.get_slice(name).get_shape(), device="meta")
-                for name in opened.keys()  # noqa: SIM118  # It is no mapping.
-            }
+        shapes = shapes_in(file)
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{shown}: {file.name} cannot be read ({error}): save it again") from error
+    return {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
 
 
 def _fetched(name: str, revision: str | None) -> Path | None:

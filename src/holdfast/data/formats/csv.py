@@ -71,9 +71,11 @@ def _records(file: Any, delimiter: str, *, blanks: bool) -> Any:
 
 
 def _lines(file: Any) -> Iterator[str]:
-    for number, line in enumerate(file):
+    for first in file:
         # An empty line is no record, and lines are counted as the file has them.
-        yield "\n" if number == 0 and _declared(line) else line
+        yield "\n" if _declared(first) else first
+        break
+    yield from file
 
 
 def _declared(line: str) -> str:

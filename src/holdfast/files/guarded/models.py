@@ -16,7 +16,7 @@ from holdfast.files.guarded.documents import json_in
 
 __all__ = [
     "INDEX", "WHOLE", "check_index", "check_sizes", "config_in", "refuse_pickled_weights",
-    "weight_files",
+    "shapes_in", "weight_files",
 ]  # fmt: skip
 
 WHOLE, INDEX, SUFFIX = "model.safetensors", "model.safetensors.index.json", ".safetensors"
@@ -157,8 +157,20 @@ def _shapes(files: list[Path]) -> Iterator[tuple[int, ...]]:
     """Yield the shapes in the files' heads; who loads a file tells what is wrong with it."""
     for file in files:
         try:
-            with safe_open(file, framework="pt") as opened:
-                for name in opened.keys():  # noqa: SIM118  # It is no mapping.
-                    yield tuple(opened.get_slice(name).get_shape())
+            yield from shapes_in(file).values()
         except (SafetensorError, OSError):
             return
+
+
+def shapes_in(file: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each tensor of a safetensors file, by the file's head.
+
+    Raises:
+        SafetensorError: It is no such file, or is cut.
+        OSError: It cannot be read.
+    """
+    with safe_open(file, framework="pt") as opened:
+        return {
+            name: tuple(opened.get_slice(name).get_shape())
+            for name in opened.keys()  # noqa: SIM118  # It is no mapping.
+        }

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from peft import get_peft_model_state_dict
-from safetensors import safe_open
 
 from holdfast.data.rendering.dates import with_fixed_date
 from holdfast.errors import ModelError
 from holdfast.files.base_mark import read_mark
+from holdfast.files.guarded.adapters import WEIGHTS
 from holdfast.files.guarded.documents import json_in
+from holdfast.files.guarded.models import shapes_in
 from holdfast.inputs.configs import ModelConfig
 
 __all__ = ["base_notes", "check_keys", "check_own_template", "check_rows"]
@@ -30,8 +31,7 @@ _EMBEDDINGS = tuple(
 
 def check_keys(model: Any, folder: Path, shown: str) -> None:
     """Raise ``ModelError`` unless the file holds just the tensors of the adapter on ``model``."""
-    with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
-        sizes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    sizes = shapes_in(folder / WEIGHTS)
     own = get_peft_model_state_dict(model, save_embedding_layers=False)
     given, wanted = set(sizes), set(own)
     misfits = sorted(name for name in given & wanted if sizes[name] != tuple(own[name].shape))
@@ -58,9 +58,8 @@ def check_rows(model: Any, folder: Path, shown: str) -> None:
     PEFT writes whole embeddings where the vocabulary was enlarged before tuning.
     """
     rows = model.get_input_embeddings().weight.shape[0]
-    with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
-        names = [name for name in file.keys() if name.endswith(_EMBEDDINGS)]  # noqa: SIM118
-        sizes = {file.get_slice(name).get_shape()[0] for name in names}
+    shapes = shapes_in(folder / WEIGHTS)
+    sizes = {shape[0] for name, shape in shapes.items() if name.endswith(_EMBEDDINGS)}
     if sizes - {rows}:
         raise ModelError(
             f"{shown}: was trained with a vocabulary of {max(sizes - {rows})} tokens and the model "

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from holdfast.evaluation.limits import METRICS, State, parse_requirement
 from holdfast.results.gating.records import Check, Gate, Subject
-from holdfast.results.words import listed
+from holdfast.results.words import exactly, listed
 
 __all__ = [
     "check_text", "claim_of", "limit_text", "not_covered_by", "rests_on", "settled_by",
@@ -42,12 +42,7 @@ def share_text(value: float, *, up: bool) -> str:
 def limit_text(limit: str) -> str:
     """Return a limit's share as percent or, of a change, in points: ``5%``, ``2``."""
     one = parse_requirement(limit)
-    return _exactly(one.limit) + ("" if one.known.relative else "%")
-
-
-def _exactly(share: float) -> str:
-    """Return a share in percent with every digit that was given: none that is not 1 is 100."""
-    return f"{100 * share:.13g}"
+    return exactly(one.limit) + ("" if one.known.relative else "%")
 
 
 def check_text(check: Check) -> str:
@@ -88,7 +83,7 @@ def settled_by(check: Check) -> str:
 
 def claim_of(checks: Sequence[Check], state: State, confidence: float) -> str:
     """Return the one sentence that may be claimed, or why none may."""
-    sure = f"{_exactly(confidence)}% confidence over the draw of the prompts"
+    sure = f"{exactly(confidence)}% confidence over the draw of the prompts"
     limits = list(dict.fromkeys(check.limit for check in checks))
     if state == State.PASS:
         attacks = _each(list(dict.fromkeys(c.attack for c in checks if c.metric == "hs")))

@@ -7,7 +7,7 @@ from typing import Any
 from holdfast.evaluation.redteam.tally import tally_of, union
 from holdfast.results.redteam.records import Counted, RedTeam
 
-__all__ = ["faults_of", "twice"]
+__all__ = ["Faults", "faults_of", "twice"]
 
 Faults = Iterator[tuple[str, str]]
 """Where, and what is wrong there."""

@@ -6,7 +6,7 @@ say the same, one of them is wrong, and nobody can tell which.
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from holdfast.evaluation.interval import Difference, Estimate, Interval, Share
@@ -14,14 +14,12 @@ from holdfast.results.provenance import DataSource
 from holdfast.results.readings import Reading
 from holdfast.results.records import Arm, SeedRun
 from holdfast.results.redteam.records import RedTeam
-from holdfast.results.sound.under_attack import faults_of, twice
+from holdfast.results.sound.under_attack import Faults, faults_of, twice
 
 __all__ = ["first_fault", "first_no_number"]
 
 NEAR = 1e-6
 """Two figures of the same answers differ by rounding at most; ours."""
-Faults = Iterator[tuple[str, str]]
-"""Where, and what is wrong there."""
 
 
 def first_no_number(document: Any) -> str | None:
