@@ -113,11 +113,12 @@ def which_part(result: RunResult | None) -> str:
 
 
 def _others(folder: Path) -> str:
-    """Return the figures of further benches of the folder, such as of another task."""
+    """Return the question and the figures of the folder's further benches, as of another task."""
     places = sorted(path for path in folder.glob("*/result.json") if "robust" not in path.parts[-2])
     found = [(path, RunResult.load(path)) for path in places]
     return "\n\n".join(
-        f"**{path.parent.name}** (`results/real/{path.parent.name}/`)\n\n{figures_table(result)}"
+        f"**{path.parent.name}** (`results/real/{path.parent.name}/`)\n\n"
+        f"{question_words(result)}\n\n{question_table(result)}\n\n{figures_table(result)}"
         for path, result in found
         if result.bench is not None and result.bench.hardest is not None
     )

@@ -19,6 +19,7 @@ from holdfast.inputs.fit.adapters import check_keys, check_own_template, check_r
 from holdfast.inputs.fit.generation import decoding_notes, end_notes, ends_only
 from holdfast.inputs.fit.quantized import refuse_early, refuse_uneditable
 from holdfast.inputs.guards.network import local_only
+from holdfast.inputs.loading.device import on_the_gpu
 from holdfast.inputs.loading.names import check_folder, is_local, loaded
 from holdfast.inputs.loading.placement import Placement
 from holdfast.inputs.loading.tokenizers import tokenizer_of
@@ -131,7 +132,7 @@ def model_of(config: ModelConfig) -> Loaded:
     """Return the model of a command, with its adapter, if any.
 
     Raises:
-        ConfigError: The command would change weights that are quantized.
+        ConfigError: The command would change weights that are quantized, or there is no room.
         ModelError: See ``load_model`` and ``load_adapter``.
     """
     refuse_early(config)
@@ -142,6 +143,7 @@ def model_of(config: ModelConfig) -> Loaded:
         if config.chat_template is None:
             check_own_template(tokenizer, adapter, f"`adapter={adapter}`")
         model = load_adapter(model, adapter)
+    model = on_the_gpu(model, config)
     return Loaded(model, tokenizer, positions(model, tokenizer), base, own_notes(config, tokenizer))
 
 
@@ -181,7 +183,7 @@ def tuned_of(config: AnalyzeConfig, base: Any) -> Any:
         return None
     if (folder / "adapter_config.json").is_file():
         bare, _ = load_model(config.model, **_how(config))
-        return load_adapter(bare, folder, "against")
+        return on_the_gpu(load_adapter(bare, folder, "against"), config, "against")
     tuned, _ = load_model(str(folder), field="against", **_how(config))
     kind, wanted = tuned.config.model_type, base.config.model_type
     if kind != wanted:
@@ -189,7 +191,7 @@ def tuned_of(config: AnalyzeConfig, base: Any) -> Any:
         raise ModelError(
             f"`against={folder}`: is a {kind} model and `model` is {wanted}: {way_out}"
         )
-    return tuned
+    return on_the_gpu(tuned, config, "against")
 
 
 def _how(config: ModelConfig) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def this_machine() -> Machine:
         platform=f"{platform.system()} {platform.release()} {platform.machine()}",
         processor=_processor(), cores=os.cpu_count(), threads=torch.get_num_threads(),
         memory_gib=_memory_gib(),
-        accelerator=torch.cuda.get_device_name(0) if torch.cuda.is_available() else "",
+        accelerator=torch.cuda.get_device_name(0) if _gpu_is_used() else "",
     )  # fmt: skip
 
 
@@ -93,8 +93,8 @@ def fingerprint(
 
 
 def peak_memory_gib() -> float:
-    """Return the most memory so far: of the GPU where there is one, else of the process."""
-    if torch.cuda.is_available():
+    """Return the most memory so far: of the GPU where one is used, else of the process."""
+    if _gpu_is_used():
         return torch.cuda.max_memory_allocated() / GIB
     status = Path("/proc/self/status")
     if status.is_file():
@@ -108,7 +108,7 @@ def peak_memory_gib() -> float:
 
 def reset_peak_memory() -> None:
     """Let ``peak_memory_gib`` count from now on, where the system can (a GPU, Linux)."""
-    if torch.cuda.is_available():
+    if _gpu_is_used():
         torch.cuda.reset_peak_memory_stats()
         return
     with suppress(OSError):
@@ -132,3 +132,8 @@ def _memory_gib() -> float | None:
     except (ValueError, OSError):
         return None
     return round(pages * size / GIB, 1)
+
+
+def _gpu_is_used() -> bool:
+    """Tell whether this process has computed on a GPU: one that lies idle made no figure."""
+    return torch.cuda.is_available() and torch.cuda.is_initialized()
