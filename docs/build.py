@@ -20,7 +20,7 @@ from engines_page import engines_table
 from faults import faults_table
 from joined import joined
 from judge_tables import agreement_table
-from real_page import card_part, column, evidence, page_parts, readme_part, which_part
+from real_page import SECOND, card_part, column, evidence, page_parts, readme_part, which_part
 from scaling_page import scaling_parts
 from simple_baselines import simple_parts
 from tables import (
@@ -213,15 +213,16 @@ def pages() -> dict[Path, str]:
     demo, benign, controls = (RunResult.load(path) for path in (DEMO, BENIGN, CONTROLS))
     later = [RunResult.load(folder / "result.json") for folder in LATER]
     bench, real = joined(RunResult.load(BENCH), later), evidence(REAL)
+    again = evidence(REAL / SECOND)
     text = replaced(text, "measured", bench_tables(bench, real=real))
     text = replaced(text, "which", which_one(bench, column(real, "HS on")))
-    text = replaced(text, "real", readme_part(real, "docs/real_bench.md"))
+    text = replaced(text, "real", readme_part(real, "docs/real_bench.md", again))
     text = replaced(text, "controls", controls_table(controls, CONTROLS.name))
     plan, faults = ROOT / "docs" / "map.md", ROOT / "docs" / "decisions" / FAULTS
     text_of_plan = plan.read_text()
     choice = ROOT / "docs" / "which_defense.md"
     which = replaced(choice.read_text(), "outcomes", by_outcome(bench))
-    which = replaced(which, "real", which_part(real))
+    which = replaced(which, "real", which_part(real, again))
     for part, content in simple_parts(SIMPLE).items():
         which = replaced(which, part, content)
     page, engines = ROOT / "docs" / "real_bench.md", ROOT / "docs" / "engines.md"
@@ -256,7 +257,7 @@ def pages() -> dict[Path, str]:
     }
     for name in built_in():
         card = ROOT / "src" / "holdfast" / "defenses" / name / "card.md"
-        parts = [bench_tables(bench, name), card_part(real, name)]
+        parts = [bench_tables(bench, name), card_part(real, name, again)]
         parts += [measured_table(demo, name), measured_table(benign, name)]
         parts += [controls_table(controls, CONTROLS.name, name)] if parts[-1] else []
         out[card] = replaced(card.read_text(), "measured", "\n\n".join(filter(None, parts)))

@@ -24,11 +24,15 @@ from holdfast.results.attacks import attack_text
 from holdfast.results.result import RunResult
 
 __all__ = [
-    "card_part", "column", "evidence", "page_parts", "readme_part", "real_result", "which_part",
+    "SECOND", "card_part", "column", "evidence", "page_parts", "readme_part", "real_result",
+    "which_part",
 ]  # fmt: skip
 
 NOT_YET = "*Not measured with five seeds yet; [what is there](real_bench.md).*"
 PICTURE = Path(__file__).resolve().parent / "images" / "real.png"
+AGAIN = "The same model aligned anew"
+SECOND = "second_alignment"
+"""The folder of its bench."""
 Parts = Mapping[str, str]
 
 
@@ -86,30 +90,43 @@ def column(result: RunResult | None, title: str) -> tuple[str, Mapping[str, str]
     return ("", {}) if result is None else (f"{title} {model_name(result.model)}", beside(result))
 
 
-def readme_part(result: RunResult | None, docs: str) -> str:
-    """Return the table of the real model for the README; '' where it has not run."""
+def readme_part(result: RunResult | None, docs: str, again: RunResult | None = None) -> str:
+    """Return the table of the real model for the README; '' where it has not run.
+
+    ``again`` is what ran on another alignment of the same model.
+    """
     if result is None or result.bench is None or result.bench.hardest is None:
         return ""
     where = attack_text(result.bench.hardest.attack)
+    more = f"\n\n**{AGAIN}**\n\n{figures_table(again)}" if again is not None else ""
     return (
         f"**A real chat model: {model_name(result.model)}**, {where}\n\n{figures_table(result)} "
-        f"{caveat(result)} [Which methods answer it, and how it was measured]({docs})."
+        f"{caveat(result)}{more} [Which methods answer it, and how it was measured]({docs})."
     )
 
 
-def card_part(result: RunResult | None, name: str) -> str:
+def card_part(result: RunResult | None, name: str, again: RunResult | None = None) -> str:
     """Return a defense's arms on the real model for its card; '' where it did not run."""
-    if result is None or not any(name in arm.defenses for arm in ranked(result)):
-        return ""
-    said = figures_table(result, name)
-    return f"**A real chat model: {model_name(result.model)}**\n\n{said} {caveat(result)}"
+    ran = [one for one in (result, again) if one is not None and _has(one, name)]
+    titles = [
+        AGAIN if one is again else f"A real chat model: {model_name(one.model)}" for one in ran
+    ]
+    return "\n\n".join(
+        f"**{title}**\n\n{figures_table(one, name)} {caveat(one)}"
+        for title, one in zip(titles, ran, strict=True)
+    )
 
 
-def which_part(result: RunResult | None) -> str:
+def _has(result: RunResult, name: str) -> bool:
+    return any(name in arm.defenses for arm in ranked(result))
+
+
+def which_part(result: RunResult | None, again: RunResult | None = None) -> str:
     """Return who answered on the real model, in words."""
     if result is None:
         return NOT_YET
-    return f"On {model_name(result.model)}. {caveat(result)}\n\n{question_words(result)}"
+    more = f"\n\n{AGAIN}. {question_words(again)}" if again is not None else ""
+    return f"On {model_name(result.model)}. {caveat(result)}\n\n{question_words(result)}{more}"
 
 
 def _others(folder: Path) -> str:

@@ -155,7 +155,22 @@ def test_what_lies_beside_the_result_is_shown_where_it_is(tmp_path):
     assert "| `zor:rho=9` | 3 | 0.10 | 0.10 | 0.21 | – |  |" in parts["settings"]
     assert parts["question"].startswith("One model (chat), one aligned base, 5 seeds")
     assert parts["controls"] == ""
-    assert parts["others"].startswith("**ag_news** (`results/real/ag_news/`)\n\n| model |")
+    title = "**ag_news** (`results/real/ag_news/`)\n\nPlain fine-tuning there: HS"
+    assert parts["others"].startswith(title)
+    assert rows_of(parts["others"])[: len(rows_of(parts["question"]))] == rows_of(parts["question"])
+    assert parts["others"].endswith(parts["figures"])
+
+
+def test_the_same_model_aligned_anew_stands_under_its_own_name_on_other_pages():
+    first, again = real(), real()
+    again.arms[:] = [arm for arm in again.arms if "swat" not in arm.defenses]
+    title = "The same model aligned anew"
+    assert title in readme_part(first, "x", again)
+    assert title in which_part(first, again)
+    assert title not in card_part(first, "swat", again)
+    assert title not in readme_part(first, "x") + which_part(first)
+    other = next(arm.defenses[0] for arm in ranked(again) if arm.defenses)
+    assert card_part(first, other, again).count("| aligned, before |") == 2
 
 
 def test_a_result_without_the_hardest_attack_has_to_be_published_again():

@@ -135,5 +135,9 @@ def _memory_gib() -> float | None:
 
 
 def _gpu_is_used() -> bool:
-    """Tell whether this process has computed on a GPU: one that lies idle made no figure."""
-    return torch.cuda.is_available() and torch.cuda.is_initialized()
+    """Tell whether this process has computed on a GPU: one that lay idle made no figure.
+
+    Libraries open it in runs on the processor, too, and put nothing there.
+    """
+    opened = torch.cuda.is_available() and torch.cuda.is_initialized()
+    return opened and torch.cuda.max_memory_allocated() > 0

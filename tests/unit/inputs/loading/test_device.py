@@ -82,11 +82,12 @@ def test_too_little_room_is_one_line_with_a_way_out(monkeypatch):
         model_of(EvaluateConfig(model="base"))
 
 
-@pytest.mark.parametrize("used", [True, False])
-def test_a_gpu_that_lay_idle_is_not_named_as_what_computed(monkeypatch, used):
+@pytest.mark.parametrize(("opened", "held"), [(True, 3 * 2**30), (True, 0), (False, 0)])
+def test_a_gpu_that_lay_idle_is_not_named_as_what_computed(monkeypatch, opened, held):
+    """Also of a run with use_cpu=true, which opens the GPU and puts nothing there."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: used)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: opened)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda number: "a GPU")
-    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 3 * 2**30)
-    assert provenance.this_machine().accelerator == ("a GPU" if used else "")
-    assert (provenance.peak_memory_gib() == 3.0) == used
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: held)
+    assert provenance.this_machine().accelerator == ("a GPU" if held else "")
+    assert (provenance.peak_memory_gib() == 3.0) == bool(held)
