@@ -1,6 +1,7 @@
 """Quiet runs, no deadlines, and a heap frozen once so that each garbage collection is short."""
 
 import gc
+import os
 import signal
 from collections import defaultdict
 from itertools import count
@@ -11,6 +12,8 @@ import torch
 from hypothesis import HealthCheck, settings
 from transformers.utils import logging
 
+# The suite compares bits and forks processes: a GPU's kernels keep no bits, and it bears no fork.
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
 pytest.register_assert_rewrite(
     "tests.contract.checks", "tests.contract.card_checks", "tests.contract.hook_checks"
 )

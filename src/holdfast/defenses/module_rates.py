@@ -32,6 +32,7 @@ from holdfast.defenses.frozen import frozen_but, trained_sizes
 from holdfast.defenses.fused import as_trained, told_of
 from holdfast.defenses.subsets import SUBSETS, At, Subset, chosen_modules
 from holdfast.errors import ConfigError, InputError, ModelError
+from holdfast.ops.bits import quantized_as
 from holdfast.ops.modules import ModuleRef, parts
 from holdfast.training.learning_rates import layers_by_role, named
 
@@ -134,11 +135,21 @@ class ModuleRates(Defense):
         return super().conflict(other)
 
     def check_model(self, model: nn.Module) -> None:
-        """Look for the parts by role: a resumed run reads them off the parameters' names."""
+        """Look for the parts by role: a resumed run reads them off the parameters' names.
+
+        Raises:
+            ModelError: They are not found, or Mods_Rob is to be found on weights in bits.
+        """
         try:
             parts(model)
         except ModelError as error:
             raise ModelError(f"{self.card.name}: {error}") from error
+        if self.modules is None and not self._off and (how := quantized_as(model)) is not None:
+            raise ModelError(
+                f"{self.card.name}: Mods_Rob is found by changing weights, and this model's are "
+                f"quantized ({how}): run `holdfast analyze` on the model in full and give "
+                "modules=FILE"
+            )
 
     def needs(self) -> frozenset[Capability]:
         """Rates always; backward passes for the analysis; freezing where moments are fresh."""

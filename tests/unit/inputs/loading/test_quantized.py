@@ -9,6 +9,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
+from holdfast.analysis.modules.robust_modules import ModuleAt, RobustModules
 from holdfast.commands.evaluate import evaluate_model
 from holdfast.commands.repair import repair
 from holdfast.commands.tune import tune
@@ -17,6 +18,7 @@ from holdfast.inputs.configs import AnalyzeConfig, EvaluateConfig, RepairConfig,
 from holdfast.inputs.loading.placement import Placement
 from holdfast.inputs.models import load_adapter, load_model, model_of
 from holdfast.ops.bits import quantized_as
+from holdfast.ops.modules import parts
 from tests.tiny import CONFIGS, tiny_model, tiny_rows, tiny_tokenizer
 
 pytest.importorskip("bitsandbytes")
@@ -137,3 +139,17 @@ def test_without_the_package_it_is_one_line(monkeypatch):
     monkeypatch.setattr("holdfast.inputs.loading.placement.find_spec", lambda _: None)
     with pytest.raises(ConfigError, match=r"quantization=4bit.*bitsandbytes.*holdfast\[quant"):
         model_of(EvaluateConfig(model="base", quantization="4bit"))
+
+
+@pytest.mark.parametrize("method", ["swat", "ml_lr"])
+@pytest.mark.parametrize("bits", BITS)
+def test_robust_modules_are_not_looked_for_in_bits_and_a_file_of_them_will_do(bits, method, capsys):
+    """It ended in the middle, told to analyze in another type, when questions had been answered."""
+    asked = {"harmful": "data.jsonl", "benign": "data.jsonl", "test_harmful": "data.jsonl"}
+    with pytest.raises(HoldfastError, match=rf"^{method}: .*{bits[0]}-bit.*modules=FILE"):
+        tuned(quantization=bits, defense=[method], **asked)
+    assert "before" not in capsys.readouterr().err
+    assert not Path("out").exists()
+    roles = sorted({part.role for part in parts(tiny_model())})
+    made = RobustModules(layers=2, roles=roles, modules=[ModuleAt(layer=0, role="q")])
+    tuned(quantization=bits, defense=[f"{method}:modules={made.save('robust.json')}"])
