@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
 
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue
 
 from holdfast.claims.arms import Bindings, UnreadableError, best_of, bindings, profiles
 from holdfast.claims.files import Apart, Claim, Paper, Reported, Test, Uneven, load_claims, named_in
@@ -18,6 +18,7 @@ from holdfast.claims.words import claim_reason, test_reason
 from holdfast.errors import InputError
 from holdfast.evaluation.interval import Estimate
 from holdfast.evaluation.metrics import Figure
+from holdfast.files.guarded.documents import json_in
 from holdfast.files.outputs.places import check_folder
 from holdfast.files.whole import refuse_newer, write_whole
 from holdfast.results.records import Arm, Attack, Record, SeedRun
@@ -169,13 +170,16 @@ def load_judged(folder: Path) -> list[JudgedPaper]:
     found: list[JudgedPaper] = []
     for path in sorted(folder.glob("*.json")):
         try:
-            paper = JudgedPaper.model_validate_json(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, ValidationError) as error:
+            told = json_in(path)
+            if isinstance(told, dict):  # What is newer may have other fields: that comes first.
+                refuse_newer(path, told.get("schema_version", 0), SCHEMA_VERSION)
+            found.append(JudgedPaper.model_validate(told))
+        except InputError:
+            raise
+        except (OSError, ValueError) as error:
             raise InputError(
                 f"{path} holds no judged claims ({type(error).__name__}); run holdfast claims again"
             ) from error
-        refuse_newer(path, paper.schema_version, SCHEMA_VERSION)
-        found.append(paper)
     return found
 
 

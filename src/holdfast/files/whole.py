@@ -36,10 +36,13 @@ def write_whole(target: Path, text: str) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def refuse_newer(source: Path, given: int, known: int) -> None:
-    """Raise ``InputError`` where a file's schema version is above the known one, or is none."""
-    if isinstance(given, bool) or given < 0:
-        raise InputError(f"{source} has schema version {given}, which is none; write it anew")
+def refuse_newer(source: Path, given: object, known: int) -> None:
+    """Raise ``InputError`` where a file's schema version is above the known one, or is none.
+
+    What is given is what the file says, unread: a model of records would take true or "1" for 1.
+    """
+    if not isinstance(given, int) or isinstance(given, bool) or given < 0:
+        raise InputError(f"{source} has schema version {given!r:.40}, which is none; write it anew")
     if given > known:
         said = f"{source} has schema version {given} and this holdfast reads up to {known}"
         raise InputError(f"{said}; upgrade holdfast")

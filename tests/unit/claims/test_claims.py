@@ -350,6 +350,11 @@ def test_judged_claims_are_kept_and_read_back(tmp_path: Path):
     path.write_text("{")
     with pytest.raises(InputError, match=r"zor\.json"):
         load_judged(path.parent)
+    for version, said in ((True, "version True, which is none"), ("1", "which is none"),
+                          (99, "upgrade holdfast")):  # fmt: skip
+        path.write_text(json.dumps({**document, "schema_version": version, "new": 1}))
+        with pytest.raises(InputError, match=said):
+            load_judged(path.parent)
 
 
 def test_rows_say_what_is_reported_and_by_how_many_seeds():

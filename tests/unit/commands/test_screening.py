@@ -238,7 +238,9 @@ def test_blocks_go_on_where_a_run_was_stopped(place):
 @pytest.mark.parametrize(
     ("text", "said"),
     [("[]", "is no screen.json"), ("{", "cannot be read"), ('{"schema_version": 99}', "upgrade"),
-     ('{"path": "x"}', "is no screen.json")],
+     ('{"path": "x"}', "is no screen.json"),
+     ('{"schema_version": "99", "path": "x", "sha256": "y", "rows": 1}', "version '99', which is"),
+     ('{"schema_version": true, "path": "x", "sha256": "y", "rows": 1}', "version True, which is")],
 )  # fmt: skip
 def test_a_broken_file_is_told(place, text, said):
     (place / "screen.json").write_text(text)

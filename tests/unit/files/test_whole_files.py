@@ -1,6 +1,7 @@
 """A file appears whole or not at all, and nothing else stays beside it."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -46,8 +47,12 @@ def test_a_file_where_a_folder_should_be(tmp_path):
         write_whole(tmp_path / "file" / "inner", "x")
 
 
-@pytest.mark.parametrize("given", [True, -1])
+NO_VERSION = [True, -1, "99", "1", 1.0, None, [1]]
+
+
+@pytest.mark.parametrize("given", NO_VERSION)
 def test_a_schema_version_that_is_none_is_refused(given, tmp_path):
     refuse_newer(tmp_path / "screen.json", 1, 1)
-    with pytest.raises(InputError, match=f"screen.json has schema version {given}, which is none"):
+    said = re.escape(f"screen.json has schema version {given!r}, which is none")
+    with pytest.raises(InputError, match=said):
         refuse_newer(tmp_path / "screen.json", given, 1)

@@ -126,7 +126,7 @@ class Calibration:
         path = source / FILE if source.is_dir() else source
         try:
             said = json_in(path)
-            schema, digest = int(said.pop("schema")), said.pop("sha256")
+            schema, digest = said.pop("schema"), said.pop("sha256")
             refuse_newer(path, schema, SCHEMA)
             if digest != _digest(said):
                 raise ValueError("its content is not what was written")

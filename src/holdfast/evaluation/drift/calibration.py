@@ -10,7 +10,7 @@ from holdfast.evaluation.drift.fit import Fit
 from holdfast.evaluation.drift.openings import Openings
 from holdfast.files.base_mark import BaseMark
 from holdfast.files.guarded.documents import json_in
-from holdfast.files.whole import write_whole
+from holdfast.files.whole import refuse_newer, write_whole
 
 __all__ = ["Calibration"]
 
@@ -42,6 +42,7 @@ class Calibration:
         """
         try:
             said: Any = json_in(path)
+            refuse_newer(path, said["schema"], SCHEMA)
             if said["schema"] != SCHEMA:
                 raise DataError(f"{path}: schema {said['schema']!r} is not the known one, {SCHEMA}")
             base = BaseMark(**said["base"])

@@ -146,7 +146,8 @@ def _document(path: Path, shown: str) -> Any:
         raise InputError(f"{shown}: cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise InputError(f"{shown}: is no whole JSON file ({error}): freeze again") from error
-    if not isinstance(told, dict) or told.get("version") != VERSION:
+    version = told.get("version") if isinstance(told, dict) else None
+    if type(version) is not int or version != VERSION:
         raise InputError(f"{shown}: is no file of frozen attack prompts: freeze them again")
     return told
 

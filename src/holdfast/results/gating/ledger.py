@@ -97,7 +97,7 @@ class Ledger(Record):
         way_out = "restore it from version control: without it no look can be counted"
         try:
             said = read_sealed(path)
-            refuse_newer(path, int(said.get("schema_version", 0)), SCHEMA_VERSION)
+            refuse_newer(path, said.get("schema_version", 0), SCHEMA_VERSION)
             return cls.model_validate(said)
         except (InputError, ValidationError, TypeError, ValueError) as error:
             why = "is no ledger" if isinstance(error, ValidationError) else str(error)

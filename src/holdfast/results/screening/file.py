@@ -118,8 +118,7 @@ class ScreenFile(Record):
         try:
             found = json_in(path)
             if isinstance(found, dict):
-                version = found.get("schema_version")
-                refuse_newer(path, version if isinstance(version, int) else 0, SCREEN_SCHEMA)
+                refuse_newer(path, found.get("schema_version", 0), SCREEN_SCHEMA)
             return cls.model_validate(found)
         except ValidationError as error:
             first = error.errors()[0]

@@ -56,6 +56,9 @@ def test_a_file_is_read_as_it_was_written(tmp_path):
         Calibration.load(path)
     with pytest.raises(InputError, match="no calibration"):
         Calibration.load(tmp_path / "none.json")
+    path.write_text(json.dumps(said | {"schema": True}))
+    with pytest.raises(InputError, match="version True, which is none"):
+        Calibration.load(path)
 
 
 def test_another_base_or_template_has_percentiles_alone():

@@ -56,14 +56,15 @@ DAMAGE = {
     "another document": lambda _: '{"a": 1}',
     "a list": lambda _: "[]",
     "newer": lambda text: json.dumps(_newer(json.loads(text))),
+    "of a version that is none": lambda text: json.dumps(_newer(json.loads(text), "1")),
     "of another kind": lambda text: json.dumps(_other(json.loads(text))),
 }
 
 
-def _newer(found):
+def _newer(found, version=99):
     from holdfast.files.sealing.documents import _digest  # noqa: PLC0415  # To seal it rightly.
 
-    said = {**found["said"], "schema_version": 99}
+    said = {**found["said"], "schema_version": version}
     return {"said": said, "sha256": _digest(said)}
 
 
