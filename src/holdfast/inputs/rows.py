@@ -7,11 +7,12 @@ from typing import Any
 from datasets import Dataset
 
 from holdfast.data.columns import columns_of, file_of, with_columns
-from holdfast.data.kits import is_kit, origin_of
+from holdfast.data.kits import is_kit, named_kit, origin_of
 from holdfast.data.load import load_with_notes
 from holdfast.data.notices import notices_of
 from holdfast.data.prompts import prompts_with_notes
 from holdfast.data.rows import is_hub_id
+from holdfast.data.sources.files import files_of
 from holdfast.data.tokenized import rows_with_turns
 from holdfast.data.turns.conversation import Turns
 from holdfast.data.unread import refuse_rich
@@ -25,8 +26,8 @@ from holdfast.results.screening.file import ScreenUse
 
 __all__ = [
     "DEFENDER", "EVALUATION", "ORGANISM", "QUESTIONS", "Source", "columns_of", "defender_rows",
-    "items_from", "question_records", "questions_in", "questions_of", "questions_with_notes",
-    "source", "sources_of",
+    "hub_split", "items_from", "question_records", "questions_in", "questions_of",
+    "questions_with_notes", "source", "sources_of", "unread_splits",
 ]  # fmt: skip
 
 ORGANISM = "organism"
@@ -91,7 +92,9 @@ def source(
     if path == ORGANISM:
         return Source(role, path, _organism(of_organism or role, limit))
     rows, notes = load_with_notes(path, columns=columns, split=split, limit=limit)
-    return Source(role, file_of(path), rows, tuple(notes))
+    # The user's own rows have an option for it.
+    unasked = [] if role == "data" else hub_split(path)
+    return Source(role, file_of(path), rows, (*unasked, *notes))
 
 
 def sources_of(config: ModelConfig) -> dict[str, Source]:
@@ -136,6 +139,19 @@ def _organism(role: str, limit: int | None) -> Dataset:
     }
     rows = made[role]()
     return rows if limit is None else rows.select(range(min(limit, len(rows))))
+
+
+def hub_split(path: str) -> list[str]:
+    """Return that of a data set on the hub one split is read, where nobody could name another."""
+    return [ONE_SPLIT] if is_hub_id(file_of(path)) else []
+
+
+def unread_splits(path: str) -> list[str]:
+    """Return which splits or files of a set are not read; of one file there are none."""
+    file = file_of(path)
+    if file == ORGANISM or named_kit(file) or is_hub_id(file):
+        return hub_split(file)
+    return [*files_of(file, "train").notes]
 
 
 def items_from(kind: Kind, rows: Dataset) -> list[Item]:
@@ -224,8 +240,7 @@ def questions_with_notes(
         if path is not None:
             found, notes = _asked(kind, path, columns, limit)
             items += found
-            hub = [ONE_SPLIT] if is_hub_id(file_of(path)) else []
-            told += [f"{kind}: {file_of(path)}: {note}" for note in (*hub, *notes)]
+            told += [f"{kind}: {file_of(path)}: {note}" for note in (*hub_split(path), *notes)]
     if items or config.model != ORGANISM:
         return items, told
     from holdfast.organism.items import evaluation_items  # noqa: PLC0415  # Only for who asks.

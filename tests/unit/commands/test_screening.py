@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from datasets import Dataset, DatasetDict
 
 from holdfast.cli import main
+from holdfast.commands.data_view.look import look_at_data
+from holdfast.commands.data_view.options import DataConfig
 from holdfast.commands.screening.blocks import ROWS, Blocks
 from holdfast.commands.screening.options import ScreenConfig
 from holdfast.commands.screening.rule import Rule
@@ -176,6 +179,20 @@ def test_a_rule_on_a_severity_counts_graver_rows_too(place):
     assert look(fail_if="alarm>0").failed == "alarm>0"
     found = look(fail_if="alarm>0", against=["test.jsonl"])
     assert (found.file.counts["severity"]["alarm"], found.failed) == (0, "alarm>0")
+
+
+def test_which_split_of_other_sets_is_not_read_is_told(place, monkeypatch):
+    """Held against the split `train` of a test set, no row is a leak of the test."""
+    Path("sets").mkdir()
+    write("sets/train.jsonl", [ROWS_OF[0]])
+    write("sets/test.jsonl", [ROWS_OF[1]])
+    DatasetDict({n: Dataset.from_list([ROWS_OF[0]]) for n in ("train", "test")}).save_to_disk("two")
+    monkeypatch.setattr("holdfast.data.formats.hub.load_dataset", lambda *_, **__: [ROWS_OF[0]])
+    notes = look(against=["sets", "owner/name"], harmful="two").file.notes
+    hub = "owner/name: of this data set on the hub the split 'train' is read"
+    assert {"sets: not read: test.jsonl", hub, "two: not read: test/"} <= set(notes)
+    shown = look_at_data(DataConfig(file="data.jsonl", against=["sets", "owner/name"])).notes
+    assert {"sets: not read: test.jsonl", hub} <= set(shown)
 
 
 def test_rows_of_another_language_are_counted_once(place):

@@ -13,7 +13,7 @@ from holdfast.errors import ConfigError, DataError
 from holdfast.files.folders import ModelFolders, WholeFolder
 from holdfast.inputs.configs import EvaluateConfig, TuneConfig
 from holdfast.inputs.read import read
-from holdfast.inputs.rows import questions_of, questions_with_notes
+from holdfast.inputs.rows import questions_of, questions_with_notes, source
 from tests.tiny import tiny_model, tiny_tokenizer
 
 
@@ -202,6 +202,16 @@ def test_the_split_of_questions_on_the_hub_is_told(kind, monkeypatch):
     assert f"{kind}: owner/name: of this data set on the hub the split 'train' is read" in told
     written("own.jsonl", *rows)
     assert questions_with_notes(EvaluateConfig(model="m", **{kind: "own.jsonl"}))[1] == []
+
+
+@pytest.mark.parametrize("role", ["harmful", "safe", "validation", "eval_data", "data"])
+def test_the_split_of_rows_on_the_hub_is_told_where_nobody_can_name_it(role, monkeypatch):
+    """The defender's own sets were read from the split `train` of the hub, and nothing said so."""
+    rows = [{"prompt": "q", "completion": "a"}]
+    monkeypatch.setattr("holdfast.data.formats.hub.load_dataset", lambda *_, **__: rows)
+    told = source(role, "owner/name").warnings()
+    said = f"{role}: owner/name: of this data set on the hub the split 'train' is read"
+    assert (said in told) == (role != "data")  # The user's own rows have `split`.
 
 
 def test_a_limit_is_one_of_the_organisms_questions_too():

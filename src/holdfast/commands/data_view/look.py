@@ -16,6 +16,7 @@ from holdfast.data.overview.repeats import empty_answers, repeated_but_for_form
 from holdfast.data.rows import Part
 from holdfast.errors import ConfigError
 from holdfast.inputs.guards.network import offline_where_local
+from holdfast.inputs.rows import unread_splits
 
 __all__ = ["DataView", "FileView", "look_at_data"]
 
@@ -89,7 +90,10 @@ def look_at_data(config: DataConfig) -> DataView:
         bad=looked.bad,
         holds=looked.held(),
         lengths=_characters(looked),
-        notes=looked.notes,
+        notes=[
+            *looked.notes,
+            *(f"{a}: {told}" for a in config.against for told in unread_splits(a)),
+        ],
         findings=[*notices_of(rows), *repeated_but_for_form(rows), *empty_answers(rows)],
         overlaps=shared,
         model=model_view(config, looked, frozenset() if config.show_harmful else harmful),

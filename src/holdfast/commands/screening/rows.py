@@ -15,9 +15,9 @@ from holdfast.data.columns import columns_of
 from holdfast.data.overview.looked import look_through
 from holdfast.evaluation.judges.learned_refusal import probabilities
 from holdfast.files.hashes import sha256_of
-from holdfast.inputs.rows import ORGANISM, source
+from holdfast.inputs.rows import ORGANISM, source, unread_splits
 
-__all__ = ["Data", "context_of", "data_of"]
+__all__ = ["Data", "context_of", "data_of", "unread_of"]
 
 SEED = 0
 """Of a sample."""
@@ -87,6 +87,13 @@ def context_of(config: ScreenConfig) -> Context:
     ]
     sets += [Others(name, prompts, test=True) for name, prompts in safety_sets()]
     return Context(tokenizer, config.max_length or limit, tuple(sets), _refuse)
+
+
+def unread_of(config: ScreenConfig) -> list[str]:
+    """Return what of the sets beside the data is not read: splits that nobody has named."""
+    pairs = [config.harmful, config.safe, *config.reference, *config.against]
+    named = dict.fromkeys(name for name in pairs if name is not None)
+    return [f"{name}: {told}" for name in named for told in unread_splits(name)]
 
 
 def _refuse(questions: Sequence[str], answers: Sequence[str]) -> list[bool]:

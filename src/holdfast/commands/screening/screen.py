@@ -8,7 +8,7 @@ from holdfast.analysis.rows.columns import COMPONENTS
 from holdfast.commands.screening.blocks import Blocks
 from holdfast.commands.screening.guard import GUARD, guard_of, guarded
 from holdfast.commands.screening.options import ScreenConfig
-from holdfast.commands.screening.rows import Data, context_of, data_of
+from holdfast.commands.screening.rows import Data, context_of, data_of, unread_of
 from holdfast.commands.screening.rule import Rule
 from holdfast.commands.screening.scores import SCORE, held_of, high, row_scores
 from holdfast.commands.screening.told import Told, screen_file
@@ -55,7 +55,8 @@ def screen(config: ScreenConfig, progress: Progress = lambda *_: None) -> Screen
     data = data_of(config)
     check_places(config, data, folder)
     context = context_of(config)
-    guard, notes = guard_of(config.guard) if config.guard else (None, [])
+    guard, told = guard_of(config.guard) if config.guard else (None, [])
+    notes = (*data.notes, *unread_of(config), *told)
     held = held_of(config)
     unchecked = _unchecked(context, guard, scored=held is not None)
     if rule is not None:
@@ -68,7 +69,7 @@ def screen(config: ScreenConfig, progress: Progress = lambda *_: None) -> Screen
     if held is not None:
         scores = row_scores(config, held, data.looked_at, context, progress)
         findings += high(scores, data.looked_at)
-    told = Told(data, findings, context, unchecked, (*data.notes, *notes), scores)
+    told = Told(data, findings, context, unchecked, notes, scores)
     file = screen_file(config, told)
     failed = _failed(rule, file, len(data.looked_at) + len(data.bad))
     kept = write(config, data, file, folder)

@@ -100,7 +100,9 @@ def _fitting(source: str) -> list[Path]:
 
 def _in_folder(path: Path, split: str) -> Found:
     if is_saved(path):
-        return Found((split_folder(path, split),))
+        own = split_folder(path, split)
+        splits = sorted(path.iterdir()) if own != path else []
+        return Found((own,), _unread([one for one in splits if one.is_dir() and one != own]))
     inner = sorted(each for each in path.iterdir() if each.name[0] not in "._")
     names, others = [p for p in inner if p.is_file()], [p for p in inner if not p.is_file()]
     kinds = {file: format_of(suffix_of(file)) for file in names}
