@@ -1,5 +1,6 @@
 """The section ``holdfast:`` of another trainer's YAML file: which defenses, and their data."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +31,8 @@ class Plan:
     defenses: tuple[Defense, ...]
     artifacts: Path | None = None
     """Folder for what is kept apart from the model; beside the output by default."""
+    notes: tuple[str, ...] = ()
+    """What of the section's data is not read, and what is odd in it."""
 
     @classmethod
     def read(cls, section: Any) -> "Plan":
@@ -63,10 +66,16 @@ class Plan:
                 "out, or add the defense"
             )
         artifacts = given.get("artifacts")
-        return cls(defenses, Path(artifacts) if artifacts else None)
+        notes = tuple(told for each in found if each is not None for told in each.warnings())
+        return cls(defenses, Path(artifacts) if artifacts else None, notes)
 
     def protect(self, trainer: Any) -> Any:
-        """Add the defenses to a trainer, in place; see ``holdfast.protect``."""
+        """Add the defenses to a trainer, in place; see ``holdfast.protect``.
+
+        What is to be known of their data goes to stderr, once: the trainer has no report of ours.
+        """
+        if trainer.is_world_process_zero():
+            sys.stderr.writelines(f"{SECTION}: {note}\n" for note in self.notes)
         return protect(trainer, self.defenses, self.artifacts)
 
 

@@ -115,6 +115,33 @@ def test_a_kit_stands_where_a_file_does(section, tmp_path, monkeypatch):
     assert [row["prompt"][0]["content"] for row in plan.defenses[0].harmful] == ["do a", "do b"]
 
 
+def told_of(section, tmp_path, monkeypatch, capsys):
+    """What a run of each of the two writes of the section's rows."""
+    axolotl_run(monkeypatch, tmp_path / "a", section)
+    first = [line for line in capsys.readouterr().err.splitlines() if "holdfast: " in line]
+    installed(monkeypatch, tmp_path / "b", [])
+    llama_factory.run_exp({"holdfast": section})
+    second = [line for line in capsys.readouterr().err.splitlines() if "holdfast: " in line]
+    assert first == second
+    return first
+
+
+def test_what_of_a_sections_rows_is_not_read_is_told(section, tmp_path, monkeypatch, capsys):
+    """`tune` told that rows were left out; here the same file lost them without a word."""
+    rows = [{**row, "label": n > 0} for n, row in enumerate(HARMFUL)]
+    file = tmp_path / "kto.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    told = told_of({**section, "harmful": str(file)}, tmp_path, monkeypatch, capsys)
+    assert [line for line in told if "label false" in line]
+    assert told[0].startswith(f"holdfast: harmful: {file}: ")
+
+
+def test_the_split_of_a_sections_rows_on_the_hub_is_told(section, monkeypatch):
+    monkeypatch.setattr("holdfast.data.formats.hub.load_dataset", lambda *_, **__: HARMFUL)
+    plan = Plan.read({**section, "harmful": "owner/name"})
+    assert any("of this data set on the hub the split 'train' is read" in n for n in plan.notes)
+
+
 @pytest.mark.parametrize("section", [None, ["panacea"], "panacea"])
 def test_no_section_is_one_line(section):
     with pytest.raises(ConfigError, match=r"holdfast: is .*, not a mapping"):
