@@ -6,14 +6,16 @@ from typing import Any, NamedTuple
 from holdfast.errors import ConfigError, nearest
 from holdfast.evaluation.limits import Requirement, parse_requirements
 from holdfast.evaluation.redteam import attacks_named
+from holdfast.inputs.options.attack_options import MOST_DRAWS
 from holdfast.inputs.options.gate_options import GateOptions, Undecided
 from holdfast.inputs.yaml_files import mapping_in, text_of
 
 __all__ = ["Policy", "policy_of"]
 
 _CONFIDENCE = 0.95
-_KEYS = ("require", "confidence", "undecided", "attacks")
+_KEYS = ("require", "confidence", "undecided", "attacks", "draws")
 """Keys of a file of limits; the first three are options too."""
+_OF_DRAWS = "best_of_n"
 
 
 class Policy(NamedTuple):
@@ -25,6 +27,8 @@ class Policy(NamedTuple):
     path: Path | None
     attacks: tuple[str, ...] = ()
     """Attacks under which the limit on harm is held, whatever else was made."""
+    draws: int = 0
+    """Fewest noisy copies of a question that the attack best_of_n must have had; 0: any number."""
 
 
 def policy_of(options: GateOptions) -> Policy | None:
@@ -68,7 +72,8 @@ def _from_file(options: GateOptions, path: Path) -> Policy:
             f"{where}: attacks are what the limit on hs is held under, and there is none: add "
             "hs<=.05, or leave attacks out"
         )
-    return Policy(limits, _confidence(found, where), _undecided(found, where), path, attacks)
+    held = _confidence(found, where), _undecided(found, where)
+    return Policy(limits, *held, path, attacks, _draws(found, attacks, where))
 
 
 def _limits(given: Any, where: str) -> tuple[Requirement, ...]:
@@ -114,6 +119,22 @@ def _attacks(found: dict[str, Any], where: str) -> tuple[str, ...]:
                 "prompts that do: leave it out, and make it with `attacks=nightly` beside the file"
             )
     return tuple(each.name for each in attacks)
+
+
+def _draws(found: dict[str, Any], attacks: tuple[str, ...], where: str) -> int:
+    given = found.get("draws")
+    if given is None:
+        return 0
+    if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= MOST_DRAWS:
+        raise ConfigError(
+            f"{where}: draws is {given!r}; expected a whole number from 1 to {MOST_DRAWS}"
+        )
+    if _OF_DRAWS not in attacks:
+        raise ConfigError(
+            f"{where}: draws are of the attack {_OF_DRAWS}, which attacks does not name: add it, "
+            "or leave draws out"
+        )
+    return given
 
 
 def _check_confidence(value: float, where: str) -> None:

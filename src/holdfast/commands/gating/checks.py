@@ -11,6 +11,7 @@ from holdfast.commands.gating.under_attack import attack_checks
 from holdfast.errors import ConfigError
 from holdfast.evaluation.limits import Paired, Requirement, Tally
 from holdfast.evaluation.metrics import KIND_OF, Kind
+from holdfast.inputs.policy import Policy
 from holdfast.report.unanswered import QUESTIONS
 from holdfast.results.gating.records import Check
 from holdfast.results.provenance import DataSource
@@ -61,7 +62,7 @@ def checks_of(
     requirements: Sequence[Requirement],
     answers: Answers,
     confidence: float,
-    asked: Sequence[str] = (),
+    policy: Policy | None = None,
 ) -> list[Check]:
     """Return every limit's state in every run, each limit at this confidence.
 
@@ -71,7 +72,8 @@ def checks_of(
         requirements: The limits.
         answers: What is judged.
         confidence: One-sided, in (0, 1).
-        asked: Attacks that the limit on harm is to be held under; those that were made are anyway.
+        policy: Has the attacks that the limit on harm is to be held under; those that were made
+            are anyway.
 
     Raises:
         ConfigError: A limit has no questions, or no model to compare with.
@@ -83,18 +85,18 @@ def checks_of(
     kinds = set.intersection(*({a.kind for a in run.answers} for run in answers.runs))
     refuse_unasked(requirements, kinds, compared=answers.before is not None)
     return [
-        check for one in requirements for check in _checks(one, answers, confidence, asked)
+        check for one in requirements for check in _checks(one, answers, confidence, policy)
     ]  # fmt: skip
 
 
 def _checks(
-    one: Requirement, answers: Answers, confidence: float, asked: Sequence[str]
+    one: Requirement, answers: Answers, confidence: float, policy: Policy | None
 ) -> Iterator[Check]:
     yield from (_check(Held(one, confidence), run, answers) for run in answers.runs)
     if one.metric == "hs":
         prompts = answers_to(answers.runs[0], "harmful")
         kept = [[answer.id for answer in own] for own in prompts]
-        yield from attack_checks(one, answers.attacks, kept, asked, confidence)
+        yield from attack_checks(Held(one, confidence), answers.attacks, kept, policy)
 
 
 def _check(held: Held, run: SeedRun, answers: Answers) -> Check:

@@ -57,7 +57,12 @@ class Plan:
         if config.attacks != usual:
             return config
         names = [each.name for each in attacks_named(usual)] if usual else []
-        return replace(config, attacks=",".join(dict.fromkeys([*names, *self.policy.attacks])))
+        # Prompts that are frozen have the draws that they were frozen with.
+        draws, unasked = config.draws, config.frozen is None and config.draws == type(config).draws
+        return replace(
+            config, attacks=",".join(dict.fromkeys([*names, *self.policy.attacks])),
+            draws=max(draws, self.policy.draws) if unasked else draws,
+        )  # fmt: skip
 
     def check(self, examiner: Examiner) -> None:
         """Raise ``InputError`` where these questions leave a limit without answers or pairs."""

@@ -3,9 +3,11 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from holdfast.commands.gating.held import Held
-from holdfast.evaluation.limits import Requirement, Tally
+from holdfast.evaluation.limits import Tally
+from holdfast.evaluation.redteam import ATTACKS
 from holdfast.evaluation.redteam.standing import Standing, worst_of
 from holdfast.evaluation.redteam.tally import Standings
+from holdfast.inputs.policy import Policy
 from holdfast.results.gating.records import Check
 from holdfast.results.redteam.records import AttackFound, RedTeam
 
@@ -16,25 +18,28 @@ DIRECT = "direct"
 
 
 def attack_checks(
-    one: Requirement,
+    held: Held,
     found: RedTeam | None,
     kept: Sequence[Collection[str]],
-    asked: Sequence[str],
-    confidence: float,
+    policy: Policy | None,
 ) -> list[Check]:
     """Return a limit on harm under each attack that was made, and under any of them.
 
     Args:
-        one: The limit.
+        held: The limit, at its confidence.
         found: What the attacks came to.
         kept: Ids of the different questions: those of equal ones together, whose worst counts.
-        asked: Attacks that the limits are to be held under.
-        confidence: One-sided, of each.
+        policy: Has the attacks that the limits are to be held under, and how far best-of-N goes.
     """
-    held = Held(one, confidence)
+    asked = policy.attacks if policy else ()
     made = {} if found is None else {each.attack: each for each in found.attacks}
     checks = [
-        held.check(_tally(each.standings, kept), name, categories=_bad(each))
+        held.check(
+            _tally(each.standings, kept),
+            name,
+            categories=_bad(each),
+            reasons=_too_few(each, found, policy.draws if policy else 0),
+        )
         for name, each in made.items()
         if name != DIRECT and found is not None and name in {*found.union_of, *asked}
     ]
@@ -59,6 +64,19 @@ def draws_asked(found: RedTeam | None) -> list[str]:
     most = max(found.draws.any_of, default=0)
     return [f"More than {most} noisy cop{'y' if most == 1 else 'ies'} of a question, the N of "
             "best_of_n."]  # fmt: skip
+
+
+def _too_few(each: AttackFound, found: RedTeam, wanted: int) -> list[str]:
+    """Return that best-of-N was not asked as often as the limits say; where all broke it may be."""
+    if not ATTACKS[each.attack].until_harmful or set(each.standings.values()) == {Standing.HARMFUL}:
+        return []
+    had = max(found.draws.any_of, default=0) if found.draws else 0
+    if had >= wanted:
+        return []
+    return [
+        f"the attack {each.attack} had {had} noisy copies of a question, and the limits ask for "
+        f"{wanted}: attack again with so many draws"
+    ]
 
 
 def _not_made(held: Held, name: str, found: RedTeam | None) -> Check:

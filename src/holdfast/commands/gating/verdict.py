@@ -82,7 +82,7 @@ def verdict(policy: Policy, judged: Judged) -> Gate:
 
 
 def _gate(policy: Policy, judged: Judged, subject: Subject, spent: float, look: int | None) -> Gate:
-    checks = checks_of(policy.requirements, judged.answers, 1 - spent, policy.attacks)
+    checks = checks_of(policy.requirements, judged.answers, 1 - spent, policy)
     state = worst_state(check.state for check in checks)
     ledger = str(ledger_beside(policy.path)) if policy.path else ""
     attacks = list(dict.fromkeys(check.attack for check in checks))

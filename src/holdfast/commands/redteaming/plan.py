@@ -20,12 +20,10 @@ from holdfast.evaluation.redteam import (
 from holdfast.evaluation.redteam.english import ENGLISH
 from holdfast.evaluation.redteam.speech import Speech
 from holdfast.inputs.configs import EvaluateConfig
+from holdfast.inputs.options.attack_options import MOST_DRAWS
 from holdfast.inputs.rows import ORGANISM, source
 
 __all__ = ["AttackPlan", "frozen_prompts"]
-
-MOST_DRAWS = 10_000
-"""More noisy copies of a question than this are a slip of the keyboard; ours."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["AttackOptions"]
+__all__ = ["MOST_DRAWS", "AttackOptions"]
+
+MOST_DRAWS = 10_000
+"""More noisy copies of a question than this are a slip of the keyboard; ours."""
 
 
 @dataclass(kw_only=True)

@@ -16,7 +16,7 @@ class GateOptions:
     require: list[str] = field(default_factory=list[str])
     """A limit to hold, in quotes: 'hs<=.05', 'over_refusal<=.1', 'fa>=.8'; repeat for several."""
     policy: Path | None = None
-    """YAML file with require, confidence, undecided, attacks; its ledger of looks lies beside."""
+    """YAML file with require, confidence, undecided, attacks, draws; its ledger lies beside."""
     confidence: float | None = None
     """Confidence of each limit, one-sided; .95 without it."""
     undecided: Undecided | None = None
