@@ -93,8 +93,10 @@ def _with_answers(arm: Arm, path: str) -> list[SeedRun]:
 
 def _before(result: RunResult, arm: Arm) -> SeedRun | None:
     """Return the run of the model before tuning, where this result has one beside the arm."""
+    # A bench tells knobs such as its steps in the name; the untouched model has none of them.
+    scenario = arm.attack.scenario if arm.attack else arm.scenario
     found = [one for one in result.arms if one.defense == BEFORE and one is not arm]
-    same = [one for one in found if one.scenario == arm.scenario and len(one.runs) == 1]
+    same = [one for one in found if one.scenario == scenario and len(one.runs) == 1]
     return same[0].runs[0] if len(same) == 1 else None
 
 
