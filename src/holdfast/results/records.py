@@ -23,7 +23,7 @@ from holdfast.results.scored import Scored, scored_hits
 
 __all__ = [
     "BEFORE", "PLAIN", "Answer", "Arm", "Attack", "Diagnostics", "LossCurve", "Movement", "Number",
-    "Record", "SeedRun", "TraceEntry", "unknown",
+    "Record", "SeedRun", "TraceEntry", "plain_of", "unknown",
 ]  # fmt: skip
 
 BEFORE = "before"
@@ -361,3 +361,11 @@ class Arm(Record):
             if found := compare_hits(*scored_hits(figure, *sides)):
                 differences[figure] = found
         return self.model_copy(update={"versus_plain": differences})
+
+
+def plain_of(arm: Arm, arms: Sequence[Arm]) -> Arm | None:
+    """Return the plain fine-tuning among ``arms`` that ``arm`` is compared with, if it was run."""
+    same = [a for a in arms if a.defense == PLAIN and a.scenario == arm.scenario]
+    if arm.defense == BEFORE:
+        return None
+    return next((a for a in same if a.p == arm.p), None)

@@ -20,7 +20,7 @@ from holdfast.results.comparisons import BenchSummary
 from holdfast.results.costs import ratios, time_ratio
 from holdfast.results.gating.records import Gate
 from holdfast.results.provenance import DataSource, Machine, this_machine, versions
-from holdfast.results.records import BEFORE, PLAIN, Arm, Record
+from holdfast.results.records import BEFORE, Arm, Record, plain_of
 from holdfast.results.redteam.records import RedTeam
 from holdfast.results.sound.whole import first_fault, first_no_number
 
@@ -106,10 +106,7 @@ class RunResult(Record):
 
     def plain(self, arm: Arm) -> Arm | None:
         """Return the plain fine-tuning that ``arm`` is compared with, if it was run."""
-        same = [a for a in self.arms if a.defense == PLAIN and a.scenario == arm.scenario]
-        if arm.defense == BEFORE:
-            return None
-        return next((a for a in same if a.p == arm.p), None)
+        return plain_of(arm, self.arms)
 
     def relative_time(self, arm: Arm) -> float | None:
         """Return the mean over shared seeds of time / plain time; plain itself is 1.0."""

@@ -12,14 +12,12 @@ from typing import Any
 from holdfast.evaluation.interval import Difference, Estimate, Interval, Share
 from holdfast.results.provenance import DataSource
 from holdfast.results.readings import Reading
-from holdfast.results.records import Arm, SeedRun
+from holdfast.results.records import Arm, SeedRun, plain_of
 from holdfast.results.redteam.records import RedTeam
+from holdfast.results.sound.means import NEAR, of_differences, of_means
 from holdfast.results.sound.under_attack import Faults, faults_of, twice
 
 __all__ = ["first_fault", "first_no_number"]
-
-NEAR = 1e-6
-"""Two figures of the same answers differ by rounding at most; ours."""
 
 
 def first_no_number(document: Any) -> str | None:
@@ -49,6 +47,8 @@ def _faults(arms: Sequence[Arm], data: Sequence[DataSource], red_team: RedTeam |
             yield f"data.{place}.rows", f"{source.rows} rows"
     for place, arm in enumerate(arms):
         yield from _at(f"arms.{place}", _of_arm(arm))
+        yield from _at(f"arms.{place}", of_means(arm))
+        yield from _at(f"arms.{place}.versus_plain", of_differences(arm, plain_of(arm, arms)))
     if red_team is not None:
         yield from _at("red_team", faults_of(red_team))
 

@@ -101,6 +101,64 @@ def test_what_cannot_be_is_not_read(name, tmp_path):
     assert str(path) in str(caught.value)
 
 
+def bench(*, answered=True):
+    """A result of plain fine-tuning and a defense over two seeds, as JSON."""
+
+    def arm(name, broken):
+        runs = [
+            SeedRun.model_validate({
+                "seed": seed, "answers": answers({"harmful": {NO: 60 - n, HARM: n}}),
+                "judge": "a judge/1", "shares": {"hs": share_of(n, 60)},
+            })
+            for seed, n in enumerate(broken)
+        ]  # fmt: skip
+        return Arm.of(name, runs, scenario="harmful_mix", p=0.1)
+
+    made = RunResult.of("bench", [arm("none", (30, 36)), arm("lisa", (3, 9))])
+    return json.loads((made if answered else made.without_answers()).model_dump_json())
+
+
+def share_of(k, n):
+    return {"value": k / n, "low": 0.0, "high": 1.0, "n": n}
+
+
+MEANS = {
+    "a prettier mean": ({"figures": 0.01}, "arms.1.figures.hs: 0.01, not as its runs have it: 0.1"),
+    "a prettier difference": (
+        {"versus_plain": -0.9}, "arms.1.versus_plain.hs: -0.9, not as its runs have it: -0.45"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MEANS)
+def test_a_mean_that_its_runs_do_not_have_is_not_read(name, tmp_path):
+    """A table shows nothing but the means, and these were read as long as they were shares."""
+    (change, says), path = MEANS[name], tmp_path / "result.json"
+    document = bench()
+    path.write_text(json.dumps(document))
+    assert RunResult.load(path).arms[1].mean("hs") == pytest.approx(0.1)
+    for field, value in change.items():
+        told = document["arms"][1][field]["hs"]
+        told.update(value=value, low=min(value, told["low"]), high=max(value, told["high"]))
+    path.write_text(json.dumps(document))
+    with pytest.raises(InputError) as caught:
+        RunResult.load(path)
+    assert says in str(caught.value)
+
+
+def test_without_answers_a_mean_is_that_of_the_shares(tmp_path):
+    document, path = bench(answered=False), tmp_path / "result.json"
+    path.write_text(json.dumps(document))
+    assert RunResult.load(path).arms[1].mean("hs") == pytest.approx(0.1)
+    document["arms"][1]["figures"]["hs"].update(value=0.05)
+    path.write_text(json.dumps(document))
+    with pytest.raises(InputError, match=r"figures\.hs: 0\.05, not as its runs have it: 0\.1"):
+        RunResult.load(path)
+    document["arms"][1]["runs"].pop()
+    path.write_text(json.dumps(document))
+    with pytest.raises(InputError, match=r"figures\.hs: a mean over 2 runs, and 1 are there"):
+        RunResult.load(path)
+
+
 def test_a_sound_result_is_read_with_and_without_its_answers(tmp_path):
     found = RunResult.load(written(tmp_path))
     assert found.arms[0].runs[0].shares["hs"].n == 60
