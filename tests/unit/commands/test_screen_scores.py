@@ -90,9 +90,22 @@ def test_a_rule_may_name_the_sets_percentile(scored):
     assert scored(fail_if="push>90").failed == "push>90"
     assert scored(fail_if="push>95").failed == ""
     with pytest.raises(ConfigError, match="gap has no percentile here"):
-        scored(fail_if="gap>95")
+        scored(fail_if="gap>95", vector=Path("vector"))
     with pytest.raises(ConfigError, match="push is a percentile: leave out the %"):
         scored(fail_if="push>5%")
+
+
+@pytest.mark.parametrize(
+    ("name", "need"),
+    [("gap", "vector=DIR"), ("anchor", "safe=FILE"), ("norm", "gradients=True")],
+)
+def test_a_rule_on_a_score_that_was_not_asked_for_ends_before_rows_are_scored(
+    name, need, scored, monkeypatch
+):
+    """It ended with the same error, after all rows had gone through the model."""
+    monkeypatch.setattr(screening, "row_scores", lambda *_: pytest.fail("rows were scored"))
+    with pytest.raises(ConfigError, match=f"{name} is not looked at: needs `{need}`"):
+        scored(fail_if=f"push>50 or {name}>95")
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,12 @@ LACKS = {
     "others": "needs `against=FILE`, `harmful=FILE` or `safe=FILE`", "refuses": "needs a judge",
 }  # fmt: skip
 
+NEEDS = {
+    "gap": ("vector", "needs `vector=DIR`"), "anchor": ("safe", "needs `safe=FILE`"),
+    "norm": ("gradients", "needs `gradients=True`"),
+}  # fmt: skip
+"""Components of the score that take an option of their own, with it."""
+
 
 @dataclass(frozen=True)
 class Screening:
@@ -60,7 +66,7 @@ def screen(config: ScreenConfig, progress: Progress = lambda *_: None) -> Screen
     held = held_of(config)
     unchecked = _unchecked(context, guard, scored=held is not None)
     if rule is not None:
-        rule.check(_names(unchecked), _shareless())
+        rule.check(_names(unchecked, config), _shareless())
     blocks = Blocks(config.output)
     findings = [*_unreadable(data.bad), *_found(data, context, progress)]
     if guard is not None:
@@ -113,7 +119,7 @@ def _unchecked(context: Context, guard: Judge | None, *, scored: bool) -> dict[s
     return told | CHECKS.unusable()
 
 
-def _names(unchecked: Mapping[str, str]) -> dict[str, str]:
+def _names(unchecked: Mapping[str, str], config: ScreenConfig) -> dict[str, str]:
     """Return every name that a rule may have, with why it is not looked at, or ""."""
     names: Iterable[str] = (*CHECKS.all(), *unchecked, GUARD, SCORE, *ACTIONS, *SEVERITIES)
     mute = {
@@ -121,7 +127,8 @@ def _names(unchecked: Mapping[str, str]) -> dict[str, str]:
         for name, check in CHECKS.all().items()
         if check.counts == "nothing"
     }
-    scores = dict.fromkeys(COMPONENTS, unchecked.get(SCORE, ""))
+    lacking = {name: need for name, (field, need) in NEEDS.items() if not getattr(config, field)}
+    scores = {name: unchecked.get(SCORE) or lacking.get(name, "") for name in COMPONENTS}
     return {name: unchecked.get(name, "") for name in names} | mute | scores
 
 
