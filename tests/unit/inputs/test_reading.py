@@ -92,6 +92,18 @@ def test_options_win_in_the_order_file_set_flag(tmp_path):
     assert sft_config(found, tmp_path).max_grad_norm == 3.0
 
 
+@pytest.mark.parametrize("later", [{"epochs": 2.0}, {"set": ["num_train_epochs=2"]}])
+def test_epochs_of_the_command_line_win_over_steps_of_the_file(later, tmp_path):
+    """The file's steps were run, though the command line wins over it."""
+    found = options(tmp_path, "max_steps: 10", **later)
+    assert (found.get("max_steps"), found["num_train_epochs"]) == (None, 2.0)
+    assert idle_notes(found) == []
+    both = options(tmp_path, "max_steps: 10", set=["max_steps=5"], epochs=1.0)
+    assert both["max_steps"] == 5  # Both are the command line's: the steps, and it is told.
+    assert len(idle_notes(both)) == 1
+    assert options(tmp_path, "num_train_epochs: 2", max_steps=3)["max_steps"] == 3
+
+
 def test_options_that_decide_nothing_are_told(tmp_path):
     for text, fields in (("num_train_epochs: 2", {}), ("", {"epochs": 2.0})):
         told = idle_notes(options(tmp_path, text, max_steps=3, **fields))

@@ -65,11 +65,21 @@ def training_options(config: TuneConfig) -> tuple[dict[str, Any], LoraConfig | N
     if config.config is not None:
         where = f"`config={config.config}`"
         merged |= _checked(mapping_in(text_of(config.config, where), where), where)
-    merged |= _checked(_pairs(config.set), "`set`")
+    line = _checked(_pairs(config.set), "`set`")
     values = {name: getattr(config, own) for own, name in FIELDS.items()}
     given = {name: value for name, value in values.items() if value is not None}
-    told = eval_options(config, merged | _checked(given, "SFTConfig"))
+    line |= _checked(given, "SFTConfig")
+    told = eval_options(config, _over(merged, line))
     return checked_options(ours | told), _adapter(config)
+
+
+def _over(file: dict[str, Any], line: dict[str, Any]) -> dict[str, Any]:
+    """Return the file's options with the command line's over them: its epochs win over steps.
+
+    SFTConfig itself goes by the steps wherever it has both, whoever gave them.
+    """
+    lost = {"max_steps"} if "num_train_epochs" in line and "max_steps" not in line else set[str]()
+    return {name: value for name, value in file.items() if name not in lost} | line
 
 
 def idle_notes(options: Mapping[str, Any]) -> list[str]:
