@@ -122,9 +122,9 @@ def _attacks(found: dict[str, Any], where: str) -> tuple[str, ...]:
 
 
 def _draws(found: dict[str, Any], attacks: tuple[str, ...], where: str) -> int:
-    given = found.get("draws")
-    if given is None:
+    if "draws" not in found:
         return 0
+    given = found["draws"]
     if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= MOST_DRAWS:
         raise ConfigError(
             f"{where}: draws is {given!r}; expected a whole number from 1 to {MOST_DRAWS}"

@@ -197,7 +197,7 @@ def test_evaluate_makes_the_draws_that_the_limits_name(tmp_path):
     assert Plan.of(config).applied(config).draws == EvaluateConfig.draws
 
 
-@pytest.mark.parametrize("draws", [True, 0, -1, 1.5, "32", [32], 10_001])
+@pytest.mark.parametrize("draws", [None, True, 0, -1, 1.5, "32", [32], 10_001])
 def test_draws_that_are_no_number_are_refused(tmp_path, draws):
     with pytest.raises(ConfigError, match=r"gate.yaml.*draws is .* expected a whole number"):
         gated(tmp_path, None, attacks=["best_of_n"], draws=draws)
