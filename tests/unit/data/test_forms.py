@@ -97,7 +97,7 @@ WANTED = {
             (BERN, [{"name": "weather", "parameters": TOWN}]),
             (talk("Good night", "Sleep well."), None),
         ],
-        [],
+        ["not read: test/"],
     ),
     "several": plain(
         talk("Say one", "one"), talk("Say one twice", "one one"),
