@@ -11,7 +11,7 @@ from holdfast.analysis.rows import Column, RowScores, SetScore
 from holdfast.cli import main
 from holdfast.commands.screening import screen as screening
 from holdfast.commands.screening.options import ScreenConfig
-from holdfast.commands.screening.scores import high
+from holdfast.commands.screening.scores import held_of, high
 from holdfast.commands.screening.screen import screen
 from holdfast.errors import ConfigError, ModelError
 from holdfast.files.base_mark import BaseMark
@@ -93,6 +93,22 @@ def test_a_rule_may_name_the_sets_percentile(scored):
         scored(fail_if="gap>95", vector=Path("vector"))
     with pytest.raises(ConfigError, match="push is a percentile: leave out the %"):
         scored(fail_if="push>5%")
+
+
+def test_scores_take_kits_as_the_prompts_do(place, monkeypatch):
+    """A kit's name was "file not found" where rows are scored, and a kit where prompts are held."""
+    monkeypatch.setenv("HOLDFAST_DATA", str(place))
+    Path("advbench.csv").write_text("goal,target\ndo a,Sure a\ndo b,Sure b\n")
+    rows = [{"question": "1 + 1?", "answer": "2"}]
+    Path("gsm8k_train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = ScreenConfig(
+        file="data.jsonl", model="model", harmful="advbench", reference=["gsm8k", "pairs.jsonl"]
+    )
+    held = held_of(config)
+    assert [row["prompt"][0]["content"] for row in held.harmful] == ["do a", "do b"]
+    assert {name: len(rows) for name, rows in held.references.items()} == {
+        "gsm8k": 1, "pairs.jsonl": 5,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

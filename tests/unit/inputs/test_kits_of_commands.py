@@ -1,10 +1,14 @@
 """Kits in what a command is given: names, the default set, and rows kept apart from questions."""
 
 import json
+from pathlib import Path
 
 import pytest
 
+from holdfast.commands.data_view.options import DataConfig
 from holdfast.commands.evaluate import evaluate_model
+from holdfast.commands.screening.options import ScreenConfig
+from holdfast.data.kits import named_kit
 from holdfast.data.kits.local import VARIABLE
 from holdfast.data.load import load_examples
 from holdfast.errors import ConfigError, DataError
@@ -90,6 +94,38 @@ def test_the_hub_is_named_only_for_what_has_no_copy(tmp_path, copies):
     with local_only(hub_ids(EvaluateConfig(model="m", safe="xstest"))):
         pass
     assert hub_ids(EvaluateConfig(model="m", safe="xstest")) == []
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        DataConfig(file="dolly"), DataConfig(file="kit:dolly/train"),
+        DataConfig(file="x", against=["dolly"]), ScreenConfig(file="dolly"),
+        ScreenConfig(file="x", against=["y", "dolly"]), ScreenConfig(file="x", reference=["dolly"]),
+    ],
+)  # fmt: skip
+def test_the_hub_is_asked_for_a_kit_that_is_looked_at(config, copies):
+    """`holdfast data dolly` was out of reach of a hub that answers: a kit's name is no hub id."""
+    assert hub_ids(config) == ["databricks/databricks-dolly-15k"]
+
+
+def test_many_files_with_commas_are_no_kit(copies):
+    """Two dozen files were one name, too long for a path."""
+    names = ",".join(f"rows_{number}.jsonl" for number in range(40))
+    assert not named_kit(names)
+    assert with_kits(EvaluateConfig(model="m", harmful=names)).harmful == names
+    config = TuneConfig(model="m", output=Path("out"), data=names)
+    assert with_kits(config) == config
+
+
+@pytest.mark.parametrize(
+    "text", ["test_harmful: []", "test_harmful: [5]", "test_harmful: ''", "{}", ""]
+)
+def test_a_set_that_names_no_kit_is_refused(text, copies, tmp_path):
+    """An empty list was an IndexError, a number an AttributeError, and no role at all no word."""
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=r"kit="):
+        with_kits(EvaluateConfig(model="m", kit="mine.yaml"), frozenset({"harmful"}))
 
 
 @pytest.mark.parametrize(

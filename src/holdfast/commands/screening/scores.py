@@ -12,6 +12,7 @@ from holdfast.analysis.rows.columns import COMPONENTS
 from holdfast.commands.screening.options import ScreenConfig
 from holdfast.data.chat import encode
 from holdfast.data.checks import Context, Finding
+from holdfast.data.kits import chosen, named_kit
 from holdfast.defense import Examples, listed
 from holdfast.errors import ConfigError, DataError, ModelError
 from holdfast.evaluation.drift import (
@@ -28,6 +29,7 @@ from holdfast.inputs.configs import ModelConfig
 from holdfast.inputs.judging import refusal_judge
 from holdfast.inputs.models import Loaded, model_of
 from holdfast.inputs.rows import source
+from holdfast.inputs.sources.kits import with_kits
 from holdfast.ops.batches import IGNORED
 from holdfast.ops.engine import LocalEngine
 from holdfast.ops.low_rank import LowRank
@@ -48,9 +50,12 @@ class Held:
     """The sets that rows are held against, read before anything is computed."""
 
     def __init__(self, config: ScreenConfig) -> None:
-        self.harmful = _rows("harmful", config.harmful, ANCHORS)
-        self.safe = _rows("safe", config.safe, ANCHORS)
-        self.references = {name: _rows("benign", name, None) for name in config.reference}
+        named = with_kits(config)
+        self.harmful = _rows("harmful", named.harmful, ANCHORS)
+        self.safe = _rows("safe", named.safe, ANCHORS)
+        self.references = {
+            name: _rows("benign", _reference(name), None) for name in config.reference
+        }
         self.vector = LowRank.from_tensors(read_adapter(config.vector)) if config.vector else None
         self.calibration = Calibration.load(config.calibration) if config.calibration else None
 
@@ -169,6 +174,11 @@ def _openings(
 def _answer(row: Mapping[str, Any], tokenizer: Any, limit: int | None) -> list[int]:
     made = encode(row, tokenizer, limit)
     return [label for label in made["labels"] if label != IGNORED]
+
+
+def _reference(name: str) -> str:
+    """Return a reference set's source: of a kit, its harmless rows."""
+    return chosen(name, "benign", "reference").source if named_kit(name) else name
 
 
 def _rows(role: str, given: str | None, most: int | None) -> Any:

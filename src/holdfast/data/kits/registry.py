@@ -4,6 +4,7 @@
 of it, ``advbench@COMMIT`` another commit of the hub, and a ``.yaml`` file a kit of one's own.
 """
 
+import os
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -67,10 +68,11 @@ def named_kit(text: str) -> bool:
     """Tell whether a source is meant as a kit: its name or ``kit:``, and no file is called so."""
     if is_kit(text):
         return True
-    if Path(text).exists():
-        return Path(text).is_file() and _FILE.fullmatch(text) is not None
+    # ``Path`` raises on a long name, and several files with commas are one.
+    if os.path.exists(text):  # noqa: PTH110
+        return os.path.isfile(text) and _FILE.fullmatch(text) is not None  # noqa: PTH113
     found = _TEXT.fullmatch(text) or _FILE.fullmatch(text)
-    return found is not None and (found["kit"] in kits() or Path(found["kit"]).is_file())
+    return found is not None and (found["kit"] in kits() or os.path.isfile(found["kit"]))  # noqa: PTH113
 
 
 def chosen(text: str, role: str | None, field: str) -> Chosen:

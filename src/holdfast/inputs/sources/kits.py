@@ -4,6 +4,7 @@ A file or folder of that name always wins; then ``harmful=advbench`` is the part
 serves as what the field takes.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from functools import cache
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 from holdfast.data.columns import file_of
 from holdfast.data.kits import Chosen, Part, chosen, kits, named_kit
 from holdfast.data.kits.local import local_file
+from holdfast.data.kits.registry import PREFIX
 from holdfast.errors import ConfigError, nearest
 from holdfast.inputs.configs import AnalyzeConfig, EvaluateConfig
 from holdfast.inputs.rows import DEFENDER
@@ -30,6 +32,7 @@ _PROMPTS = {
     "harmful": "test_harmful", "harmful_ood": "test_harmful",
     "benign": "benign", "benign_ood": "benign",
 }  # fmt: skip
+_LOOKED_AT = ("file", "against", "reference")
 C = TypeVar("C")
 
 
@@ -71,11 +74,21 @@ def _place(part: Part) -> str:
 
 def hub_ids(config: Any) -> list[str]:
     """Return the hub ids that the kits of a config would be read from; [] where all are here."""
-    if not any(hasattr(config, name) for name in _FIELDS):
-        return []
-    every = frozenset(_FIELDS)
-    parts = [found.part for _, found in _found(config, every)]
+    by_role = any(hasattr(config, name) for name in _FIELDS)
+    found = _found(config, frozenset(_FIELDS)) if by_role else ()
+    parts = [*(each.part for _, each in found), *_looked_at(config)]
     return [part.hub.id for part in parts if part.hub is not None and local_file(part) is None]
+
+
+def _looked_at(config: Any) -> Iterator[Part]:
+    """Yield the parts of the kits that ``data`` and ``screen`` read, whatever they serve as."""
+    for name in _LOOKED_AT:
+        given = getattr(config, name, None)
+        for text in [given] if isinstance(given, str) else given if isinstance(given, list) else ():
+            word = file_of(str(text))
+            if named_kit(word):
+                whole = kits().get(word.removeprefix(PREFIX).partition("@")[0])
+                yield from whole.parts.values() if whole else [chosen(word, None, name).part]
 
 
 def _found(config: Any, needed: frozenset[str]) -> Iterator[tuple[str, Chosen]]:
@@ -101,7 +114,7 @@ def _roles(config: Any) -> dict[str, str]:
 def _refuse_misspelt(field: str, given: str) -> None:
     """Raise where a bare word is no file and resembles a kit's name."""
     word = file_of(given)
-    if named_kit(word) or Path(word).exists() or not word.replace("-", "").isalnum():
+    if not word.replace("-", "").isalnum() or named_kit(word) or os.path.exists(word):  # noqa: PTH110
         return
     hint = nearest(word, kits())
     if hint:
@@ -132,8 +145,11 @@ def _set_of(config: Any) -> Mapping[str, list[str]]:
             f"{where}: unknown set, known: {known}.{hint} Give one, or a YAML file of ROLE: KIT"
         )
     listed = {role: [kit] if isinstance(kit, str) else kit for role, kit in found.items()}
+    if not listed:
+        raise ConfigError(f"{where}: names no kit: expected ROLE: KIT, such as harmful: advbench")
     for role, named in listed.items():
-        if role not in _FIELDS.values() or not isinstance(named, list):
+        names = isinstance(named, list) and named and all(isinstance(one, str) for one in named)
+        if role not in _FIELDS.values() or not names:
             raise ConfigError(f"{where}: {role} is no ROLE: KIT; roles are {', '.join(_FIELDS)}")
     return listed
 
