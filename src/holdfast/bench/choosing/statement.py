@@ -6,6 +6,7 @@ from holdfast.bench.choosing.held import COMPARED
 from holdfast.bench.choosing.prepared import Choosing
 from holdfast.bench.choosing.record import LimitTest, Tested
 from holdfast.evaluation.limits import Requirement
+from holdfast.evaluation.redteam import ATTACKS, Context
 from holdfast.results.records import BEFORE, PLAIN
 from holdfast.results.words import exactly
 
@@ -33,7 +34,7 @@ def statement_of(
     """Return what may be claimed of a candidate that passed."""
     parts = [_SAID[one.metric].format(_amount(one)) for one in requirements]
     if attacks:
-        told = f" (asked in any of these ways: direct, {', '.join(attacks)})"
+        told = f" (asked in any of these ways: direct, {_ways(attacks)})"
         pairs = zip(parts, requirements, strict=True)
         parts = [f"{part}{told * (one.metric == 'hs')}" for part, one in pairs]
     told = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
@@ -90,7 +91,7 @@ def scope_of(
     tokens = decoding.get("max_new_tokens", "?")
     asked = ", ".join(f"{n} {kind}" for kind, n in certify.items())
     names = given.rules.attacks
-    how = f"asked directly and under {', '.join(names)}" if names else "asked directly"
+    how = f"asked directly and under {_ways(names)}" if names else "asked directly"
     tried = "no other attack was tried" if names else "no attack on the prompt was tried"
     return [
         f"prompts drawn like these ({asked}), {how}: {tried}, and adversaries are no distribution",
@@ -100,6 +101,12 @@ def scope_of(
         f"this one model (seed {given.field.plain.cell.seed}): nothing follows for the same recipe "
         "under another seed",
     ]
+
+
+def _ways(attacks: Sequence[str]) -> str:
+    """Return the attacks by name; of best-of-N its N too, which decides how much it finds."""
+    draws = f" ({Context.draws} noisy copies of a question)"
+    return ", ".join(f"{name}{draws * ATTACKS[name].until_harmful}" for name in attacks)
 
 
 def _model(name: str) -> str:
