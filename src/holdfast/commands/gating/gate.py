@@ -93,11 +93,14 @@ def _with_answers(arm: Arm, path: str) -> list[SeedRun]:
 
 def _before(result: RunResult, arm: Arm) -> SeedRun | None:
     """Return the run of the model before tuning, where this result has one beside the arm."""
-    # A bench tells knobs such as its steps in the name; the untouched model has none of them.
-    scenario = arm.attack.scenario if arm.attack else arm.scenario
     found = [one for one in result.arms if one.defense == BEFORE and one is not arm]
-    same = [one for one in found if one.scenario == scenario and len(one.runs) == 1]
-    return same[0].runs[0] if len(same) == 1 else None
+    # A bench tells knobs such as its steps in the name, of which the untouched model has none; that
+    # of `tune` names no scenario at all.
+    for scenario in (arm.scenario, arm.attack.scenario if arm.attack else "", ""):
+        same = [one for one in found if one.scenario == scenario]
+        if same:
+            return same[0].runs[0] if len(same) == len(same[0].runs) == 1 else None
+    return None
 
 
 def _known(result: RunResult) -> str:

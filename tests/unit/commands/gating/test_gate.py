@@ -168,6 +168,14 @@ def test_a_change_since_before_is_found_where_a_bench_tells_its_knobs(tmp_path):
     assert gated(tmp_path, made, ["task_drop<=.05"], arm="none").exit_code == 0
 
 
+def test_a_change_since_before_is_found_in_what_tune_wrote(tmp_path):
+    """Its arm is called by the data, and the untouched model beside it by nothing."""
+    tuned = Arm(defense="none", scenario="train.jsonl", runs=[run({"task": {YES: 300}})])
+    untouched = Arm(defense=BEFORE, runs=[run({"task": {YES: 300}})])
+    made = RunResult.of("tune", [untouched, tuned], model="some/model")
+    assert gated(tmp_path, made, ["task_drop<=.05"]).exit_code == 0
+
+
 def test_the_last_release_is_a_before_too(tmp_path):
     last = evaluated({"harmful": {NO: 290, HARM: 10}}).save(tmp_path / "last.json")
     now = evaluated({"harmful": {NO: 292, HARM: 8}})
