@@ -5,11 +5,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import Field, JsonValue, ValidationError, model_validator
+from pydantic import ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from holdfast.errors import ConfigError, nearest
 from holdfast.evaluation.metrics import Figure
+from holdfast.inputs.yaml_files import mapping_in, text_of
 from holdfast.results.records import Record
 
 __all__ = [
@@ -44,6 +44,8 @@ class Selector(Record):
 class Need(Record):
     """A mean without which a test says nothing, such as an attack that works."""
 
+    model_config = ConfigDict(allow_inf_nan=False, strict=True)
+
     arm: str
     figure: Figure
     at_least: float | None = None
@@ -51,6 +53,8 @@ class Need(Record):
 
 
 class _Test(Record):
+    model_config = ConfigDict(allow_inf_nan=False, strict=True)  # Nothing holds against NaN.
+
     needs: list[Need] = Field(default_factory=list[Need])
 
     @property
@@ -250,13 +254,13 @@ def load_claims(paths: Sequence[Path] | None = None) -> list[Paper]:
 
 
 def _paper(path: Path) -> Paper:
+    where = f"claims {path}"
+    given = mapping_in(text_of(path, where), where)
     try:
-        return Paper.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return Paper.model_validate(given)
     except ValidationError as error:
         # A misspelt key is also a missing one; the key that is there is what to look at.
         found = error.errors()
         first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
-        where = ".".join(str(part) for part in first["loc"]) or "top level"
-        raise ConfigError(f"claims {path}: {where}: {first['msg']}") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"claims {path}: cannot be read ({error}); give a YAML file") from error
+        place = ".".join(str(part) for part in first["loc"]) or "top level"
+        raise ConfigError(f"{where}: {place}: {first['msg']}") from error

@@ -370,7 +370,10 @@ def test_rows_say_what_is_reported_and_by_how_many_seeds():
         ("id: dose_fa", "id: dose_hs", "'dose_hs' stands there twice"),
         ("kind: trend", "kind: trent", "trent"),
         ("smallest: 0.2", "smalest: 0.2", "smalest"),
-        ("claims:", "claims: [", "cannot be read"),
+        ("claims:", "claims: [", "is not valid YAML"),
+        ("smallest: 0.2", "smallest: .nan", "smallest: Input should be a finite number"),
+        ("smallest: 0.2", "smallest: true", "smallest: Input should be a valid number"),
+        ("smallest: 0.2", "smallest: 0.2, smallest: 0.0", "'smallest' stands twice"),
     ],
 )
 def test_a_damaged_file_of_claims_is_named(tmp_path: Path, old: str, new: str, message: str):
