@@ -26,8 +26,9 @@ from holdfast.errors import ConfigError, InputError
 from holdfast.evaluation.limits import parse_requirements
 from holdfast.files.folders import WholeFolder
 from holdfast.inputs.configs import TuneConfig
+from holdfast.inputs.guards.given import check_given
 from holdfast.inputs.options.choice_options import AUTO
-from holdfast.inputs.options.training_options import idle_notes
+from holdfast.inputs.options.training_options import idle_notes, training_options
 from holdfast.inputs.read import paths_of
 from holdfast.inputs.rows import DEFENDER, ORGANISM
 from holdfast.progress import Progress, silent
@@ -170,3 +171,9 @@ def _refuse(config: TuneConfig) -> None:
                 f"`{item.name}` cannot be given with `defense=auto`, whose runs are the bench's: "
                 "leave it out, or name a defense; a recipe for `holdfast choose` can say more"
             )
+    check_given(config)
+    _ = training_options(config)  # What a single run refuses is refused of many.
+    if not float(config.lora_alpha).is_integer():
+        raise ConfigError(
+            f"`lora_alpha={config.lora_alpha}`: the runs of `defense=auto` take a whole number"
+        )

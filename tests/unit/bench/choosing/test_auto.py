@@ -90,6 +90,13 @@ def test_a_tuning_run_as_a_recipe(tmp_path):
         ({"require": ["hs<=2"]}, "above 1"),
         ({"data": "x.jsonl"}, "has rows of its own"),
         ({"kind": AlignConfig}, "chooses for `holdfast tune`"),
+        ({"epochs": 0.0}, "num_train_epochs=0.0 is out of range"),
+        ({"batch_size": 0}, "`batch_size=0` is out of range"),
+        ({"accumulation": 0}, "gradient_accumulation_steps=0 is out of range"),
+        ({"limit": 0}, "`limit=0` is out of range"),
+        ({"test_limit": 0}, "`test_limit=0` is out of range"),
+        ({"lora_r": 4}, "`lora_r=4` is of an adapter, and all weights would be trained"),
+        ({"lora": True, "lora_alpha": 16.5}, "`lora_alpha=16.5`: .* a whole number"),
     ],
 )
 def test_what_a_search_cannot_do_is_refused(tmp_path, more, told):
