@@ -31,6 +31,7 @@ from holdfast.inputs.options.choice_options import AUTO
 from holdfast.inputs.options.training_options import idle_notes, training_options
 from holdfast.inputs.read import paths_of
 from holdfast.inputs.rows import DEFENDER, ORGANISM
+from holdfast.inputs.sources.kits import with_kits
 from holdfast.progress import Progress, silent
 
 __all__ = ["handed_out", "recipe_of", "tune_auto"]
@@ -107,6 +108,7 @@ def recipe_of(config: TuneConfig) -> dict[str, Any]:
                 f"`data={config.data}`: the organism has rows of its own; give `data=organism`"
             )
         return own
+    config = with_kits(config)
     files = {name: getattr(config, name) for name in (*DEFENDER, *_tests())}
     files |= {"task": _with(config.data, config.columns)}
     files |= {"harmful": _with(config.harmful, config.harmful_columns)}

@@ -81,6 +81,16 @@ def test_a_tuning_run_as_a_recipe(tmp_path):
     assert found["training"]["full"] is False
 
 
+def test_a_kit_stands_where_a_file_does(tmp_path, monkeypatch):
+    """`--harmful advbench` was "file not found" beside `--defense auto`, and a kit in `tune`."""
+    (tmp_path / "gsm8k_train.jsonl").write_text('{"question": "1 + 1?", "answer": "2"}\n')
+    monkeypatch.setenv("HOLDFAST_DATA", str(tmp_path))
+    more = {"model": "some/model", "data": "gsm8k", "harmful": "advbench", "test_safe": "xstest"}
+    assert recipe_of(config(tmp_path, **more))["files"] == {
+        "task": "kit:gsm8k/train", "harmful": "kit:advbench/pairs", "test_safe": "kit:xstest/safe",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("more", "told"),
     [
