@@ -21,7 +21,7 @@ from holdfast.evaluation.redteam.english import ENGLISH
 from holdfast.evaluation.redteam.speech import Speech
 from holdfast.inputs.configs import EvaluateConfig
 from holdfast.inputs.options.attack_options import MOST_DRAWS
-from holdfast.inputs.rows import ORGANISM, source
+from holdfast.inputs.rows import ORGANISM, Source, source
 
 __all__ = ["AttackPlan", "frozen_prompts"]
 
@@ -33,6 +33,8 @@ class AttackPlan:
     attacks: Sequence[Attack]
     prompts: Frozen
     context: Context
+    notes: tuple[str, ...] = ()
+    """What of the task's rows is not read."""
 
     @classmethod
     def of(cls, config: EvaluateConfig, items: Sequence[Item]) -> "AttackPlan | None":
@@ -48,12 +50,15 @@ class AttackPlan:
         refuse_unused(config, [attack.name for attack in attacks])
         if config.attacks is None:
             return None
-        context = _context(config, items)
+        rows = _task_source(config)
+        context = _context(config, items, rows)
         if not any(item.kind == "harmful" for item in items):
             raise ConfigError("`attacks` needs harmful questions: give `harmful`, a file")
         if config.frozen is not None:
             return cls(attacks, read_frozen(config.frozen, items).only(attacks), context)
-        return cls(attacks, frozen(attacks, items, context), context)
+        notes = () if rows is None else rows.notes
+        told = tuple(f"task_rows: {config.task_rows}: {note}" for note in notes)
+        return cls(attacks, frozen(attacks, items, context), context, told)
 
     def check(self, target: Target) -> None:
         """Raise ``DataError`` where a prompt and its answer are longer than the model takes."""
@@ -78,10 +83,10 @@ def frozen_prompts(config: EvaluateConfig, items: Sequence[Item]) -> Frozen:
     return plan.prompts
 
 
-def _context(config: EvaluateConfig, items: Sequence[Item]) -> Context:
+def _context(config: EvaluateConfig, items: Sequence[Item], rows: Source | None) -> Context:
     if not 1 <= config.draws <= MOST_DRAWS:
         raise ConfigError(f"`draws={config.draws}` is out of range, expected 1 to {MOST_DRAWS}")
-    return Context(_speech(config.model), _task_rows(config, items), config.attack_seed,
+    return Context(_speech(config.model), _task_rows(rows, items), config.attack_seed,
                    config.draws)  # fmt: skip
 
 
@@ -93,12 +98,15 @@ def _speech(model: str) -> Speech:
     return SPEECH
 
 
-def _task_rows(config: EvaluateConfig, items: Sequence[Item]) -> list[Mapping[str, Any]]:
+def _task_source(config: EvaluateConfig) -> Source | None:
+    return source("task_rows", config.task_rows, limit=config.limit, of_organism="data")
+
+
+def _task_rows(found: Source | None, items: Sequence[Item]) -> list[Mapping[str, Any]]:
     """Return the user's rows, or the questions of the task with their right answers."""
-    if config.task_rows is not None:
-        found = source("task_rows", config.task_rows, limit=config.limit, of_organism="data")
-        rows = listed(found.rows) if found else []
-        own = config.task_rows == ORGANISM  # Its rows are a user's with some harmful ones in them.
+    if found is not None:
+        own = found.path == ORGANISM  # Its rows are a user's with some harmful ones in them.
+        rows = listed(found.rows)
         return [row for row in rows if not (own and row.get("category") == "harmful")]
     answer = [item for item in items if item.kind == "task" and item.reference]
     return [

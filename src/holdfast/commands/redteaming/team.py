@@ -106,7 +106,10 @@ class Team:
 
 def attacked(result: RunResult, team: Team | None) -> RunResult:
     """Return a result with what the attacks found, where any are made."""
-    return result if team is None else result.model_copy(update={"red_team": team.attacked()})
+    if team is None:
+        return result
+    told = [*result.warnings, *team.plan.notes]
+    return result.model_copy(update={"red_team": team.attacked(), "warnings": told})
 
 
 def keep_texts(team: Team | None, folder: Path) -> None:
