@@ -45,10 +45,12 @@ def _at(where: str, faults: Faults) -> Faults:
 
 
 def _of_judge(figures: Mapping[Figure, Estimate], runs: Judged) -> Faults:
+    whole = all(run.answers for run in runs)
     for figure, told in figures.items():
-        if told.seeds != len(runs):
-            yield str(figure), f"a mean over {told.seeds} runs, and {len(runs)} are there"
-        elif all(run.answers for run in runs):
+        if told.seeds != len(runs):  # Of runs without answers some may have been left out.
+            if whole:
+                yield str(figure), f"a mean over {told.seeds} runs, and {len(runs)} are there"
+        elif whole:
             yield from _differs(figure, told.value, lambda f=figure: _mean(f, runs))
         elif (shares := _shares(figure, runs)) is not None:
             yield from _differs(figure, told.value, lambda of=shares: fmean(of))

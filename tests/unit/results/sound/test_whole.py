@@ -153,6 +153,7 @@ def test_without_answers_a_mean_is_that_of_the_shares(tmp_path):
     path.write_text(json.dumps(document))
     with pytest.raises(InputError, match=r"figures\.hs: 0\.05, not as its runs have it: 0\.1"):
         RunResult.load(path)
+    document = bench()
     document["arms"][1]["runs"].pop()
     path.write_text(json.dumps(document))
     with pytest.raises(InputError, match=r"figures\.hs: a mean over 2 runs, and 1 are there"):
