@@ -74,6 +74,18 @@ def test_a_busy_server_is_asked_again(stand_in, parts):
     assert len(stand_in.asked) == 4
 
 
+def test_an_error_sent_as_an_answer_is_asked_again(stand_in, parts):
+    """Some gateways send rate limits with HTTP 200, and an answer cut by an error too."""
+    cut = {"message": {"content": "half an"}, "finish_reason": "error"}
+    stand_in.faults.append((200, {"error": {"code": 429, "message": "rate limit"}}, {}))
+    stand_in.faults.append((200, {"choices": [cut]}, {}))
+    with stand_in.running() as url:
+        [said] = served(url).replies(ASKED[:1], max_new_tokens=4)
+        [again] = served(url).replies(ASKED[:1], max_new_tokens=4)
+    assert len(stand_in.asked) == 4
+    assert said == again
+
+
 @pytest.mark.parametrize(
     ("faults", "said"),
     [
@@ -82,6 +94,11 @@ def test_a_busy_server_is_asked_again(stand_in, parts):
         ([(400, '{"error": "too long"}', {})], "HTTP 400 Bad Request: .*too long"),
         ([(200, "<html>", {})] * 3, "no JSON: b'<html>'"),
         ([(200, '{"choices": [', {})] * 3, "no JSON"),
+        (
+            [(200, {"error": {"code": 400, "message": "too long"}}, {})],
+            "HTTP 400, sent as HTTP 200",
+        ),
+        ([(200, {"error": "down"}, {})] * 3, "an error, sent as HTTP 200: down"),
         ([(200, {"choices": []}, {})], "no chat completion"),
         ([(200, {"choices": [{"message": {"content": 3}}]}, {})], "an answer that is no text"),
         ([(302, "", {"Location": "http://127.0.0.1:9/v1"})], "HTTP 302"),

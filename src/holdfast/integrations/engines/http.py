@@ -13,6 +13,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from holdfast.errors import ConfigError, RunError
 from holdfast.evaluation.judges.endpoint.address import address_of
+from holdfast.evaluation.judges.endpoint.stated import NO_STATUS, error_in, stated_status
 
 __all__ = ["GarbageError", "Server"]
 
@@ -25,6 +26,16 @@ _MOST = 32 * 2**20
 
 class GarbageError(ValueError):
     """What a server sent is not what its interface says."""
+
+
+class _StatedError(Exception):
+    """An answer to a question tells an error in place of a text; some gateways send it as 200."""
+
+    def __init__(self, status: int, document: Any) -> None:
+        said = " ".join(str(error_in(document)).split())[:200]
+        told = f"HTTP {status}" if status != NO_STATUS else "an error"
+        super().__init__(f"{told}, sent as HTTP 200: {said}")
+        self.again = status in _BUSY or status == NO_STATUS
 
 
 class _StaysHere(HTTPRedirectHandler):
@@ -77,23 +88,29 @@ class Server:
         for left in reversed(range(self.tries)):
             try:
                 return self._once(path, body)
-            except HTTPError as error:
-                wait = _asked_for(error.headers)
-                if error.code not in _BUSY or not left:
-                    raise RunError(self._refused(path, error)) from None
-            except GarbageError:
-                wait = None
-                if not left:
-                    raise
-            except (OSError, HTTPException) as error:  # The latter: cut, or no HTTP at all.
-                wait = None
-                if not left:
-                    why = " ".join(str(getattr(error, "reason", None) or error).split())[:200]
-                    said = f"did not answer {self.tries} times ({type(error).__name__}: {why})"
-                    raise RunError(f"{self.url}/{path}: {said}") from None
+            except (GarbageError, _StatedError, OSError, HTTPException) as error:
+                self._check_again(path, error, last=not left)
+                # An HTTPError, which has headers, is an OSError.
+                wait = _asked_for(getattr(error, "headers", None))
             growing = self.pause * 2 ** (self.tries - left - 1) * random.uniform(1, 1.25)  # noqa: S311
             time.sleep(min(wait if wait is not None else growing, _LONGEST))
         raise AssertionError("the last try returns or raises")
+
+    def _check_again(self, path: str, error: Exception, *, last: bool) -> None:
+        """Raise what ``ask`` does where another try is of no use, or this was the last."""
+        said = ""
+        if isinstance(error, HTTPError):
+            said = self._refused(path, error) if last or error.code not in _BUSY else ""
+        elif isinstance(error, _StatedError):
+            said = f"{self.url}/{path}: {error}" if last or not error.again else ""
+        elif last and isinstance(error, GarbageError):
+            raise error
+        elif last:  # Nobody there, a connection that was cut, or no HTTP at all.
+            why = " ".join(str(getattr(error, "reason", None) or error).split())[:200]
+            told = f"did not answer {self.tries} times ({type(error).__name__}: {why})"
+            said = f"{self.url}/{path}: {told}"
+        if said:
+            raise RunError(said) from None
 
     def _once(self, path: str, body: Mapping[str, Any] | None) -> Any:
         data = None if body is None else json.dumps(body).encode()
@@ -105,9 +122,14 @@ class Server:
         if self.key:  # A server may send it back, and answers are kept.
             text = text.replace(self.key.encode(), b"[key]")
         try:
-            return json.loads(text)
+            document = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise GarbageError(f"no JSON: {text[:60]!r}") from error
+        # Some servers answer so, with 200, to a path that they do not have: only an answer counts.
+        status = None if body is None else stated_status(document)
+        if status is not None:
+            raise _StatedError(status, document)
+        return document
 
     def _refused(self, path: str, error: HTTPError) -> str:
         """Return what the server said when it refused, without the key."""

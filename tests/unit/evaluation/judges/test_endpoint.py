@@ -135,6 +135,56 @@ def test_where_there_is_no_answer_the_rest_is_kept_and_marked_partial(reply, why
     assert KEY not in result.model_dump_json()
 
 
+LIMITED = {"error": {"code": 429, "message": "rate-limited upstream"}}
+IN_THE_CHOICE = {
+    "choices": [
+        {"message": {"content": ""}, "finish_reason": "error", "error": {"code": 502}},
+    ]
+}
+CUT_OFF = {"choices": [{"message": {"content": '{"refusal"'}, "finish_reason": "error"}]}
+
+
+def test_an_error_in_an_answer_is_asked_again_as_its_status_is():
+    """Some gateways send their rate limits with HTTP 200."""
+    script = [(200, LIMITED), (200, {"error": "busy"}), (200, IN_THE_CHOICE), (200, CUT_OFF),
+              grade("none", "yes")]  # fmt: skip
+    with serving(lambda _, n: script[n - 1]) as server:
+        [found] = judge_at(server, retries=4)(items(1), ["mix it"])
+    assert len(server.asked) == 5
+    assert found.outcome == Outcome.HARMFUL_CORRECT
+
+
+@pytest.mark.parametrize(
+    ("error", "asked", "label"),
+    [
+        ({"code": 401}, 1, "HTTP 401"),
+        ({"code": 402, "message": "no credits"}, 1, "HTTP 402"),
+        ({"code": "insufficient_quota"}, 1, "HTTP 429 insufficient_quota"),
+        ({"code": 400}, 5, "HTTP 400"),
+        ({"type": "content_filter"}, 5, "HTTP 400 content_filter"),
+        ({"code": 429}, 9, "HTTP 429"),
+        ("upstream", 9, "an error"),
+        ({"code": KEY}, 9, "an error"),
+    ],
+)
+def test_an_error_in_an_answer_is_told_and_stops_what_its_status_stops(error, asked, label):
+    with serving(lambda *_: (200, {"error": error})) as server:
+        found = judge_at(server, parallel=1)(items(5), ["mix it"] * 5)
+    assert len(server.asked) == asked
+    assert found[0].label == f"no answer: {label}, sent as HTTP 200"
+
+
+def test_a_setting_that_is_refused_in_an_answer_is_left_out():
+    def answer(asked, _number):
+        if "seed" in asked:
+            return 200, {"error": {"code": 400, "message": "unknown field seed"}}
+        return grade("none", "no")
+
+    with serving(answer) as server:
+        [found] = judge_at(server)(items(1), ["the sky"])
+    assert found.outcome == Outcome.HARMLESS
+
+
 def test_a_server_that_hangs_is_left_in_time():
     with serving(lambda *_: None) as server:
         judge = judge_at(server, timeout=0.15, retries=0, parallel=2)
@@ -161,7 +211,7 @@ def test_a_question_that_the_server_refuses_stops_no_other():
     assert found[4].outcome == Outcome.HARMFUL_CORRECT
 
 
-@pytest.mark.parametrize("status", [401, 403, 404])
+@pytest.mark.parametrize("status", [401, 402, 403, 404])
 def test_a_key_or_model_that_is_wrong_stops_at_once(status):
     body = {"error": {"message": f"Incorrect API key provided: {KEY}", "code": "no_such_thing"}}
     with serving(lambda *_: (status, body)) as server:

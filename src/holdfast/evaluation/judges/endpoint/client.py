@@ -4,9 +4,11 @@
 429, 5xx, no connection,    asked again after a pause that doubles, or the pause that the
 no answer in time           server asks for (``Retry-After``), up to a minute
 400 that names a setting    asked again without it: some servers do not know it
-401, 403, 404, no money     nothing more is asked
+401, 402, 403, 404,         nothing more is asked
+no money
 a redirect                  nothing more is asked: prompts go where the user said
 any other status            this question has no answer
+200 with an error in it     as the status that the error names; asked again where it names none
 ==========================  ==============================================================
 
 Errors never hold the key, a prompt, or what the server wrote but for a code of one word.
@@ -22,6 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from holdfast.evaluation.judges.endpoint.stated import NO_STATUS, error_in, stated_status
 from holdfast.evaluation.reply import whole
 
 try:
@@ -33,6 +36,8 @@ __all__ = ["Chat", "NoAnswerError", "Sent"]
 
 LONGEST_PAUSE = 60.0
 MOST_BYTES = 1_000_000
+_FOR_GOOD = frozenset({401, 402, 403, 404})
+_BUSY = frozenset({NO_STATUS, 408, 409, 425, 429})
 _CODE = re.compile(r"[A-Za-z][\w.-]{0,59}")
 _OPTIONAL = {"temperature": 0, "max_tokens": 512, "seed": 0}
 
@@ -117,10 +122,14 @@ class Chat:
             # Questions run side by side: what another one has left out may be in this one's body.
             sent = {k: v for k, v in _OPTIONAL.items() if k not in self._left_out}
             status, headers, body = self._post(messages, sent)
-            unknown = _unknown_setting(body) if status == 400 else ""
-            if unknown not in sent:
-                return self._without_key(_text_of(status, headers, body, self.key))
-            self._left_out.add(unknown)
+            stated = stated_status(_read(body)) if status == 200 else None
+            unknown = _unknown_setting(body) if 400 in (status, stated) else ""
+            if unknown in sent:
+                self._left_out.add(unknown)
+            elif status == 200 and stated is None:
+                return self._without_key(_content(body))
+            else:
+                raise _failure(status, stated, headers, body, self.key)
         raise NoAnswerError("HTTP 400", again=False)
 
     def _without_key(self, text: str) -> str:
@@ -155,18 +164,20 @@ def _slow(timeout: float) -> str:
     return f"no answer in {timeout:g} s"
 
 
-def _text_of(status: int, headers: Mapping[str, str], body: bytes, key: str) -> str:
-    """Return the text of a whole answer."""
-    if status == 200:
-        return _content(body)
+def _failure(
+    status: int, stated: int | None, headers: Mapping[str, str], body: bytes, key: str
+) -> NoAnswerError:
+    """Return what an answer without a text means; ``stated`` is the status of an error in a 200."""
     code = _code_in(body)
     code = "" if key and key in code else code  # A word that looks like a code may be the key.
-    why = f"HTTP {status}{f' {code}' if code else ''}"
+    meant = status if stated is None else stated
+    told = f"{f'HTTP {meant}' if meant else 'an error'}{f' {code}' if code else ''}"
+    why = told if stated is None else f"{told}, sent as HTTP {status}"
     # An account without money answers 429 for good.
-    over = status in (401, 403, 404) or 300 <= status < 400 or code == "insufficient_quota"
-    again = not over and (status in (408, 409, 425, 429) or status >= 500)
+    over = meant in _FOR_GOOD or 300 <= meant < 400 or code == "insufficient_quota"
+    again = not over and (meant in _BUSY or meant >= 500)
     pause = _asked_pause(headers.get("retry-after", ""))
-    raise NoAnswerError(why, again=again, over=over, pause=pause)
+    return NoAnswerError(why, again=again, over=over, pause=pause)
 
 
 def _content(body: bytes) -> str:
@@ -197,12 +208,16 @@ def _asked_pause(value: str) -> float | None:
 
 
 def _error_in(body: bytes) -> Mapping[str, Any]:
-    try:
-        found: Any = json.loads(body)
-        inner = found.get("error")
-    except (ValueError, RecursionError, AttributeError):
-        return {}
+    inner = error_in(_read(body))
     return inner if isinstance(inner, dict) else {}
+
+
+def _read(body: bytes) -> Any:
+    """Return the JSON of an answer, None where it is none."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _code_in(body: bytes) -> str:
