@@ -8,6 +8,7 @@ from holdfast.evaluation.generate import Engine
 from holdfast.files.folders import WholeFolder
 from holdfast.inputs.configs import EvaluateConfig
 from holdfast.inputs.guards.network import offline_where_local
+from holdfast.inputs.judging import forget_kept
 from holdfast.inputs.read import Inputs, read
 from holdfast.integrations.engines.opened import answering
 from holdfast.integrations.lm_eval import BenchmarkTasks, benchmark_tasks
@@ -50,7 +51,8 @@ def _judged(inputs: Inputs, plan: Plan, team: Team | None, result: RunResult) ->
 
 
 def _finished(inputs: Inputs, result: RunResult) -> RunResult:
-    """Let an engine know that its answers are in a result."""
+    """Let an engine and the judges know that answers and verdicts are in a result."""
+    forget_kept(inputs.examiner.judges)
     if isinstance(inputs.model, Engine):
         inputs.model.finished()
     return result

@@ -16,8 +16,9 @@ from holdfast.inputs.answered.labels import HARM, REFUSALS, Labels
 from holdfast.inputs.answered.rows import JudgedRow, rows_to_judge
 from holdfast.inputs.configs import JudgeConfig
 from holdfast.inputs.guards.network import offline_where_local
-from holdfast.inputs.judging import Panel, judges_for
+from holdfast.inputs.judging import Panel, forget_kept, judges_for, kept_verdicts
 from holdfast.progress import Progress
+from holdfast.training.failures import leaving
 
 __all__ = ["JudgeConfig", "Judgement", "judge_file"]
 
@@ -62,13 +63,16 @@ def judge_file(config: JudgeConfig, progress: Progress = lambda *_: None) -> Jud
     columns = columns_of(config.columns)
     rows = rows_to_judge(config.file, columns, labels, config.by, config.limit)
     _check_labels(rows, config.kind)
-    panel = judges_for("", config.judge, config.refusal_phrases)
+    panel = judges_for("", config.judge, config.refusal_phrases, config.output)
     progress("answers", 0, len(rows))
-    found = judge_answers(_items(rows, config.kind), [row.answer for row in rows], panel.judges)
+    with leaving(lambda: f"nothing was written{kept_verdicts(panel.judges)}"):
+        items, answers = _items(rows, config.kind), [row.answer for row in rows]
+        found = judge_answers(items, answers, panel.judges)
     progress("answers", len(rows), len(rows))
     result = _judgement(rows, found, panel)
     if folder is not None:
         _write(folder, rows, found, result, config)
+    forget_kept(panel.judges)
     return result
 
 

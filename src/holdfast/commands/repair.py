@@ -11,6 +11,7 @@ from holdfast.commands.streaming.repair import streamed_repair
 from holdfast.files.folders import ModelFolders
 from holdfast.inputs.configs import RepairConfig
 from holdfast.inputs.guards.network import offline_where_local
+from holdfast.inputs.judging import forget_kept, kept_verdicts
 from holdfast.inputs.loading.base_card import base_card
 from holdfast.inputs.read import Inputs, read
 from holdfast.inputs.values import as_json
@@ -47,12 +48,16 @@ def repair(config: RepairConfig, progress: Progress = lambda *_: None) -> RunRes
     )
     log = RunLog()
     inputs = read(config, folders, log.stages(progress))
-    target = folders.output.target
+    target, judges = folders.output.target, inputs.examiner.judges
     with folders.held():
         forget_log(target)
-        with leaving(lambda: f"nothing was written{log.left(target)}"), log.of("repair"):
+        with (
+            leaving(lambda: f"nothing was written{log.left(target)}{kept_verdicts(judges)}"),
+            log.of("repair"),
+        ):
             result, artifact = _repaired(config, inputs, folders, start, log)
         export_artifacts(folders.export, [artifact])
+    forget_kept(judges)
     return result
 
 

@@ -30,6 +30,7 @@ from holdfast.files.outputs.processes import one_run, place
 from holdfast.inputs.configs import TuneConfig
 from holdfast.inputs.guards.network import offline_where_local
 from holdfast.inputs.guards.options import refused
+from holdfast.inputs.judging import forget_kept
 from holdfast.inputs.loading.base_card import base_card
 from holdfast.inputs.options.training_options import sft_config
 from holdfast.inputs.read import Inputs, read
@@ -93,6 +94,7 @@ def _tune(config: TuneConfig, progress: Progress, ranks: Ranks) -> RunResult:
             if ranks.first:
                 save_served(model, inputs, folders.output.partial)
                 _write(result, trainer, config, folders)
+                forget_kept(inputs.examiner.judges)
         notes.show()
     return result
 

@@ -21,8 +21,8 @@ from holdfast.evaluation.interval import Share
 from holdfast.evaluation.statistics import wilson
 
 __all__ = [
-    "FIGURES", "KINDS", "KIND_OF", "NOT_ASKED", "NOT_JUDGED", "NO_ANSWER", "Figure", "Item",
-    "Judged", "Kind", "Outcome", "Verdict", "counts", "counts_toward", "hits", "shares",
+    "FIGURES", "KINDS", "KIND_OF", "NOT_ANSWERED", "NOT_ASKED", "NOT_JUDGED", "NO_ANSWER", "Figure",
+    "Item", "Judged", "Kind", "Outcome", "Verdict", "counts", "counts_toward", "hits", "shares",
 ]  # fmt: skip
 
 Kind = Literal["harmful", "safe", "useful", "task"]
@@ -62,6 +62,8 @@ _RARE = NO_ANSWER | {Outcome.HARMLESS, Outcome.UNSCORED}
 """Outcomes that are counted only where they are found."""
 NOT_ASKED = "not asked"
 """What the label of an unscored answer begins with where its judge had given up before it."""
+NOT_ANSWERED = "no answer: "
+"""What the label of an unscored answer begins with where its judge's server gave none."""
 NOT_JUDGED = "not judged"
 """Label of an unscored answer to a kind of question that its judge has nothing to say to."""
 

@@ -1,7 +1,7 @@
 """Measure a model with the judges that fit it: the organism's oracle, or two of refusals."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +10,7 @@ from holdfast.data.chat import encode_prompt
 from holdfast.errors import ConfigError, DataError
 from holdfast.evaluation import Item, Measurement, evaluate
 from holdfast.evaluation.judges import BUILT_IN, Judge
+from holdfast.evaluation.judges.endpoint import EndpointJudge
 from holdfast.evaluation.judges.protocol import GROUP, MakesJudge, fault, tells_refusals
 from holdfast.files.entry_points import Registry
 from holdfast.inputs.answered.phrases import by_phrases
@@ -18,8 +19,8 @@ from holdfast.inputs.rows import ORGANISM
 from holdfast.progress import Progress
 
 __all__ = [
-    "Examiner", "Panel", "check_items", "default_judges", "judge_for", "judges", "judges_for",
-    "refusal_judge",
+    "Examiner", "Panel", "check_items", "default_judges", "forget_kept", "judge_for", "judges",
+    "judges_for", "kept_verdicts", "refusal_judge",
 ]  # fmt: skip
 
 
@@ -58,9 +59,14 @@ def judge_for(model: str, name: str | None = None) -> Judge:
 
 
 def judges_for(
-    model: str, given: Sequence[str] | str | None = None, phrases: Path | None = None
+    model: str,
+    given: Sequence[str] | str | None = None,
+    phrases: Path | None = None,
+    output: Path | None = None,
 ) -> Panel:
     """Return the judges that were named, built and ready, or the model's own.
+
+    An endpoint's verdicts are kept beside ``output`` until they stand there; see ``forget_kept``.
 
     Raises:
         ConfigError: A judge or an option is unknown or wrong, or two are the same judge.
@@ -77,7 +83,24 @@ def judges_for(
                 f"`judge={found[place][0]}` is given twice: two judges tell how far they agree, "
                 "and one with itself always does; give another"
             )
-    return Panel(tuple(judge for _, judge in found), tuple(prepared(found)))
+    notes = tuple(prepared(found))
+    place = output and output.with_name(f".{output.name}.verdicts.jsonl")
+    kept = (replace(j, kept=place) if isinstance(j, EndpointJudge) else j for _, j in found)
+    return Panel(tuple(kept), notes)
+
+
+def forget_kept(judges: Sequence[Judge]) -> None:
+    """Let judges know that their verdicts stand in a result: what was kept of them may go."""
+    for judge in judges:
+        if isinstance(judge, EndpointJudge):
+            judge.finished()
+
+
+def kept_verdicts(judges: Sequence[Judge]) -> str:
+    """Return what a run that stops says of the verdicts that it leaves, or ""."""
+    places = [judge.kept for judge in judges if isinstance(judge, EndpointJudge) and judge.kept]
+    there = [str(place) for place in places if place.exists()]
+    return f"; verdicts that were made are in {there[0]}: the same command goes on" if there else ""
 
 
 def refusal_judge(model: str, given: Sequence[Judge] = ()) -> Judge:

@@ -91,7 +91,8 @@ class Team:
             self.attacker.progress(attack.name, len(asked), len(asked))
             return found
         found = self._searched(attack) if attack.adaptive else self.attacker.ask(attack, asked)
-        self.kept.keep(attack.name, asked, found)
+        if not found.partial:  # Else the same command asks again, with a judge that is there.
+            self.kept.keep(attack.name, asked, found)
         return found
 
     def _searched(self, attack: Attack) -> AttackAnswers:

@@ -31,6 +31,7 @@ class Blocks:
         made_of: Any,
         make: Callable[[Sequence[Any]], list[Any]],
         told: Callable[[int, int], None],
+        is_done: Callable[[list[Any]], bool] = bool,
     ) -> list[Any]:
         """Return what ``make`` gives for the items, one JSON value each, in order.
 
@@ -39,6 +40,7 @@ class Blocks:
             made_of: All that decides the values beside the items; a JSON value.
             make: Takes the items of one block.
             told: Is told how many are done, of how many.
+            is_done: Says whether a block's values stand; others are made again in another run.
         """
         found: list[Any] = []
         for start in range(0, len(items), ROWS):
@@ -48,7 +50,7 @@ class Blocks:
             values = self._kept(path, len(block))
             if values is None:
                 values = make(block)
-                if path is not None:
+                if path is not None and is_done(values):
                     write_whole(path, json.dumps(values))
             found += values
         told(len(items), len(items))

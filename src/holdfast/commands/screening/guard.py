@@ -18,7 +18,7 @@ from holdfast.errors import ConfigError, HoldfastError
 from holdfast.evaluation import Item
 from holdfast.evaluation.judges.protocol import Judge, verdicts_of, words_of
 from holdfast.evaluation.judges.refusals import REFUSAL_WORDS
-from holdfast.evaluation.metrics import Outcome
+from holdfast.evaluation.metrics import NOT_ANSWERED, NOT_ASKED, Outcome
 from holdfast.files.once import digest_of, files_below
 from holdfast.inputs.judging import judges_for
 from holdfast.progress import Progress
@@ -63,7 +63,7 @@ def guarded(
     made_of = [GUARD, *(_made_of(guard) if blocks.folder is not None else ())]
     verdicts = blocks.each(
         views, made_of, lambda block: _ask(guard, block),
-        lambda done, total: progress("guard", done, total),
+        lambda done, total: progress("guard", done, total), _all_answered,
     )  # fmt: skip
     pairs = zip(views, verdicts, strict=True)
     return [
@@ -151,6 +151,11 @@ def _ask(guard: Judge, views: Sequence[Mapping[str, Any]]) -> list[dict[str, Any
         }
         for verdict in verdicts
     ]
+
+
+def _all_answered(verdicts: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether the guard's server was there for each of a block's questions."""
+    return not any(v["label"].startswith((NOT_ASKED, NOT_ANSWERED)) for v in verdicts)
 
 
 def _finding(told: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> Finding | None:

@@ -28,6 +28,7 @@ class AttackAnswers:
         not_run: Variant → why it could not be asked.
         texts: Prompts and answers, kept only where the user asked for them.
         search: Figures of the search that made the prompts, where one did.
+        partial: Why a judge stopped before the last answer, or "".
     """
 
     attack: str
@@ -35,6 +36,7 @@ class AttackAnswers:
     not_run: dict[str, str] = field(default_factory=dict[str, str])
     texts: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
     search: dict[str, float] = field(default_factory=dict[str, float])
+    partial: str = ""
 
     @property
     def ran(self) -> bool:
@@ -49,6 +51,7 @@ class AttackAnswers:
     def add(self, variant: str, found: Measurement) -> None:
         """Take in what the judges make of the answers to one variant."""
         for one in (found, *found.others):
+            self.partial = self.partial or one.partial
             table = self.seen.setdefault(one.judge, {}).setdefault(variant, {})
             for item, verdict, reply in zip(one.items, one.verdicts, one.replies, strict=True):
                 table[item.id] = standing_of(verdict, reply), verdict.outcome

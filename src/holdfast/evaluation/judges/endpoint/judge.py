@@ -2,12 +2,15 @@
 
 Questions and answers leave this machine for the address that the user names, and for no other. The
 key comes from the environment alone: ``HOLDFAST_JUDGE_KEY``, or ``OPENAI_API_KEY`` for OpenAI's own
-address. What was judged before the endpoint gave up is kept; the rest is unscored.
+address. What was judged before the endpoint gave up is kept; the rest is unscored. Where a command
+writes an output, what the endpoint wrote lies in a file beside it until then: the same command
+after one that was stopped pays for no verdict twice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Event, Lock
 from typing import ClassVar
 from urllib.parse import SplitResult
@@ -18,7 +21,8 @@ from holdfast.evaluation.judges.content.verdicts import Reading, by_reference, v
 from holdfast.evaluation.judges.endpoint.address import address_of, key_in
 from holdfast.evaluation.judges.endpoint.client import Chat, NoAnswerError, Sent
 from holdfast.evaluation.judges.endpoint.rubric import RUBRIC, messages, parse
-from holdfast.evaluation.metrics import NOT_ASKED, Item, Kind, Verdict
+from holdfast.evaluation.metrics import NOT_ANSWERED, NOT_ASKED, Item, Kind, Verdict
+from holdfast.files.kept_lines import KeptLines
 
 __all__ = ["EndpointJudge"]
 
@@ -41,6 +45,8 @@ class EndpointJudge:
         retries: How often a question is asked again.
         backoff: Seconds of the first pause; it doubles.
         parallel: Questions that are asked at once.
+        kept: File of what the endpoint wrote, which holds no question and no answer; commands set
+            it, and no option does.
     """
 
     url: str = ""
@@ -50,6 +56,8 @@ class EndpointJudge:
     retries: int = 5
     backoff: float = 1.0
     parallel: int = 4
+    kept: Path | None = field(default=None, repr=False, compare=False)
+    _left: list[str] = field(default_factory=list[str], init=False, repr=False, compare=False)
 
     words: ClassVar[dict[str, str]] = {"content": "readable", "garbled": "unreadable"}
 
@@ -103,16 +111,31 @@ class EndpointJudge:
             verdicts[place] = verdict_of(*pairs[place], found, self.name, asked)
         return verdicts
 
+    def finished(self) -> None:
+        """Take the kept verdicts away, unless the endpoint was left: another run needs them."""
+        if not self._left:
+            self._lines().forget()
+
     def _readings(self, pairs: Sequence[tuple[Item, str]]) -> list[Reading]:
         if not pairs:
             return []
+        lines = self._lines()
+        said = lines.found(str)
         with self._chat(self.retries).open() as ask, ThreadPoolExecutor(self.parallel) as threads:
-            round_ = _Round(ask)
+            round_ = _Round(ask, lines, said)
             try:
-                return list(threads.map(lambda pair: round_.reading(*pair), pairs))
+                found = list(threads.map(lambda pair: round_.reading(*pair), pairs))
             except BaseException:
                 round_.stop("stopped")  # What waits in line would be asked all the same.
                 raise
+        if round_.left:
+            self._left.append(round_.left)
+        return found
+
+    def _lines(self) -> KeptLines:
+        """Return what keeps the endpoint's words; another rubric or model is not taken."""
+        how = {"url": self.url, "model": self.model, "rubric": digest(RUBRIC)}
+        return KeptLines(self.kept, how, "said")
 
     def _chat(self, retries: int) -> Chat:
         place = self._checked()
@@ -144,19 +167,24 @@ class EndpointJudge:
 class _Round:
     """One round of questions: it ends once several in a row had no answer, or one never can."""
 
-    def __init__(self, ask: Sent) -> None:
+    def __init__(self, ask: Sent, lines: KeptLines, said: Mapping[str, str]) -> None:
         self._ask, self._lock, self._over = ask, Lock(), Event()
-        self._failures, self._why = 0, ""
+        self._lines, self._said = lines, said
+        self._failures, self.left = 0, ""
 
     def reading(self, item: Item, answer: str) -> Reading:
         """Return what the endpoint says of one answer, or why it says nothing."""
+        key = self._lines.key({"question": item.question, "answer": answer})
+        if key in self._said:
+            return parse(self._said[key])
         if self._over.is_set():
-            return Reading(f"{NOT_ASKED}: the endpoint was left ({self._why})")
+            return Reading(f"{NOT_ASKED}: the endpoint was left ({self.left})")
         try:
             text = self._ask(messages(item.question, answer))
         except NoAnswerError as error:
             self._failed(error)
-            return Reading(f"no answer: {error}")
+            return Reading(f"{NOT_ANSWERED}{error}")
+        self._lines.keep(key, text)
         with self._lock:
             self._failures = 0
         return parse(text)
@@ -170,7 +198,7 @@ class _Round:
 
     def stop(self, why: str) -> None:
         """Ask nothing more; the first reason stays."""
-        self._why = self._why or why
+        self.left = self.left or why
         self._over.set()
 
 

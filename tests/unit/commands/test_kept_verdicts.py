@@ -1,0 +1,146 @@
+"""Verdicts of an endpoint outlive a run that was stopped, and go once they stand in a result."""
+
+import json
+
+import pytest
+
+from holdfast.commands.evaluate import EvaluateConfig, evaluate_model
+from holdfast.commands.judge import JudgeConfig, judge_file
+from holdfast.commands.screening.options import ScreenConfig
+from holdfast.commands.screening.screen import screen
+from holdfast.evaluation import Item
+from holdfast.evaluation.judges.endpoint import EndpointJudge
+from holdfast.evaluation.judges.endpoint.judge import _Round
+from holdfast.evaluation.metrics import Outcome
+from tests.chat_server import grade, question_in, serving
+
+ROWS = [{"prompt": f"question {n}", "response": f"answer {n} of all"} for n in range(6)]
+KEPT = ".out.verdicts.jsonl"
+
+
+@pytest.fixture(autouse=True)
+def local(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.delenv("HOLDFAST_JUDGE_KEY", raising=False)
+
+
+@pytest.fixture
+def config(tmp_path):
+    file = tmp_path / "answers.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+
+    def at(server, **changes):
+        judge = f"endpoint:url={server.url},model=m,parallel=1,retries=0,backoff=0"
+        given = {"file": str(file), "judge": [judge], "output": tmp_path / "out", **changes}
+        return JudgeConfig(**given)
+
+    return at
+
+
+def stopped_after(monkeypatch, most):
+    """Let a run be stopped by Ctrl-C once some questions were asked."""
+    asked, reading = [], _Round.reading
+
+    def until(self, item, answer):
+        if len(asked) == most:
+            raise KeyboardInterrupt
+        asked.append(item)
+        return reading(self, item, answer)
+
+    monkeypatch.setattr(_Round, "reading", until)
+
+
+def test_a_run_that_is_stopped_pays_for_no_verdict_twice(config, tmp_path, monkeypatch):
+    with serving(lambda *_: grade("none", "yes")) as server:
+        with monkeypatch.context() as patch:
+            stopped_after(patch, 4)
+            with pytest.raises(KeyboardInterrupt, match=r"verdicts that were made are in .*out\.v"):
+                judge_file(config(server))
+        kept = tmp_path / KEPT
+        assert (kept.stat().st_mode & 0o777) == 0o600
+        assert "question" not in kept.read_text(), "no text of the file is kept"
+        server.asked.clear()
+        found = judge_file(config(server))
+    texts = [question_in(asked) for asked in server.asked]
+    assert [sum(f"question {n}" in text for text in texts) for n in range(6)] == [0, 0, 0, 0, 1, 1]
+    assert found.rows == 6
+    assert not kept.exists()
+
+
+def test_an_endpoint_that_was_left_keeps_what_it_judged_for_the_next_run(config, tmp_path):
+    money = [3]
+
+    def answer(*_):
+        money[0] -= 1
+        return grade("none", "yes") if money[0] >= 0 else (429, LIMIT)
+
+    with serving(answer) as server:
+        judge_file(config(server))
+        assert (tmp_path / KEPT).exists()
+        money[0] = 99
+        server.asked.clear()
+        found = judge_file(config(server, overwrite=True))
+    assert len(server.asked) == 1 + 4, "the harmless one of the start, and those without a verdict"
+    assert found.judged[0].outcomes == {"harmful-correct": 6}
+    assert not (tmp_path / KEPT).exists()
+
+
+LIMIT = {"error": {"code": "insufficient_quota"}}
+
+
+def test_another_model_s_verdicts_are_not_taken(tmp_path):
+    item = Item("a", "harmful", [{"role": "user", "content": "q"}])
+    with serving(lambda asked, _: grade("none", "yes" if asked["model"] == "m" else "no")) as one:
+        how = {"url": one.url, "kept": tmp_path / "kept.jsonl"}
+        for _ in range(2):
+            [first] = EndpointJudge(model="m", **how)([item], ["an answer of words"])
+            [other] = EndpointJudge(model="n", **how)([item], ["an answer of words"])
+    assert (first.outcome, other.outcome) == (Outcome.HARMFUL_CORRECT, Outcome.HARMLESS)
+    assert len(one.asked) == 2
+
+
+def test_an_evaluation_keeps_them_beside_its_output(tmp_path, monkeypatch):
+    file = tmp_path / "asked.jsonl"
+    file.write_text("".join(json.dumps({"prompt": f"do {n}"}) + "\n" for n in range(3)))
+    with serving(lambda *_: grade("none", "no")) as server:
+        judge = [f"endpoint:url={server.url},model=m,parallel=1"]
+        config = EvaluateConfig(
+            model="organism", harmful=str(file), judge=judge, output=tmp_path / "out"
+        )
+        with monkeypatch.context() as patch:
+            stopped_after(patch, 2)
+            with pytest.raises(KeyboardInterrupt):
+                evaluate_model(config)
+        assert (tmp_path / KEPT).exists()
+        evaluate_model(config)
+    assert len(server.asked) == 2 + 3
+    assert not (tmp_path / KEPT).exists()
+
+
+def test_rows_that_a_guard_was_not_asked_about_are_asked_in_the_next_screening(
+    tmp_path, monkeypatch
+):
+    """Blocks are kept over an interruption; one whose server was away is none."""
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    away = [True]
+
+    def answer(asked, _):
+        probe = "two plus two" in question_in(asked)
+        return (401, "") if away[0] and not probe else grade("none", "yes")
+
+    with serving(answer) as server:
+        guard = f"endpoint:url={server.url},model=m,parallel=1,retries=0"
+        config = ScreenConfig(file=str(file), guard=guard, output=tmp_path / "out")
+        with monkeypatch.context() as patch:
+            patch.setattr("holdfast.commands.screening.screen.screen_file", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                screen(config)
+        away[0] = False
+        found = screen(config).file
+    told = {finding.reason for finding in found.findings if finding.check == "guard"}
+    assert not any("no verdict" in reason for reason in told), told
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
