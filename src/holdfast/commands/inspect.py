@@ -1,6 +1,7 @@
 """Say what a model is and what can be done with it; no weights are needed."""
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from holdfast.commands.inspection.adapter import AdapterFacts, adapter_of
@@ -11,12 +12,14 @@ from holdfast.commands.inspection.model_card import license_of
 from holdfast.commands.inspection.numbers import Numbers, numbers_of
 from holdfast.commands.inspection.subject import Subject, subject_of
 from holdfast.errors import ModelError
+from holdfast.files.guarded.models import check_loaded_by
 from holdfast.inputs.configs import InspectConfig
 from holdfast.inputs.guards.given import check_given
 from holdfast.inputs.guards.network import offline_where_local
 from holdfast.inputs.guards.secrets import refuse_secret_values
 from holdfast.inputs.loading.vocabulary import check_vocabulary
 from holdfast.inputs.models import positions
+from holdfast.inputs.rows import ORGANISM
 
 __all__ = ["InspectConfig", "Inspection", "inspect_model"]
 
@@ -99,8 +102,12 @@ def _bits(config: Any) -> str | None:
 
 
 def _notes(subject: Subject) -> list[str]:
+    """Return why a model whose weights fit cannot be loaded all the same."""
+    shown = f"`model={subject.name}`"
     try:
-        check_vocabulary(subject.model, subject.tokenizer, f"`model={subject.name}`")
+        check_vocabulary(subject.model, subject.tokenizer, shown)
+        if subject.weights and subject.name != ORGANISM:
+            check_loaded_by(Path(subject.name), shown)
     except ModelError as error:
         return [f"it cannot be loaded: {error}"]
     return []

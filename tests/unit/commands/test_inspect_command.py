@@ -14,9 +14,10 @@ from holdfast.commands.inspect import inspect_model
 from holdfast.commands.inspection.page import lines_of
 from holdfast.errors import ConfigError, ModelError
 from holdfast.inputs.configs import InspectConfig
+from holdfast.inputs.models import load_model
 from holdfast.training.lora_targets import on_projections
 from holdfast.training.sft_options import lora
-from tests.tiny import TEMPLATE, tiny_tokenizer
+from tests.tiny import TEMPLATE, tiny_model, tiny_tokenizer
 from tests.zoo import zoo_model
 
 
@@ -184,6 +185,21 @@ def test_weights_that_are_not_those_of_the_config_are_told(tmp_path, misfit):
     found = seen(tmp_path)
     assert found.weights is False
     assert re.search(f"it cannot be loaded: .*{said}", found.notes[0])
+
+
+@pytest.mark.parametrize(("metadata", "told"), [({}, 0), (None, 1), (["pt"], 1)])
+def test_an_index_that_loading_refuses_is_told(tmp_path, metadata, told):
+    tiny_model().save_pretrained(tmp_path, max_shard_size=20_000)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    index = tmp_path / "model.safetensors.index.json"
+    document = json.loads(index.read_text())
+    index.write_text(json.dumps({"weight_map": document["weight_map"], "metadata": metadata}))
+    notes = seen(tmp_path).notes
+    assert ["under metadata" in note for note in notes] == [True] * told
+    if told:
+        with pytest.raises(ModelError) as caught:
+            load_model(str(tmp_path))
+        assert notes == (f"it cannot be loaded: {caught.value}",)
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen3_moe", "gemma3", "gpt2", "bloom", "deepseek_v3"])

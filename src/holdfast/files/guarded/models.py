@@ -15,7 +15,7 @@ from holdfast.errors import ModelError
 from holdfast.files.guarded.documents import json_in
 
 __all__ = [
-    "INDEX", "WHOLE", "check_index", "check_sizes", "config_in", "refuse_pickled_weights",
+    "INDEX", "WHOLE", "check_loaded_by", "check_sizes", "config_in", "refuse_pickled_weights",
     "shapes_in", "weight_files",
 ]  # fmt: skip
 
@@ -91,12 +91,13 @@ def _indexed(folder: Path, shown: str) -> Iterator[Path]:
         yield folder / name
 
 
-def check_index(folder: Path, shown: str) -> None:
-    """Raise ``ModelError`` where the index has no object of metadata, in which transformers writes.
+def check_loaded_by(folder: Path, shown: str) -> None:
+    """Raise ``ModelError`` where transformers loads by an index without an object of metadata.
 
-    Weights that are read tensor by tensor do without it.
+    It writes in there. Weights that are read tensor by tensor do without it.
     """
-    if not isinstance(config_in(folder, INDEX).get("metadata"), dict):
+    by_index = [file.name for file in weight_files(folder, shown)] != [WHOLE]
+    if by_index and not isinstance(config_in(folder, INDEX).get("metadata"), dict):
         raise ModelError(
             f"{shown}: {INDEX} has no object under metadata, and transformers cannot load it so: "
             'write "metadata": {} there, or save the model again'

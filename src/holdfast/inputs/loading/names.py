@@ -11,7 +11,7 @@ from transformers import CONFIG_MAPPING
 
 from holdfast.errors import ModelError, reason_of
 from holdfast.files.guarded.adapters import base_of
-from holdfast.files.guarded.models import WHOLE, check_index, check_sizes, config_in, weight_files
+from holdfast.files.guarded.models import check_loaded_by, check_sizes, config_in
 from holdfast.files.guarded.paths import refuse_text
 from holdfast.files.whole_model import refuse_both
 from holdfast.inputs.loading.hub import hub_fault
@@ -66,9 +66,7 @@ def check_folder(
             "read that code, then add `trust_remote_code=True`"
         )
     if weights:
-        files = weight_files(folder, shown)
-        if [file.name for file in files] != [WHOLE]:
-            check_index(folder, shown)
+        check_loaded_by(folder, shown)
         check_sizes(folder, shown)
 
 
