@@ -63,6 +63,10 @@ class Tensorwise(Protocol):
         """Return what ``after`` would have returned, once every weight was edited."""
         ...
 
+    def notes(self) -> list[str]:
+        """Return the lines that ``after`` would have said, once every weight was edited."""
+        ...
+
 
 class Defense:
     """Base class of all defenses. Override the hooks the method needs; the others never run.

@@ -128,6 +128,52 @@ def test_what_is_told_is_the_same(method):
     assert one == other
 
 
+def told(capsys):
+    """Return the notes of a method on stderr, without the bars of others."""
+    lines = capsys.readouterr().err.splitlines()
+    return [line for line in lines if line.startswith(("safe_lora: ", "resta: "))]
+
+
+@pytest.mark.parametrize("kind", ["kin", "unrelated"])
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_what_is_said_is_the_same_also_of_a_folder_that_is_no_kin(method, kind, capsys):
+    """The notes go to stderr and the log, and of an unrelated ``aligned`` they warn."""
+    folders(lambda seed: tiny_model(seed=seed))
+    vector(tiny_model())
+    if kind == "unrelated":
+        method = method.replace("aligned=aligned", "aligned=base").replace(
+            "base=base", "base=tuned"
+        )
+    said, logged = [], []
+    for name, streamed in (("memory", False), ("shards", True)):
+        output = Path(f"{name}-out")
+        repair(RepairConfig(model=TUNED, method=method, output=output, streamed=streamed))
+        said.append(told(capsys))
+        logged.append([line.partition(" ")[2] for line in (output / "run.log").open()])
+    # What a folder is compared with is all weights there, and those that are edited here.
+    assert [line.partition(" (they")[0] for line in said[0]] == [
+        line.partition(" (they")[0] for line in said[1]
+    ]
+    assert said[1]
+    assert all(f"{line}\n" in logged[1] for line in said[1])
+    warned = any("aligned=base has next to nothing" in line for line in said[1])
+    assert warned == (kind == "unrelated" and "aligned" in method)
+
+
+def test_what_is_said_of_an_adapter_beside_no_weights_is_the_same(capsys):
+    """Its base was no kin of the aligned model, and that was told of the model in memory alone."""
+    folders(lambda seed: tiny_model(seed=seed))
+    moved(adapter := get_peft_model(tiny_model(), LoraConfig(r=2, task_type="CAUSAL_LM")))
+    adapter.save_pretrained("adapter")
+    given = {"model": "aligned", "adapter": Path("adapter"), "method": "safe_lora:base=base,tau=1"}
+    said = []
+    for name, streamed in (("memory", False), ("shards", True)):
+        repair(RepairConfig(**given, output=Path(f"{name}-out"), streamed=streamed))
+        said.append(told(capsys))
+    assert said[0] == said[1]
+    assert any("base=base has next to nothing" in line for line in said[1])
+
+
 def test_an_adapter_is_repaired_beside_no_weights():
     folders(lambda seed: tiny_model(seed=seed))
     moved(vector_model := get_peft_model(tiny_model(), LoraConfig(r=2, task_type="CAUSAL_LM")))

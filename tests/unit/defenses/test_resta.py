@@ -346,6 +346,30 @@ def test_an_aligned_folder_of_an_unrelated_model_is_told(aligned, tmp_path):
         assert sum("next to nothing" in line for line in said) == told
 
 
+@pytest.mark.parametrize(
+    ("marked", "moved", "told"),
+    [
+        ("model-0", False, ""),
+        ("model-0", True, "was trained on model-0, and nothing shows that this model was tuned"),
+        ("", True, "does not tell its base, and nothing shows"),
+        (None, False, "does not tell its base, and nothing shows"),
+    ],
+)
+def test_a_vector_without_the_aligned_folder_is_told_as_unchecked(tmp_path, marked, moved, told):
+    """Embeddings that tuning left alone show the base; else the note says that nothing does."""
+    lora(tiny_model()).save_pretrained(tmp_path)
+    if marked is not None:
+        BaseMark.of(tiny_model(), marked).save(tmp_path)
+    model, said = tuned(), []
+    with torch.no_grad():
+        model.get_input_embeddings().weight.copy_(tiny_model().get_input_embeddings().weight)
+        model.get_input_embeddings().weight.add_(float(moved))
+    repair(RESTA(vector=str(tmp_path), gamma=0.1), model, tiny_tokenizer(), say=said.append)
+    found = [line for line in said if "nothing shows" in line]
+    assert bool(found) == bool(told)
+    assert all(f"vector={tmp_path} {told}" in line for line in found)
+
+
 def test_a_vector_of_another_base_of_the_same_shapes_is_told_by_its_mark(aligned, tmp_path):
     folders = [tmp_path / "own", tmp_path / "other"]
     for folder, seed in zip(folders, (0, 5), strict=True):

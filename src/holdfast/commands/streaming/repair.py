@@ -11,6 +11,7 @@ import torch
 from holdfast.artifact import Artifact
 from holdfast.commands.exports import export_artifacts
 from holdfast.commands.inspection.subject import Subject, subject_of
+from holdfast.commands.notes import Notes
 from holdfast.commands.run_log import RunLog, forget_log
 from holdfast.commands.streaming.adapter import adapter_alone
 from holdfast.commands.streaming.shards import Shards
@@ -50,6 +51,7 @@ _UNUSED = (
 )  # fmt: skip
 """Fields that ask for a forward pass, or for a model in memory."""
 Write = Callable[[Path], Artifact]
+Say = Callable[[str], None]
 
 
 def streamed_repair(config: RepairConfig, progress: Progress) -> RunResult:
@@ -70,7 +72,9 @@ def streamed_repair(config: RepairConfig, progress: Progress) -> RunResult:
     folders.check([config.model, config.adapter, config.chat_template, *files_in([spec]).values()])
     subject = _subject(config)
     log, target = RunLog(), folders.output.target
-    write = (_adapter if config.adapter else _model)(config, defense, subject, log.stages(progress))
+    notes = Notes(log.say)
+    told = log.stages(progress), notes.say
+    write = (_adapter if config.adapter else _model)(config, defense, subject, *told)
     with (
         leaving(lambda: f"nothing was written{log.left(target)}"), log.of("repair"),
         folders.writing() as (partial, apart),
@@ -88,6 +92,7 @@ def streamed_repair(config: RepairConfig, progress: Progress) -> RunResult:
         write_card(result, base_card(config.model), partial)
         log.say("finished")
     export_artifacts(folders.export, [artifact])
+    notes.show()
     return result
 
 
@@ -130,7 +135,9 @@ def _subject(config: RepairConfig) -> Subject:
     return subject
 
 
-def _model(config: RepairConfig, defense: Defense, subject: Subject, progress: Progress) -> Write:
+def _model(
+    config: RepairConfig, defense: Defense, subject: Subject, progress: Progress, say: Say
+) -> Write:
     """Return what writes the whole model."""
     model, work = subject.model, defense.tensorwise(subject.model)
     if work is None:
@@ -145,12 +152,18 @@ def _model(config: RepairConfig, defense: Defense, subject: Subject, progress: P
         model.config.architectures = [type(model).__name__]
         model.config.save_pretrained(partial)
         model.generation_config.save_pretrained(partial)
-        return work.artifact()
+        made = work.artifact()
+        # One that is not ours may say nothing.
+        for line in getattr(work, "notes", list)():
+            say(line)
+        return made
 
     return write
 
 
-def _adapter(config: RepairConfig, defense: Defense, subject: Subject, told: Progress) -> Write:
+def _adapter(
+    config: RepairConfig, defense: Defense, subject: Subject, told: Progress, say: Say
+) -> Write:
     """Return what writes the adapter; of the model only the weights that are asked for are read."""
     if Capability.EXTRA_BACKWARD in defense.needs():
         raise _needs_memory(defense)
@@ -162,7 +175,7 @@ def _adapter(config: RepairConfig, defense: Defense, subject: Subject, told: Pro
     model, own = adapter_alone(bare, base, folder), _on_base(defense, config.model)
 
     def write(partial: Path) -> Artifact:
-        artifact = apply_repair(own, model, subject.tokenizer, progress=told)
+        artifact = apply_repair(own, model, subject.tokenizer, say=say, progress=told)
         model.save_pretrained(partial)
         base.save(partial)
         bare.generation_config.save_pretrained(partial)

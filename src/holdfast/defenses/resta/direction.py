@@ -9,7 +9,7 @@ from torch import nn
 
 from holdfast.errors import ConfigError, ModelError
 from holdfast.files.adapters import read_adapter
-from holdfast.files.base_mark import BaseMark, refuse_other_base
+from holdfast.files.base_mark import BaseMark, read_mark, refuse_other_base
 from holdfast.files.weights import SavedWeights, open_weights
 from holdfast.ops.adapter_facts import AdapterKind, require_kinds
 from holdfast.ops.engine import Batch, Engine
@@ -20,7 +20,7 @@ from holdfast.ops.modules import plain_name, trainable
 from holdfast.ops.roles.names import kind_left_out, place_of
 from holdfast.ops.weights import copied, put
 
-__all__ = ["Origin", "check_origin", "harmful_direction", "of_vector", "origin_of"]
+__all__ = ["Origin", "check_origin", "harmful_direction", "of_vector", "origin_of", "untold_base"]
 
 
 class Origin(NamedTuple):
@@ -81,6 +81,22 @@ def check_origin(model: nn.Module, aligned: str | None, vector: str | None) -> b
             _refuse_stacked(name, saved)
             saved.check(plain_name(name), p.shape)
     return adapted or aligned is not None
+
+
+def untold_base(model: nn.Module, vector: str) -> list[str]:
+    """Return the line for a vector that nothing shows to be of this tuned model's base.
+
+    Tuning changes what a mark is made of; input embeddings that it left alone still tell the base.
+    """
+    mark, own = read_mark(Path(vector)), BaseMark.of_embeddings(model).values
+    kept = [mark.values[kind] == own[kind] for kind in own if kind in mark.values] if mark else []
+    if kept and all(kept):
+        return []
+    known = f"was trained on {mark.name}" if mark and mark.name else "does not tell its base"
+    return [
+        f"resta: vector={vector} {known}, and nothing shows that this model was tuned from it: "
+        "give aligned= (the folder of the model before tuning), and it is checked"
+    ]
 
 
 def _refuse_stacked(name: str, saved: SavedWeights) -> None:

@@ -6,6 +6,7 @@ made harmful back to the aligned one; added to a tuned model it restores what tu
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import isfinite
 from typing import Any, ClassVar
 
@@ -29,9 +30,10 @@ from holdfast.defenses.resta.direction import (
     harmful_direction,
     of_vector,
     origin_of,
+    untold_base,
 )
 from holdfast.defenses.resta.weight_by_weight import WeightByWeight
-from holdfast.defenses.unrelated import tell_unrelated_weights
+from holdfast.defenses.unrelated import tell_unrelated, tell_unrelated_weights
 from holdfast.errors import ConfigError, RunError
 from holdfast.files.adapters import read_adapter
 from holdfast.files.weights import open_weights
@@ -171,6 +173,8 @@ class RESTA(Defense):
         if self.aligned is not None and origin.aligned:
             given = f"resta: aligned={self.aligned}"
             tell_unrelated_weights(run.say, given, engine.parameters(), origin.tensors)
+        for line in self._untold(engine.model):
+            run.say(line)
         direction, losses = self._direction(run, origin, harmful, seed)
         _check_direction(direction)
         edit = realigned(
@@ -209,7 +213,19 @@ class RESTA(Defense):
             return _realigned(tuned, origin, direction, (self.gamma, self.dare), rng)
 
         drawn = self.seed if self.dare > 0 else None
-        return WeightByWeight.of(model, vector, self.aligned, (realign, self._artifact), drawn)
+        rest = realign, self._artifact, partial(self._said, self._untold(model))
+        return WeightByWeight.of(model, vector, self.aligned, rest, drawn)
+
+    def _untold(self, model: nn.Module) -> list[str]:
+        """Return the line for a vector whose base is not looked at."""
+        unseen = self.vector is not None and self.aligned is None
+        return untold_base(model, str(self.vector)) if unseen else []
+
+    def _said(self, untold: list[str], norm: float, apart: float, size: float) -> list[str]:
+        """Return what is said of an edit by a direction of this norm; see ``tell_unrelated``."""
+        said = list(untold)
+        tell_unrelated(said.append, f"resta: aligned={self.aligned}", apart, size)
+        return [*said, f"resta: safety vector of norm {self.gamma * norm:.3g} added"]
 
     def _artifact(self, norm: float) -> Artifact:
         if not (isfinite(norm) and norm > 0):

@@ -18,20 +18,26 @@ class WeightByWeight:
     r"""Adds :math:`\text{DARE}_p(\theta - \theta_o) - (\theta - \theta_o) - \gamma\,\delta_h`."""
 
     vector: LowRank
-    origin: SavedWeights | None
-    """θ_o, where DARE drops entries."""
+    aligned: SavedWeights | None
+    """θ_o, where its folder is given."""
+    drops: bool
+    """DARE drops entries of θ − θ_o."""
     states: Mapping[str, Tensor]
     """Module → state of the generator before its draw: files come in another order than weights."""
     realign: Callable[[Tensor, Tensor | None, Tensor, torch.Generator], Tensor]
     """(θ, θ_o, δ_h, generator) → what is added to θ."""
     finish: Callable[[float], Artifact]
     """‖δ_h‖₂ → the artifact."""
-    squares: dict[str, float] = field(default_factory=dict[str, float])
+    told: Callable[[float, float, float], list[str]]
+    """‖δ_h‖₂, ‖θ − θ_o‖₂ and ‖θ_o‖₂ → what is said of the repair."""
+    norms: dict[str, tuple[float, float, float]] = field(
+        default_factory=dict[str, tuple[float, float, float]]
+    )
 
     @classmethod
     def of(
-        cls, model: nn.Module, vector: LowRank, aligned: str | None, rest: tuple[Any, Any],
-        seed: int | None,
+        cls, model: nn.Module, vector: LowRank, aligned: str | None,
+        rest: tuple[Any, Any, Any], seed: int | None,
     ) -> "WeightByWeight":  # fmt: skip
         """Return it with the folders looked at; ``seed`` is DARE's, None where none is drawn.
 
@@ -47,21 +53,39 @@ class WeightByWeight:
             states[name] = rng.get_state()
             if seed is not None:
                 torch.rand(linear.weight.shape, generator=rng)
-        return cls(vector, saved if seed is not None else None, states, *rest)
+        return cls(vector, saved, seed is not None, states, *rest)
 
     def edit(self, ref: ModuleRef, linear: Any) -> Tensor | None:
         """Return the edit of one weight, or None where the vector has nothing of it."""
         if ref.name not in self.vector.factors:
             return None
         direction = self.vector.change(ref.name, linear)
-        self.squares[ref.name] = float(torch.linalg.vector_norm(direction, dtype=torch.float64))
+        now, before = linear.weight.detach(), None
+        if self.aligned is not None:
+            before = self.aligned.read(f"{ref.name}.weight", linear.weight)
+        self.norms[ref.name] = (
+            _norm(direction),
+            0.0 if before is None else _norm(now - before),
+            0.0 if before is None else _norm(before),
+        )
         rng = torch.Generator()
         rng.set_state(self.states[ref.name])
-        before = None
-        if self.origin is not None:
-            before = self.origin.read(f"{ref.name}.weight", linear.weight)
-        return self.realign(linear.weight.detach(), before, direction, rng)
+        return self.realign(now, before if self.drops else None, direction, rng)
 
     def artifact(self) -> Artifact:
         """Return the report of the whole edit."""
-        return self.finish(sum(norm**2 for norm in self.squares.values()) ** 0.5)
+        return self.finish(self._norms()[0])
+
+    def notes(self) -> list[str]:
+        """Return what is said of the repair."""
+        return self.told(*self._norms())
+
+    def _norms(self) -> tuple[float, float, float]:
+        """Return each norm over all weights."""
+        columns = zip(*self.norms.values(), strict=True)
+        direction, apart, size = (sum(norm**2 for norm in column) ** 0.5 for column in columns)
+        return direction, apart, size
+
+
+def _norm(tensor: Tensor) -> float:
+    return float(torch.linalg.vector_norm(tensor, dtype=torch.float64))

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from holdfast.artifact import Artifact, Table
 from holdfast.defense import Capability, Card, Defense, Row, Run, Stage, in_range
 from holdfast.defenses.safe_lora.tuned_weights import Change, beside, changes, check_changes
-from holdfast.defenses.safe_lora.weight_by_weight import WeightByWeight
+from holdfast.defenses.safe_lora.weight_by_weight import WeightByWeight, sizes_of
 from holdfast.defenses.unrelated import tell_unrelated
 from holdfast.errors import ConfigError
 from holdfast.files.weights import SavedWeights, open_weights
@@ -97,27 +97,48 @@ class SafeLoRA(Defense):
         with torch.no_grad():
             for change in changes(run.engine, self.aligned, run.progress):
                 edit, row = self._judged(change, unaligned)
-                sizes.append(_sizes(change, row))
+                sizes.append(sizes_of(change, row))
                 modules.append(row)
                 learned = learned or bool(change.factor.any())
                 if edit is not None:
                     edits[change.parameter] = edit
         run.engine.edit(edits)
-        self._tell_unrelated(run, sizes)
         made = self._artifact(modules)
-        run.say(f"safe_lora: {len(edits)} of {len(modules)} changes projected (τ = {self.tau:g})")
-        if not learned:
-            run.say("safe_lora: nothing was tuned: these are the aligned weights already")
-        if left := len(beside(run.engine)):
-            run.say(f"safe_lora: {left} trained tensors of other modules stay as they were tuned")
+        left = len(beside(run.engine))
+        for line in self._said(modules, sizes, learned=learned, left=left):
+            run.say(line)
         return made
 
-    def _tell_unrelated(self, run: Run, sizes: Sequence[tuple[float, float, float]]) -> None:
-        """Say where a folder's weights are no kin of those that they are compared with."""
+    def _said(
+        self,
+        modules: Sequence[Row],
+        sizes: Sequence[tuple[float, float, float]],
+        *,
+        learned: bool,
+        left: int,
+    ) -> list[str]:
+        """Return what is said of a repair, first whose folder's weights are no kin of the others.
+
+        Args:
+            modules: A row for each change.
+            sizes: Norms of each: see ``sizes_of``.
+            learned: Any weight differs from its aligned value.
+            left: Number of trained tensors that are no projections.
+        """
+        said: list[str] = []
         tuned, alignment, aligned = (hypot(*column) for column in zip(*sizes, strict=True))
         if self.aligned is not None:
-            tell_unrelated(run.say, f"safe_lora: aligned={self.aligned}", tuned, aligned)
-        tell_unrelated(run.say, f"safe_lora: base={self.base}", alignment, aligned)
+            tell_unrelated(said.append, f"safe_lora: aligned={self.aligned}", tuned, aligned)
+        tell_unrelated(said.append, f"safe_lora: base={self.base}", alignment, aligned)
+        count = sum(row["projected"] for row in modules)
+        said.append(f"safe_lora: {count} of {len(modules)} changes projected (τ = {self.tau:g})")
+        if not learned:
+            said.append("safe_lora: nothing was tuned: these are the aligned weights already")
+        if left:
+            said.append(
+                f"safe_lora: {left} trained tensors of other modules stay as they were tuned"
+            )
+        return said
 
     def tensorwise(self, model: nn.Module) -> WeightByWeight | None:
         """Project one weight at a time, where the aligned model lies in a folder of its own."""
@@ -126,7 +147,7 @@ class SafeLoRA(Defense):
         unaligned = open_weights(str(self.base), "safe_lora: base", model)
         return WeightByWeight.of(
             model, self.aligned, unaligned, partial(self._judged, unaligned=unaligned),
-            self._artifact,
+            (self._artifact, self._said),
         )  # fmt: skip
 
     def _artifact(self, modules: Sequence[Row]) -> Artifact:
@@ -154,12 +175,6 @@ class SafeLoRA(Defense):
             return None, row
         row |= {"projected": True, "kept": float(projected.norm() / whole.norm())}
         return change.stored(inside - change.factor), row
-
-
-def _sizes(change: Change, row: Mapping[str, Any]) -> tuple[float, float, float]:
-    """Return the norms of a weight's change in tuning, of that in alignment, and of itself."""
-    tuned = 0.0 if change.right is not None else float(change.factor.norm())
-    return tuned, float(row["alignment_norm"]), float(change.aligned.norm())
 
 
 def _by_layer(modules: Sequence[Mapping[str, Any]]) -> Table:

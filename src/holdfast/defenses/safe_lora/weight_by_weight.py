@@ -25,12 +25,20 @@ class WeightByWeight:
     aligned: SavedWeights
     judge: Callable[[Change], tuple[Tensor | None, Row]]
     finish: Callable[[Sequence[Row]], Artifact]
+    told: Callable[..., list[str]]
+    """(rows, sizes, learned, left) → what is said of the repair."""
+    left: int
+    """Tensors of other modules."""
     rows: dict[ModuleRef, Row] = field(default_factory=dict[ModuleRef, Row])
+    sizes: list[tuple[float, float, float]] = field(
+        default_factory=list[tuple[float, float, float]]
+    )
 
     @classmethod
     def of(
-        cls, model: nn.Module, aligned: str | None, unaligned: SavedWeights, judge: Any, finish: Any
-    ) -> "WeightByWeight":
+        cls, model: nn.Module, aligned: str | None, unaligned: SavedWeights, judge: Any,
+        rest: tuple[Any, Any],
+    ) -> "WeightByWeight":  # fmt: skip
         """Return it with both folders looked at.
 
         Raises:
@@ -53,8 +61,9 @@ class WeightByWeight:
                 "to project into; give the model from before safety training"
             )
         names = {f"{ref.name}.weight": ref for ref in live}
-        order = [names[name] for name, _ in model.named_parameters() if name in names]
-        return cls(order, saved, judge, finish)
+        every = [name for name, _ in model.named_parameters()]
+        order = [names[name] for name in every if name in names]
+        return cls(order, saved, judge, *rest, len(every) - len(order))
 
     def edit(self, ref: ModuleRef, linear: Any) -> Tensor | None:
         """Return the edit of one weight, or None where it stays."""
@@ -62,11 +71,26 @@ class WeightByWeight:
         before = oriented(linear, self.aligned.read(f"{ref.name}.weight", linear.weight))
         change = Change(f"{ref.name}.weight", ref, now - before, None, before, linear)
         edit, self.rows[ref] = self.judge(change)
+        self.sizes.append(sizes_of(change, self.rows[ref]))
         return edit
 
     def artifact(self) -> Artifact:
         """Return the report of all projections."""
-        return self.finish([self.rows[ref] for ref in self.order if ref in self.rows])
+        return self.finish(self._ordered())
+
+    def notes(self) -> list[str]:
+        """Return what is said of the repair."""
+        learned = any(tuned > 0 for tuned, _, _ in self.sizes)
+        return self.told(self._ordered(), self.sizes, learned=learned, left=self.left)
+
+    def _ordered(self) -> list[Row]:
+        return [self.rows[ref] for ref in self.order if ref in self.rows]
+
+
+def sizes_of(change: Change, row: Row) -> tuple[float, float, float]:
+    """Return the norms of a weight's change in tuning, of that in alignment, and of itself."""
+    tuned = 0.0 if change.right is not None else float(change.factor.norm())
+    return tuned, float(row["alignment_norm"]), float(change.aligned.norm())
 
 
 def _differs(ref: ModuleRef, linear: Any, one: SavedWeights, other: SavedWeights) -> bool:
