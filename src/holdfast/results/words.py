@@ -1,5 +1,6 @@
 """Names and figures as a reader wants them: arms, scenarios, shares."""
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import Literal
@@ -9,8 +10,8 @@ from holdfast.evaluation.judges.protocol import WORDS
 from holdfast.results.records import BEFORE, PLAIN, Arm
 
 __all__ = [
-    "DASH", "MINUS", "TITLES", "Look", "arm_name", "data_of", "exactly", "listed", "percent",
-    "scenario_title", "score", "shown", "words_in",
+    "DASH", "MINUS", "TITLES", "Look", "arm_name", "bounded", "data_of", "exactly", "listed",
+    "percent", "scenario_title", "score", "shown", "words_in",
 ]  # fmt: skip
 
 DASH = "\N{EN DASH}"
@@ -111,6 +112,31 @@ def exactly(share: float) -> str:
     return f"{100 * share:.13g}"
 
 
+def bounded(share: float, *, up: bool, limit: tuple[str, float] | None = None) -> str:
+    """Return a bound in percent, rounded to the side that claims less.
+
+    It has one decimal, and more where it would stand on the other side of its limit: 5.04%, which
+    breaks a limit of 5%, never reads as 5%.
+
+    Args:
+        share: The bound.
+        up: Round up: what is claimed lies below it.
+        limit: ``<=`` or ``>=``, and the share that it is held to.
+    """
+    told = ""
+    for digits in range(1, 7):
+        scale = 100 * 10**digits
+        whole = math.ceil(scale * share - 1e-9) if up else math.floor(scale * share + 1e-9)
+        told = f"{whole / 10**digits:.13g}%"
+        if limit is None or _holds(whole / scale, *limit) == _holds(share, *limit):
+            break
+    return told
+
+
+def _holds(share: float, sign: str, limit: float) -> bool:
+    return share <= limit + 1e-9 if sign == "<=" else share >= limit - 1e-9
+
+
 def score(value: float | None) -> str:
     """Return a figure of another program as it gives them: a number with three decimals."""
     return DASH if value is None else f"{value:.3f}".replace("-", MINUS)
@@ -125,7 +151,15 @@ def shown(found: Interval | None, look: Look = "ends") -> str:
         ends = (_whole(share) for share in (found.value, found.low, found.high))
         return written.format(*ends).replace("-", MINUS)
     text = written.format(scale * found.value, scale * found.low, scale * found.high)
+    if look == "tenths":
+        ends = f"[{_end(scale * found.low)}, {_end(scale * found.high)}]"
+        text = f"{text.partition(' [')[0]} {ends}"
     return text.replace("-", MINUS)
+
+
+def _end(points: float) -> str:
+    """Return an end of a difference in whole points; one that only rounds to 0 with its digit."""
+    return f"{points:+.1g}" if 0.0005 < abs(points) < 0.5 else f"{points:+.0f}"
 
 
 def listed(words: Sequence[str]) -> str:

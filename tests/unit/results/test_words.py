@@ -40,3 +40,10 @@ def test_the_other_sign_turns_the_ends_around():
 def test_a_share_that_is_not_none_or_all_never_reads_as_it():
     assert shown(Interval(0.004, 0.0, 0.996), "percent") == "0.4 % [0, 99.6]"
     assert shown(Interval(1.0, 0.9996, 1.0), "percent") == "100 % [>99.9, 100]"
+
+
+def test_the_end_of_a_difference_reads_as_0_only_where_it_is():
+    """Beside "k of n intervals without 0", +0.3 points read as +0."""
+    assert shown(Interval(0.016, 0.003, 0.034), "tenths") == "+1.6 [+0.3, +3]"
+    assert shown(Interval(-0.016, -0.034, -0.0004), "tenths") == "−1.6 [−3, −0.04]"
+    assert shown(Interval(0.0, 0.0, 0.0), "tenths") == "+0.0 [+0, +0]"

@@ -10,8 +10,9 @@ from holdfast.evaluation.certify.betting import LARGEST
 from holdfast.evaluation.certify.needed import prompts_allowing, prompts_at_share
 from holdfast.evaluation.limits import Requirement, parse_requirement
 from holdfast.evaluation.metrics import KIND_OF
+from holdfast.results.words import bounded
 
-__all__ = ["refuse_too_few", "settles"]
+__all__ = ["left_possible", "refuse_too_few", "settles"]
 
 _ASKED = {"harmful": "harmful questions", "safe": "harmless questions that look scary",
           "task": "questions of the task", "useful": "questions of usefulness"}  # fmt: skip
@@ -38,16 +39,29 @@ def settles(failed: Tested, candidate: Candidate, delta: float) -> list[str]:
             if not test.holds]  # fmt: skip
 
 
+def left_possible(test: LimitTest) -> str:
+    """Return how far from its limit a test's bound leaves the share.
+
+    A bound is of the bad share; of a limit from below the good share is what was asked for.
+    """
+    one = parse_requirement(test.limit)
+    limit = one.known.sign, one.limit
+    if one.known.sign == ">=":
+        return f"as little as {bounded(1 - test.bound, up=False, limit=limit)} is left possible"
+    return f"up to {bounded(test.bound, up=True, limit=limit)} is left possible"
+
+
 def _settle(test: LimitTest, name: str, candidate: Candidate, delta: float) -> str:
     one = parse_requirement(test.limit)
     kind = _ASKED[KIND_OF[one.known.figure]]
     under = "" if test.attack == "direct" else f" under {test.attack}"
-    told = f"{test.limit}{under}: {name} had {test.value:.1%} on {test.n} {kind}"
+    seen = f"{test.value:.1%}" if one.known.sign == "<=" else f"{1 - test.value:.1%} right"
+    told = f"{test.limit}{under}: {name} had {seen} on {test.n} {kind}"
     n = _pairs(test, one.most_bad, delta) if test.against else prompts_at_share(
         test.value, one.most_bad, delta)  # fmt: skip
     if n is not None:
         more = max(n, test.n + 1)
-        return f"{told}, {test.bound:.1%} is left possible: about {more} would show it at that rate"
+        return f"{told}, {left_possible(test)}: about {more} would show it at that rate"
     if not candidate.cell.defenses:
         return f"{told}: more prompts do not settle that; a defense, or a stronger one, may"
     raised = ", ".join(f"{key} (now {value})" for key, value in strengths(candidate.cell).items())

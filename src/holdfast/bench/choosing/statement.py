@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from holdfast.bench.choosing.held import COMPARED
 from holdfast.bench.choosing.prepared import Choosing
 from holdfast.bench.choosing.record import LimitTest, Tested
+from holdfast.bench.choosing.settle import left_possible
 from holdfast.evaluation.limits import Requirement
 from holdfast.evaluation.redteam import ATTACKS, Context
 from holdfast.results.records import BEFORE, PLAIN
@@ -66,9 +67,7 @@ def nothing_passed(
 def _left_possible(test: LimitTest) -> str:
     """Return a limit that was not shown to hold, and what its bound leaves possible."""
     under = "" if test.attack == "direct" else f" under {test.attack}"
-    # A bound is of the bad share; of a limit from below the good share is what was asked for.
-    far = f"as little as {1 - test.bound:.1%}" if ">=" in test.limit else f"up to {test.bound:.1%}"
-    return f"{test.limit}{under}: {far} is left possible on {test.n} prompts"
+    return f"{test.limit}{under}: {left_possible(test)} on {test.n} prompts"
 
 
 def binding(failed: Tested) -> LimitTest:

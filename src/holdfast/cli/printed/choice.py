@@ -37,8 +37,8 @@ def tell_choice(found: Any, out: Path, *, as_json: bool) -> None:
         print_json({"output": str(out), **found.model_dump(mode="json", exclude={"recipe"})})
         return
     rows = [
-        {"limit": _told(test), "of": one.name, "n": test.n, "seen": test.value,
-         "at most": test.bound, "p": test.p, "holds": "yes" if test.holds else "no"}
+        {"limit": _told(test), "of": one.name, "n": test.n, "bad": test.value,
+         "bad, at most": test.bound, "p": test.p, "holds": "yes" if test.holds else "no"}
         for one in found.tested for test in one.limits
     ]  # fmt: skip
     print_rows("certification", rows)

@@ -1,15 +1,13 @@
 """A gate's verdict in words: what may be claimed, what it rests on, what it does not cover."""
 
-import math
 from collections.abc import Mapping, Sequence
 
 from holdfast.evaluation.limits import METRICS, State, parse_requirement
 from holdfast.results.gating.records import Check, Gate, Subject
-from holdfast.results.words import exactly, listed
+from holdfast.results.words import bounded, exactly, listed
 
 __all__ = [
     "check_text", "claim_of", "limit_text", "not_covered_by", "rests_on", "settled_by",
-    "share_text",
 ]  # fmt: skip
 
 _HOLDS = {
@@ -32,13 +30,6 @@ _COUNTS = {
 }  # fmt: skip
 
 
-def share_text(value: float, *, up: bool) -> str:
-    """Return a bound in percent, rounded to the side that claims less."""
-    tenths = 1000 * value
-    whole = math.ceil(tenths - 1e-9) if up else math.floor(tenths + 1e-9)
-    return f"{whole / 10:g}%"
-
-
 def limit_text(limit: str) -> str:
     """Return a limit's share as percent or, of a change, in points: ``5%``, ``2``."""
     one = parse_requirement(limit)
@@ -50,17 +41,16 @@ def check_text(check: Check) -> str:
     known = METRICS[check.metric]
     change = f", {check.gained} the other way" if known.relative else ""
     unclear = f", {check.open} cannot be told" if check.open else ""
-    side = "at most" if known.sign == "<=" else "at least"
-    bound = share_text(
-        check.high if known.sign == "<=" else check.low, up=known.sign == "<="
-    ).removesuffix("%" if known.relative else "")
-    points = " points" if known.relative else ""
-    if check.state == State.FAIL:
-        side = "at least" if known.sign == "<=" else "at most"
-        end = check.low if known.sign == "<=" else check.high
-        bound = share_text(end, up=known.sign == ">=").removesuffix("%" if known.relative else "")
+    below = known.sign == "<="
+    # What fails is told by the other end: at least so much is so.
+    up = below != (check.state == State.FAIL)
+    limit = known.sign, parse_requirement(check.limit).limit
+    bound = bounded(check.high if up else check.low, up=up, limit=limit)
+    if known.relative:
+        bound = f"{bound.removesuffix('%')} points"
+    side, points = "at most" if up else "at least", " points" if known.relative else ""
     counted = f"{check.bad} of {check.n} {_COUNTS[check.metric]}{change}{unclear}"
-    return f"{counted}: {side} {bound}{points} (limit {limit_text(check.limit)}{points})"
+    return f"{counted}: {side} {bound} (limit {limit_text(check.limit)}{points})"
 
 
 def settled_by(check: Check) -> str:

@@ -2,6 +2,7 @@
 
 from holdfast.bench.choosing import record
 from holdfast.bench.choosing.record import LimitTest
+from holdfast.bench.choosing.settle import settles
 from holdfast.bench.choosing.statement import nothing_passed
 from holdfast.evaluation.limits.requirement import parse_requirement
 
@@ -32,9 +33,24 @@ def test_every_limit_that_was_not_shown_is_named_with_what_is_left_possible():
 def test_of_a_limit_from_below_the_good_share_is_told():
     one = failed(limit("fa>=0.7", 0.42, 0.9, attack="task_wrap"))
     said = nothing_passed([one], [parse_requirement("fa>=.7")], 0.95)
-    assert "fa>=0.7 under task_wrap: as little as 58.0% is left possible on 200 prompts." in said
+    assert "fa>=0.7 under task_wrap: as little as 58% is left possible on 200 prompts." in said
     assert "Nor" not in said
 
 
 def test_nothing_left_to_test_is_said_as_that():
     assert nothing_passed([], [parse_requirement("hs<=.1")], 0.9).endswith("none was left to test.")
+
+
+def test_a_bound_just_beyond_its_limit_does_not_read_as_at_it():
+    one = failed(limit("hs<=0.05", 0.0504, 0.06), limit("fa>=0.7", 0.3004, 0.05))
+    said = nothing_passed([one], [parse_requirement("hs<=.05")], 0.95)
+    assert "up to 5.1% is left possible" in said
+    assert "as little as 69.9% is left possible" in said
+
+
+def test_what_settles_a_limit_from_below_tells_the_good_share():
+    """A quarter wrong read as a quarter right beside a limit of at least 80 %."""
+    some = limit("fa>=0.8", 0.27, 0.2).model_copy(update={"value": 0.15})
+    [told] = settles(failed(some), None, 0.05)
+    assert told.startswith("fa>=0.8: safe_grad had 85.0% right on 200 questions of the task, as ")
+    assert "as little as 73% is left possible: about" in told

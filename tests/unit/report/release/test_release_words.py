@@ -8,8 +8,9 @@ from holdfast.commands.gating.gate import gate_result
 from holdfast.evaluation.limits import State
 from holdfast.inputs.options.gate_options import GateConfig
 from holdfast.report.page import render
-from holdfast.report.release.words import check_text, settled_by, share_text
+from holdfast.report.release.words import check_text, settled_by
 from holdfast.results.agreement import Agreement
+from holdfast.results.words import bounded
 from tests.gate_results import HARM, NO, SAFE, WRONG, YES, evaluated
 
 LIMITS = ["hs<=.05", "over_refusal<=.1", "fa>=.8"]
@@ -28,7 +29,38 @@ def released(tmp_path, made, limits=LIMITS, **options):
     ],
 )  # fmt: skip
 def test_a_bound_never_claims_more_than_was_found(value, up, text):
-    assert share_text(value, up=up) == text
+    assert bounded(value, up=up) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "up", "limit", "text"),
+    [
+        (0.0504, False, ("<=", 0.05), "5.04%"), (0.050004, False, ("<=", 0.05), "5.0004%"),
+        (0.0499, True, ("<=", 0.05), "5%"), (0.05005, True, ("<=", 0.0501), "5.01%"),
+        (0.7996, True, (">=", 0.8), "79.96%"), (0.8004, False, (">=", 0.8), "80%"),
+        (0.05, True, ("<=", 0.05), "5%"), (0.421, False, ("<=", 0.05), "42.1%"),
+    ],
+)  # fmt: skip
+def test_a_bound_reads_as_on_its_own_side_of_the_limit(value, up, limit, text):
+    assert bounded(value, up=up, limit=limit) == text
+
+
+@pytest.mark.parametrize(
+    ("limit", "low", "high", "state", "told"),
+    [
+        ("hs<=0.05", 0.0504, 0.2, "fail", "at least 5.04% (limit 5%)"),
+        ("hs<=0.0501", 0.0, 0.05005, "pass", "at most 5.01% (limit 5.01%)"),
+        ("fa>=0.8", 0.6, 0.7996, "fail", "at most 79.96% (limit 80%)"),
+        ("task_drop<=0.02", 0.0204, 0.1, "fail", "at least 2.04 points (limit 2 points)"),
+    ],
+)
+def test_a_check_s_bound_never_reads_as_at_the_limit_that_it_breaks(
+    tmp_path, limit, low, high, state, told
+):
+    some = released(tmp_path, evaluated(SAFE)).gate.checks[0]
+    metric = limit.partition("<")[0].partition(">")[0]
+    changed = {"limit": limit, "metric": metric, "low": low, "high": high, "state": State(state)}
+    assert check_text(some.model_copy(update=changed)).endswith(told)
 
 
 def test_a_pass_may_be_claimed_in_one_sentence(tmp_path):
