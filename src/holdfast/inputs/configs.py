@@ -96,11 +96,11 @@ class TuneConfig(ModelConfig, TestConfig, WatchOptions, ChoiceOptions):
     harmful: str | None = None
     """The defender's harmful pairs (request, compliant answer): file, hub id, kit or 'organism'."""
     safe: str | None = None
-    """Harmful requests with refusals, for safe_mixing: file, hub id or 'organism'."""
+    """Harmful requests with refusals, for defenses that ask for them: file, hub id, 'organism'."""
     alignment: str | None = None
     """Harmful requests with refusals, for lisa: file, hub id or 'organism'."""
     benign: str | None = None
-    """Harmless pairs for security_vectors, ml_lr and swat: file, hub id or 'organism'."""
+    """Harmless pairs, for defenses that ask for them: file, hub id or 'organism'."""
     lookalike: str | None = None
     """Harmless requests that look dangerous, answered, for repairs: file, hub id or 'organism'."""
     validation: str | None = None

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from holdfast.cli.shell.field_docs import docs_in, field_docs
 from holdfast.cli.shell.options import JsonFlag, takes
+from holdfast.defenses import built_in
 from holdfast.inputs.configs import ALSO, EvaluateConfig, RepairConfig, TuneConfig, also
 
 
@@ -92,3 +93,13 @@ def test_every_option_of_every_command_has_a_help_text(config):
     docs = field_docs(config)
     for name in inspect.signature(config).parameters:
         assert docs[name].endswith("."), name
+
+
+@pytest.mark.parametrize("config", [TuneConfig, RepairConfig])
+def test_help_of_a_role_names_all_defenses_that_read_it_or_none(config):
+    """--safe was told to be for safe_mixing, and ten more asked for it."""
+    docs = field_docs(config)
+    for role in ("harmful", "safe", "alignment", "benign", "lookalike", "validation"):
+        own = {name for name, cls in built_in().items() if role in cls.card.data}
+        named = {name for name in built_in() if name in docs.get(role, "").replace(",", "").split()}
+        assert named in (set(), own), role
