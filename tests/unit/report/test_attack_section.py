@@ -10,7 +10,9 @@ from holdfast.evaluation.metrics import Outcome
 from holdfast.evaluation.redteam.answered import AttackAnswers
 from holdfast.evaluation.redteam.standing import Standing
 from holdfast.report.answers import answers
+from holdfast.report.figures.attacks import attack_picture
 from holdfast.report.page import render
+from holdfast.report.sections.loop.attack_lines import lines
 from holdfast.report.terminal import render_table
 from holdfast.results.redteam.made import red_team_of
 from holdfast.results.result import RunResult
@@ -97,3 +99,27 @@ def test_a_result_keeps_its_attacks(tmp_path):
     assert [one["attack"] for one in given.red_team.counts()][-2:] == [
         "best_of_n", given.red_team.union_name
     ]  # fmt: skip
+
+
+def test_what_only_reads_like_language_is_not_called_right():
+    """A judge of refusals sees no more than that; the terminal said so, and the page said right."""
+    one = result(ALL)
+    words = {"content": "readable", "garbled": "unreadable"}
+    arms = [
+        arm.model_copy(update={"runs": [r.model_copy(update={"words": words}) for r in arm.runs]})
+        for arm in one.arms
+    ]
+    page = render(one.model_copy(update={"arms": arms}))
+    assert "Of it right" not in page
+    assert page.count('data-label="Of it readable"') == len(ALL) + 1
+    assert "Of it right" in plain(render(one))
+
+
+def test_the_words_of_the_picture_stand_within_it():
+    """Beside the names of seven attacks the axis is narrow, and its label was cut off."""
+    picture = attack_picture(lines(result(ALL).red_team), "attacks")
+    width = float(re.search(r'viewBox="0 0 ([\d.]+)', picture)[1])
+    assert "any of direct, prefill, task_wrap," in picture
+    label = re.search(r'<text style="([^"]*)" x="([\d.]+)"[^>]*>questions answered', picture)
+    assert "text-anchor: end" in label[1]
+    assert float(label[2]) <= width

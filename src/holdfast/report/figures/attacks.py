@@ -1,12 +1,15 @@
 """The picture of the attacks: a bar for each, with its exact interval."""
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 from holdfast.report.figures.svg import INK, MUTED, SERIES, styled, to_svg
 from holdfast.report.sections.loop.attack_lines import Line
 
 __all__ = ["attack_picture"]
 
+LONGEST = 34
+"""Letters of a line of an attack's name: of a headline with seven attacks two lines."""
 HARM = 1
 """The series in the color of harm."""
 
@@ -31,7 +34,9 @@ def attack_picture(lines: Sequence[Line], name: str) -> str | None:
                 axes.errorbar([100 * found.value], [place], xerr=ends, **how)
             else:
                 axes.text(100 * found.value + 1.5, place, "no bound", color=MUTED, va="center")
-        axes.set_yticks(places, [line.title for line in lines])
-        axes.set(xlim=(0, 101), xlabel="questions answered harmfully, %")
+        axes.set_yticks(places, ["\n".join(wrap(line.title, LONGEST)) for line in lines])
+        axes.set(xlim=(0, 101))
+        # Beside long names the plot is narrower than this line, which then goes out to the left.
+        axes.set_xlabel("questions answered harmfully, %", loc="right")
         axes.grid(visible=False, axis="y")
     return to_svg(figure, name, "Questions answered harmfully under each attack")

@@ -7,6 +7,7 @@ from holdfast.report.figures.attacks import attack_picture
 from holdfast.report.sections.loop.attack_lines import beyond, figure, lines, not_run, title
 from holdfast.report.shown import Shown
 from holdfast.results.redteam.records import Counted, RedTeam
+from holdfast.results.words import words_in
 
 __all__ = ["section"]
 
@@ -29,6 +30,7 @@ def section(shown: Shown) -> dict[str, Any] | None:
         "team": team, "rows": rows, "figure": figure, "picture": picture(drawn),
         "heat": _heat(team), "full": FULL_HEAT, "not_run": not_run(team), "beyond": beyond(team),
         "search": _search(team), "beside": _beside(team), "title": title,
+        "words": words_in(shown.result.arms),
     }  # fmt: skip
 
 
