@@ -1,6 +1,7 @@
 """The result as tables for a terminal of 80 columns, one for each scenario."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from rich.console import Group
 from rich.padding import Padding
@@ -51,7 +52,9 @@ def plain_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str | 
     bold = Text(title, style="bold") if title else None
     table = Table(box=None, padding=(0, 1), pad_edge=False, title=bold, title_justify="left")
     for head in heads:
-        table.add_column(head, justify="right" if head else "left", no_wrap=bool(head))
+        # A name that is cut short is another's as well: it is folded where there is no room.
+        how: Any = {"justify": "right", "no_wrap": True} if head else {"overflow": "fold"}
+        table.add_column(head, **how)
     for row in rows:
         table.add_row(*row)
     return Padding(table, (0, 0, 1, 0))

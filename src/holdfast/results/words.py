@@ -18,8 +18,8 @@ DASH = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 Look = Literal["ends", "bracketed", "share", "difference", "points", "tenths", "percent"]
 LOOKS: dict[Look, tuple[int, str]] = {
-    "ends": (100, "{1:.0f}\N{EN DASH}{2:.0f}"),  # 17–86, beside a figure in percent
-    "bracketed": (100, "[{1:.0f}\N{EN DASH}{2:.0f}]"),  # [17–86]
+    "ends": (1, "{1}\N{EN DASH}{2}"),  # 17–86, beside a figure in percent; 0–5.3
+    "bracketed": (1, "[{1}\N{EN DASH}{2}]"),  # [17–86]
     "share": (1, "{:.2f} ({:.2f}\N{EN DASH}{:.2f})"),  # 0.53 (0.17–0.86)
     "difference": (1, "{:+.2f} [{:+.2f}, {:+.2f}]"),  # −0.12 [−0.20, −0.03]
     "points": (100, "{:+.0f} points [{:+.0f}, {:+.0f}]"),  # −59 points [−70, −48]
@@ -27,6 +27,8 @@ LOOKS: dict[Look, tuple[int, str]] = {
     "percent": (1, "{} % [{}, {}]"),  # 53 % [17, 86], 0.4 % [0, 2.2]
 }
 """What a figure is multiplied by, and how value, low and high are then written."""
+PERCENT = ("ends", "bracketed", "percent")
+"""Looks whose numbers are written as ``percent`` writes a share, whatever stands beside them."""
 ARMS = {BEFORE: "before fine-tuning", PLAIN: "plain fine-tuning"}
 CONTROLS = {
     "random": "random subset", "random_matched": "random, as many parameters",
@@ -100,13 +102,6 @@ def percent(share: float | None) -> str:
     return f"{points:.1f}%" if near else f"{points:.0f}%"
 
 
-def _whole(share: float) -> str:
-    """Return a share as whole percent; what would read as none or all, and is not, as it is."""
-    told = f"{100 * share:.0f}"
-    lies = told in {"0", "-0", "100"} and share not in {0, 1}
-    return percent(share).removesuffix("%") if lies else told
-
-
 def exactly(share: float) -> str:
     """Return a share in percent with every digit that was given: none that is not 1 is 100."""
     return f"{100 * share:.13g}"
@@ -147,9 +142,9 @@ def shown(found: Interval | None, look: Look = "ends") -> str:
     if found is None:
         return DASH
     scale, written = LOOKS[look]
-    if look == "percent":
-        ends = (_whole(share) for share in (found.value, found.low, found.high))
-        return written.format(*ends).replace("-", MINUS)
+    if look in PERCENT:
+        told = (percent(share).removesuffix("%") for share in (found.value, found.low, found.high))
+        return written.format(*told).replace("-", MINUS)
     text = written.format(scale * found.value, scale * found.low, scale * found.high)
     if look == "tenths":
         ends = f"[{_end(scale * found.low)}, {_end(scale * found.high)}]"

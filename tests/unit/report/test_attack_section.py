@@ -75,7 +75,7 @@ def test_a_search_has_no_bound_and_a_law_is_no_measurement(told):
 
 def test_each_attack_has_its_interval_and_its_ways(told):
     assert "2 prefilled answer 70% 35–93 70% 0 10" in told
-    assert "3 in the user's task 30% 7–81 30% 2 10" in told
+    assert "3 in the user's task 30% 6.7–81 30% 2 10" in told
     assert "4 another template other: 0% none: 0% 0% 0–31" in told
     assert "kind 0 4 of 5 0 of 5 4 of 5" in told
 

@@ -63,7 +63,11 @@ def test_the_figures_stand_before_and_after_with_intervals():
     text = model_card(result(), BASE, adapter=False).text
     assert "## Safety after fine-tuning" in text
     row = next(line for line in text.splitlines() if "Harmful score" in line)
-    assert [part.strip() for part in row.split("|")][2:5] == ["10 % [3, 30]", "40 % [22, 61]", "20"]
+    assert [part.strip() for part in row.split("|")][2:5] == [
+        "10 % [2.8, 30]",
+        "40 % [22, 61]",
+        "20",
+    ]
     assert "One training run was measured, the answers judged by a judge/1." in text
     assert "Not measured: over-refusal, task accuracy and usefulness." in text
     assert "- `panacea`: " in text

@@ -1,6 +1,7 @@
 """The page: self-contained, escaped, redacted, and silent about what was not measured."""
 
 import re
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from holdfast.report.page import SECTIONS, render, write_report
 from holdfast.report.sections.samples import redact
 from holdfast.results.records import Arm, Attack, SeedRun
 from holdfast.results.result import RunResult
+from holdfast.results.words import shown
 from tests.synthetic_result import measurement, synthetic_result, synthetic_scenarios
 
 ATTACK = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'{{ 7 * 7 }}</dd>"
@@ -96,7 +98,7 @@ def test_the_table_shows_every_figure_with_its_interval(result, text):
     row = text[text.index("plain fine-tuning</th>") :].split("</tr>")[0]
     for figure in ("hs", "over_refusal", "fa", "usefulness"):
         estimate = plain.figures[figure]
-        assert f"{100 * estimate.low:.0f}–{100 * estimate.high:.0f}" in row
+        assert escape(shown(estimate, "ends")) in row
     assert "right" in row
     assert "garbled" in row
     assert "1.00 ×" in row

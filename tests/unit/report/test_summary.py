@@ -119,3 +119,14 @@ def printed(result):
 
 def told(result):
     return " ".join(answers(result))
+
+
+def test_no_name_of_an_arm_is_cut_on_a_narrow_terminal():
+    """At 60 columns two arms read as sec…."""
+    console = Console(width=60, file=io.StringIO(), record=True)
+    console.print(render_table(synthetic_result()))
+    text = console.export_text()
+    assert "…" not in text
+    first = "".join(line[:5].strip() for line in text.splitlines()[3:])
+    assert "random_perturbation" in first
+    assert "security_vectors+panacea" in first

@@ -9,13 +9,13 @@ FOUND = Interval(-0.126, -0.5, 0.034)
 
 
 TOLD = {
-    "ends": "−50–3",
-    "bracketed": "[−50–3]",
+    "ends": "−50–3.4",
+    "bracketed": "[−50–3.4]",
     "share": "−0.13 (−0.50–0.03)",
     "difference": "−0.13 [−0.50, +0.03]",
     "points": "−13 points [−50, +3]",
     "tenths": "−12.6 [−50, +3]",
-    "percent": "−13 % [−50, 3]",
+    "percent": "−13 % [−50, 3.4]",
 }
 
 
@@ -47,3 +47,9 @@ def test_the_end_of_a_difference_reads_as_0_only_where_it_is():
     assert shown(Interval(0.016, 0.003, 0.034), "tenths") == "+1.6 [+0.3, +3]"
     assert shown(Interval(-0.016, -0.034, -0.0004), "tenths") == "−1.6 [−3, −0.04]"
     assert shown(Interval(0.0, 0.0, 0.0), "tenths") == "+0.0 [+0, +0]"
+
+
+@pytest.mark.parametrize(("look", "text"), [("ends", "0–5.4"), ("percent", "4.6 % [0, 5.4]")])
+def test_an_end_just_beyond_a_limit_does_not_read_as_at_it(look, text):
+    """Beside a limit of 5 % an upper end of 5.4 % read as 5; a figure of 4.6 % as 5 on a card."""
+    assert shown(Interval(0.046, 0.0, 0.054), look) == text
