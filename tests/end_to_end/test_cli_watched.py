@@ -69,6 +69,21 @@ def test_a_tracker_gets_every_figure_and_no_text_of_a_row(folder, monkeypatch):
     assert Path(Tracker.folders[-1]).parent.name == ".out.partial"  # It comes to the output.
 
 
+def test_a_tracker_that_fails_once_all_is_trained_costs_no_result(folder, monkeypatch):
+    """Hours of training ended without an output, and each --resume ended at the same tracker."""
+
+    class Gone(Tracker):
+        def on_log(self, _args, _state, *_, logs, **__) -> None:
+            if "after/hs" in logs:
+                raise ConnectionError(f"the key {SECRET} has run out")
+
+    monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "tensorboard", Gone)
+    assert main([*RUN, "--set", "report_to=tensorboard"]) == 0
+    told = json.loads(Path("out/result.json").read_text())["warnings"]
+    assert any("a tracker (tensorboard) failed at the shares after (Conn" in line for line in told)
+    assert SECRET not in str(told)
+
+
 def test_nothing_is_tracked_unasked(folder, monkeypatch):
     monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "tensorboard", Tracker)
     Tracker.seen.clear()

@@ -20,7 +20,7 @@ from holdfast.commands.several.ranks import Ranks
 from holdfast.commands.tune_folders import TuneFolders
 from holdfast.commands.tune_settings import settings_of
 from holdfast.commands.tuning.rows import trainers_rows
-from holdfast.commands.tuning.trackers import log_shares
+from holdfast.commands.tuning.trackers import tell_after
 from holdfast.commands.tuning.trainer import TuneTrainer
 from holdfast.commands.tuning.watching import watch_drift
 from holdfast.data.columns import file_of
@@ -84,11 +84,11 @@ def _tune(config: TuneConfig, progress: Progress, ranks: Ranks) -> RunResult:
         seconds = time.perf_counter() - trained
         model = trained_model(trainer)
         after = inputs.examiner.examine("after", model)
-        log_shares(trainer, "after", after)
+        untold = tell_after(trainer, after)
         run = _run(trainer, after, seconds, folders)
         arms = _arms(inputs, before, run, file_of(config.data))
         apart = nothing_apart(config, trainer.artifacts)
-        said = [*trainer.kept()[1], *_said(run), *apart]
+        said = [*trainer.kept()[1], *_said(run), *apart, *untold]
         result = inputs.result(config.stage, arms, start, said)
         with ranks.agreed():
             if ranks.first:

@@ -11,7 +11,7 @@ from transformers import TrainerCallback
 
 from holdfast.evaluation import Measurement
 
-__all__ = ["log_shares", "track"]
+__all__ = ["log_shares", "tell_after", "track"]
 
 RUNS = "runs"
 """Where TensorBoard's files lie in the output; its default would be dropped with checkpoints."""
@@ -32,6 +32,21 @@ def log_shares(trainer: Any, when: str, measured: Measurement | None) -> None:
     """Log every share that was measured, such as ``before/hs``."""
     if measured is not None:
         trainer.log({f"{when}/{name}": share.value for name, share in measured.shares.items()})
+
+
+def tell_after(trainer: Any, measured: Measurement | None) -> list[str]:
+    """Log the shares after the training; a tracker that fails by then costs the run nothing.
+
+    Returns:
+        What the result says of it: the kind of the error alone, whose text may hold a key.
+    """
+    try:
+        log_shares(trainer, "after", measured)
+    except Exception as error:  # noqa: BLE001  # It is somebody else's code, and all is done.
+        asked = ", ".join(map(str, trainer.args.report_to))
+        return [f"a tracker ({asked}) failed at the shares after ({type(error).__name__}): they "
+                "may lack there, and stand in this result"]  # fmt: skip
+    return []
 
 
 class _Before(TrainerCallback):
