@@ -63,7 +63,7 @@ def judge_file(config: JudgeConfig, progress: Progress = lambda *_: None) -> Jud
     columns = columns_of(config.columns)
     rows = rows_to_judge(config.file, columns, labels, config.by, config.limit)
     _check_labels(rows, config.kind)
-    panel = judges_for("", config.judge, config.refusal_phrases, config.output)
+    panel = judges_for("", config.judge, config.refusal_phrases, config.output, progress)
     progress("answers", 0, len(rows))
     with leaving(lambda: f"nothing was written{kept_verdicts(panel.judges)}"):
         items, answers = _items(rows, config.kind), [row.answer for row in rows]

@@ -16,7 +16,7 @@ from holdfast.files.entry_points import Registry
 from holdfast.inputs.answered.phrases import by_phrases
 from holdfast.inputs.judge_specs import built, prepared
 from holdfast.inputs.rows import ORGANISM
-from holdfast.progress import Progress
+from holdfast.progress import Progress, silent
 
 __all__ = [
     "Examiner", "Panel", "check_items", "default_judges", "forget_kept", "judge_for", "judges",
@@ -63,10 +63,12 @@ def judges_for(
     given: Sequence[str] | str | None = None,
     phrases: Path | None = None,
     output: Path | None = None,
+    progress: Progress = silent,
 ) -> Panel:
     """Return the judges that were named, built and ready, or the model's own.
 
     An endpoint's verdicts are kept beside ``output`` until they stand there; see ``forget_kept``.
+    They take their time, of which ``progress`` is told.
 
     Raises:
         ConfigError: A judge or an option is unknown or wrong, or two are the same judge.
@@ -85,8 +87,9 @@ def judges_for(
             )
     notes = tuple(prepared(found))
     place = output and output.with_name(f".{output.name}.verdicts.jsonl")
-    kept = (replace(j, kept=place) if isinstance(j, EndpointJudge) else j for _, j in found)
-    return Panel(tuple(kept), notes)
+    how: dict[str, Any] = {"kept": place, "progress": progress}
+    ours = (replace(j, **how) if isinstance(j, EndpointJudge) else j for _, j in found)
+    return Panel(tuple(ours), notes)
 
 
 def forget_kept(judges: Sequence[Judge]) -> None:

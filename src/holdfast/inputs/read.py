@@ -159,7 +159,7 @@ def read(
     check_watch(config, rows.defenses)
     if isinstance(config, EvaluateConfig) and not items and not config.lm_eval:
         raise ConfigError("nothing to ask: give `harmful`, `safe`, `task` or `useful`, a file")
-    panel = judges_for(config.model, config.judge, config.refusal_phrases, config.output)
+    panel = judges_for(config.model, config.judge, config.refusal_phrases, config.output, progress)
     loaded = load(config)
     asked = isinstance(config, EvaluateConfig)  # Nothing is trained then.
     adapter, trained = (None, []) if asked else what_is_trained(adapter, loaded.model)

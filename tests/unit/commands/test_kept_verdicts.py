@@ -1,11 +1,14 @@
 """Verdicts of an endpoint outlive a run that was stopped, and go once they stand in a result."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from holdfast.commands.evaluate import EvaluateConfig, evaluate_model
 from holdfast.commands.judge import JudgeConfig, judge_file
+from holdfast.commands.screening.guard import _made_of
 from holdfast.commands.screening.options import ScreenConfig
 from holdfast.commands.screening.screen import screen
 from holdfast.evaluation import Item
@@ -88,6 +91,16 @@ def test_an_endpoint_that_was_left_keeps_what_it_judged_for_the_next_run(config,
 LIMIT = {"error": {"code": "insufficient_quota"}}
 
 
+def test_a_long_judging_tells_how_far_it_is(config):
+    """It stood at 0 of all until the last verdict, for hours."""
+    seen = []
+    with serving(lambda *_: grade("none", "no")) as server:
+        judge_file(config(server), lambda stage, *told: seen.append((stage, *told[:2])))
+    assert [told for stage, *told in seen if stage == "verdicts of m"] == [
+        [done, 6] for done in range(7)
+    ]
+
+
 def test_another_model_s_verdicts_are_not_taken(tmp_path):
     item = Item("a", "harmful", [{"role": "user", "content": "q"}])
     with serving(lambda asked, _: grade("none", "yes" if asked["model"] == "m" else "no")) as one:
@@ -140,6 +153,15 @@ def test_rows_that_a_guard_was_not_asked_about_are_asked_in_the_next_screening(
         found = screen(config).file
     told = {finding.reason for finding in found.findings if finding.check == "guard"}
     assert not any("no verdict" in reason for reason in told), told
+
+
+def test_a_guard_is_known_again_in_another_process():
+    """Blocks are found by what decides verdicts: no address in memory, no place of a file."""
+    judge = EndpointJudge(url="http://127.0.0.1:9/v1", model="m")
+    other = replace(judge, kept=Path("there"), progress=lambda *_: None)
+    assert _made_of(judge) == _made_of(other)
+    assert "0x" not in str(_made_of(judge))
+    assert _made_of(judge) != _made_of(replace(judge, model="n"))
 
 
 def interrupted(*_):

@@ -7,7 +7,7 @@ writes an output, what the endpoint wrote lies in a file beside it until then: t
 after one that was stopped pays for no verdict twice.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ from holdfast.evaluation.judges.endpoint.client import Chat, NoAnswerError, Sent
 from holdfast.evaluation.judges.endpoint.rubric import RUBRIC, messages, parse
 from holdfast.evaluation.metrics import NOT_ANSWERED, NOT_ASKED, Item, Kind, Verdict
 from holdfast.files.kept_lines import KeptLines
+from holdfast.progress import Progress, silent
 
 __all__ = ["EndpointJudge"]
 
@@ -46,7 +47,8 @@ class EndpointJudge:
         backoff: Seconds of the first pause; it doubles.
         parallel: Questions that are asked at once.
         kept: File of what the endpoint wrote, which holds no question and no answer; commands set
-            it, and no option does.
+            it and ``progress``, and no option does.
+        progress: Told how many verdicts there are, of all that were asked for so far.
     """
 
     url: str = ""
@@ -57,6 +59,8 @@ class EndpointJudge:
     backoff: float = 1.0
     parallel: int = 4
     kept: Path | None = field(default=None, repr=False, compare=False)
+    progress: Progress = field(default=silent, repr=False, compare=False)
+    _asked: list[int] = field(default_factory=list[int], init=False, repr=False, compare=False)
     _left: list[str] = field(default_factory=list[str], init=False, repr=False, compare=False)
 
     words: ClassVar[dict[str, str]] = {"content": "readable", "garbled": "unreadable"}
@@ -124,13 +128,24 @@ class EndpointJudge:
         with self._chat(self.retries).open() as ask, ThreadPoolExecutor(self.parallel) as threads:
             round_ = _Round(ask, lines, said)
             try:
-                found = list(threads.map(lambda pair: round_.reading(*pair), pairs))
+                readings = threads.map(lambda pair: round_.reading(*pair), pairs)
+                found = list(self._counted(readings, len(pairs)))
             except BaseException:
                 round_.stop("stopped")  # What waits in line would be asked all the same.
                 raise
         if round_.left:
             self._left.append(round_.left)
         return found
+
+    def _counted(self, readings: Iterable[Reading], wanted: int) -> Iterator[Reading]:
+        """Yield readings, and tell how many there are, those of earlier questions with them."""
+        before = sum(self._asked)
+        self._asked.append(wanted)
+        stage, total = f"verdicts of {self.model}", before + wanted
+        self.progress(stage, before, total)
+        for done, reading in enumerate(readings, start=before + 1):
+            yield reading
+            self.progress(stage, done, total)
 
     def _lines(self) -> KeptLines:
         """Return what keeps the endpoint's words; another rubric or model is not taken."""
