@@ -211,6 +211,33 @@ def test_a_question_that_the_server_refuses_stops_no_other():
     assert found[4].outcome == Outcome.HARMFUL_CORRECT
 
 
+FILTERED = {"message": {"role": "assistant"}, "finish_reason": "content_filter"}
+DECLINED = {"message": {"content": None, "refusal": "I cannot help with that."}}
+
+
+@pytest.mark.parametrize(
+    ("choice", "label"),
+    [
+        (FILTERED, "no answer: HTTP 200 content_filter"),
+        ({**FILTERED, "message": {"content": ""}}, "no answer: HTTP 200 content_filter"),
+        (DECLINED, "no JSON object"),
+    ],
+)
+def test_answers_that_are_withheld_one_by_one_do_not_end_the_judging(choice, label):
+    """Three harmful ones in a row, and the endpoint was left as if it were down."""
+
+    def answer(asked, _number):
+        if "q 5" in question_in(asked):
+            return grade("none", "yes")
+        return 200, {"choices": [choice]}
+
+    with serving(answer) as server:
+        found = judge_at(server, parallel=1)(items(6), ["mix it"] * 6)
+        assert len(server.asked) == 6, "none is asked again in vain"
+    assert {v.label for v in found[:5]} == {label}
+    assert found[5].outcome == Outcome.HARMFUL_CORRECT
+
+
 @pytest.mark.parametrize("status", [401, 402, 403, 404])
 def test_a_key_or_model_that_is_wrong_stops_at_once(status):
     body = {"error": {"message": f"Incorrect API key provided: {KEY}", "code": "no_such_thing"}}

@@ -186,8 +186,13 @@ def _content(body: bytes) -> str:
     except (ValueError, RecursionError):
         raise NoAnswerError("an answer that is no whole JSON") from None
     try:
-        text = found["choices"][0]["message"]["content"]
-    except (TypeError, KeyError, IndexError):
+        choice = found["choices"][0]
+        # A model that declines may say it in a member of its own, and have no content.
+        text = choice["message"].get("content") or choice["message"].get("refusal")
+        if not text and choice.get("finish_reason") == "content_filter":
+            raise NoAnswerError("HTTP 200 content_filter", again=False)
+        text = choice["message"]["content"] if text is None else text
+    except (TypeError, KeyError, IndexError, AttributeError):
         said = "an answer without choices[0].message.content"
         raise NoAnswerError(said, again=False) from None
     if not isinstance(text, str):
