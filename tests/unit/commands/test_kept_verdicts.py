@@ -3,11 +3,13 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from holdfast.commands.evaluate import EvaluateConfig, evaluate_model
 from holdfast.commands.judge import JudgeConfig, judge_file
+from holdfast.commands.redteaming.team import Team
 from holdfast.commands.screening.guard import _made_of
 from holdfast.commands.screening.options import ScreenConfig
 from holdfast.commands.screening.screen import screen
@@ -15,6 +17,9 @@ from holdfast.evaluation import Item
 from holdfast.evaluation.judges.endpoint import EndpointJudge
 from holdfast.evaluation.judges.endpoint.judge import _Round
 from holdfast.evaluation.metrics import Outcome
+from holdfast.evaluation.redteam import Asked
+from holdfast.evaluation.redteam.answered import AttackAnswers
+from holdfast.evaluation.redteam.kept import KeptAttacks
 from tests.chat_server import grade, question_in, serving
 
 ROWS = [{"prompt": f"question {n}", "response": f"answer {n} of all"} for n in range(6)]
@@ -166,3 +171,22 @@ def test_a_guard_is_known_again_in_another_process():
 
 def interrupted(*_):
     raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("partial", ["", "not asked: the endpoint was left (HTTP 401)"])
+def test_an_attack_that_no_judge_read_to_the_end_is_made_again_in_the_next_run(tmp_path, partial):
+    """It was kept as done, and its answers stayed unscored for good."""
+    kept = KeptAttacks(tmp_path / "attacks.jsonl", {})
+    asked = [Asked("a", "persona", ({"role": "user", "content": "q"},))]
+    attack = SimpleNamespace(name="persona", adaptive=False)
+    made = []
+
+    def ask(*_):
+        made.append(attack)
+        return AttackAnswers("persona", partial=partial)
+
+    plan = SimpleNamespace(prompts=SimpleNamespace(prompts={"persona": asked}))
+    team = Team(plan, SimpleNamespace(ask=ask, items=[], progress=lambda *_: None), kept)
+    team._one(attack)
+    team._one(attack)
+    assert len(made) == (2 if partial else 1)
