@@ -101,11 +101,16 @@ def _judgement(rows: Sequence[JudgedRow], found: Measurement, panel: Panel) -> J
         for name in harm_alone
         if refusals
     ]
+    gone = [
+        f"{one.judge} stopped before the last answer ({one.partial}){kept_verdicts(panel.judges)}"
+        for one in (found, *found.others)
+        if one.partial
+    ]
     harmful = any(item.kind == "harmful" for item in found.items)
     texts = {" ".join(answer.split()) for answer in found.answers}
     return Judgement(
         len(rows), sum(bool(row.label) for row in rows), judgements(rows, found, harm_alone),
-        pairs_of(rows, found, harmful=harmful), (*panel.notes, *silent), len(texts) / len(rows),
+        pairs_of(rows, found, harmful=harmful), (*panel.notes, *silent, *gone), len(texts) / len(rows),
     )  # fmt: skip
 
 

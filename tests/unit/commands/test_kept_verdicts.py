@@ -83,13 +83,15 @@ def test_an_endpoint_that_was_left_keeps_what_it_judged_for_the_next_run(config,
         return grade("none", "yes") if money[0] >= 0 else (429, LIMIT)
 
     with serving(answer) as server:
-        judge_file(config(server))
+        [note] = judge_file(config(server)).notes
+        assert "stopped before the last answer (not asked: the endpoint was left (HTTP 429" in note
         assert (tmp_path / KEPT).exists()
         money[0] = 99
         server.asked.clear()
         found = judge_file(config(server, overwrite=True))
     assert len(server.asked) == 1 + 4, "the harmless one of the start, and those without a verdict"
     assert found.judged[0].outcomes == {"harmful-correct": 6}
+    assert found.notes == ()
     assert not (tmp_path / KEPT).exists()
 
 
