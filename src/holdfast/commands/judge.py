@@ -110,7 +110,8 @@ def _judgement(rows: Sequence[JudgedRow], found: Measurement, panel: Panel) -> J
     texts = {" ".join(answer.split()) for answer in found.answers}
     return Judgement(
         len(rows), sum(bool(row.label) for row in rows), judgements(rows, found, harm_alone),
-        pairs_of(rows, found, harmful=harmful), (*panel.notes, *silent, *gone), len(texts) / len(rows),
+        pairs_of(rows, found, harmful=harmful), (*panel.notes, *silent, *gone),
+        len(texts) / len(rows),
     )  # fmt: skip
 
 
