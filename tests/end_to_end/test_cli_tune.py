@@ -75,8 +75,11 @@ def test_a_log_tells_step_loss_rate_and_time_left(folder, capfd):
     out, err = capfd.readouterr()
     json.loads(out)
     lines = err.splitlines()
-    said = re.compile(r"\d\d:\d\d:\d\d tune: 4 of 6, loss [\d.]+, [\d.]+ per s, .* left")
-    assert sum(said.fullmatch(line) is not None for line in lines) == 1
+    told = r"\d\d:\d\d:\d\d tune: 4 of 6, loss ([\d.]+) at step (\d), [\d.]+ per s, .* left"
+    [said] = filter(None, (re.fullmatch(told, line) for line in lines))
+    # The log beside the output tells the same loss of that step; it was told of the next one.
+    [logged] = re.findall(rf" step {said[2]}: loss ([\d.]+)", Path("out/run.log").read_text())
+    assert float(said[1]) == pytest.approx(float(logged), rel=1e-3)
     assert any(" before: " in line for line in lines)
     assert any(" after: " in line for line in lines)
 

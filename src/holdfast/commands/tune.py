@@ -150,10 +150,10 @@ class _Bar(TrainerCallback):
         self._progress = progress
         self._said = ""
 
-    def on_log(self, *_: Any, logs: Any = None, **__: Any) -> None:
-        """Keep the last loss: it stands beside the next steps in a log."""
+    def on_log(self, _args: Any, state: Any, *_: Any, logs: Any = None, **__: Any) -> None:
+        """Keep the last loss with its step: it stands beside the next steps in a log."""
         if logs and "loss" in logs:
-            self._said = f"loss {float(logs['loss']):.4g}"
+            self._said = f"loss {float(logs['loss']):.4g} at step {state.global_step}"
 
     def on_step_end(self, _args: Any, state: Any, *_: Any, **__: Any) -> None:
         """Report the optimizer steps done."""
