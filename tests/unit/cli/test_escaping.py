@@ -129,3 +129,15 @@ def test_errors_and_tracebacks_are_shown(capsys, monkeypatch):
 def test_plain_words_stay():
     text = "é ü – 漢字 \N{GRINNING FACE}\t\n\u200d"
     assert visible(text) == text
+
+
+@pytest.mark.parametrize("columns", ["60", "80"])
+def test_no_cell_of_a_table_is_cut_short(capsys, monkeypatch, columns):
+    """Hub ids of the kits read as walledai/AdvBen…, which cannot be copied."""
+    monkeypatch.setenv("COLUMNS", columns)
+    hub = "owner-of-a-long-name/and-a-data-set-of-one-longer-still"
+    print_rows("t", [{"name": "n" * 20, "what": "words " * 9, "read from": hub}])
+    out = capsys.readouterr().out
+    assert "…" not in out
+    last = "".join(line.split("│")[3].strip() for line in out.splitlines() if "│" in line)
+    assert last.endswith(hub)

@@ -154,8 +154,8 @@ def print_rows(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows with the same keys as a table to stdout; shares have three digits."""
     table = Table(title=title)
     for number, key in enumerate(rows[0] if rows else ()):
-        # The first column holds names to be copied: it is never cut short.
-        table.add_column(key.replace("_", " "), no_wrap=number == 0)
+        # The first column holds names to be copied: it stays on a line. No other one is cut short.
+        table.add_column(key.replace("_", " "), no_wrap=number == 0, overflow="fold")
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
     print_table(table)
