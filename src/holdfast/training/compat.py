@@ -49,7 +49,8 @@ WHOLE_OPTIMIZER = (
 class LoopHooks(Trainer):
     """Tells a subclass of three moments that ``Trainer`` has no public hook for.
 
-    Checkpoints are written anew, never over another's files, and the best one must be whole.
+    Checkpoints are written anew, never over another's files, and the best one must be whole. A run
+    that goes on from its last step takes no step more.
     """
 
     def _holdfast_loop_begins(self, checkpoint: str | None) -> None:
@@ -64,6 +65,13 @@ class LoopHooks(Trainer):
     def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
         self._holdfast_loop_begins(kwargs.get("resume_from_checkpoint"))
         return super()._inner_training_loop(*args, **kwargs)
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        if self.state.global_step >= self.state.max_steps:
+            # Killed behind its last checkpoint: inside an epoch one step more would be taken.
+            self.control.should_training_stop = True
+            return
+        super()._run_epoch(*args, **kwargs)  # type: ignore[misc]
 
     def _finalize_training(self, *args: Any, **kwargs: Any) -> Any:
         self._holdfast_last_step_done()

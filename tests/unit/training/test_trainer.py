@@ -280,3 +280,13 @@ class TestResume:
         folder = self._saved([Planted()])
         resumed = trained([Planted()], LORA, resume=str(folder / "checkpoint-2"), **SAVING)
         assert gap(resumed.weights, trained([Planted()], LORA).weights) <= 1e-6
+
+    @pytest.mark.parametrize("setting", [FULL, SFT_LORA])
+    def test_from_the_last_step_takes_no_step_more(self, setting):
+        """Killed behind its last checkpoint, inside an epoch, a run took a step beyond its end."""
+        how = {**SAVING, "folder": new_folder(), "lr_scheduler_type": "constant"}
+        whole = trained([RandomPerturbation()], setting, **how)
+        again = trained([RandomPerturbation()], setting, resume=True, **how)
+        assert differing(whole.weights, again.weights) == []
+        assert again.losses == whole.losses
+        assert again.trainer.state.global_step == whole.trainer.state.global_step == 4
