@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from transformers import TrainerCallback
 from holdfast.cli import main
 from holdfast.commands import tune as tuning
 from holdfast.files.outputs.swap import Swap
+from holdfast.results.result import RunResult
 from tests.tiny import TEMPLATE, tiny_model, tiny_rows, tiny_tokenizer
 
 RUN = ["tune", "--model", "model", "--data", "data.jsonl", "--output", "out", "--batch-size", "4",
@@ -174,6 +177,28 @@ def test_a_finished_model_that_a_kill_kept_from_its_place_comes_there(folder, ca
     assert json.loads(capfd.readouterr().out)["rows"]
     assert load_file("out/adapter_model.safetensors")
     assert {p.name for p in Path().iterdir() if p.name.startswith(".")} == set()
+
+
+def test_a_run_that_goes_on_tells_of_all_of_it(folder, capfd, monkeypatch):
+    """Of a run that was killed behind its steps the result had no time and no trace of them, its
+    report said that the defense did not run, and its losses stood in another order."""
+    argv = [*RUN[: RUN.index("--lora")], "--alignment", "data.jsonl",
+            "--defense", "lisa:alignment_steps=1,user_steps=1"]  # fmt: skip
+    assert main([*argv, "--output", "whole"]) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(tuning._Bar, "on_step_end", lambda *_, **__: time.sleep(0.2))
+        patch.setattr(tuning, "trained_model", lambda _: os.kill(os.getpid(), signal.SIGINT))
+        assert main([*argv, "--overwrite"]) == 130
+    assert "checkpoint-4 is kept" in capfd.readouterr().err
+    assert main([*argv, "--resume"]) == 0
+    results = [RunResult.load(f"{name}/result.json") for name in ("whole", "out")]
+    (whole,), (again,) = (result.arms[-1].runs for result in results)
+    assert again.losses == whole.losses
+    assert [c.name for c in whole.losses] == ["user", "lisa/alignment_loss"]
+    calls = [[(t.defense, t.hook, t.calls) for t in run.trace] for run in (again, whole)]
+    assert calls[0] == calls[1]
+    assert again.seconds >= 0.8
+    assert "The trace does not show" not in Path("out/report.html").read_text()
 
 
 def test_two_processes_on_one_output(folder, capfd):

@@ -81,7 +81,7 @@ def _tune(config: TuneConfig, progress: Progress, ranks: Ranks) -> RunResult:
         trained = time.perf_counter()
         trainer._holdfast.sets_apart = False  # type: ignore[reportPrivateUsage]
         trainer.train(resume_from_checkpoint=config.resume or None)
-        seconds = time.perf_counter() - trained
+        seconds = trainer.trace.spent + time.perf_counter() - trained
         model = trained_model(trainer)
         after = inputs.examiner.examine("after", model)
         untold = tell_after(trainer, after)

@@ -3,7 +3,7 @@
 Checked on transformers 5.23.0, trl 1.16.0, accelerate 1.15.0.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -95,11 +95,15 @@ class LoopHooks(Trainer):
         self._holdfast_best_loaded(Path(str(self.state.best_model_checkpoint)))
 
 
-def sealed(trainer: Any) -> None:
-    """Seal the checkpoint that was written now, when callbacks have put in it what they want."""
+def sealed(trainer: Any, last: Callable[[Path], None]) -> None:
+    """Seal the checkpoint that was written now, when callbacks have put in it what they want.
+
+    ``last`` is given its folder, and writes what tells of all before.
+    """
     trainer.accelerator.wait_for_everyone()
     if trainer.args.should_save:
         folder: Path = trainer._holdfast_checkpoint
+        last(folder)
         seal_checkpoint(folder, _private(trainer))
         rotate_checkpoints(
             output_dir=str(folder.parent),

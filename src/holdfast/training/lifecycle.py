@@ -103,6 +103,8 @@ class Lifecycle(ServingTrainer):
         held.session = session = Session(held.defenses, run, held.trace, state)
         self.train_dataset = session.data(self.train_dataset)
         session.begin(checkpoint)
+        if checkpoint is not None:
+            held.trace.goes_on(checkpoint)
 
     def _holdfast_last_step_done(self) -> None:
         """Detach before the best checkpoint, which holds served weights, is loaded back."""
@@ -212,4 +214,4 @@ class _Callbacks(TrainerCallback):
 
     def on_save(self, *_: Any, **__: Any) -> None:
         """Seal the checkpoint: this callback is the last, and all that belongs to it is there."""
-        compat.sealed(self._trainer)
+        compat.sealed(self._trainer, self._held.trace.save)

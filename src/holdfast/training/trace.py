@@ -1,18 +1,25 @@
 """Which hook of which defense ran, how often and for how long: the proof that a method ran.
 
-What became of the defenders' rows is counted beside the hooks.
+What became of the defenders' rows is counted beside the hooks. Checkpoints keep it, so that a run
+that goes on tells of all of it, and how long it took.
 """
 
+import json
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from holdfast.defense import HOOKS, Defense, implements
 from holdfast.errors import NotRunError
+from holdfast.files.guarded.documents import json_in
 
 __all__ = ["Count", "Trace"]
+
+_FILE = "holdfast_trace.json"
+"""What a checkpoint tells of the run up to it."""
 
 _MAY_NOT_RUN = frozenset({"served"})  # Only a run that writes checkpoints or evaluates needs it.
 
@@ -30,6 +37,28 @@ class Trace:
     """Counts per (defense, hook)."""
 
     counts: dict[tuple[str, str], Count] = field(default_factory=dict[tuple[str, str], Count])
+    earlier: dict[tuple[str, str], Count] = field(default_factory=dict[tuple[str, str], Count])
+    """What was counted before the checkpoint that the run goes on from."""
+    spent: float = 0.0
+    """Seconds that the run took until that checkpoint."""
+    began: float = field(default_factory=time.perf_counter)
+
+    def save(self, checkpoint: Path) -> None:
+        """Write into a checkpoint what the run has been until now."""
+        spent = self.spent + time.perf_counter() - self.began
+        told = {"seconds": spent, "rows": self.rows()}
+        (checkpoint / _FILE).write_text(json.dumps(told) + "\n")
+
+    def goes_on(self, checkpoint: Path) -> None:
+        """Begin with what a checkpoint tells; what was done again by now is counted once."""
+        if not (checkpoint / _FILE).exists():  # It is of an older holdfast.
+            return
+        told = json_in(checkpoint / _FILE)
+        self.spent = float(told["seconds"])
+        for row in told["rows"]:
+            key = (row["defense"], row["hook"])
+            again = self.counts.get(key, Count()).calls
+            self.earlier[key] = Count(max(0, row["calls"] - again), row["seconds"])
 
     @contextmanager
     def running(self, defense: Defense, hook: str) -> Generator[None]:
@@ -75,8 +104,12 @@ class Trace:
                     )
 
     def rows(self) -> list[dict[str, str | int | float]]:
-        """Return one JSON row per (defense, hook)."""
+        """Return one JSON row per (defense, hook), of the whole run."""
+        found = {key: Count(count.calls, count.seconds) for key, count in self.earlier.items()}
+        for key, count in self.counts.items():
+            whole = found.setdefault(key, Count())
+            whole.calls, whole.seconds = whole.calls + count.calls, whole.seconds + count.seconds
         return [
             {"defense": d, "hook": h, "calls": c.calls, "seconds": round(c.seconds, 4)}
-            for (d, h), c in self.counts.items()
+            for (d, h), c in found.items()
         ]

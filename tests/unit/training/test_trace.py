@@ -41,3 +41,31 @@ def test_idle_hooks_and_served_may_not_run():
             raise NotImplementedError
 
     Trace().check([Rests()])
+
+
+def test_a_run_that_goes_on_tells_of_all_of_it(tmp_path):
+    """A resumed run told the calls and the time of its last part as those of the whole."""
+    first, defense = Trace(), Planted()
+    first.began -= 100
+    first.note("planted", "harmful: rows cut", 3)
+    for hook in ("data", "before", "loss", "loss"):
+        with first.running(defense, hook):
+            pass
+    first.save(tmp_path)
+    again = Trace()
+    again.note("planted", "harmful: rows cut", 3)
+    with again.running(defense, "data"):
+        pass
+    again.goes_on(tmp_path)
+    with again.running(defense, "loss"):
+        pass
+    calls = {row["hook"]: row["calls"] for row in again.rows()}
+    assert calls == {"harmful: rows cut": 3, "data": 1, "before": 1, "loss": 3}
+    assert 100 <= again.spent < 200
+
+
+def test_a_checkpoint_that_tells_nothing_is_gone_on_from(tmp_path):
+    trace = Trace()
+    trace.goes_on(tmp_path)
+    assert trace.rows() == []
+    assert trace.spent == 0

@@ -65,11 +65,12 @@ class TuneTrainer(SecureSFTTrainer):
         """Return the losses of the user's and the evaluation rows and of the defenses, by step."""
         found: dict[str, tuple[list[int], list[float]]] = {}
         for entry in self.state.log_history:
-            for key, value in entry.items():
+            # The user's first; a checkpoint keeps the entries of its log sorted by their keys.
+            for key in sorted(entry, key=lambda name: (name not in CURVES, name)):
                 if key in CURVES or ("/" in key and "loss" in key):
                     steps, values = found.setdefault(CURVES.get(key, key), ([], []))
                     steps.append(int(entry["step"]))
-                    values.append(float(value))
+                    values.append(float(entry[key]))
         return [LossCurve(name=n, steps=s, values=list(v)) for n, (s, v) in found.items()]
 
     def kept(self) -> tuple[int | None, list[str]]:
