@@ -13,6 +13,7 @@ from holdfast.errors import ConfigError
 from holdfast.files.guarded.documents import json_in
 from holdfast.files.nesting import refuse_in_model
 from holdfast.files.private import close_folder, keeping_private, open_to_umask
+from holdfast.files.whole import write_whole
 
 __all__ = [
     "Artifact", "Block", "Curve", "Sentence", "Table", "joined_state", "load_state", "save_state",
@@ -186,14 +187,15 @@ def joined_state(tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> dict
 def save_state(folder: Path, stem: str, state: Mapping[str, Any], *, private: bool = False) -> None:
     """Write a state as ``stem.safetensors`` and ``stem.json``; no pickle.
 
-    A private one lies in a folder that is the user's alone.
+    Where the JSON file is, the state is whole. A private one lies in a folder that is the user's
+    alone.
     """
     tensors, rest = split_state(state)
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{stem}.safetensors", folder / f"{stem}.json"]
     with keeping_private(folder if private else None, files):
         save_file(tensors, files[0])
-        files[1].write_text(json.dumps(rest) + "\n")
+        write_whole(files[1], json.dumps(rest) + "\n")
 
 
 def load_state(folder: Path, stem: str) -> dict[str, Any]:

@@ -1,14 +1,16 @@
 """Order, nesting and products of hooks; what a checkpoint holds and refuses."""
 
+import errno
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 import torch
 
 from holdfast.defense import Defense, Run, Step
-from holdfast.errors import ConfigError
+from holdfast.errors import ConfigError, RunError
 from holdfast.ops.engine import LocalEngine
 from holdfast.ops.modules import ModuleRef
 from holdfast.training.session import Session
@@ -157,6 +159,25 @@ def test_state_survives_and_private_state_lies_apart(session, tmp_path, log):
     again.begin(tmp_path / "checkpoint-2")
     assert again.defenses[0].open_ == 7
     assert torch.equal(again.defenses[0].secret_["v"], torch.ones(2))
+
+
+def test_private_state_that_broke_off_is_written_again(session, tmp_path, monkeypatch):
+    """A disk that was full at its last file left an empty one, which was taken for a whole state:
+    later checkpoints were sealed with it, and no run could go on from them."""
+    session.begin(None)
+    with monkeypatch.context() as patch:
+        for kind in ("write_text", "replace"):
+            patch.setattr(Path, kind, broken_off)
+        with pytest.raises((OSError, RunError)):
+            session.save(tmp_path / "checkpoint-2")
+    session.save(tmp_path / "checkpoint-2")
+    session.begin(tmp_path / "checkpoint-2")
+    assert torch.equal(session.defenses[0].secret_["v"], torch.ones(2))
+
+
+def broken_off(self, *_):
+    self.touch()
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_private_state_is_found_by_its_own_content(session, tmp_path):
