@@ -24,8 +24,10 @@ from holdfast.files.guarded.models import refuse_pickled_weights
 from holdfast.files.sealing.checkpoints import (
     check_best,
     clear,
+    drop_apart,
     newest_whole,
     seal_checkpoint,
+    told_apart,
     whole_one,
 )  # fmt: skip
 from holdfast.training.quiet import no_telemetry
@@ -82,6 +84,8 @@ class LoopHooks(Trainer):
         self._holdfast_checkpoint = root / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
         if self.args.should_save:
             clear(self._holdfast_checkpoint)
+            # The Trainer's own rotation comes first.
+            self._holdfast_told_apart = told_apart(root, _apart(self))
         self.accelerator.wait_for_everyone()  # What others write there must not be cleared.
         with _one_more(self):
             super()._save_checkpoint(model, trial)  # type: ignore[misc]
@@ -104,13 +108,15 @@ def sealed(trainer: Any, last: Callable[[Path], None]) -> None:
     if trainer.args.should_save:
         folder: Path = trainer._holdfast_checkpoint
         last(folder)
-        seal_checkpoint(folder, _private(trainer))
+        private = _private(trainer)
+        seal_checkpoint(folder, private)
         rotate_checkpoints(
             output_dir=str(folder.parent),
             save_total_limit=trainer.args.save_total_limit,
             best_model_checkpoint=trainer.state.best_model_checkpoint,
             use_mtime=True,
         )
+        drop_apart(private, trainer._holdfast_told_apart, folder.parent, _apart(trainer))
     trainer.accelerator.wait_for_everyone()  # Nobody reads it back before it is whole.
 
 

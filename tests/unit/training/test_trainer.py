@@ -281,6 +281,18 @@ class TestResume:
         resumed = trained([Planted()], LORA, resume=str(folder / "checkpoint-2"), **SAVING)
         assert gap(resumed.weights, trained([Planted()], LORA).weights) <= 1e-6
 
+    def test_what_is_kept_apart_goes_with_its_checkpoint(self):
+        """It stayed for every checkpoint that was ever written: a copy of the weights for each."""
+        in_loop = Panacea(harmful=data_rows(), mode="in-loop", batch_size=2)
+        how = {**SAVING, "save_steps": 1, "folder": new_folder()}
+        trained([in_loop], LORA, **how, save_total_limit=2)
+        apart = how["folder"].with_name(how["folder"].name + "-artifacts")
+        kept = sorted(path.name for path in (apart / "checkpoints").iterdir())
+        assert kept == ["checkpoint-3", "checkpoint-4"]
+        assert len(list((apart / "state").iterdir())) == 2 * len(kept)
+        for name in kept:
+            assert trained([in_loop], LORA, **how, resume=str(how["folder"] / name)).losses
+
     @pytest.mark.parametrize("setting", [FULL, SFT_LORA])
     def test_from_the_last_step_takes_no_step_more(self, setting):
         """Killed behind its last checkpoint, inside an epoch, a run took a step beyond its end."""

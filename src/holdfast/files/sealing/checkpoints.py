@@ -13,7 +13,10 @@ from holdfast.errors import ConfigError, RunError
 from holdfast.files.guarded.documents import json_in
 from holdfast.files.sealing.manifest import damage, is_sealed, seal
 
-__all__ = ["check_best", "clear", "newest_whole", "seal_checkpoint", "sealed_steps", "whole_one"]
+__all__ = [
+    "check_best", "clear", "drop_apart", "newest_whole", "seal_checkpoint", "sealed_steps",
+    "told_apart", "whole_one",
+]  # fmt: skip
 
 
 _PREFIX = "checkpoint"
@@ -24,6 +27,27 @@ def seal_checkpoint(folder: Path, private: Path) -> None:
     """Write a checkpoint's manifest; ``private`` holds what defenses keep apart from it."""
     names = _private_names(folder)
     seal(folder, (path for path in private.glob("*") if path.stem in names))
+
+
+def told_apart(*roots: Path) -> set[str] | None:
+    """Return the names of what the checkpoints in ``roots`` keep apart; None where one is torn."""
+    try:
+        folders = [folder for root in roots for folder in _checkpoints(root)]
+        return set[str]().union(*map(_private_names, folders))
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def drop_apart(private: Path, before: set[str] | None, *roots: Path) -> None:
+    """Remove what was kept apart for checkpoints that are gone from ``roots`` since ``before``.
+
+    Where a checkpoint does not tell what belongs to it, nothing is removed.
+    """
+    after = told_apart(*roots)
+    gone = before - after if before is not None and after is not None else set[str]()
+    for path in private.glob("*") if gone else ():
+        if path.stem in gone:
+            path.unlink(missing_ok=True)
 
 
 def clear(folder: Path) -> None:
