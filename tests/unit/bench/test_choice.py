@@ -135,7 +135,8 @@ def test_a_damaged_packed_cell_is_named_and_runs_again(tmp_path):
     publish_folder(out, there)
     packed = result_file(cell, there).with_name(PACKED)
     whole = packed.read_bytes()
-    for damage in (whole[:-9], b"no gzip", b""):
+    block = whole[:10] + bytes([whole[10] | 6]) + whole[11:]  # No kind of block that there is.
+    for damage in (whole[:-9], b"no gzip", b"", block):
         packed.write_bytes(damage)
         with pytest.raises(InputError, match="is damaged"):
             read(cell, there)

@@ -8,6 +8,7 @@ out of it as it came out of the whole one; samples of answers do not.
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -43,10 +44,13 @@ def unpacked(path: Path) -> Any:
 
     Raises:
         OSError: It cannot be read, or is no gzip file.
-        ValueError: It is too large, not UTF-8 or no JSON.
+        ValueError: It is damaged inside, too large, not UTF-8 or no JSON.
     """
-    with gzip.open(path) as file:
-        content = file.read(MOST_BYTES + 1)
+    try:
+        with gzip.open(path) as file:
+            content = file.read(MOST_BYTES + 1)
+    except zlib.error as error:
+        raise ValueError(f"{path} cannot be unpacked ({error})") from error
     if len(content) > MOST_BYTES:
         raise ValueError(f"{path} has more than {MOST_BYTES // 2**20} MiB")
     return json_of(content.decode("utf-8"))
