@@ -2,10 +2,14 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from holdfast.cli import main
+from holdfast.commands.redteaming.deciding import how_judged
 from holdfast.evaluation.redteam.attacked import Attacker
 from holdfast.results.result import RunResult
 from tests.tiny import tiny_model, tiny_rows, tiny_tokenizer
@@ -187,6 +191,37 @@ def test_answers_that_a_stopped_run_left_are_those_of_the_same_run(place, monkey
     (place / "own.jinja").write_text(template)
     assert made_again("--chat-template", "own.jinja")
     assert not made_again("--chat-template", "own.jinja")
+    for change in (other_ends, other_norms, other_words):
+        change(place / "model")
+        assert made_again(), change
+        assert not made_again(), change
+
+
+def test_a_judge_is_what_lies_in_its_folder(place):
+    judge = SimpleNamespace(name="a judge", model=str(place / "model"), adapter="")
+    attacker: Any = SimpleNamespace(judges=[judge], items=[])
+    config: Any = SimpleNamespace(judge=["its name"], refusal_phrases=None, show_harmful=False)
+    before = how_judged(config, attacker)
+    assert how_judged(config, attacker) == before
+    other_norms(place / "model")
+    assert how_judged(config, attacker) != before
+
+
+def other_ends(model: Path) -> None:
+    file = model / "generation_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "eos_token_id": [2, 9]}))
+
+
+def other_norms(model: Path) -> None:
+    """Weights that are no matrices: these alone had not been looked at."""
+    tensors = load_file(model / "model.safetensors")
+    scaled = {name: t * 2 if "norm" in name else t for name, t in tensors.items()}
+    save_file(scaled, model / "model.safetensors", metadata={"format": "pt"})
+
+
+def other_words(model: Path) -> None:
+    file = model / "tokenizer.json"
+    file.write_text(file.read_text().replace('"please"', '"pleased"'))
 
 
 def test_attacks_need_harmful_questions(place, capsys):

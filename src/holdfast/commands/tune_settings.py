@@ -16,7 +16,7 @@ from holdfast.errors import ConfigError
 from holdfast.inputs.read import Inputs
 from holdfast.inputs.values import as_json
 
-__all__ = ["check_same", "settings_of", "weights_sha256"]
+__all__ = ["check_same", "model_content", "settings_of", "weights_sha256"]
 
 # What may differ between a stopped run and the one that goes on.
 _FREE = ("resume", "overwrite", "show_harmful", "export")
@@ -27,16 +27,7 @@ CONTENT = "content"
 
 def settings_of(inputs: Inputs) -> dict[str, Any]:
     """Return, as JSON, what was given and the hashes of what was read."""
-    tokenizer, config = inputs.examiner.tokenizer, inputs.model.config.to_dict()
-    content = {
-        **inputs.hashes,
-        "the model's weights": weights_sha256(inputs.model),
-        "the model's configuration": _sha256(
-            {name: value for name, value in config.items() if name not in _VOLATILE}
-        ),
-        "the tokenizer": _sha256(_words_of(tokenizer)),
-        "the chat template": _sha256(tokenizer.chat_template),
-    }
+    content = {**inputs.hashes, **model_content(inputs.model, inputs.examiner.tokenizer)}
     said = {
         **asdict(inputs.config),
         "stage": getattr(inputs.config, "stage", None),
@@ -46,6 +37,19 @@ def settings_of(inputs: Inputs) -> dict[str, Any]:
         CONTENT: content,
     }
     return as_json(said)
+
+
+def model_content(model: Any, tokenizer: Any) -> dict[str, str]:
+    """Return the hashes of all that a model and its tokenizer are, by what messages call it."""
+    config = model.config.to_dict()
+    return {
+        "the model's weights": weights_sha256(model),
+        "the model's configuration": _sha256(
+            {name: value for name, value in config.items() if name not in _VOLATILE}
+        ),
+        "the tokenizer": _sha256(_words_of(tokenizer)),
+        "the chat template": _sha256(tokenizer.chat_template),
+    }
 
 
 def check_same(was: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
@@ -74,11 +78,16 @@ def _flat(settings: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
 
 
 def weights_sha256(model: nn.Module) -> str:
-    """Return the SHA-256 of a model's parameters and buffers: names, types, shapes, bits."""
+    """Return the SHA-256 of a model's parameters and buffers: names, types, shapes, bits.
+
+    Of what lies on the disk, as ``device_map`` may leave it, the bits are not in it.
+    """
     digest = hashlib.sha256()
     named: dict[str, Tensor] = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     for name, tensor in named.items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        if tensor.is_meta:
+            continue
         bits = tensor.detach().cpu().contiguous().reshape(-1).view(uint8)
         digest.update(bits.numpy().data)
     return digest.hexdigest()

@@ -3,12 +3,12 @@
 Answers that a run left behind when it was stopped are another run's as soon as one of it differs.
 """
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from holdfast.commands.tune_settings import model_content
+from holdfast.evaluation.decoding import recorded
 from holdfast.evaluation.redteam import Attacker, Target
-from holdfast.files.base_mark import BaseMark
 from holdfast.files.once import digest_of, files_below
 from holdfast.inputs.configs import EvaluateConfig
 
@@ -17,15 +17,24 @@ __all__ = ["how_answered", "how_judged"]
 
 def how_answered(config: EvaluateConfig, target: Target) -> dict[str, Any]:
     """Return what decides what the model says, as JSON values."""
-    mark = asdict(BaseMark.of(target.model, "")) if target.is_here else config.served
     names = ("model", "revision", "dtype", "quantization", "max_new_tokens", "attack_seed")
     return {
         **{name: getattr(config, name) for name in names},
-        "mark": mark,
+        **_content(config, target),
         # Its scale stands in its configuration, and in none of its weights.
         "adapter": _digest(config.adapter),
-        "template": str(getattr(target.tokenizer, "chat_template", None)),
     }
+
+
+def _content(config: EvaluateConfig, target: Target) -> dict[str, Any]:
+    """Return what the model is, by more than its name: of one that a server has, its address."""
+    if config.served is not None:
+        return {"served": config.served}
+    if not target.is_here:
+        return {"files": _digest(Path(config.model))}
+    model, tokenizer = target.model, target.tokenizer
+    decoding = recorded(model, tokenizer, config.max_new_tokens)
+    return {**model_content(model, tokenizer), "decoding": decoding}
 
 
 def how_judged(config: EvaluateConfig, attacker: Attacker) -> dict[str, Any]:
@@ -34,7 +43,14 @@ def how_judged(config: EvaluateConfig, attacker: Attacker) -> dict[str, Any]:
     return {
         "judges": [judge.name for judge in attacker.judges], "judge": config.judge, "items": items,
         "phrases": _digest(config.refusal_phrases), "show_harmful": config.show_harmful,
+        "folders": [_folders(judge) for judge in attacker.judges],
     }  # fmt: skip
+
+
+def _folders(judge: Any) -> list[str]:
+    """Return the hashes of the folders that a judge reads its model from."""
+    given = (str(getattr(judge, name, "") or "") for name in ("model", "adapter"))
+    return [_digest(Path(each) if each else None) for each in given]
 
 
 def _digest(path: Path | None) -> str:
