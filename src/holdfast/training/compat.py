@@ -35,13 +35,16 @@ from holdfast.training.quiet import no_telemetry
 no_telemetry()  # Nothing goes to the network here unless a hub id is given.
 
 __all__ = [
-    "LoopHooks", "collated", "counted_labels", "ddp_limits", "ends_update", "first_rows",
-    "is_distributed", "is_stock", "knows_rows", "loss_gives_logits", "outputs_with_logits",
-    "own_class", "prepared", "process_store", "scaled_gradients", "scales_itself", "sealed",
-    "templating", "times_averaged", "wait_at_most", "whole_checkpoint", "whole_optimizer",
+    "LoopHooks", "collated", "counted_labels", "counts_on", "ddp_limits", "ends_update",
+    "first_rows", "is_distributed", "is_stock", "knows_rows", "loss_gives_logits",
+    "outputs_with_logits", "own_class", "prepared", "process_store", "scaled_gradients",
+    "scales_itself", "sealed", "templating", "times_averaged", "unlogged", "wait_at_most",
+    "whole_checkpoint", "whole_optimizer",
 ]  # fmt: skip
 
 
+_TOKENS = "_total_train_tokens"
+"""TRL's count, which its own checkpoints leave out."""
 WHOLE_OPTIMIZER = (
     "an optimizer given as optimizers= cannot be split by module; let the trainer make it, or use "
     "optimizer_cls_and_kwargs="
@@ -99,15 +102,34 @@ class LoopHooks(Trainer):
         self._holdfast_best_loaded(Path(str(self.state.best_model_checkpoint)))
 
 
-def sealed(trainer: Any, last: Callable[[Path], None]) -> None:
+def unlogged(trainer: Any) -> dict[str, float]:
+    """Return what the trainer has counted since its last log line, and its tokens in all."""
+    loss = trainer.accelerator.gather(trainer._tr_loss.detach()).mean().item()
+    found = {"loss": loss, "since": trainer._globalstep_last_logged}
+    return found | ({"tokens": trainer._total_train_tokens} if _TOKENS in vars(trainer) else {})
+
+
+def counts_on(trainer: Any, told: Mapping[str, float]) -> None:
+    """Let a trainer that goes on count on from what it had counted at the checkpoint."""
+    if not told:
+        return
+    trainer._tr_loss += told["loss"]
+    trainer._total_loss_scalar -= told["loss"]  # Its mean at the end is of the steps from here on.
+    trainer._globalstep_last_logged = int(told["since"])
+    if _TOKENS in vars(trainer) and "tokens" in told:
+        trainer._total_train_tokens = told["tokens"]
+
+
+def sealed(trainer: Any, last: Callable[[Path, dict[str, float]], None]) -> None:
     """Seal the checkpoint that was written now, when callbacks have put in it what they want.
 
-    ``last`` is given its folder, and writes what tells of all before.
+    ``last`` is given its folder and what was not logged, and writes what tells of all before.
     """
+    told = unlogged(trainer)
     trainer.accelerator.wait_for_everyone()
     if trainer.args.should_save:
         folder: Path = trainer._holdfast_checkpoint
-        last(folder)
+        last(folder, told)
         private = _private(trainer)
         seal_checkpoint(folder, private)
         rotate_checkpoints(

@@ -202,6 +202,7 @@ class _Callbacks(TrainerCallback):
         """Attach: any checkpoint is loaded by now, and it holds served weights."""
         if self._held.session is not None:
             self._held.session.attach()
+            compat.counts_on(self._trainer, self._held.trace.unlogged)
 
     def on_optimizer_step(self, _args: Any, state: Any, *_: Any, **__: Any) -> None:
         """Let defenses correct the weights, and note the rates that this update used."""

@@ -6,7 +6,7 @@ that goes on tells of all of it, and how long it took.
 
 import json
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,12 +41,14 @@ class Trace:
     """What was counted before the checkpoint that the run goes on from."""
     spent: float = 0.0
     """Seconds that the run took until that checkpoint."""
+    unlogged: dict[str, float] = field(default_factory=dict[str, float])
+    """What the trainer had counted by then and not logged yet."""
     began: float = field(default_factory=time.perf_counter)
 
-    def save(self, checkpoint: Path) -> None:
+    def save(self, checkpoint: Path, unlogged: Mapping[str, float]) -> None:
         """Write into a checkpoint what the run has been until now."""
         spent = self.spent + time.perf_counter() - self.began
-        told = {"seconds": spent, "rows": self.rows()}
+        told = {"seconds": spent, "rows": self.rows(), "unlogged": dict(unlogged)}
         (checkpoint / _FILE).write_text(json.dumps(told) + "\n")
 
     def goes_on(self, checkpoint: Path) -> None:
@@ -54,7 +56,7 @@ class Trace:
         if not (checkpoint / _FILE).exists():  # It is of an older holdfast.
             return
         told = json_in(checkpoint / _FILE)
-        self.spent = float(told["seconds"])
+        self.spent, self.unlogged = float(told["seconds"]), dict(told["unlogged"])
         for row in told["rows"]:
             key = (row["defense"], row["hook"])
             again = self.counts.get(key, Count()).calls

@@ -51,7 +51,7 @@ def test_a_run_that_goes_on_tells_of_all_of_it(tmp_path):
     for hook in ("data", "before", "loss", "loss"):
         with first.running(defense, hook):
             pass
-    first.save(tmp_path)
+    first.save(tmp_path, {"loss": 1.5})
     again = Trace()
     again.note("planted", "harmful: rows cut", 3)
     with again.running(defense, "data"):
@@ -62,6 +62,7 @@ def test_a_run_that_goes_on_tells_of_all_of_it(tmp_path):
     calls = {row["hook"]: row["calls"] for row in again.rows()}
     assert calls == {"harmful: rows cut": 3, "data": 1, "before": 1, "loss": 3}
     assert 100 <= again.spent < 200
+    assert again.unlogged == {"loss": 1.5}
 
 
 def test_a_checkpoint_that_tells_nothing_is_gone_on_from(tmp_path):

@@ -281,6 +281,19 @@ class TestResume:
         resumed = trained([Planted()], LORA, resume=str(folder / "checkpoint-2"), **SAVING)
         assert gap(resumed.weights, trained([Planted()], LORA).weights) <= 1e-6
 
+    @pytest.mark.parametrize("setting", [FULL, SFT_FULL])
+    def test_its_log_counts_on(self, setting):
+        """The first line was the mean of fewer steps, and TRL's tokens were counted anew."""
+        how = {**SAVING, "folder": new_folder(), "logging_steps": 3, "max_steps": 6}
+        whole = trained([], setting, **how).trainer.state.log_history
+        again = trained([], setting, **how, resume=str(how["folder"] / "checkpoint-2"))
+        names = ("step", "loss", "num_tokens")
+        lines = [
+            [[entry[name] for name in names if name in entry] for entry in log if "loss" in entry]
+            for log in (whole, again.trainer.state.log_history)
+        ]
+        assert lines[0] == lines[1]
+
     def test_what_is_kept_apart_goes_with_its_checkpoint(self):
         """It stayed for every checkpoint that was ever written: a copy of the weights for each."""
         in_loop = Panacea(harmful=data_rows(), mode="in-loop", batch_size=2)
