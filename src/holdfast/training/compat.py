@@ -43,8 +43,8 @@ __all__ = [
 ]  # fmt: skip
 
 
-_TOKENS = "_total_train_tokens"
-"""TRL's count, which its own checkpoints leave out."""
+_LOSS, _TOKENS = "_tr_loss", "_total_train_tokens"
+"""Sums of transformers and TRL that their own checkpoints leave out."""
 WHOLE_OPTIMIZER = (
     "an optimizer given as optimizers= cannot be split by module; let the trainer make it, or use "
     "optimizer_cls_and_kwargs="
@@ -104,18 +104,19 @@ class LoopHooks(Trainer):
 
 def unlogged(trainer: Any) -> dict[str, float]:
     """Return what the trainer has counted since its last log line, and its tokens in all."""
-    loss = trainer.accelerator.gather(trainer._tr_loss.detach()).mean().item()
-    found = {"loss": loss, "since": trainer._globalstep_last_logged}
+    found: dict[str, float] = {}
+    if _LOSS in vars(trainer):
+        loss = trainer.accelerator.gather(trainer._tr_loss.detach()).mean().item()
+        found = {"loss": loss, "since": trainer._globalstep_last_logged}
     return found | ({"tokens": trainer._total_train_tokens} if _TOKENS in vars(trainer) else {})
 
 
 def counts_on(trainer: Any, told: Mapping[str, float]) -> None:
     """Let a trainer that goes on count on from what it had counted at the checkpoint."""
-    if not told:
-        return
-    trainer._tr_loss += told["loss"]
-    trainer._total_loss_scalar -= told["loss"]  # Its mean at the end is of the steps from here on.
-    trainer._globalstep_last_logged = int(told["since"])
+    if _LOSS in vars(trainer) and "loss" in told:
+        trainer._tr_loss += told["loss"]
+        trainer._total_loss_scalar -= told["loss"]  # Its mean is of the steps from here on.
+        trainer._globalstep_last_logged = int(told["since"])
     if _TOKENS in vars(trainer) and "tokens" in told:
         trainer._total_train_tokens = told["tokens"]
 

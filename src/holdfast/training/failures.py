@@ -1,6 +1,7 @@
-"""Name the failures of a run that are no fault of holdfast: disk full, memory full."""
+"""Name a run's failures that are no fault of holdfast: disk or memory full, a file unwritten."""
 
 import errno
+import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pickle import UnpicklingError
@@ -17,8 +18,8 @@ _SAID = (
     "no space left on device", "os error 28", "disk quota exceeded", "failed writing file",
     "unexpected pos ",
 )  # fmt: skip
-
-
+_UNWRITTEN = re.compile(r"while serializing: I/O error: (.+) \(os error \d+\)")
+"""What safetensors says of any other reason, in place of an OSError."""
 _NO_MEMORY = (
     "can't allocate memory", "cannot allocate memory", "out of memory", "std::bad_alloc",
     "cublas_status_alloc_failed", "not enough memory",
@@ -50,6 +51,8 @@ def as_run_error(error: BaseException, kept: str) -> RunError | None:
         return RunError(f"the disk is full: free some space; {kept}")
     if memory_is_full(error):
         return RunError(f"memory is full: lower `batch_size`, or use `lora=True`; {kept}")
+    if (why := _UNWRITTEN.search(str(error))) is not None:
+        return RunError(f"a file cannot be written: {why[1]}: choose another folder; {kept}")
     if isinstance(error, UnpicklingError):
         said = "a checkpoint's file of the trainer's state holds more than numbers"
         return RunError(f"{said}, and is not read: it can run code; {kept}")

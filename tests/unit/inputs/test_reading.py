@@ -4,6 +4,8 @@ from contextlib import suppress
 
 import pytest
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
 
 from holdfast.data.load import load_examples
 from holdfast.errors import ConfigError, ModelError
@@ -69,6 +71,15 @@ def test_disk_full_is_recognized_in_every_disguise():
     assert as_run_error(ValueError("x"), "kept") is None
     assert "memory is full" in str(as_run_error(torch.OutOfMemoryError("x"), "kept"))
     assert str(as_run_error(buried, "it is kept")).endswith("it is kept")
+
+
+def test_what_safetensors_cannot_write_is_told_with_its_reason(tmp_path):
+    """A file beyond a file system's largest, or a folder that went, was a fault of holdfast."""
+    with pytest.raises(SafetensorError) as caught:
+        save_file({"w": torch.ones(1)}, tmp_path / "gone" / "model.safetensors")
+    told = str(as_run_error(caught.value, "it is kept"))
+    assert told.startswith("a file cannot be written: No such file or directory: ")
+    assert told.endswith("it is kept")
 
 
 def options(tmp_path, text: str = "", **fields: object) -> dict[str, object]:
