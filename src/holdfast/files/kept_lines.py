@@ -60,7 +60,7 @@ class KeptLines:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 mode = os.O_WRONLY | os.O_CREAT | os.O_APPEND
                 with os.fdopen(os.open(self.path, mode, 0o600), "a", encoding="utf-8") as file:
-                    file.write(line)
+                    file.write("\n" * _is_cut(self.path) + line)
         except OSError as error:
             raise RunError(f"{self.path}: cannot be written: {error.strerror}") from error
 
@@ -73,3 +73,12 @@ class KeptLines:
         if self.path is None or not self.path.is_file():
             return []
         return self.path.read_text(encoding="utf-8", errors="replace").splitlines()
+
+
+def _is_cut(path: Path) -> bool:
+    """Tell whether a kill or a full disk has cut a file's last line: none may follow on it."""
+    with path.open("rb") as file:
+        if not file.seek(0, os.SEEK_END):
+            return False
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) != b"\n"

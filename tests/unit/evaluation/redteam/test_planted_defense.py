@@ -185,6 +185,8 @@ def test_attacks_that_were_answered_are_found_again_and_no_other_models(tmp_path
     assert kept.found("prefill", asked["prefill"][1:]) is None
     assert KeptAttacks(kept.path, {"model": "b"}).found("prefill", asked["prefill"]) is None
     assert not any(item.question in kept.path.read_text() for item in HARMFUL)
+    kept.keep("direct", asked["direct"], found["direct"])  # Nothing is written on a cut line.
+    assert kept.found("direct", asked["direct"]) == found["direct"]
 
 
 def test_the_organism_itself_is_shallow():
