@@ -6,9 +6,7 @@ from holdfast.evaluation.limits import METRICS, State, parse_requirement
 from holdfast.results.gating.records import Check, Gate, Subject
 from holdfast.results.words import bounded, exactly, listed
 
-__all__ = [
-    "check_text", "claim_of", "limit_text", "not_covered_by", "rests_on", "settled_by",
-]  # fmt: skip
+__all__ = ["check_text", "claim_of", "limit_text", "not_covered_by", "rests_on", "settled_by"]
 
 _HOLDS = {
     "hs": "answers at most {} of harmful requests",
