@@ -151,12 +151,29 @@ def with_base(run: Run, aligned: str | None, name: str) -> Generator[None]:
 def _without_adapter(model: Any) -> Generator[None]:
     """Switch the adapter off for the body; PEFT freezes it for that, so flags are put back."""
     flags = [(p, p.requires_grad) for p in model.parameters()]
+    off = getattr(model, "disable_adapter", None)
     try:
-        with model.disable_adapter():
+        with off() if off is not None else _layers_off(model):
             yield
     finally:
         for p, trained in flags:
             p.requires_grad_(trained)
+
+
+@contextmanager
+def _layers_off(model: nn.Module) -> Generator[None]:
+    """Switch the adapter off where transformers or PEFT put it into a model of no PEFT class."""
+    from peft.tuners.tuners_utils import BaseTunerLayer  # noqa: PLC0415  # Slow to import.
+
+    layers = [m for m in model.modules() if isinstance(m, BaseTunerLayer)]
+    on = [layer for layer in layers if not layer.disable_adapters]
+    try:
+        for layer in on:
+            layer.enable_adapters(False)
+        yield
+    finally:
+        for layer in on:
+            layer.enable_adapters(True)
 
 
 def check_base(model: nn.Module, aligned: str | None, name: str) -> bool:

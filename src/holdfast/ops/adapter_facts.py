@@ -63,7 +63,9 @@ def adaptations(model: nn.Module) -> list[Adaptation]:
         for name, module in model.named_modules()
         for fact in _of_module(plain_name(name), module, configs)
     ]
-    return [*found, *_beside(model, configs)] if configs else found
+    # The layers say what is switched on: a model that PEFT injected into says nothing of it.
+    active = {fact.adapter for fact in found if fact.active}
+    return [*found, *_beside(model, configs, active)] if configs else found
 
 
 def active_adapters(model: nn.Module) -> list[str]:
@@ -155,14 +157,15 @@ def _active_names(module: nn.Module) -> list[str]:
     return [] if off else [names] if isinstance(names, str) else list(names)
 
 
-def _beside(model: nn.Module, configs: dict[str, Any]) -> Iterator[Adaptation]:
-    """Yield what an adapter has outside of its layers."""
-    active = set(_active_names(model))
+def _beside(
+    model: nn.Module, configs: dict[str, Any], active: Collection[str]
+) -> Iterator[Adaptation]:
+    """Yield what an adapter has outside of its layers; ``active`` are those that layers have on."""
     # Prompt and prefix tuning change no module: PEFT keeps their tensors beside the model.
     prompts: Any = getattr(model, "prompt_encoder", None)
     for adapter, encoder in dict(prompts).items() if isinstance(prompts, nn.ModuleDict) else ():
-        own = tuple(encoder.parameters())
-        yield Adaptation("", adapter, AdapterKind.OTHER, adapter in active, False, own)
+        on, own = adapter in _active_names(model), tuple(encoder.parameters())
+        yield Adaptation("", adapter, AdapterKind.OTHER, on, False, own)
     for adapter, config in configs.items():
         for name, p in _biases(model, getattr(config, "bias", "none")):
             kind = AdapterKind.BASE_BIASES

@@ -2,13 +2,24 @@
 
 import pytest
 import torch
-from peft import PeftModel
+from peft import PeftConfig, PeftModel, inject_adapter_in_model, set_peft_model_state_dict
+from safetensors.torch import load_file
 
 import holdfast
-from holdfast import RESTA, Panacea, SafeLoRA, apply_panacea, apply_resta, apply_safe_lora
+from holdfast import (
+    RESTA,
+    Panacea,
+    SafeLoRA,
+    apply_natural_repair,
+    apply_one_shot,
+    apply_panacea,
+    apply_resta,
+    apply_safe_delta,
+    apply_safe_lora,
+)
 from holdfast.errors import ConfigError, ModelError
 from tests.tiny import tiny_model, tiny_tokenizer
-from tests.unit.defenses.tiny_runs import HARMFUL, lora, trained
+from tests.unit.defenses.tiny_runs import BENIGN, HARMFUL, REFUSALS, lora, trained
 
 SEED = 1
 """That of the runs of ``tiny_runs``."""
@@ -97,6 +108,47 @@ def test_safe_lora_needs_no_tokenizer_and_resta_with_a_vector_needs_none(base):
         apply_resta(lora(tiny_model()), HARMFUL)
     with pytest.raises(ConfigError, match="no such folder"):
         apply_safe_lora(lora(tiny_model()), base / "missing")
+
+
+REFUSING = {
+    **{name: case[1] for name, case in CASES.items()},
+    "natural_repair": lambda model, _: apply_natural_repair(
+        model, HARMFUL, tiny_tokenizer(), safe=REFUSALS, rise_from="aligned", lookalike=BENIGN,
+        step=0.1, steps=1, max_new_tokens=3, enough=None, max_over_refusal=1.0,
+    ),
+    "one_shot": lambda model, _: apply_one_shot(
+        model, REFUSALS, tiny_tokenizer(), steps=1, trial_steps=1, candidates=2, lr=1e-3
+    ),
+    "safe_delta": lambda model, _: apply_safe_delta(model, REFUSALS, tiny_tokenizer(), s=1e-4),
+}  # fmt: skip
+
+
+def put_in_by_transformers(model, folder):
+    """What ``AutoModelForCausalLM.from_pretrained`` returns of an adapter's folder."""
+    model.load_adapter(str(folder))
+    return model
+
+
+def put_in_by_peft(model, folder):
+    """What PEFT's low-level door returns, with the adapter's tensors."""
+    model = inject_adapter_in_model(PeftConfig.from_pretrained(folder), model)
+    set_peft_model_state_dict(model, load_file(folder / "adapter_model.safetensors"))
+    return model
+
+
+@pytest.mark.parametrize("put_in", [put_in_by_transformers, put_in_by_peft])
+@pytest.mark.parametrize("name", REFUSING)
+def test_an_adapter_in_a_model_of_no_peft_class_is_repaired_alike(name, put_in, base, tmp_path):
+    lora(tiny_model()).save_pretrained(tmp_path)
+    ours, theirs = PeftModel.from_pretrained(tiny_model(), tmp_path), put_in(tiny_model(), tmp_path)
+    before, flags = everything(theirs), flags_of(theirs)
+    for model in (ours, theirs):
+        REFUSING[name](model, base)
+    wanted = {n.removeprefix("base_model.model."): p for n, p in everything(ours).items()}
+    after = everything(theirs)
+    assert [n for n in after if not torch.equal(after[n], wanted[n])] == []
+    assert any(not torch.equal(after[n], before[n]) for n in after)
+    assert flags_of(theirs) == flags
 
 
 def test_all_three_are_public():

@@ -1,6 +1,7 @@
 """What an adapter is, read from the live layers and not from an option's name."""
 
 import pytest
+from peft import inject_adapter_in_model
 
 from holdfast.errors import ModelError
 from holdfast.ops.adapter_facts import (
@@ -52,6 +53,20 @@ def test_an_adapter_that_transformers_put_in_is_found():
     model = tiny_model()
     model.add_adapter(adapted("plain").peft_config["default"], "mine")
     assert active_adapters(model) == ["mine"]
+
+
+def test_an_adapter_that_peft_put_in_is_found_though_the_model_says_it_has_none():
+    model = inject_adapter_in_model(adapted("base-biases").peft_config["default"], tiny_model())
+    with pytest.raises(ValueError, match="No adapter loaded"):
+        model.active_adapters()
+    assert active_adapters(model) == ["default"]
+
+
+def test_biases_of_the_base_do_not_make_an_adapter_active_that_is_switched_off():
+    model = adapted("base-biases")
+    model.base_model.disable_adapter_layers()
+    with pytest.raises(ModelError, match="none is active"):
+        active_adapters(model)
 
 
 def test_of_two_adapters_the_active_one_is_told():
