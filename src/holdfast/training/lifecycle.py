@@ -72,15 +72,23 @@ class Lifecycle(ServingTrainer):
             defenses: The first is outermost; see ``holdfast.defense`` for the loop.
             artifacts_dir: Where private state (a security vector) lies, apart from the checkpoints.
                 Default: the output folder's name with ``-artifacts``.
+
+        A list that is refused leaves the trainer with what it had.
         """
         free = "say" not in vars(self) and not hasattr(type(self), "say")
+        before = vars(self).get("_holdfast")
         self._holdfast = Held(
             composed(defenses),
             artifacts_folder(self, artifacts_dir),
             given_optimizer=self.optimizer is not None,
-            takes_say=self._holdfast.takes_say if "_holdfast" in vars(self) else free,
+            takes_say=free if before is None else before.takes_say,
         )
-        self._holdfast_check()
+        try:
+            self._holdfast_check()
+        except BaseException:
+            vars(self).pop("_holdfast")
+            vars(self).update({} if before is None else {"_holdfast": before})
+            raise
 
     def _holdfast_loop_begins(self, checkpoint: str | None) -> None:
         """Build the run of a model that ``train`` itself has made, from ``model_init=``."""

@@ -178,6 +178,7 @@ def protect(
     """Add defenses to a trainer that already exists, in place, and return it.
 
     The object's class becomes a subclass of its own class, so callbacks, data and settings stay.
+    A second call puts its list in the place of the first one's; what is refused changes nothing.
 
     Args:
         trainer: Any ``transformers.Trainer`` (Trainer, SFTTrainer, DPOTrainer, a user's own).
@@ -188,5 +189,9 @@ def protect(
     refuse_replaced(trainer, SecureMixin)
     if not isinstance(trainer, SecureMixin):
         trainer.__class__ = type(f"Secure{kind.__name__}", (SecureMixin, kind), {})
-    trainer.take_defenses(defenses, artifacts_dir)  # type: ignore[attr-defined]
+    try:
+        trainer.take_defenses(defenses, artifacts_dir)  # type: ignore[attr-defined]
+    except BaseException:
+        trainer.__class__ = kind
+        raise
     return trainer

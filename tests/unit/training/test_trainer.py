@@ -76,6 +76,21 @@ class TestProtect:
         trainer.train()
         assert not differing(weights_of(trainer.model), plain(FULL).weights)
 
+    def test_a_list_that_is_refused_leaves_the_trainer_as_it_was(self):
+        """In a notebook the next cell trains: not with what was refused just now."""
+        trainer: Any = new_trainer(None, Setting(base=torch.bfloat16))
+        kind, had = type(trainer), set(vars(trainer))
+        with pytest.raises(ConflictError, match="edits of the weights"):
+            protect(trainer, [RandomPerturbation()])
+        assert type(trainer) is kind
+        assert set(vars(trainer)) == had
+        protect(trainer, [Planted()])
+        with pytest.raises(ConflictError, match="edits of the weights"):
+            protect(trainer, [RandomPerturbation()])
+        assert [d.card.name for d in trainer.defenses] == ["planted"]
+        trainer.train()
+        assert trainer.trace.counts["planted", "gradient"].calls == 4
+
     def test_refuses_what_a_constructor_refuses(self):
         with pytest.raises(ConflictError, match="twice"):
             protect(new_trainer(None), [Planted(), Planted()])
