@@ -23,6 +23,7 @@ from holdfast.data.chat import encode_prompt
 from holdfast.errors import ConfigError, DataError, RunError
 from holdfast.evaluation.decoding import alone, end_tokens, greedy
 from holdfast.evaluation.reply import Replies, Reply
+from holdfast.ops.bits import kept_trainable
 
 __all__ = ["Answered", "Engine", "generate", "inference_mode", "replies", "replies_to"]
 
@@ -135,6 +136,7 @@ def replies_to(
     if not rows:
         return found
     config, read = decoding or greedy(model, tokenizer, max_new_tokens), Replies(tokenizer)
+    kept_trainable(model)
     with inference_mode(model), alone(model, config):
         for start in range(0, len(order), batch_size):
             chunk = order[start : start + batch_size]

@@ -8,9 +8,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from holdfast.errors import ModelError
 from holdfast.ops.modules import trainable
 
-__all__ = ["adapter_in_float32", "elsewhere", "kept_trainable", "quantized_as"]
+__all__ = [
+    "adapter_in_float32", "elsewhere", "kept_trainable", "quantized_as", "refuse_packed",
+]  # fmt: skip
 
 
 def quantized_as(model: nn.Module) -> str | None:
@@ -57,3 +60,17 @@ def kept_trainable(model: nn.Module) -> None:
     for module in layers:
         if getattr(module, "support_avx512bf16_for_cpu", False):
             module.support_avx512bf16_for_cpu = False
+
+
+def refuse_packed(model: nn.Module) -> None:
+    """Raise ``ModelError`` where a 4-bit weight was packed: no gradient would go through it.
+
+    bitsandbytes' way back loses the order of a weight's scales, so it is not taken.
+    """
+    for name, weight in model.named_parameters():
+        if getattr(getattr(weight, "quant_state", None), "packing_format_for_cpu", False):
+            raise ModelError(
+                f"{name}: bitsandbytes packed this 4-bit weight when the model answered on a "
+                "processor, and no gradient goes through it since: load the model again, and let "
+                "it answer by holdfast alone, or after this"
+            )

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from holdfast.errors import DataError
 from holdfast.ops.batches import Batch, parts_of
+from holdfast.ops.bits import kept_trainable, refuse_packed
 from holdfast.ops.engines.capabilities import Capability
 from holdfast.ops.gradients import Tensors, collected, isolated_grads
 from holdfast.ops.modules import trainable
@@ -94,6 +95,8 @@ class LocalEngine:
     def __init__(
         self, model: nn.Module, autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
     ) -> None:
+        refuse_packed(model)
+        kept_trainable(model)  # Extra passes run without dropout, as if to answer.
         self.model = model
         self._autocast = autocast
 

@@ -7,19 +7,22 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
+from holdfast import apply_panacea
 from holdfast.analysis.modules.robust_modules import ModuleAt, RobustModules
 from holdfast.commands.evaluate import evaluate_model
 from holdfast.commands.repair import repair
 from holdfast.commands.tune import tune
-from holdfast.errors import ConfigError, HoldfastError
+from holdfast.errors import ConfigError, HoldfastError, ModelError
+from holdfast.evaluation.generate import generate
 from holdfast.inputs.configs import AnalyzeConfig, EvaluateConfig, RepairConfig, TuneConfig
 from holdfast.inputs.loading.placement import Placement
 from holdfast.inputs.models import load_adapter, load_model, model_of
 from holdfast.ops.bits import quantized_as
-from holdfast.ops.modules import parts
+from holdfast.ops.modules import canonical, parts
 from tests.tiny import CONFIGS, tiny_model, tiny_rows, tiny_tokenizer
+from tests.unit.defenses.tiny_runs import HARMFUL, batch_of, lora, trainer_of
 
 pytest.importorskip("bitsandbytes")
 BITS = ["4bit", "8bit"]
@@ -101,6 +104,47 @@ def test_an_answer_takes_no_gradient_away(bits):
     (after,) = gradient()
     assert before.any()
     assert torch.equal(before, after)
+
+
+def own_model():
+    """A model in four bits that a user loaded, with an adapter of theirs."""
+    how = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4")
+    loaded = AutoModelForCausalLM.from_pretrained("base", quantization_config=how)
+    return lora(loaded, target_modules=["q_proj", "v_proj", "down_proj"])
+
+
+def test_a_users_own_4_bit_model_is_repaired_by_the_whole_gradient():
+    """Of a model loaded from Python, answers took the gradient of nearly all layers away."""
+    wanted, model = gradient_of(own_model().train()), own_model()
+    generate(model, tiny_tokenizer(), [row["prompt"] for row in HARMFUL], max_new_tokens=2)
+    found = apply_panacea(model, HARMFUL, tiny_tokenizer(), HARMFUL, rho=0.1, scales=(0.0, 1.0))
+    again = apply_panacea(model, HARMFUL, tiny_tokenizer(), rho=0.1)
+    norm = sum(float(g.square().sum()) for g in wanted.values()) ** 0.5
+    for name, eps in found.tensors["perturbation"].items():
+        torch.testing.assert_close(eps, 0.1 * wanted[name] / norm, rtol=0.02, atol=2e-4)
+        assert again.tensors["perturbation"][name].any()
+
+
+def gradient_of(model):
+    """The gradient of the loss on the harmful pairs."""
+    model(**batch_of(HARMFUL)).loss.backward()
+    return {canonical(n): p.grad for n, p in model.named_parameters() if p.requires_grad}
+
+
+def test_a_4_bit_model_that_answered_by_other_means_is_refused(tmp_path):
+    """No gradient goes through its layers any more, and the run ended as if it had."""
+    model = own_model().eval()
+    with torch.no_grad():
+        model(**batch_of(HARMFUL))
+    states = [getattr(p, "quant_state", None) for p in model.parameters()]
+    if not any(getattr(state, "packing_format_for_cpu", False) for state in states):
+        pytest.skip("this processor has no bfloat16 instructions")
+    for run in (
+        lambda: apply_panacea(model, HARMFUL, tiny_tokenizer()),
+        lambda: trainer_of(tmp_path, model=model),
+    ):
+        with pytest.raises(ModelError, match=r"packed this 4-bit weight.*load the model again"):
+            run()
 
 
 REFUSED = {
