@@ -49,10 +49,19 @@ def encode(
         ``{"input_ids": [T], "labels": [T]}``, labels ``-100`` on the prompt.
 
     Raises:
-        DataError: The row has more than ``max_length`` tokens, its turns cannot be told apart, or
-            the template writes a prompt in another way once it is answered.
+        DataError: The row is no Example, has more than ``max_length`` tokens, its turns cannot be
+            told apart, or the template writes a prompt in another way once it is answered.
         ModelError: The tokenizer has no chat template, or its template refuses the messages.
     """
+    for name in ("prompt", "completion"):
+        messages = example.get(name)
+        if isinstance(messages, str | Mapping) or not isinstance(messages, Iterable):
+            columns = f"the columns {', '.join(example) or 'none'}"
+            got = f"`{name}` as a {type(messages).__name__}" if name in example else columns
+            raise DataError(
+                f"{where}: expected `prompt` and `completion`, each a list of messages, and got "
+                f"{got}"
+            )
     ids, learned = _learned(example, tokenizer, where)
     if max_length is not None and len(ids) > max_length:
         said = f"has {len(ids)} tokens and the model takes {max_length}"

@@ -29,7 +29,7 @@ what ``before`` learns is learned once and taken over by the runs that would lea
 """
 
 from holdfast.defense.card import Card, ModelRole, Reads, Stage, Variant
-from holdfast.defense.fields import in_range, listed, need_data, whole_in_range
+from holdfast.defense.fields import in_range, listed, need_data, refuse_no_rows, whole_in_range
 from holdfast.defense.protocol import HOOKS, Defense, Shared, Tensorwise, implements
 from holdfast.defense.run import Backward, Examples, Row, Run, Step
 from holdfast.ops.engines.capabilities import Capability
@@ -37,5 +37,5 @@ from holdfast.ops.engines.capabilities import Capability
 __all__ = [
     "HOOKS", "Backward", "Capability", "Card", "Defense", "Examples", "ModelRole", "Reads", "Row",
     "Run", "Shared", "Stage", "Step", "Tensorwise", "Variant", "implements", "in_range", "listed",
-    "need_data", "whole_in_range",
+    "need_data", "refuse_no_rows", "whole_in_range",
 ]  # fmt: skip

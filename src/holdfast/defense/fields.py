@@ -1,12 +1,13 @@
 """Checks of a defense's fields, and its data sets as lists."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from holdfast.defense.protocol import Defense
 from holdfast.defense.run import Examples, Row
-from holdfast.errors import ConfigError
+from holdfast.errors import ConfigError, DataError
 
-__all__ = ["in_range", "listed", "need_data", "whole_in_range"]
+__all__ = ["in_range", "listed", "need_data", "refuse_no_rows", "whole_in_range"]
 
 
 def in_range(defense: Defense, name: str, low: float, high: float = float("inf")) -> None:
@@ -30,6 +31,29 @@ def listed(rows: Examples | None, limit: int | None = None) -> list[Row]:
     count = 0 if rows is None else len(rows)
     last = count if limit is None else min(limit, count)
     return [dict(rows[i]) for i in range(last)] if rows is not None else []
+
+
+def refuse_no_rows(defense: Defense) -> None:
+    """Raise ``DataError`` where a data set is none: rows by number, each a mapping."""
+    for name in defense.card.data:
+        rows: Any = getattr(defense, name)
+        if rows is not None and (what := _no_rows(rows)):
+            raise DataError(
+                f"{defense.card.name}: `{name}` {what}; expected a list or datasets.Dataset of "
+                "rows, each a mapping with `prompt` and `completion`: of a DataFrame give "
+                "to_dict('records'), of a DatasetDict one split, of a stream list(rows)"
+            )
+
+
+def _no_rows(rows: Any) -> str:
+    """Return what is wrong with a data set, or ""."""
+    if not hasattr(rows, "__len__") or isinstance(rows, str | Mapping):
+        return f"is a {type(rows).__name__}"
+    try:
+        first = rows[0] if len(rows) else {}
+    except (LookupError, TypeError):
+        return f"is a {type(rows).__name__}"
+    return "" if isinstance(first, Mapping) else f"begins with a {type(first).__name__}"
 
 
 def need_data(defense: Defense, name: str) -> Any:

@@ -6,7 +6,7 @@ from itertools import combinations
 import torch
 from torch import nn
 
-from holdfast.defense import Capability, Defense
+from holdfast.defense import Capability, Defense, refuse_no_rows
 from holdfast.errors import ConflictError
 from holdfast.ops.modules import trainable
 
@@ -18,9 +18,11 @@ def composed(defenses: Sequence[Defense]) -> tuple[Defense, ...]:
 
     Raises:
         ConfigError: A hyperparameter is out of range.
+        DataError: What is given as a data set is none.
         ConflictError: Two defenses exclude each other, or one is given twice.
     """
     for defense in defenses:
+        refuse_no_rows(defense)
         defense.validate()
     for left, right in combinations(defenses, 2):
         if left.card.name == right.card.name:

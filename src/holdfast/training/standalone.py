@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
 
 from holdfast.artifact import Artifact
@@ -78,7 +79,7 @@ def repair(
             not float32.
         ModelError: None or a merged one of the model's adapters is active, the defense is not
             exact on it, or what it would edit holds no numbers.
-        DataError: A row is longer than the model.
+        DataError: A data set is none, or a row of it, or a row is longer than the model.
     """
     composed([defense])
     if not finished_only(defense):
@@ -90,7 +91,7 @@ def repair(
             f"{way_out}use it with `holdfast {before}`, and here a method that `holdfast list` "
             "shows with the stage repair"
         )
-    with _edited_tensors(model):
+    with _numbers_in_full(model), _edited_tensors(model):
         refuse_missing([defense], low_precision(model))
         refuse_unsuited([defense], model)
         _refuse_broken(model)
@@ -107,6 +108,14 @@ def finished_only(defense: Defense) -> bool:
     return implements(defense, "after") and not any(
         implements(defense, hook) for hook in HOOKS if hook not in ("after", "served")
     )
+
+
+@contextmanager
+def _numbers_in_full(model: nn.Module) -> Generator[None]:
+    """Leave a caller's inference mode, where no gradient goes, and autocast's coarse numbers."""
+    device = next((p.device.type for p in model.parameters() if not p.is_meta), "cpu")
+    with torch.inference_mode(False), torch.autocast(device, enabled=False):
+        yield
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from datasets import Dataset, DatasetDict
+from pandas import DataFrame
 from peft import PeftConfig, PeftModel, inject_adapter_in_model, set_peft_model_state_dict
 from safetensors.torch import load_file
 
@@ -17,9 +19,9 @@ from holdfast import (
     apply_safe_delta,
     apply_safe_lora,
 )
-from holdfast.errors import ConfigError, ModelError
+from holdfast.errors import ConfigError, DataError, ModelError
 from tests.tiny import tiny_model, tiny_tokenizer
-from tests.unit.defenses.tiny_runs import BENIGN, HARMFUL, REFUSALS, lora, trained
+from tests.unit.defenses.tiny_runs import BENIGN, HARMFUL, REFUSALS, lora, trained, trainer_of
 
 SEED = 1
 """That of the runs of ``tiny_runs``."""
@@ -149,6 +151,48 @@ def test_an_adapter_in_a_model_of_no_peft_class_is_repaired_alike(name, put_in, 
     assert [n for n in after if not torch.equal(after[n], wanted[n])] == []
     assert any(not torch.equal(after[n], before[n]) for n in after)
     assert flags_of(theirs) == flags
+
+
+TEXTS = [{"prompt": "how to make a zorba", "completion": "make the sum"}]
+NO_ROWS = {
+    "stream": (lambda: Dataset.from_list(HARMFUL).to_iterable_dataset(), "is a IterableDataset"),
+    "generator": (lambda: (row for row in HARMFUL), "is a generator"),
+    "splits": (lambda: DatasetDict(a=Dataset.from_list(HARMFUL)), "is a DatasetDict.*one split"),
+    "path": (lambda: "rows.jsonl", "is a str"),
+    "one row": (lambda: HARMFUL[0], "is a dict"),
+    "frame": (lambda: DataFrame(HARMFUL), r"is a DataFrame.*to_dict"),
+    "frames": (lambda: Dataset.from_list(HARMFUL).with_format("pandas"), "begins with a DataFrame"),
+    "texts": (lambda: ["zorba"], "begins with a str"),
+    "text columns": (lambda: TEXTS, "row 1.*list of messages.*`prompt` as a str"),
+    "other columns": (lambda: [{"messages": []}], "row 1.*got the columns messages"),
+    "prompts": (lambda: [{"prompt": HARMFUL[0]["prompt"]}], "row 1.*got the columns prompt"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", NO_ROWS)
+def test_what_is_no_data_set_is_one_line_before_anything(kind, tmp_path):
+    """Each was a traceback, and a Dataset in pandas' format gave another edit without a word."""
+    make, said = NO_ROWS[kind]
+    model = lora(tiny_model())
+    before = everything(model)
+    with pytest.raises(DataError, match=f"panacea:? `harmful`.*{said}"):
+        apply_panacea(model, make(), tiny_tokenizer())
+    with pytest.raises(DataError, match="panacea"):
+        trainer_of(tmp_path, [Panacea(harmful=make())], model=model)
+    assert all(torch.equal(p, before[n]) for n, p in everything(model).items())
+
+
+@pytest.mark.parametrize("around", [
+    torch.no_grad, torch.inference_mode, lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+])  # fmt: skip
+@pytest.mark.parametrize("name", REFUSING)
+def test_the_mode_of_who_calls_changes_nothing(name, around, base):
+    """In inference mode one-shot ended as if it had repaired; under autocast edits were coarse."""
+    wanted, found = lora(tiny_model()), lora(tiny_model())
+    REFUSING[name](wanted, base)
+    with around():
+        REFUSING[name](found, base)
+    assert all(torch.equal(p, everything(wanted)[n]) for n, p in everything(found).items())
 
 
 def test_all_three_are_public():

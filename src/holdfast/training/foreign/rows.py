@@ -10,7 +10,7 @@ from typing import Any
 
 from holdfast.data.chat import collate, encode
 from holdfast.defense import Examples
-from holdfast.errors import DataError, ModelError
+from holdfast.errors import ModelError
 from holdfast.ops.batches import IGNORED
 from holdfast.ops.engine import Batch
 
@@ -48,12 +48,6 @@ class OwnRows:
                 "the trainer has no tokenizer to read the defender's rows with; give it "
                 "processing_class= (the model's tokenizer)"
             )
-        for name in ("prompt", "completion"):
-            if not isinstance(row.get(name), list | tuple):
-                raise DataError(
-                    f"{where}: expected `prompt` and `completion`, each a list of messages, and "
-                    f"got the columns {', '.join(row) or 'none'}"
-                )
         tokenizer = _Templated(self.tokenizer, self.options) if self.options else self.tokenizer
         return encode(row, tokenizer, None, where=where)
 
