@@ -11,9 +11,7 @@ from torch import nn
 from holdfast.errors import ModelError
 from holdfast.ops.modules import trainable
 
-__all__ = [
-    "adapter_in_float32", "elsewhere", "kept_trainable", "quantized_as", "refuse_packed",
-]  # fmt: skip
+__all__ = ["adapter_in_float32", "elsewhere", "kept_trainable", "quantized_as", "refuse_packed"]
 
 
 def quantized_as(model: nn.Module) -> str | None:

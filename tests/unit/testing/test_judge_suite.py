@@ -1,6 +1,7 @@
 """The suite of judges passes ours and catches every planted fault."""
 
 import dataclasses
+from copy import deepcopy
 
 import pytest
 
@@ -174,6 +175,8 @@ def test_no_judge_at_all():
 class Rewrites(Sound):
     def __call__(self, items, answers):
         found = super().__call__(items, answers)
+        for item in items:
+            item.prompt[0]["content"] = "taken"
         items.clear()
         answers[:] = [""] * len(answers)
         return found
@@ -182,9 +185,11 @@ class Rewrites(Sound):
 def test_what_a_judge_does_to_its_lists_changes_no_question_and_no_answer():
     """Answers that a judge emptied counted as empty, and questions that it took were gone."""
     items, said = evaluation_items("test")[:4], ["no", "yes", "it is", "sorry"]
+    asked = deepcopy(items)
     plain, found = (judge_answers(items, said, judge()) for judge in (Sound, Rewrites))
     assert found.verdicts == plain.verdicts
     assert (found.items, found.answers) == (tuple(items), tuple(said))
+    assert items == asked
 
 
 @pytest.mark.parametrize(

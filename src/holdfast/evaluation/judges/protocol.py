@@ -1,6 +1,7 @@
 """What a judge must be, checked where it is loaded and wherever its verdicts are used."""
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from holdfast.errors import DataError, HoldfastError
@@ -132,8 +133,10 @@ def _called(judge: Any, items: Sequence[Item], answers: Sequence[str]) -> Any:
     What somebody else's judge raises says no more here than its kind, for it may hold an answer; a
     judge that ends the program would end it as if all were well.
     """
+    # What another's judge does to a question, its messages too, changes none that is kept.
+    asked = list(items) if is_own(judge) else deepcopy(list(items))
     try:
-        return judge(list(items), list(answers))
+        return judge(asked, list(answers))
     except (HoldfastError, OSError, MemoryError):
         raise
     except (Exception, SystemExit) as error:
