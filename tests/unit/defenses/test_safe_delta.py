@@ -167,6 +167,19 @@ def seen(model: nn.Module, rows: list[Any], size: int, block: int = 0):
     return grams(run, projections(model), run.batches(rows, size), block)
 
 
+@pytest.mark.parametrize("arch", ["opt", "qwen2_moe"])
+def test_a_layer_that_gets_all_tokens_as_one_list_is_read_alike(arch: str):
+    """OPT's MLP and shared experts do: it ended in an IndexError, after the run."""
+    rows, model = (
+        [*REFUSALS[:2], example("what is the sum of 1 plus 2 please", "3")],
+        zoo_model(arch),
+    )
+    together, apart = (seen(model, rows, size) for size in (3, 1))
+    assert batch_of(rows)["attention_mask"].min() == 0, "nothing is padded"
+    for ref, [(_, gram)] in together.items():
+        torch.testing.assert_close(gram, apart[ref][0][1], rtol=1e-4, atol=1e-4)
+
+
 def test_inputs_are_summed_over_tokens_without_the_padding():
     rows = [*REFUSALS[:2], example("what is the sum of 1 plus 2 please", "3")]
     together, apart = (seen(tiny_model(), rows, size) for size in (3, 1))
@@ -233,7 +246,7 @@ def test_of_full_weights_no_budget_leaves_the_aligned_layers_and_nothing_else(al
 
 
 @pytest.mark.parametrize("block", [0, 24])
-@pytest.mark.parametrize("arch", ["llama", "gpt2"])
+@pytest.mark.parametrize("arch", ["llama", "gpt2", "opt"])
 def test_of_full_weights_it_is_the_equation_on_each_layer(tmp_path: Path, arch: str, block: int):
     """Also where a weight is stored the other way round, and in each block of columns by itself."""
     start, model, was = (zoo_model(arch, seed=3) for _ in range(3))

@@ -65,8 +65,9 @@ def _watched(
     masks: dict[str, Tensor] = {}
 
     def see(ref: ModuleRef, width: int, _: Any, inputs: tuple[Tensor, ...]) -> None:
-        x = inputs[0].detach()
-        tokens = x[masks["now"].to(x.device)].float()  # (tokens, in)
+        # OPT's MLP and shared experts get all tokens of a batch as one list.
+        x = inputs[0].detach().flatten(0, -2)
+        tokens = x[masks["now"].flatten().to(x.device)].float()  # (tokens, in)
         cuts = blocks_of(width, block)
         if ref not in found:
             found[ref] = [(c, tokens.new_zeros(c.stop - c.start, c.stop - c.start)) for c in cuts]
