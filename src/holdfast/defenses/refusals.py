@@ -8,13 +8,14 @@ from torch import nn
 
 from holdfast.defense import Examples, Row, Run, listed
 from holdfast.defenses.unrelated import tell_unrelated_weights
-from holdfast.errors import ConfigError, RunError
+from holdfast.errors import ConfigError, ModelError, RunError
 from holdfast.evaluation.generate import generate
 from holdfast.evaluation.judges import LearnedRefusal
 from holdfast.evaluation.metrics import Item
-from holdfast.files.weights import open_weights
+from holdfast.files.weights import SavedWeights, open_weights
 from holdfast.ops.adapter_facts import AdapterKind, require_kinds
-from holdfast.ops.modules import plain_name
+from holdfast.ops.modules import plain_name, trainable
+from holdfast.ops.roles.names import kind_left_out, place_of
 from holdfast.ops.weights import copied, put
 
 __all__ = ["answers", "check_base", "refusals_of_base", "refused", "with_base"]
@@ -180,8 +181,8 @@ def check_base(model: nn.Module, aligned: str | None, name: str) -> bool:
     """Tell whether the aligned model is this one with its adapter off, or raise.
 
     Raises:
-        ConfigError: All weights are trained and no folder is given.
-        ModelError: The adapter's base was moved.
+        ConfigError: All weights are trained and no folder is given, or it is no model's.
+        ModelError: The adapter's base was moved, or the folder has not all that is trained.
     """
     adapted = require_kinds(model, _KINDS, name)
     if not adapted and aligned is None:
@@ -189,4 +190,20 @@ def check_base(model: nn.Module, aligned: str | None, name: str) -> bool:
             f"{name}: refusals of the aligned model need it, and of fully tuned weights nobody "
             "knows what they were: give aligned=DIR (its folder), or refusals as `safe=FILE`"
         )
+    if not adapted:
+        saved = open_weights(str(aligned), f"{name}: aligned", model)
+        for tensor, p in trainable(model).items():
+            _refuse_stacked(tensor, saved, name)
+            saved.check(plain_name(tensor), p.shape)
     return adapted
+
+
+def _refuse_stacked(tensor: str, saved: SavedWeights, name: str) -> None:
+    """Raise where a folder holds experts one by one and the model has them stacked."""
+    experts = kind_left_out(place_of(tensor)[1]) == "routed experts"
+    if experts and plain_name(tensor) not in saved.files:
+        raise ModelError(
+            f"{name}: {tensor} is stacked of experts that {saved.folder} holds one by one, so the "
+            "aligned value cannot be read there: leave out aligned= and give refusals as "
+            "`safe=FILE`, tune a LoRA adapter, or freeze the experts"
+        )

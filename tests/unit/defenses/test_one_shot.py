@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from holdfast import OneShot, RunError, apply_one_shot, repair
+from holdfast import NaturalRepair, OneShot, RunError, apply_one_shot, repair
 from holdfast.defenses.one_shot import objective as scoring
 from holdfast.defenses.one_shot import one_shot as method
 from holdfast.defenses.one_shot import truncated
 from holdfast.defenses.one_shot.objective import Objective, Score, drift, predicted
 from holdfast.defenses.one_shot.rows import pool_of
 from holdfast.defenses.one_shot.updates import How, Updates
-from holdfast.errors import ConfigError
+from holdfast.errors import ConfigError, ModelError
 from holdfast.ops.agreement import agreement, answer_logits
 from holdfast.ops.engine import LocalEngine
 from tests.tiny import tiny_model, tiny_tokenizer
@@ -27,8 +27,10 @@ from tests.unit.defenses.tiny_runs import (
     farthest,
     lora,
     trained,
+    trainer_of,
     weights_of,
 )
+from tests.zoo import zoo_model
 
 LOOKS = [example(f"how to draw a {n}", f"with {n} lines") for n in range(10)]
 ONE = [REFUSALS[0]]
@@ -358,6 +360,30 @@ def test_bad_fields_are_refused_before_anything_runs(fields: dict[str, Any], mes
 def test_refusals_of_the_aligned_model_need_it():
     with pytest.raises(ConfigError, match="aligned=DIR"):
         repair(OneShot(harmful=HARMFUL), tiny_model(), tiny_tokenizer())
+
+
+@pytest.mark.parametrize("method_", [
+    lambda aligned: OneShot(safe=REFUSALS, aligned=aligned),
+    lambda aligned: NaturalRepair(harmful=HARMFUL, aligned=aligned),
+], ids=["one_shot", "natural_repair"])  # fmt: skip
+@pytest.mark.parametrize(("kind", "said"), [
+    ("missing", "no such folder"), ("empty", "holds no"), ("smaller", "has shape"),
+    ("another", "has no tensor"), ("experts", "stacked of experts"),
+])  # fmt: skip
+def test_an_aligned_folder_that_will_not_do_is_told_before_the_first_step(
+    method_: Any, kind: str, said: str, tmp_path: Any
+):
+    """It was told when the whole run was over."""
+    folder, model = tmp_path / "aligned", zoo_model("mixtral" if kind == "experts" else "llama")
+    made = {"smaller": ("llama", {"intermediate_size": 8}), "another": ("gpt2", {}),
+            "experts": ("mixtral", {})}  # fmt: skip
+    if kind in made:
+        arch, sizes = made[kind]
+        zoo_model(arch, **sizes).save_pretrained(folder)
+    if kind == "empty":
+        folder.mkdir()
+    with pytest.raises((ConfigError, ModelError), match=said):
+        trainer_of(tmp_path / "run", [method_(str(folder))], model=model)
 
 
 def test_a_row_that_nobody_chose_is_a_control():
