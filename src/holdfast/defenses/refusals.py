@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from holdfast.defense import Examples, Row, Run, listed
+from holdfast.defense import Defense, Examples, Row, Run, listed
 from holdfast.defenses.unrelated import tell_unrelated_weights
 from holdfast.errors import ConfigError, ModelError, RunError
 from holdfast.evaluation.generate import generate
@@ -18,7 +18,9 @@ from holdfast.ops.modules import plain_name, trainable
 from holdfast.ops.roles.names import kind_left_out, place_of
 from holdfast.ops.weights import copied, put
 
-__all__ = ["answers", "check_base", "refusals_of_base", "refused", "with_base"]
+__all__ = [
+    "answers", "check_base", "refusals_of_base", "refuse_tokens", "refused", "with_base",
+]  # fmt: skip
 
 _KINDS = frozenset({AdapterKind.LORA, AdapterKind.LORA_BIAS})
 """Adapters that are switched off to get the aligned model: nothing of the base was moved."""
@@ -89,6 +91,17 @@ def answers(
     }
     with _as_it_was(model):
         return generate(model, run.tokenizer, [row["prompt"] for row in rows], **how)
+
+
+def refuse_tokens(defense: Defense) -> None:
+    """Raise ``ConfigError`` where a repair that lets the model answer is given tokens."""
+    for field in defense.card.data:
+        rows: Examples | None = getattr(defense, field)
+        if rows is not None and len(rows) and "prompt" not in rows[0]:
+            raise ConfigError(
+                f"{defense.card.name} lets the model answer: give `{field}` as rows of `prompt` "
+                f"and `completion`, got the columns {', '.join(rows[0])}"
+            )
 
 
 @contextmanager

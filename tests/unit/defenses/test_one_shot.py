@@ -23,6 +23,7 @@ from tests.unit.defenses.tiny_runs import (
     HARMFUL,
     REFUSALS,
     batch_of,
+    encoded,
     example,
     farthest,
     lora,
@@ -384,6 +385,15 @@ def test_an_aligned_folder_that_will_not_do_is_told_before_the_first_step(
         folder.mkdir()
     with pytest.raises((ConfigError, ModelError), match=said):
         trainer_of(tmp_path / "run", [method_(str(folder))], model=model)
+
+
+@pytest.mark.parametrize("field", ["harmful", "safe", "benign", "lookalike", "validation"])
+@pytest.mark.parametrize("cls", [OneShot, NaturalRepair])
+def test_rows_of_tokens_are_told_before_the_first_step(cls: Any, field: str, tmp_path: Any):
+    """It was a KeyError when the whole run was over."""
+    given: Any = {"harmful": HARMFUL, "safe": REFUSALS, field: encoded(BENIGN)}
+    with pytest.raises(ConfigError, match=f"lets the model answer: give `{field}` as rows of"):
+        trainer_of(tmp_path, [cls(**given)], model=lora(tiny_model()))
 
 
 def test_a_row_that_nobody_chose_is_a_control():

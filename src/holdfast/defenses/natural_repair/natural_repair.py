@@ -31,7 +31,7 @@ from holdfast.defenses.natural_repair.looks import Looks
 from holdfast.defenses.natural_repair.objective import way_back
 from holdfast.defenses.natural_repair.rows import Rows, rows_of
 from holdfast.defenses.natural_repair.walk import Walk
-from holdfast.defenses.refusals import check_base, refusals_of_base
+from holdfast.defenses.refusals import check_base, refusals_of_base, refuse_tokens
 from holdfast.defenses.safety_patch import patch_files
 from holdfast.errors import RunError
 from holdfast.ops.gradients import Tensors, global_norm
@@ -112,6 +112,7 @@ class NaturalRepair(Defense):
             need_data(self, "harmful")
             if self.refusals == "rows":
                 need_data(self, "safe")
+            refuse_tokens(self)
 
     def check_model(self, model: nn.Module) -> None:
         """Look whether the aligned model can be had where it is needed, and a length be told."""

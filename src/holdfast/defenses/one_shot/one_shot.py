@@ -29,7 +29,7 @@ from holdfast.defenses.natural_repair.looks import Looks
 from holdfast.defenses.one_shot.objective import Objective, Score
 from holdfast.defenses.one_shot.rows import Pool, pool_of
 from holdfast.defenses.one_shot.updates import OPTIMIZERS, How, Updates
-from holdfast.defenses.refusals import check_base, refusals_of_base, with_base
+from holdfast.defenses.refusals import check_base, refusals_of_base, refuse_tokens, with_base
 from holdfast.defenses.safety_patch import patch_files
 from holdfast.errors import ConfigError, ModelError, RunError
 from holdfast.ops.gradients import Tensors, global_norm
@@ -113,6 +113,7 @@ class OneShot(Defense):
             in_range(self, "enough", 0.0, 1.0)
         if self.steps > 0:
             need_data(self, "harmful" if self._asks_base else "safe")
+            refuse_tokens(self)
 
     def check_model(self, model: nn.Module) -> None:
         """Look whether the aligned model can be had where it writes the refusals."""
