@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 import torch
 from torch import nn
 
 from holdfast.defense import Capability, Defense, refuse_no_rows
-from holdfast.errors import ConflictError
+from holdfast.errors import ConfigError, ConflictError
 from holdfast.ops.modules import trainable
 
 __all__ = ["composed", "low_precision", "refuse_missing"]
@@ -17,10 +18,11 @@ def composed(defenses: Sequence[Defense]) -> tuple[Defense, ...]:
     """Validate every defense and every pair, and return them in order.
 
     Raises:
-        ConfigError: A hyperparameter is out of range.
+        ConfigError: It is no list of defenses, or a hyperparameter is out of range.
         DataError: What is given as a data set is none.
         ConflictError: Two defenses exclude each other, or one is given twice.
     """
+    _refuse_others(defenses)
     for defense in defenses:
         refuse_no_rows(defense)
         defense.validate()
@@ -31,6 +33,18 @@ def composed(defenses: Sequence[Defense]) -> tuple[Defense, ...]:
         if why:
             raise ConflictError(f"{left.card.name} and {right.card.name} exclude each other: {why}")
     return tuple(defenses)
+
+
+def _refuse_others(defenses: Any) -> None:
+    """Raise ``ConfigError`` where a name, a class or a single defense stands for the list."""
+    listed = isinstance(defenses, Sequence) and not isinstance(defenses, str)
+    wrong = [each for each in defenses if not isinstance(each, Defense)] if listed else [defenses]
+    if wrong:
+        raise ConfigError(
+            f"defenses= is a list of defenses that were made, such as [Panacea(harmful=rows)], and "
+            f"got {wrong[0]!r:.60}{'' if listed else ' in its place'}: holdfast.find(NAME) is the "
+            "class of a name, call it with its options"
+        )
 
 
 def refuse_missing(defenses: Sequence[Defense], missing: dict[Capability, str]) -> None:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
+from holdfast import Panacea
 from holdfast.defense import Capability
 from holdfast.errors import ConfigError, ConflictError
 from holdfast.training.compose import composed, low_precision, refuse_missing
@@ -64,3 +65,13 @@ def test_only_trainable_tensors_must_be_float32():
     assert "bfloat16" in low_precision(model)[Capability.EDITS_WEIGHTS]
     model.requires_grad_(False)
     assert low_precision(model) == {}
+
+
+@pytest.mark.parametrize("given", [
+    None, "panacea", ["panacea"], [Panacea], Panacea(), [Panacea(rho=0.0), None], {"panacea": 1},
+    (each for each in [Panacea(rho=0.0)]),
+], ids=["none", "name", "names", "class", "one", "hole", "mapping", "stream"])  # fmt: skip
+def test_what_is_no_list_of_defenses_is_one_line(given):
+    """A name or a class was an AttributeError from deep within; a stream was no defense at all."""
+    with pytest.raises(ConfigError, match=r"list of defenses that were made.*holdfast\.find"):
+        composed(given)
