@@ -41,7 +41,7 @@ def _refuse_others(defenses: Any) -> None:
     wrong = [each for each in defenses if not isinstance(each, Defense)] if listed else [defenses]
     if wrong:
         raise ConfigError(
-            f"defenses= is a list of defenses that were made, such as [Panacea(harmful=rows)], and "
+            f"defenses= is a list of defenses that were made, such as [CLASS(harmful=rows)], and "
             f"got {wrong[0]!r:.60}{'' if listed else ' in its place'}: holdfast.find(NAME) is the "
             "class of a name, call it with its options"
         )
