@@ -86,8 +86,10 @@ class Lifecycle(ServingTrainer):
         try:
             self._holdfast_check()
         except BaseException:
-            vars(self).pop("_holdfast")
-            vars(self).update({} if before is None else {"_holdfast": before})
+            if before is None:
+                del self._holdfast
+            else:
+                self._holdfast = before
             raise
 
     def _holdfast_loop_begins(self, checkpoint: str | None) -> None:

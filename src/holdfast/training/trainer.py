@@ -192,6 +192,6 @@ def protect(
     try:
         trainer.take_defenses(defenses, artifacts_dir)  # type: ignore[attr-defined]
     except BaseException:
-        trainer.__class__ = kind
+        trainer.__class__ = kind  # type: ignore[reportAttributeAccessIssue]
         raise
     return trainer
