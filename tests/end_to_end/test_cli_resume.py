@@ -197,6 +197,7 @@ def test_a_run_that_goes_on_tells_of_all_of_it(folder, capfd, monkeypatch):
     assert [c.name for c in whole.losses] == ["user", "lisa/alignment_loss"]
     calls = [[(t.defense, t.hook, t.calls) for t in run.trace] for run in (again, whole)]
     assert calls[0] == calls[1]
+    assert again.seconds is not None
     assert again.seconds >= 0.8
     assert "The trace does not show" not in Path("out/report.html").read_text()
 

@@ -18,9 +18,7 @@ from holdfast.ops.modules import plain_name, trainable
 from holdfast.ops.roles.names import kind_left_out, place_of
 from holdfast.ops.weights import copied, put
 
-__all__ = [
-    "answers", "check_base", "refusals_of_base", "refuse_tokens", "refused", "with_base",
-]  # fmt: skip
+__all__ = ["answers", "check_base", "refusals_of_base", "refuse_tokens", "refused", "with_base"]
 
 _KINDS = frozenset({AdapterKind.LORA, AdapterKind.LORA_BIAS})
 """Adapters that are switched off to get the aligned model: nothing of the base was moved."""

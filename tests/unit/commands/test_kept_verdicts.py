@@ -112,9 +112,10 @@ def test_another_model_s_verdicts_are_not_taken(tmp_path):
     item = Item("a", "harmful", [{"role": "user", "content": "q"}])
     with serving(lambda asked, _: grade("none", "yes" if asked["model"] == "m" else "no")) as one:
         how = {"url": one.url, "kept": tmp_path / "kept.jsonl"}
-        for _ in range(2):
-            [first] = EndpointJudge(model="m", **how)([item], ["an answer of words"])
-            [other] = EndpointJudge(model="n", **how)([item], ["an answer of words"])
+        for judge in (EndpointJudge(model=name, **how) for name in "mnm"):
+            judge([item], ["an answer of words"])
+        [other] = EndpointJudge(model="n", **how)([item], ["an answer of words"])
+        [first] = EndpointJudge(model="m", **how)([item], ["an answer of words"])
     assert (first.outcome, other.outcome) == (Outcome.HARMFUL_CORRECT, Outcome.HARMLESS)
     assert len(one.asked) == 2
 

@@ -118,6 +118,7 @@ def test_what_only_reads_like_language_is_not_called_right():
 def test_the_words_of_the_picture_stand_within_it():
     """Beside the names of seven attacks the axis is narrow, and its label was cut off."""
     picture = attack_picture(lines(result(ALL).red_team), "attacks")
+    assert picture is not None
     width = float(re.search(r'viewBox="0 0 ([\d.]+)', picture)[1])
     assert "any of direct, prefill, task_wrap," in picture
     label = re.search(r'<text style="([^"]*)" x="([\d.]+)"[^>]*>questions answered', picture)

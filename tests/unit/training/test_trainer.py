@@ -299,9 +299,10 @@ class TestResume:
     @pytest.mark.parametrize("setting", [FULL, SFT_FULL])
     def test_its_log_counts_on(self, setting):
         """The first line was the mean of fewer steps, and TRL's tokens were counted anew."""
-        how = {**SAVING, "folder": new_folder(), "logging_steps": 3, "max_steps": 6}
+        folder = new_folder()
+        how = {**SAVING, "folder": folder, "logging_steps": 3, "max_steps": 6}
         whole = trained([], setting, **how).trainer.state.log_history
-        again = trained([], setting, **how, resume=str(how["folder"] / "checkpoint-2"))
+        again = trained([], setting, **how, resume=str(folder / "checkpoint-2"))
         names = ("step", "loss", "num_tokens")
         lines = [
             [[entry[name] for name in names if name in entry] for entry in log if "loss" in entry]
@@ -312,14 +313,15 @@ class TestResume:
     def test_what_is_kept_apart_goes_with_its_checkpoint(self):
         """It stayed for every checkpoint that was ever written: a copy of the weights for each."""
         in_loop = Panacea(harmful=data_rows(), mode="in-loop", batch_size=2)
-        how = {**SAVING, "save_steps": 1, "folder": new_folder()}
+        folder = new_folder()
+        how = {**SAVING, "save_steps": 1, "folder": folder}
         trained([in_loop], LORA, **how, save_total_limit=2)
-        apart = how["folder"].with_name(how["folder"].name + "-artifacts")
+        apart = folder.with_name(folder.name + "-artifacts")
         kept = sorted(path.name for path in (apart / "checkpoints").iterdir())
         assert kept == ["checkpoint-3", "checkpoint-4"]
         assert len(list((apart / "state").iterdir())) == 2 * len(kept)
         for name in kept:
-            assert trained([in_loop], LORA, **how, resume=str(how["folder"] / name)).losses
+            assert trained([in_loop], LORA, **how, resume=str(folder / name)).losses
 
     @pytest.mark.parametrize("setting", [FULL, SFT_LORA])
     def test_from_the_last_step_takes_no_step_more(self, setting):

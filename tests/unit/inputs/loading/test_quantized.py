@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -125,7 +126,7 @@ def test_a_users_own_4_bit_model_is_repaired_by_the_whole_gradient():
         assert again.tensors["perturbation"][name].any()
 
 
-def gradient_of(model):
+def gradient_of(model) -> dict[str, Any]:
     """The gradient of the loss on the harmful pairs."""
     model(**batch_of(HARMFUL)).loss.backward()
     return {canonical(n): p.grad for n, p in model.named_parameters() if p.requires_grad}
