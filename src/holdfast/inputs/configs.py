@@ -44,7 +44,7 @@ class ModelConfig:
     quantization: Quantization | None = None
     """Keep the model's own weights in 4 (NF4) or 8 bits; then only an adapter can be trained."""
     device_map: str | None = None
-    """Where the weights lie: auto, balanced, sequential, or a device such as cpu or cuda:0."""
+    """Where weights lie: auto, balanced, sequential, or a device; the GPU, where there is one."""
     trust_remote_code: bool = False
     """Run code that comes with the model; off, because it can do anything on this machine."""
     chat_template: Path | None = None
