@@ -7,15 +7,15 @@ from typing import Any
 from torch import nn
 
 from holdfast.defense import Defense, Examples, Row, Run, listed
+from holdfast.defenses.aligned_folder import check_all_there
 from holdfast.defenses.unrelated import tell_unrelated_weights
-from holdfast.errors import ConfigError, ModelError, RunError
+from holdfast.errors import ConfigError, RunError
 from holdfast.evaluation.generate import generate
 from holdfast.evaluation.judges import LearnedRefusal
 from holdfast.evaluation.metrics import Item
-from holdfast.files.weights import SavedWeights, open_weights
+from holdfast.files.weights import open_weights
 from holdfast.ops.adapter_facts import AdapterKind, require_kinds
-from holdfast.ops.modules import plain_name, trainable
-from holdfast.ops.roles.names import kind_left_out, place_of
+from holdfast.ops.modules import plain_name
 from holdfast.ops.weights import copied, put
 
 __all__ = ["answers", "check_base", "refusals_of_base", "refuse_tokens", "refused", "with_base"]
@@ -203,18 +203,5 @@ def check_base(model: nn.Module, aligned: str | None, name: str) -> bool:
         )
     if not adapted:
         saved = open_weights(str(aligned), f"{name}: aligned", model)
-        for tensor, p in trainable(model).items():
-            _refuse_stacked(tensor, saved, name)
-            saved.check(plain_name(tensor), p.shape)
+        check_all_there(model, saved, name, "and give refusals as `safe=FILE`")
     return adapted
-
-
-def _refuse_stacked(tensor: str, saved: SavedWeights, name: str) -> None:
-    """Raise where a folder holds experts one by one and the model has them stacked."""
-    experts = kind_left_out(place_of(tensor)[1]) == "routed experts"
-    if experts and plain_name(tensor) not in saved.files:
-        raise ModelError(
-            f"{name}: {tensor} is stacked of experts that {saved.folder} holds one by one, so the "
-            "aligned value cannot be read there: leave out aligned= and give refusals as "
-            "`safe=FILE`, tune a LoRA adapter, or freeze the experts"
-        )

@@ -7,17 +7,17 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from holdfast.errors import ConfigError, ModelError
+from holdfast.defenses.aligned_folder import check_all_there
+from holdfast.errors import ConfigError
 from holdfast.files.adapters import read_adapter
 from holdfast.files.base_mark import BaseMark, read_mark, refuse_other_base
-from holdfast.files.weights import SavedWeights, open_weights
+from holdfast.files.weights import open_weights
 from holdfast.ops.adapter_facts import AdapterKind, require_kinds
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.engines.sharded import laid_out
 from holdfast.ops.gradients import Tensors, step_with
 from holdfast.ops.low_rank import LowRank
 from holdfast.ops.modules import plain_name, trainable
-from holdfast.ops.roles.names import kind_left_out, place_of
 from holdfast.ops.weights import copied, put
 
 __all__ = ["Origin", "check_origin", "harmful_direction", "of_vector", "origin_of", "untold_base"]
@@ -77,9 +77,7 @@ def check_origin(model: nn.Module, aligned: str | None, vector: str | None) -> b
         if vector is not None:
             before = BaseMark.of_files(model, saved, aligned)
             refuse_other_base(Path(vector), before, f"resta: vector={vector}")
-        for name, p in trained.items():
-            _refuse_stacked(name, saved)
-            saved.check(plain_name(name), p.shape)
+        check_all_there(model, saved, "resta", "(negation at the weights)")
     return adapted or aligned is not None
 
 
@@ -97,17 +95,6 @@ def untold_base(model: nn.Module, vector: str) -> list[str]:
         f"resta: vector={vector} {known}, and nothing shows that this model was tuned from it: "
         "give aligned= (the folder of the model before tuning), and it is checked"
     ]
-
-
-def _refuse_stacked(name: str, saved: SavedWeights) -> None:
-    """Raise where a folder holds experts one by one and the model has them stacked."""
-    experts = kind_left_out(place_of(name)[1]) == "routed experts"
-    if experts and plain_name(name) not in saved.files:
-        raise ModelError(
-            f"resta: {name} is stacked of experts that {saved.folder} holds one by one, so the "
-            "aligned value cannot be read there; leave out aligned= (negation at the weights), "
-            "tune a LoRA adapter, or freeze the experts"
-        )
 
 
 def harmful_direction(
