@@ -236,6 +236,10 @@ def raw(data, then=b"", pause=0.02):
             for _ in range(100 if then else 0):
                 taken.sendall(then)
                 time.sleep(pause)
+            # What is closed with a question half read is reset, and the answer is lost with it.
+            taken.shutdown(socket.SHUT_WR)
+            while taken.recv(65536):
+                pass
 
     def serve(listening):
         with contextlib.suppress(OSError):
