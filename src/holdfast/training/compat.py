@@ -43,8 +43,8 @@ __all__ = [
 ]  # fmt: skip
 
 
-_LOSS, _TOKENS = "_tr_loss", "_total_train_tokens"
-"""Sums of transformers and TRL that their own checkpoints leave out."""
+_LOSS, _TOKENS, _FIGURES = "_tr_loss", "_total_train_tokens", "_metrics"
+"""Sums of transformers and TRL, and TRL's lists of figures, that their checkpoints leave out."""
 WHOLE_OPTIMIZER = (
     "an optimizer given as optimizers= cannot be split by module; let the trainer make it, or use "
     "optimizer_cls_and_kwargs="
@@ -102,16 +102,19 @@ class LoopHooks(Trainer):
         self._holdfast_best_loaded(Path(str(self.state.best_model_checkpoint)))
 
 
-def unlogged(trainer: Any) -> dict[str, float]:
+def unlogged(trainer: Any) -> dict[str, Any]:
     """Return what the trainer has counted since its last log line, and its tokens in all."""
-    found: dict[str, float] = {}
+    found: dict[str, Any] = {}
     if _LOSS in vars(trainer):
         loss = trainer.accelerator.gather(trainer._tr_loss.detach()).mean().item()
         found = {"loss": loss, "since": trainer._globalstep_last_logged}
+    if (figures := _figures(trainer)) is not None:
+        own = {name: each for name, each in figures.items() if each}
+        found["figures"] = {n: [float(sum(each) / len(each)), len(each)] for n, each in own.items()}
     return found | ({"tokens": trainer._total_train_tokens} if _TOKENS in vars(trainer) else {})
 
 
-def counts_on(trainer: Any, told: Mapping[str, float]) -> None:
+def counts_on(trainer: Any, told: Mapping[str, Any]) -> None:
     """Let a trainer that goes on count on from what it had counted at the checkpoint."""
     if _LOSS in vars(trainer) and "loss" in told:
         trainer._tr_loss += told["loss"]
@@ -119,9 +122,18 @@ def counts_on(trainer: Any, told: Mapping[str, float]) -> None:
         trainer._globalstep_last_logged = int(told["since"])
     if _TOKENS in vars(trainer) and "tokens" in told:
         trainer._total_train_tokens = told["tokens"]
+    if (figures := _figures(trainer)) is not None and "figures" in told:
+        figures.clear()
+        figures.update({name: [mean] * count for name, (mean, count) in told["figures"].items()})
 
 
-def sealed(trainer: Any, last: Callable[[Path, dict[str, float]], None]) -> None:
+def _figures(trainer: Any) -> dict[str, list[float]] | None:
+    """Return TRL's figures of every micro-batch since its last log line; None of other classes."""
+    own: Any = vars(trainer).get(_FIGURES)
+    return own["train"] if _TOKENS in vars(trainer) and isinstance(own, Mapping) else None
+
+
+def sealed(trainer: Any, last: Callable[[Path, dict[str, Any]], None]) -> None:
     """Seal the checkpoint that was written now, when callbacks have put in it what they want.
 
     ``last`` is given its folder and what was not logged, and writes what tells of all before.

@@ -41,11 +41,11 @@ class Trace:
     """What was counted before the checkpoint that the run goes on from."""
     spent: float = 0.0
     """Seconds that the run took until that checkpoint."""
-    unlogged: dict[str, float] = field(default_factory=dict[str, float])
+    unlogged: dict[str, Any] = field(default_factory=dict[str, Any])
     """What the trainer had counted by then and not logged yet."""
     began: float = field(default_factory=time.perf_counter)
 
-    def save(self, checkpoint: Path, unlogged: Mapping[str, float]) -> None:
+    def save(self, checkpoint: Path, unlogged: Mapping[str, Any]) -> None:
         """Write into a checkpoint what the run has been until now."""
         spent = self.spent + time.perf_counter() - self.began
         told = {"seconds": spent, "rows": self.rows(), "unlogged": dict(unlogged)}
