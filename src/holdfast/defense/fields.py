@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from numpy import ndarray
+
 from holdfast.defense.protocol import Defense
 from holdfast.defense.run import Examples, Row
 from holdfast.errors import ConfigError, DataError
@@ -30,7 +32,16 @@ def listed(rows: Examples | None, limit: int | None = None) -> list[Row]:
     """Return the first ``limit`` rows of a ``datasets.Dataset`` or a list as a list."""
     count = 0 if rows is None else len(rows)
     last = count if limit is None else min(limit, count)
-    return [dict(rows[i]) for i in range(last)] if rows is not None else []
+    return [_plain(dict(rows[i])) for i in range(last)] if rows is not None else []
+
+
+def _plain(value: Any) -> Any:
+    """Return a row with lists of messages where pandas and numpy have arrays of objects."""
+    if isinstance(value, ndarray) and value.dtype.hasobject:
+        return [_plain(each) for each in value.tolist()]
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    return value
 
 
 def refuse_no_rows(defense: Defense) -> None:

@@ -195,7 +195,7 @@ def prepared(trainer: Trainer, rows: Examples) -> Any:
         raise ModelError("the trainer has no processing_class=; give it the model's tokenizer")
     if isinstance(trainer, SFTTrainer):
         sft: Any = trainer  # SFTTrainer offers no public way to its own preparation.
-        table = rows if isinstance(rows, Dataset) else Dataset.from_list([dict(r) for r in rows])
+        table = _table(rows)
         # Where the user's own loss is on whole conversations, the defender's is still on answers.
         asked = {"prompt", "completion"} <= set(table.column_names)
         if asked and (has_conversations(table) or not sft.completion_only_loss):
@@ -210,6 +210,13 @@ def prepared(trainer: Trainer, rows: Examples) -> Any:
         known = {"input_ids", "labels", "assistant_masks"}
         return ready.remove_columns([c for c in ready.column_names if c not in known])
     return [encode(dict(row), tokenizer, None) for row in rows]
+
+
+def _table(rows: Examples) -> Dataset:
+    """Return rows as TRL reads them: values as they are stored, a transform's made by now."""
+    if isinstance(rows, Dataset) and rows.format["type"] != "custom":
+        return rows.with_format(None)
+    return Dataset.from_list([dict(r) for r in rows])
 
 
 def knows_rows(trainer: Trainer) -> bool:

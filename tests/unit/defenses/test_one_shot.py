@@ -3,8 +3,10 @@
 from contextlib import suppress
 from typing import Any
 
+import pandas
 import pytest
 import torch
+from datasets import Dataset
 from torch import nn
 
 from holdfast import NaturalRepair, OneShot, RunError, apply_one_shot, repair
@@ -271,6 +273,15 @@ def test_the_same_seed_draws_the_same_rows_in_whatever_order_they_came():
     assert pool_of(repair_, REFUSALS, 8).candidates != first.candidates
     few = pool_of(repair_, REFUSALS[:3], 0)
     assert sorted(map(str, few.candidates)) == sorted(map(str, few.judged))
+
+
+def test_rows_of_pandas_and_of_numpy_are_drawn_as_lists_are(tmp_path: Any):
+    """Their lists of messages are arrays of objects, and ended in a traceback."""
+    wanted = pool_of(OneShot(candidates=4), REFUSALS, 7)
+    Dataset.from_list(REFUSALS).to_parquet(tmp_path / "rows.parquet")
+    frame = pandas.read_parquet(tmp_path / "rows.parquet").to_dict("records")
+    for rows in (frame, Dataset.from_list(REFUSALS).with_format("numpy")):
+        assert pool_of(OneShot(candidates=4), rows, 7) == wanted
 
 
 @pytest.mark.parametrize("budget", ["max_task_drop", "max_over_refusal"])

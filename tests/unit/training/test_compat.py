@@ -88,6 +88,14 @@ class TestPrepared:
         rows = [{"input_ids": [1, 2], "labels": [-100, 2]}]
         assert compat.prepared(new_trainer(None, FULL), rows) is rows
 
+    @pytest.mark.parametrize("kind", ["numpy", "torch", "transformed"])
+    def test_data_sets_that_show_rows_otherwise_are_prepared_the_same(self, kind):
+        """TRL ended in a traceback at arrays of messages, and at a transform."""
+        rows = user_rows(4)
+        shown = rows.with_format(kind) if kind != "transformed" else rows.with_transform(dict)
+        trainer = new_trainer(None, SFT_LORA)
+        assert list(compat.prepared(trainer, shown)) == list(compat.prepared(trainer, rows))
+
     def test_a_trainer_without_a_tokenizer_says_so(self):
         trainer = new_trainer(None, FULL)
         trainer.processing_class = None
