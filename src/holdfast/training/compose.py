@@ -42,9 +42,16 @@ def _refuse_others(defenses: Any) -> None:
     if wrong:
         raise ConfigError(
             f"defenses= is a list of defenses that were made, such as [CLASS(harmful=rows)], and "
-            f"got {wrong[0]!r:.60}{'' if listed else ' in its place'}: holdfast.find(NAME) is the "
-            "class of a name, call it with its options"
+            f"got {_shown(wrong[0])}{'' if listed else ' in its place'}: holdfast.find(NAME) is "
+            "the class of a name, call it with its options"
         )
+
+
+def _shown(given: Any) -> str:
+    """Name what was given, and quote no rows that it holds: they may be harmful."""
+    if isinstance(given, str) or given is None:
+        return f"{given!r:.60}"
+    return f"the class {given.__name__}" if isinstance(given, type) else f"a {type(given).__name__}"
 
 
 def refuse_missing(defenses: Sequence[Defense], missing: dict[Capability, str]) -> None:

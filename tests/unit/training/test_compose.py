@@ -75,3 +75,12 @@ def test_what_is_no_list_of_defenses_is_one_line(given):
     """A name or a class was an AttributeError from deep within; a stream was no defense at all."""
     with pytest.raises(ConfigError, match=r"list of defenses that were made.*holdfast\.find"):
         composed(given)
+
+
+@pytest.mark.parametrize("wrap", [list, lambda rows: [rows], lambda rows: Panacea(harmful=rows)])
+def test_what_stands_for_a_defense_is_named_and_its_rows_are_not_quoted(wrap):
+    """Rows in the defenses' place, or a list in the list, stood in the error with their text."""
+    rows = [{"prompt": [{"content": "zorba"}], "completion": [{"content": "zorba"}]}]
+    with pytest.raises(ConfigError, match=r"got a (dict|list|Panacea)") as error:
+        composed(wrap(rows))
+    assert "zorba" not in str(error.value)
