@@ -6,11 +6,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from holdfast.cli import main
-from holdfast.commands.redteaming.deciding import how_judged
+from holdfast.commands.redteaming.deciding import how_answered, how_judged
 from holdfast.evaluation.redteam.attacked import Attacker
+from holdfast.inputs.configs import EvaluateConfig
 from holdfast.results.result import RunResult
 from tests.tiny import tiny_model, tiny_rows, tiny_tokenizer
 
@@ -205,6 +207,25 @@ def test_a_judge_is_what_lies_in_its_folder(place):
     assert how_judged(config, attacker) == before
     other_norms(place / "model")
     assert how_judged(config, attacker) != before
+
+
+def test_a_judge_that_holds_its_model_itself_is_asked(place):
+    """It was an OSError: the text of a module is longer than any file's name."""
+    judge = SimpleNamespace(name="a judge", model=tiny_model())
+    attacker: Any = SimpleNamespace(judges=[judge], items=[])
+    config: Any = SimpleNamespace(judge=["its name"], refusal_phrases=None, show_harmful=False)
+    assert how_judged(config, attacker)["folders"] == [["", ""]]
+
+
+def test_weights_that_lie_on_the_disk_are_told_by_their_files(place):
+    """Of a model spread by ``device_map`` another one's answers were taken."""
+    model = tiny_model()
+    model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.to("meta"))
+    target: Any = SimpleNamespace(model=model, tokenizer=tiny_tokenizer(), is_here=True)
+    config = EvaluateConfig(model=str(place / "model"))
+    before = how_answered(config, target)
+    other_norms(place / "model")
+    assert how_answered(config, target) != before
 
 
 def other_ends(model: Path) -> None:

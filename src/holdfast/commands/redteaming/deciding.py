@@ -34,7 +34,10 @@ def _content(config: EvaluateConfig, target: Target) -> dict[str, Any]:
         return {"files": _digest(Path(config.model))}
     model, tokenizer = target.model, target.tokenizer
     decoding = recorded(model, tokenizer, config.max_new_tokens)
-    return {**model_content(model, tokenizer), "decoding": decoding}
+    found = {**model_content(model, tokenizer), "decoding": decoding}
+    if any(p.is_meta for p in model.parameters()):  # The bits of what lies on the disk are there.
+        found["files"] = _digest(Path(config.model))
+    return found
 
 
 def how_judged(config: EvaluateConfig, attacker: Attacker) -> dict[str, Any]:
@@ -48,9 +51,14 @@ def how_judged(config: EvaluateConfig, attacker: Attacker) -> dict[str, Any]:
 
 
 def _folders(judge: Any) -> list[str]:
-    """Return the hashes of the folders that a judge reads its model from."""
-    given = (str(getattr(judge, name, "") or "") for name in ("model", "adapter"))
-    return [_digest(Path(each) if each else None) for each in given]
+    """Return the hashes of the folders that a judge reads its model from.
+
+    One of another package may have its model itself by that name: its version tells of it.
+    """
+    given = (getattr(judge, name, None) for name in ("model", "adapter"))
+    return [
+        _digest(Path(each) if isinstance(each, str | Path) and each else None) for each in given
+    ]
 
 
 def _digest(path: Path | None) -> str:
