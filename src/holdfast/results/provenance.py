@@ -4,7 +4,7 @@ import os
 import platform
 import resource
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -72,13 +72,16 @@ def versions() -> dict[str, str]:
     return found
 
 
-def this_machine() -> Machine:
-    """Describe this machine; what the system does not tell stays empty."""
+def this_machine(computed_on: Collection[str] = ()) -> Machine:
+    """Describe this machine; what the system does not tell stays empty.
+
+    ``computed_on`` is what runs in processes of their own, as a bench's, say that they ran on.
+    """
     return Machine(
         platform=f"{platform.system()} {platform.release()} {platform.machine()}",
         processor=_processor(), cores=os.cpu_count(), threads=torch.get_num_threads(),
         memory_gib=_memory_gib(),
-        accelerator=torch.cuda.get_device_name(0) if _gpu_is_used() else "",
+        accelerator=_gpu(computed_on),
     )  # fmt: skip
 
 
@@ -132,6 +135,14 @@ def _memory_gib() -> float | None:
     except (ValueError, OSError):
         return None
     return round(pages * size / GIB, 1)
+
+
+def _gpu(computed_on: Collection[str]) -> str:
+    """Return the name of the GPU that this process or one of its runs computed on, or ""."""
+    if not torch.cuda.is_available() or not (computed_on or _gpu_is_used()):
+        return ""
+    name = torch.cuda.get_device_name(0)
+    return name if _gpu_is_used() or name in computed_on else ""
 
 
 def _gpu_is_used() -> bool:

@@ -99,7 +99,8 @@ class RunResult(Record):
         result = cls.model_validate({
             "command": command, "arms": list(arms), "agreement": agreements(arms),
             "versions": versions(),
-            "created": datetime.now(UTC).isoformat(timespec="seconds"), "machine": this_machine(),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": this_machine({run.machine for arm in arms for run in arm.runs}),
             "seeds": sorted({seed for arm in arms for seed in arm.seeds}), **rest,
         })  # fmt: skip
         return result.model_copy(update={"arms": [result._compared(arm) for arm in result.arms]})

@@ -1,7 +1,12 @@
 """Hashes, versions and the machine."""
 
+import pytest
+import torch
+
 from holdfast.files.hashes import sha256_of
 from holdfast.results.provenance import fingerprint, peak_memory_gib, this_machine, versions
+from holdfast.results.records import Arm, SeedRun
+from holdfast.results.result import RunResult
 from tests.tiny import tiny_examples
 
 
@@ -23,3 +28,16 @@ def test_the_machine_is_described():
     assert machine.platform
     assert machine.cores
     assert 0 < peak_memory_gib() < (machine.memory_gib or 1e6)
+
+
+@pytest.mark.parametrize(
+    ("computed_on", "named"), [("a GPU", "a GPU"), ("a processor", ""), ("", "")]
+)
+def test_the_gpu_of_runs_in_other_processes_is_named(computed_on, named, monkeypatch):
+    """A bench computes in processes of its own: its result named no GPU though all had used it."""
+    for name, answer in (("is_available", True), ("is_initialized", False)):
+        monkeypatch.setattr(torch.cuda, name, lambda answer=answer: answer)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "a GPU")
+    result = RunResult.of("bench", [Arm.of("plain", [SeedRun(seed=0, machine=computed_on)])])
+    assert result.machine is not None
+    assert result.machine.accelerator == named
