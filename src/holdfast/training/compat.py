@@ -86,9 +86,11 @@ class LoopHooks(Trainer):
         root = Path(self._get_output_dir(trial=trial))
         self._holdfast_checkpoint = root / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
         if self.args.should_save:
+            # One of the same step goes with what it kept apart; of a torn one that is not known.
+            told = told_apart(root, _apart(self))
             clear(self._holdfast_checkpoint)
             # The Trainer's own rotation comes first.
-            self._holdfast_told_apart = told_apart(root, _apart(self))
+            self._holdfast_told_apart = told_apart(root, _apart(self)) if told is None else told
         self.accelerator.wait_for_everyone()  # What others write there must not be cleared.
         with _one_more(self):
             super()._save_checkpoint(model, trial)  # type: ignore[misc]

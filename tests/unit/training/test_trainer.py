@@ -17,6 +17,7 @@ from holdfast import (
     protect,
 )
 from holdfast.errors import ConfigError, ConflictError, DivergedError, NotRunError
+from holdfast.files.sealing.checkpoints import told_apart
 from holdfast.training import compat
 from tests.contract.probes import KeptWeights, Planted, RoleRates, SameLossAgain
 from tests.contract.recipes import data_rows
@@ -322,6 +323,20 @@ class TestResume:
         assert len(list((apart / "state").iterdir())) == 2 * len(kept)
         for name in kept:
             assert trained([in_loop], LORA, **how, resume=str(folder / name)).losses
+
+    @pytest.mark.parametrize("moved", [True, False])
+    def test_what_is_kept_apart_goes_with_a_checkpoint_that_is_written_anew(self, moved):
+        """What the earlier one of the same step had kept apart stayed for good."""
+        in_loop = Panacea(harmful=data_rows(), mode="in-loop", batch_size=2)
+        how: dict[str, Any] = {"folder": new_folder(), "save_strategy": "steps", "save_steps": 1}
+        apart = how["folder"].with_name(how["folder"].name + "-artifacts")
+        roots = (apart / "checkpoints", how["folder"])
+        for rates in ("linear", "constant"):
+            trainer: Any = new_trainer([in_loop], LORA, **how, lr_scheduler_type=rates)
+            trainer._holdfast.sets_apart = moved
+            first = roots[0 if moved else 1] / "checkpoint-1"
+            trainer.train(resume_from_checkpoint=str(first) if first.exists() else None)
+        assert {path.stem for path in (apart / "state").iterdir()} == told_apart(*roots)
 
     @pytest.mark.parametrize("setting", [FULL, SFT_LORA])
     def test_from_the_last_step_takes_no_step_more(self, setting):

@@ -11,6 +11,7 @@ from holdfast.defense import Capability, Defense, implements
 from holdfast.errors import ConfigError
 from holdfast.files.nesting import refuse_inside, refuse_nested
 from holdfast.files.private import close_folder
+from holdfast.files.sealing.checkpoints import drop_apart, told_apart
 from holdfast.training.serving.learned_state import STATE_FOLDER
 
 __all__ = ["artifacts_folder", "refuse_early_uploads", "set_unrepaired_apart"]
@@ -73,10 +74,8 @@ def set_unrepaired_apart(trainer: Any, held: Any) -> None:
         return
     apart = held.artifacts_dir / _APART
     trainer.accelerator.wait_for_everyone()  # Each process has found them by now.
-    for folder in found if trainer.is_world_process_zero() else ():
-        close_folder(apart)
-        shutil.rmtree(apart / folder.name, ignore_errors=True)
-        shutil.move(folder, apart / folder.name)
+    if trainer.is_world_process_zero():
+        _move(found, apart)
     trainer.accelerator.wait_for_everyone()
     best = trainer.state.best_model_checkpoint
     if best is not None and not Path(best).exists():
@@ -84,3 +83,14 @@ def set_unrepaired_apart(trainer: Any, held: Any) -> None:
     trainer._holdfast_say(
         f"{', '.join(names)}: the checkpoints, which are not repaired, are now in {apart}"
     )
+
+
+def _move(found: Sequence[Path], apart: Path) -> None:
+    """Move checkpoints; one of the same step that lies there goes, with what it kept apart."""
+    roots = (apart, found[0].parent)
+    before = told_apart(*roots)
+    for folder in found:
+        close_folder(apart)
+        shutil.rmtree(apart / folder.name, ignore_errors=True)
+        shutil.move(folder, apart / folder.name)
+    drop_apart(apart.with_name("state"), before, *roots)
