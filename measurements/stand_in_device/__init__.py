@@ -39,7 +39,7 @@ def _module() -> ModuleType:
     module = ModuleType("torch.standin")
     answers: dict[str, Any] = {
         "is_available": True, "is_initialized": True, "device_count": 1, "current_device": 0,
-        "_is_in_bad_fork": False,
+        "_is_in_bad_fork": False, "get_amp_supported_dtype": [torch.bfloat16, torch.float16],
     }  # fmt: skip
     for name, answer in answers.items():
         setattr(module, name, lambda answer=answer: answer)
