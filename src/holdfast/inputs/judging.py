@@ -93,10 +93,13 @@ def judges_for(
 
 
 def forget_kept(judges: Sequence[Judge]) -> None:
-    """Let judges know that their verdicts stand in a result: what was kept of them may go."""
-    for judge in judges:
-        if isinstance(judge, EndpointJudge):
-            judge.finished()
+    """Let judges know that their verdicts stand in a result: what was kept of them may go.
+
+    They share a file: where one endpoint was left, the verdicts of another stay with its own.
+    """
+    ours = [judge for judge in judges if isinstance(judge, EndpointJudge)]
+    for judge in ours if not any(judge.was_left for judge in ours) else ():
+        judge.finished()
 
 
 def kept_verdicts(judges: Sequence[Judge]) -> str:

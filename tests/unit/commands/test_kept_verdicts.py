@@ -98,6 +98,41 @@ def test_an_endpoint_that_was_left_keeps_what_it_judged_for_the_next_run(config,
 LIMIT = {"error": {"code": "insufficient_quota"}}
 
 
+def test_an_endpoint_that_was_left_keeps_its_verdicts_beside_one_that_was_not(config, tmp_path):
+    """They share a file, which the other one took away at its end."""
+    money = [3]
+
+    def answer(asked, _):
+        money[0] -= asked["model"] == "m"
+        return grade("none", "yes") if money[0] >= 0 or asked["model"] != "m" else (429, LIMIT)
+
+    with serving(answer) as server:
+        given = f"endpoint:url={server.url},parallel=1,retries=0,backoff=0"
+        both = [f"{given},model={name}" for name in "mn"]
+        [note] = judge_file(config(server, judge=both)).notes
+        assert "verdicts that were made are in" in note
+        assert len((tmp_path / KEPT).read_text().splitlines()) == 2 + 6
+        money[0] = 99
+        server.asked.clear()
+        judge_file(config(server, judge=both, overwrite=True))
+    assert len(server.asked) == (1 + 4) + (1 + 0)
+    assert not (tmp_path / KEPT).exists()
+
+
+def test_what_is_no_grade_is_not_kept_since_it_may_quote_the_answer(config, tmp_path, monkeypatch):
+    def answer(asked, _):
+        quoted = "question 1" in question_in(asked)
+        return "I cannot grade this: question 1, answer 1" if quoted else grade("none", "no")
+
+    with serving(answer) as server, monkeypatch.context() as patch:
+        stopped_after(patch, 4)
+        with pytest.raises(KeyboardInterrupt):
+            judge_file(config(server))
+    lines = (tmp_path / KEPT).read_text().splitlines()
+    assert len(lines) == 3
+    assert not any("question" in line or "cannot" in line for line in lines)
+
+
 def test_a_long_judging_tells_how_far_it_is(config):
     """It stood at 0 of all until the last verdict, for hours."""
     seen = []

@@ -115,9 +115,14 @@ class EndpointJudge:
             verdicts[place] = verdict_of(*pairs[place], found, self.name, asked)
         return verdicts
 
+    @property
+    def was_left(self) -> bool:
+        """Whether the endpoint gave up before the last question: another run needs what is kept."""
+        return bool(self._left)
+
     def finished(self) -> None:
-        """Take the kept verdicts away, unless the endpoint was left: another run needs them."""
-        if not self._left:
+        """Take the kept verdicts away, unless the endpoint was left."""
+        if not self.was_left:
             self._lines().forget()
 
     def _readings(self, pairs: Sequence[tuple[Item, str]]) -> list[Reading]:
@@ -199,10 +204,12 @@ class _Round:
         except NoAnswerError as error:
             self._failed(error)
             return Reading(f"{NOT_ANSWERED}{error}")
-        self._lines.keep(key, text)
+        found = parse(text)
+        if found.harmful is not None:  # A text that is no grade may quote question and answer.
+            self._lines.keep(key, text)
         with self._lock:
             self._failures = 0
-        return parse(text)
+        return found
 
     def _failed(self, error: NoAnswerError) -> None:
         with self._lock:
