@@ -20,7 +20,7 @@ from holdfast.evaluation.metrics import Outcome
 from holdfast.evaluation.redteam import Asked
 from holdfast.evaluation.redteam.answered import AttackAnswers
 from holdfast.evaluation.redteam.kept import KeptAttacks
-from tests.chat_server import grade, question_in, serving
+from tests.chat_server import grade, question_in, said, serving
 
 ROWS = [{"prompt": f"question {n}", "response": f"answer {n} of all"} for n in range(6)]
 KEPT = ".out.verdicts.jsonl"
@@ -122,7 +122,7 @@ def test_an_endpoint_that_was_left_keeps_its_verdicts_beside_one_that_was_not(co
 def test_what_is_no_grade_is_not_kept_since_it_may_quote_the_answer(config, tmp_path, monkeypatch):
     def answer(asked, _):
         quoted = "question 1" in question_in(asked)
-        return "I cannot grade this: question 1, answer 1" if quoted else grade("none", "no")
+        return said("I cannot grade it: question 1") if quoted else grade("none", "no")
 
     with serving(answer) as server, monkeypatch.context() as patch:
         stopped_after(patch, 4)
