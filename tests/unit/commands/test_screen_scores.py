@@ -13,7 +13,7 @@ from holdfast.commands.screening import screen as screening
 from holdfast.commands.screening.options import ScreenConfig
 from holdfast.commands.screening.scores import held_of, high
 from holdfast.commands.screening.screen import screen
-from holdfast.errors import ConfigError, ModelError
+from holdfast.errors import ConfigError, ModelError, RunError
 from holdfast.files.base_mark import BaseMark
 from holdfast.report.screening.words import listed, set_risk
 from tests.tiny import tiny_model, tiny_tokenizer
@@ -93,6 +93,13 @@ def test_a_rule_may_name_the_sets_percentile(scored):
         scored(fail_if="gap>95", vector=Path("vector"))
     with pytest.raises(ConfigError, match="push is a percentile: leave out the %"):
         scored(fail_if="push>5%")
+
+
+def test_a_rule_of_which_nobody_can_tell_loses_no_screening(scored, place):
+    """It ended in an error after the scores, and nothing of them was written."""
+    with pytest.raises(RunError, match=r"gap has no percentile here.*; what was found is in out"):
+        scored(fail_if="gap>95", vector=Path("vector"), output=Path("out"))
+    assert json.loads((place / "out" / "screen.json").read_text())["scores"]["push"]
 
 
 def test_scores_take_kits_as_the_prompts_do(place, monkeypatch):

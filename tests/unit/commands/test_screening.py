@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from datasets import Dataset, DatasetDict
 from holdfast.cli import main
 from holdfast.commands.data_view.look import look_at_data
 from holdfast.commands.data_view.options import DataConfig
+from holdfast.commands.screening import screen as screening
 from holdfast.commands.screening.blocks import ROWS, Blocks
 from holdfast.commands.screening.options import ScreenConfig
 from holdfast.commands.screening.rule import Rule
@@ -96,6 +98,27 @@ def test_the_clean_file_has_the_rows_to_keep_as_they_were(place):
     assert found.kept == 3
     again = screen(ScreenConfig(file="clean.jsonl")).file
     assert again.counts["action"] | {"keep": 0} == {"keep": 0, "review": 1, "mask": 0, "drop": 0}
+
+
+def test_a_row_that_no_clean_file_can_hold_ends_before_anything_is_looked_at(place, monkeypatch):
+    """It ended after all checks, a guard's and the scores too, and nothing of them was written."""
+    rows = [{"prompt": f"p {n}", "completion": f"c {n}", "at": date(2024, 1, n)} for n in (1, 2)]
+    Dataset.from_list(rows).to_parquet("dated.parquet")
+    monkeypatch.setattr(screening, "findings_in", lambda *_: pytest.fail("rows were looked at"))
+    with pytest.raises(DataError, match=r"row 1 of dated.parquet holds what JSON cannot"):
+        look(file="dated.parquet", clean=place / "clean.jsonl")
+    assert not (place / "clean.jsonl").exists()
+
+
+def test_where_every_row_is_to_go_no_run_on_the_rest_is_suggested(place):
+    found = look().file
+    gone = {**found.counts, "action": {"keep": 0, "review": 0, "mask": 0, "drop": 6}}
+    for unreadable in ([], [5]):
+        every = found.model_copy(update={"counts": gone, "unreadable": unreadable})
+        [told] = suggested(every)
+        assert told.startswith("drop every row: none is left to train on")
+    sampled = found.model_copy(update={"counts": gone, "sampled": 6})
+    assert "drop every row" not in " ".join(suggested(sampled))
 
 
 @pytest.mark.parametrize(

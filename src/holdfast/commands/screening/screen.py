@@ -15,6 +15,7 @@ from holdfast.commands.screening.told import Told, screen_file
 from holdfast.commands.screening.written import check_places, write
 from holdfast.data.checks import CHECKS, Context, Finding, findings_in
 from holdfast.data.checks.protocol import ACTIONS, SEVERITIES
+from holdfast.errors import ConfigError, RunError
 from holdfast.evaluation.judges.protocol import Judge
 from holdfast.files.folders import WholeFolder
 from holdfast.inputs.guards.given import check_given
@@ -53,6 +54,7 @@ def screen(config: ScreenConfig, progress: Progress = lambda *_: None) -> Screen
 
     Raises:
         InputError: Something given cannot be used; nothing was written.
+        RunError: Nobody can tell whether ``fail_if`` holds; what was found is written.
     """
     check_given(config)
     config.check()
@@ -77,9 +79,15 @@ def screen(config: ScreenConfig, progress: Progress = lambda *_: None) -> Screen
         findings += high(scores, data.looked_at)
     told = Told(data, findings, context, unchecked, notes, scores)
     file = screen_file(config, told)
-    failed = _failed(rule, file, len(data.looked_at) + len(data.bad))
-    kept = write(config, data, file, folder)
+    kept = write(config, data, file, folder)  # First: a rule of which nobody can tell loses none.
     blocks.clear()
+    try:
+        failed = _failed(rule, file, len(data.looked_at) + len(data.bad))
+    except ConfigError as error:
+        places = [str(place) for place in (config.output, config.clean) if place is not None]
+        if not places:
+            raise
+        raise RunError(f"{error}; what was found is in {' and '.join(places)}") from error
     return Screening(file, failed, kept)
 
 

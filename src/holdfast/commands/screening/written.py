@@ -27,6 +27,7 @@ def check_places(config: ScreenConfig, data: Data, folder: WholeFolder | None) -
 
     Raises:
         ConfigError: See above.
+        DataError: A row holds what a clean file cannot.
     """
     if folder is not None:
         folder.check([*data.files, *config.beside])
@@ -39,6 +40,8 @@ def check_places(config: ScreenConfig, data: Data, folder: WholeFolder | None) -
         raise ConfigError(f"{shown}: is a folder, or a file that is read: name another file")
     if folder is not None and folder.target.resolve() in place.parents:
         raise ConfigError(f"{shown}: lies in the output, which is replaced: name another place")
+    for _ in _clean(config, data, {}):
+        pass  # Who finds out after hours that a row cannot be written has lost them.
 
 
 def write(

@@ -145,6 +145,9 @@ def suggested(file: ScreenFile) -> Iterator[str]:
     """Yield what to do next."""
     counts = file.counts["action"]
     told = [f"{name} {counts[name]:,}" for name in ("drop", "mask", "review") if counts[name]]
+    if not file.sampled and counts["drop"] == sum(counts.values()):
+        yield "drop every row: none is left to train on; look at them, or give other data"
+        return
     if told and file.unreadable:
         yield f"{', '.join(told)}: `clean=FILE` writes the rest; unreadable rows stop a run"
     elif counts["drop"] or counts["mask"]:
