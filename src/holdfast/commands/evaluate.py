@@ -1,6 +1,8 @@
 """Measure one model on files of questions."""
 
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 
 from holdfast.commands.gating.plan import Plan
 from holdfast.commands.redteaming.team import Team, attacked, keep_texts
@@ -8,7 +10,7 @@ from holdfast.evaluation.generate import Engine
 from holdfast.files.folders import WholeFolder
 from holdfast.inputs.configs import EvaluateConfig
 from holdfast.inputs.guards.network import offline_where_local
-from holdfast.inputs.judging import forget_kept
+from holdfast.inputs.judging import forget_kept, kept_verdicts
 from holdfast.inputs.read import Inputs, read
 from holdfast.integrations.engines.opened import answering
 from holdfast.integrations.lm_eval import BenchmarkTasks, benchmark_tasks
@@ -35,14 +37,31 @@ def evaluate_model(config: EvaluateConfig, progress: Progress = lambda *_: None)
     inputs = read(config, folder, progress, answering)
     plan.check(inputs.examiner)
     team = Team.of(config, inputs)
-    if folder is None:
-        return _finished(inputs, _judged(inputs, plan, team, _measured(inputs, tasks, start)))
-    with folder.held():
-        result = _judged(inputs, plan, team, _measured(inputs, tasks, start))
-        with folder.writing() as partial:
-            write_release(result, partial, show_harmful=config.show_harmful)
-            keep_texts(team, partial)
-    return _finished(inputs, result)
+    with _telling(inputs):
+        if folder is None:
+            return _finished(inputs, _judged(inputs, plan, team, _measured(inputs, tasks, start)))
+        with folder.held():
+            result = _judged(inputs, plan, team, _measured(inputs, tasks, start))
+            with folder.writing() as partial:
+                write_release(result, partial, show_harmful=config.show_harmful)
+                keep_texts(team, partial)
+        return _finished(inputs, result)
+
+
+@contextmanager
+def _telling(inputs: Inputs) -> Generator[None]:
+    """Let a run that is stopped tell of the answers and verdicts that it leaves."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        place = getattr(getattr(inputs.model, "kept", None), "path", None)
+        there = place is not None and place.exists()
+        left = f"; answers that were made are in {place}: the same command goes on" * there
+        left += kept_verdicts(inputs.examiner.judges)
+        if not left:
+            raise
+        told = str(error) or "stopped by Ctrl-C: nothing was written"
+        raise KeyboardInterrupt(f"{told}{left}") from error
 
 
 def _judged(inputs: Inputs, plan: Plan, team: Team | None, result: RunResult) -> RunResult:

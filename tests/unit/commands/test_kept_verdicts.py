@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from holdfast.commands.evaluate import EvaluateConfig, evaluate_model
+from holdfast.commands.evaluate import EvaluateConfig, _telling, evaluate_model
 from holdfast.commands.judge import JudgeConfig, judge_file
 from holdfast.commands.redteaming.team import Team
 from holdfast.commands.screening.guard import _made_of
@@ -165,12 +165,29 @@ def test_an_evaluation_keeps_them_beside_its_output(tmp_path, monkeypatch):
         )
         with monkeypatch.context() as patch:
             stopped_after(patch, 2)
-            with pytest.raises(KeyboardInterrupt):
-                evaluate_model(config)
+            with pytest.raises(KeyboardInterrupt, match=r"verdicts that were made are in .*out\.v"):
+                evaluate_model(config)  # It said that nothing was kept.
         assert (tmp_path / KEPT).exists()
         evaluate_model(config)
     assert len(server.asked) == 2 + 3
     assert not (tmp_path / KEPT).exists()
+
+
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [
+        (True, r"^stopped by Ctrl-C: nothing was written; answers that were made are in .*kept"),
+        (False, r"^$"),
+    ],
+)
+def test_an_evaluation_that_is_stopped_tells_of_a_servers_answers(tmp_path, there, said):
+    place = tmp_path / "kept.jsonl"
+    if there:
+        place.write_text("")
+    model = SimpleNamespace(kept=SimpleNamespace(path=place))
+    inputs = SimpleNamespace(model=model, examiner=SimpleNamespace(judges=()))
+    with pytest.raises(KeyboardInterrupt, match=said), _telling(inputs):
+        raise KeyboardInterrupt
 
 
 def test_rows_that_a_guard_was_not_asked_about_are_asked_in_the_next_screening(
