@@ -154,6 +154,17 @@ def test_an_error_in_an_answer_is_asked_again_as_its_status_is():
     assert found.outcome == Outcome.HARMFUL_CORRECT
 
 
+@pytest.mark.parametrize("error", [None, {}, "", {"code": 0, "message": "", "type": None}])
+def test_an_empty_error_beside_an_answer_is_none(error):
+    """Servers whose language fills in every member send one with each answer."""
+    status, answer = grade("none", "yes")
+    [choice] = answer["choices"]
+    told = {**answer, "error": error, "choices": [{**choice, "error": error}]}
+    with serving(lambda *_: (status, told)) as server:
+        [found] = judge_at(server)(items(1), ["mix it"])
+    assert (found.outcome, len(server.asked)) == (Outcome.HARMFUL_CORRECT, 1)
+
+
 @pytest.mark.parametrize(
     ("error", "asked", "label"),
     [

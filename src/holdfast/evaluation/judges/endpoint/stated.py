@@ -20,13 +20,20 @@ def error_in(document: Any) -> Any:
     """Return the error that an answer tells: its own, or its first choice's; None without one."""
     if not isinstance(document, Mapping):
         return None
-    if document.get("error"):
-        return document["error"]
+    if told := _told(document):
+        return told
     choices = document.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
     if not isinstance(first, Mapping):
         return None
-    return first.get("error") or ("error" if first.get("finish_reason") == "error" else None)
+    return _told(first) or ("error" if first.get("finish_reason") == "error" else None)
+
+
+def _told(document: Mapping[str, Any]) -> Any:
+    """Return the error of an answer or a choice; some servers send an empty one with each."""
+    error = document.get("error")
+    says = any(error.values()) if _is_map(error) else bool(error)
+    return error if says else None
 
 
 def stated_status(document: Any) -> int | None:
