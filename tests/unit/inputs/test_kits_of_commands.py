@@ -14,7 +14,13 @@ from holdfast.data.load import load_examples
 from holdfast.errors import ConfigError, DataError
 from holdfast.evaluation import Item
 from holdfast.inputs import read as reading
-from holdfast.inputs.configs import AnalyzeConfig, EvaluateConfig, RepairConfig, TuneConfig
+from holdfast.inputs.configs import (
+    AnalyzeConfig,
+    EvaluateConfig,
+    RedteamConfig,
+    RepairConfig,
+    TuneConfig,
+)
 from holdfast.inputs.guards.network import local_only
 from holdfast.inputs.rows import Source, sources_of
 from holdfast.inputs.sources.disjoint import kept_apart, shared_prompts, shared_rows
@@ -60,6 +66,17 @@ def test_evaluate_asks_questions_and_analyze_takes_prompts(tmp_path):
     assert asked.task == "kit:sst2/test"
     given = AnalyzeConfig(model="m", harmful="advbench", benign="dolly/train", output=tmp_path)
     assert with_kits(given).harmful == "kit:advbench/pairs"
+
+
+def test_a_red_team_asks_the_questions_of_kits_as_an_evaluation_does():
+    """Its `harmful` took the rows that defenders train on, refused StrongREJECT, and no set."""
+    for given in ({"harmful": "strongreject"}, {"harmful": "beavertails"}, {"kit": "default"}):
+        asked, attacked = (
+            with_kits(of(model="m", **given)) for of in (EvaluateConfig, RedteamConfig)
+        )
+        assert attacked.harmful == asked.harmful
+        assert attacked.harmful != given.get("harmful")
+        assert attacked.safe == asked.safe
 
 
 def test_files_hub_ids_and_the_organism_are_left_as_they_are(tmp_path):
