@@ -21,3 +21,13 @@ def test_what_of_the_tasks_rows_is_not_read_is_told(tmp_path, monkeypatch):
     hub = EvaluateConfig(model="m", attacks="task_wrap", task_rows="owner/name")
     assert "the split 'train' is read" in " ".join(AttackPlan.of(hub, ITEMS).notes)
     assert AttackPlan.of(EvaluateConfig(model="m", attacks="prefill"), ITEMS).notes == ()
+
+
+def test_the_tasks_rows_may_be_a_kit_as_any_file_may(tmp_path, monkeypatch):
+    """`--task-rows gsm8k` was a file that is not found."""
+    monkeypatch.setenv("HOLDFAST_DATA", str(tmp_path))
+    row = {"question": "1 + 1?", "answer": "two of it"}
+    (tmp_path / "gsm8k_train.jsonl").write_text(json.dumps(row) + "\n")
+    config = EvaluateConfig(model="m", attacks="task_wrap", task_rows="gsm8k")
+    [asked] = AttackPlan.of(config, ITEMS).prompts.prompts["task_wrap"]
+    assert "two of it" in str(asked)

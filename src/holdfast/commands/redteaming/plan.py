@@ -22,6 +22,7 @@ from holdfast.evaluation.redteam.speech import Speech
 from holdfast.inputs.configs import EvaluateConfig
 from holdfast.inputs.options.attack_options import MOST_DRAWS
 from holdfast.inputs.rows import ORGANISM, Source, source
+from holdfast.inputs.sources.kits import with_kits
 
 __all__ = ["AttackPlan", "frozen_prompts"]
 
@@ -99,7 +100,8 @@ def _speech(model: str) -> Speech:
 
 
 def _task_source(config: EvaluateConfig) -> Source | None:
-    return source("task_rows", config.task_rows, limit=config.limit, of_organism="data")
+    named = with_kits(config).task_rows
+    return source("task_rows", named, limit=config.limit, of_organism="data")
 
 
 def _task_rows(found: Source | None, items: Sequence[Item]) -> list[Mapping[str, Any]]:

@@ -107,7 +107,8 @@ def _found(config: Any, needed: frozenset[str]) -> Iterator[tuple[str, Chosen]]:
 def _roles(config: Any) -> dict[str, str]:
     """Return what the rows of each field of this config serve as."""
     # A red team's questions are an evaluation's, too.
-    roles = _ASKED if isinstance(config, EvaluateConfig) else _FIELDS
+    asked = _ASKED | {"task_rows": "data"}
+    roles = asked if isinstance(config, EvaluateConfig) else _FIELDS
     roles = _PROMPTS if isinstance(config, AnalyzeConfig) else roles
     present = {field.name for field in fields(config)}
     return {name: role for name, role in roles.items() if name in present}
