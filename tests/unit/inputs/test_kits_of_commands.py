@@ -145,6 +145,19 @@ def test_a_set_that_names_no_kit_is_refused(text, copies, tmp_path):
         with_kits(EvaluateConfig(model="m", kit="mine.yaml"), frozenset({"harmful"}))
 
 
+@pytest.mark.parametrize("of", [EvaluateConfig, RedteamConfig])
+def test_a_set_that_fills_nothing_is_refused(of, copies, tmp_path):
+    """A set of the defender's pairs asked an evaluation's questions by nothing, without a word."""
+    (tmp_path / "mine.yaml").write_text("harmful: advbench\nsafe: beavertails")
+    said = r"kit=mine.yaml.*: nothing here takes .*\(harmful, safe\): name them for test_harmful"
+    with pytest.raises(ConfigError, match=said):
+        with_kits(of(model="m", kit="mine.yaml", task="task.jsonl"))
+    tune = _tune(tmp_path, kit="mine.yaml")
+    with pytest.raises(ConfigError, match=said):
+        with_kits(tune)
+    assert with_kits(tune, frozenset({"harmful"})).harmful == "kit:advbench/pairs"
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

@@ -45,8 +45,10 @@ def with_kits(config: C, needed: frozenset[str] = frozenset()) -> C:
             alone, and the questions.
 
     Raises:
-        ConfigError: A name is neither a file nor a kit, or the kit has no rows of the kind.
+        ConfigError: A name is neither a file nor a kit, the kit has no rows of the kind, or ``kit``
+            names sets for nothing that is read here.
     """
+    _refuse_idle(config, needed)
     return replace(config, **{name: found.source for name, found in _found(config, needed)})  # type: ignore[type-var]
 
 
@@ -102,6 +104,17 @@ def _found(config: Any, needed: frozenset[str]) -> Iterator[tuple[str, Chosen]]:
                 yield name, chosen(given, role, name)
         elif role in filled and (role in needed or role.startswith("test_")):
             yield name, _first(filled[role], role)
+
+
+def _refuse_idle(config: Any, needed: frozenset[str]) -> None:
+    """Raise where ``kit`` fills nothing, whatever else is given."""
+    filled, roles = _set_of(config), dict.fromkeys(_roles(config).values())
+    taken = [role for role in roles if role in needed or role.startswith("test_")]
+    if filled and not set(filled) & set(taken):
+        raise ConfigError(
+            f"`kit={config.kit}`: nothing here takes what it names kits for ({', '.join(filled)}): "
+            f"name them for {', '.join(taken)}, or leave it out"
+        )
 
 
 def _roles(config: Any) -> dict[str, str]:
