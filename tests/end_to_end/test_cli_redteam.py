@@ -155,6 +155,18 @@ def test_freezing_passes_no_limit_over_and_replaces_no_input(place, capsys, more
     assert (Path("harmful.jsonl").read_bytes(), Path("task.jsonl").read_bytes()) == before
 
 
+def test_freezing_tells_what_of_the_rows_is_not_read(place, capsys):
+    """The same rows were told of where their attacks are made."""
+    rows = [{"prompt": f"what is {n}", "completion": f"{n}", "label": n > 1} for n in range(4)]
+    Path("half.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    argv = [*ASK, "--task-rows", "half.jsonl", "--freeze", "frozen.json", "--overwrite"]
+    assert main(argv) == 0
+    said = "task_rows: half.jsonl: 2 of 4 rows have label false"
+    assert f"to know: {said}" in " ".join(capsys.readouterr().err.split())
+    assert main([*argv, "--json"]) == 0
+    assert said in json.loads(capsys.readouterr().out)["warnings"][0]
+
+
 def test_frozen_prompts_are_of_the_questions_and_not_of_their_row_numbers(place, capsys):
     argv = [*ASK, "--attacks", "prefill"]
     assert main([*argv, "--freeze", "frozen.json"]) == 0

@@ -18,12 +18,15 @@ def redteam(config: RedteamConfig, json: JsonFlag = False) -> None:
     from holdfast.commands.redteaming.freezing import freeze
 
     with working(as_json=json):
-        found = freeze(config)
+        found, notes = freeze(config)
     counts = {name: len(asked) for name, asked in found.prompts.items()}
     if json:
-        print_json({"frozen": str(config.freeze), "sha256": found.sha256, "prompts": counts})
+        told = {"frozen": str(config.freeze), "sha256": found.sha256, "prompts": counts}
+        print_json({**told, "warnings": notes})
         return
     say(", ".join(f"{name}: {count} prompts" for name, count in counts.items()))
     for name, why in found.missing.items():
         say(f"not made: {name}: {why}")
+    for note in notes:
+        say(f"to know: {note}")
     say(f"frozen: {config.freeze} (SHA-256 {found.sha256[:16]}…)")

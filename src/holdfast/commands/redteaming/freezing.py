@@ -1,6 +1,6 @@
 """Freeze attack prompts in a file, before any model is loaded."""
 
-from holdfast.commands.redteaming.plan import frozen_prompts
+from holdfast.commands.redteaming.plan import plan_to_freeze
 from holdfast.commands.redteaming.unused import refuse_beside_freeze
 from holdfast.errors import ConfigError
 from holdfast.evaluation.redteam import Frozen
@@ -15,8 +15,8 @@ __all__ = ["freeze"]
 
 
 @offline_where_local
-def freeze(config: RedteamConfig) -> Frozen:
-    """Write the prompts of the attacks to ``config.freeze`` and return them.
+def freeze(config: RedteamConfig) -> tuple[Frozen, list[str]]:
+    """Write the prompts of the attacks to ``config.freeze``; return them, and what is not read.
 
     Raises:
         InputError: Something given cannot be used; nothing was written.
@@ -34,6 +34,7 @@ def freeze(config: RedteamConfig) -> Frozen:
             f"`freeze={target}`: the file exists, and prompts that are frozen stay: choose another "
             "name, or add `overwrite=True`"
         )
-    found = frozen_prompts(config, questions_with_notes(with_kits(config))[0])
-    found.save(target)
-    return found
+    items, told = questions_with_notes(with_kits(config))
+    plan = plan_to_freeze(config, items)
+    plan.prompts.save(target)
+    return plan.prompts, [*told, *plan.notes]

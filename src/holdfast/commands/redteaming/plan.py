@@ -24,7 +24,7 @@ from holdfast.inputs.options.attack_options import MOST_DRAWS
 from holdfast.inputs.rows import ORGANISM, Source, source
 from holdfast.inputs.sources.kits import with_kits
 
-__all__ = ["AttackPlan", "frozen_prompts"]
+__all__ = ["AttackPlan", "plan_to_freeze"]
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class AttackPlan:
                     target.check(name, own)
 
 
-def frozen_prompts(config: EvaluateConfig, items: Sequence[Item]) -> Frozen:
-    """Return the prompts of the attacks that a command asks for.
+def plan_to_freeze(config: EvaluateConfig, items: Sequence[Item]) -> AttackPlan:
+    """Return the attacks that a command asks for, with their prompts.
 
     Raises:
         ConfigError: No attack is named, or see ``AttackPlan.of``.
@@ -81,7 +81,7 @@ def frozen_prompts(config: EvaluateConfig, items: Sequence[Item]) -> Frozen:
     plan = AttackPlan.of(config, items)
     if plan is None or not plan.prompts.prompts:
         raise ConfigError("`attacks` names nothing to freeze: give gate, or names with commas")
-    return plan.prompts
+    return plan
 
 
 def _context(config: EvaluateConfig, items: Sequence[Item], rows: Source | None) -> Context:
