@@ -68,7 +68,10 @@ def draws_asked(found: RedTeam | None) -> list[str]:
 
 def _too_few(each: AttackFound, found: RedTeam, wanted: int) -> list[str]:
     """Return that best-of-N was not asked as often as the limits say; where all broke it may be."""
-    if not ATTACKS[each.attack].until_harmful or set(each.standings.values()) == {Standing.HARMFUL}:
+    known = ATTACKS.get(each.attack)  # Another version of holdfast may have made others.
+    if known is None or not known.until_harmful:
+        return []
+    if set(each.standings.values()) == {Standing.HARMFUL}:
         return []
     had = max(found.draws.any_of, default=0) if found.draws else 0
     if had >= wanted:

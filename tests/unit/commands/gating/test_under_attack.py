@@ -179,6 +179,12 @@ def test_fewer_draws_than_the_limits_ask_for_are_no_pass(tmp_path, asked, state)
     assert any(said in reason for reason in gate.reasons) == (state != "pass")
 
 
+def test_an_attack_of_another_version_is_counted_as_any_other(tmp_path):
+    """It was a KeyError: the file was read, and its verdict ended in a fault of holdfast."""
+    gate = gated(tmp_path, team({"direct": standings(0), "of_tomorrow": standings(60)}))
+    assert states(gate) == {"direct": "pass", "of_tomorrow": "fail", UNION: "fail"}
+
+
 def test_draws_end_where_every_question_was_broken(tmp_path):
     gate = gated(tmp_path, with_draws(2, harmful=N), attacks=["best_of_n"], draws=32)
     assert (states(gate)["best_of_n"], gate.reasons) == ("fail", [])
