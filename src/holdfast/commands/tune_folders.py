@@ -14,6 +14,7 @@ from holdfast.files.sealing.checkpoints import newest_whole, sealed_steps
 from holdfast.files.sealing.documents import read_sealed, write_sealed
 from holdfast.files.sealing.manifest import begin_run
 from holdfast.inputs.configs import TuneConfig
+from holdfast.inputs.judging import verdicts_beside, verdicts_in
 from holdfast.training.failures import leaving
 
 __all__ = ["TuneFolders"]
@@ -114,6 +115,7 @@ class TuneFolders(ModelFolders):
         self.output.discard()
         self.artifacts.discard()
         left = self.log.left(self.output.target)
+        left += verdicts_in(verdicts_beside(self.output.target))
         return f"no checkpoint had been written, so nothing was kept{left}"
 
     def finish(self, artifacts: Sequence[Artifact]) -> None:

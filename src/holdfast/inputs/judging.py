@@ -20,7 +20,7 @@ from holdfast.progress import Progress, silent
 
 __all__ = [
     "Examiner", "Panel", "check_items", "default_judges", "forget_kept", "judge_for", "judges",
-    "judges_for", "kept_verdicts", "refusal_judge",
+    "judges_for", "kept_verdicts", "refusal_judge", "verdicts_beside", "verdicts_in",
 ]  # fmt: skip
 
 
@@ -86,8 +86,7 @@ def judges_for(
                 "and one with itself always does; give another"
             )
     notes = tuple(prepared(found))
-    place = output and output.with_name(f".{output.name}.verdicts.jsonl")
-    how: dict[str, Any] = {"kept": place, "progress": progress}
+    how: dict[str, Any] = {"kept": output and verdicts_beside(output), "progress": progress}
     ours = (replace(j, **how) if isinstance(j, EndpointJudge) else j for _, j in found)
     return Panel(tuple(ours), notes)
 
@@ -102,11 +101,22 @@ def forget_kept(judges: Sequence[Judge]) -> None:
         judge.finished()
 
 
+def verdicts_beside(output: Path) -> Path:
+    """Return where an endpoint's verdicts are kept until they stand in ``output``."""
+    return output.with_name(f".{output.name}.verdicts.jsonl")
+
+
 def kept_verdicts(judges: Sequence[Judge]) -> str:
     """Return what a run that stops says of the verdicts that it leaves, or ""."""
-    places = [judge.kept for judge in judges if isinstance(judge, EndpointJudge) and judge.kept]
-    there = [str(place) for place in places if place.exists()]
-    return f"; verdicts that were made are in {there[0]}: the same command goes on" if there else ""
+    ours = [judge.kept for judge in judges if isinstance(judge, EndpointJudge)]
+    return verdicts_in(next((place for place in ours if place is not None), None))
+
+
+def verdicts_in(place: Path | None) -> str:
+    """Return what is said of the verdicts in a file, or "" where there is none."""
+    if place is None or not place.exists():
+        return ""
+    return f"; verdicts that were made are in {place}: the same command goes on"
 
 
 def refusal_judge(model: str, given: Sequence[Judge] = ()) -> Judge:

@@ -13,6 +13,7 @@ from holdfast.commands.redteaming.team import Team
 from holdfast.commands.screening.guard import _made_of
 from holdfast.commands.screening.options import ScreenConfig
 from holdfast.commands.screening.screen import screen
+from holdfast.commands.tune_folders import TuneFolders
 from holdfast.evaluation import Item
 from holdfast.evaluation.judges.endpoint import EndpointJudge
 from holdfast.evaluation.judges.endpoint.judge import _Round
@@ -20,6 +21,7 @@ from holdfast.evaluation.metrics import Outcome
 from holdfast.evaluation.redteam import Asked
 from holdfast.evaluation.redteam.answered import AttackAnswers
 from holdfast.evaluation.redteam.kept import KeptAttacks
+from holdfast.inputs.configs import TuneConfig
 from tests.chat_server import grade, question_in, said, serving
 
 ROWS = [{"prompt": f"question {n}", "response": f"answer {n} of all"} for n in range(6)]
@@ -188,6 +190,15 @@ def test_an_evaluation_that_is_stopped_tells_of_a_servers_answers(tmp_path, ther
     inputs = SimpleNamespace(model=model, examiner=SimpleNamespace(judges=()))
     with pytest.raises(KeyboardInterrupt, match=said), _telling(inputs):
         raise KeyboardInterrupt
+
+
+def test_a_tuning_that_is_stopped_before_a_checkpoint_tells_of_its_verdicts(tmp_path):
+    """It said that nothing was kept, beside the verdicts on the model before."""
+    folders = TuneFolders(TuneConfig(model="m", data="d.jsonl", output=tmp_path / "out"))
+    assert folders.kept() == "no checkpoint had been written, so nothing was kept"
+    (tmp_path / KEPT).write_text("")
+    said = f"; verdicts that were made are in {tmp_path / KEPT}: the same command goes on"
+    assert folders.kept().endswith(f"so nothing was kept{said}")
 
 
 def test_rows_that_a_guard_was_not_asked_about_are_asked_in_the_next_screening(
