@@ -143,7 +143,8 @@ def _organism(role: str, limit: int | None) -> Dataset:
 
 def hub_split(path: str) -> list[str]:
     """Return that of a data set on the hub one split is read, where nobody could name another."""
-    return [ONE_SPLIT] if is_hub_id(file_of(path)) else []
+    file = file_of(path)  # A kit's part, as dolly/train, reads like one and is none.
+    return [ONE_SPLIT] if is_hub_id(file) and not named_kit(file) else []
 
 
 def unread_splits(path: str) -> list[str]:

@@ -20,6 +20,7 @@ from holdfast.commands.screening.screen import screen
 from holdfast.data.load import load_examples
 from holdfast.errors import ConfigError, DataError
 from holdfast.files.hashes import sha256_of
+from holdfast.inputs.rows import unread_splits
 from holdfast.report.screening.table import quoted
 from holdfast.report.screening.words import head, suggested
 from holdfast.results.screening.file import ScreenFile
@@ -216,6 +217,12 @@ def test_which_split_of_other_sets_is_not_read_is_told(place, monkeypatch):
     assert {"sets: not read: test.jsonl", hub, "two: not read: test/"} <= set(notes)
     shown = look_at_data(DataConfig(file="data.jsonl", against=["sets", "owner/name"])).notes
     assert {"sets: not read: test.jsonl", hub} <= set(shown)
+
+
+def test_a_part_of_a_kit_is_not_told_to_be_a_split_of_the_hub():
+    """`dolly/train` reads like a hub id; the file in HOLDFAST_DATA was said to be one of the hub."""
+    assert [*unread_splits("dolly/train"), *unread_splits("kit:dolly/train")] == []
+    assert len(unread_splits("owner/name")) == 1
 
 
 def test_rows_of_another_language_are_counted_once(place):
