@@ -220,7 +220,7 @@ def test_which_split_of_other_sets_is_not_read_is_told(place, monkeypatch):
 
 
 def test_a_part_of_a_kit_is_not_told_to_be_a_split_of_the_hub():
-    """`dolly/train` reads like a hub id; the file in HOLDFAST_DATA was said to be one of the hub."""
+    """`dolly/train` reads like a hub id, and a local copy was said to be one of the hub."""
     assert [*unread_splits("dolly/train"), *unread_splits("kit:dolly/train")] == []
     assert len(unread_splits("owner/name")) == 1
 
