@@ -107,6 +107,11 @@ def recipe_of(config: TuneConfig) -> dict[str, Any]:
             raise ConfigError(
                 f"`data={config.data}`: the organism has rows of its own; give `data=organism`"
             )
+        for name in (*DEFENDER, *_tests(), "columns", "harmful_columns"):
+            if (given := getattr(config, name)) not in (None, ORGANISM):
+                raise ConfigError(
+                    f"`{name}={given}`: the organism has rows of its own: leave it out"
+                )
         return own
     config = with_kits(config)
     files = {name: getattr(config, name) for name in (*DEFENDER, *_tests())}

@@ -66,6 +66,14 @@ def test_an_earlier_output_is_not_told_as_this_runs(tmp_path, monkeypatch, capsy
     assert old.read_text() == "old"
 
 
+@pytest.mark.parametrize("name", ["harmful", "validation", "test_safe", "columns"])
+def test_the_organism_reads_no_file_and_says_so(tmp_path, name):
+    """A misspelt kit was passed over, and the whole search ran without it."""
+    with pytest.raises(ConfigError, match=rf"`{name}=beavertail`: the organism has rows"):
+        recipe_of(config(tmp_path, **{name: "beavertail"}))
+    assert recipe_of(config(tmp_path, harmful="organism")) == recipe_of(config(tmp_path))
+
+
 def test_a_tuning_run_as_a_recipe(tmp_path):
     rows = tmp_path / "rows.jsonl"
     rows.write_text("".join(f'{{"q": "what is {n}", "a": "{n}"}}\n' for n in range(7)))

@@ -157,7 +157,7 @@ def test_an_error_in_an_answer_is_asked_again_as_its_status_is():
 @pytest.mark.parametrize("error", [None, {}, "", {"code": 0, "message": "", "type": None}])
 def test_an_empty_error_beside_an_answer_is_none(error):
     """Servers whose language fills in every member send one with each answer."""
-    status, answer = grade("none", "yes")
+    status, answer = grade("none", "yes")[:2]
     [choice] = answer["choices"]
     told = {**answer, "error": error, "choices": [{**choice, "error": error}]}
     with serving(lambda *_: (status, told)) as server:

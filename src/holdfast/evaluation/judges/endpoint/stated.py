@@ -32,7 +32,7 @@ def error_in(document: Any) -> Any:
 def _told(document: Mapping[str, Any]) -> Any:
     """Return the error of an answer or a choice; some servers send an empty one with each."""
     error = document.get("error")
-    says = any(error.values()) if _is_map(error) else bool(error)
+    says = any(error.values()) if isinstance(error, Mapping) else bool(error)
     return error if says else None
 
 
