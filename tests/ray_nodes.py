@@ -24,7 +24,11 @@ def environment():
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_memory_monitor_refresh_ms": "0",  # Or Ray ends workers where others fill the memory.
     }
-    return {**os.environ, **own}
+    # By its options alone a node may have GPUs; with this variable it looks for them.
+    inherited = {
+        name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"
+    }
+    return {**inherited, **own}
 
 
 @dataclass

@@ -34,7 +34,7 @@ REFUSED = {
     "orpo": _ROWS,
     "reward": _SAMPLED | {
         "booster", "memory_anchor", "natural_repair", "one_shot", "panacea", "refusal_sft", "resta",
-        "safe_grad", "safety_projection", "state_anchor",
+        "safe_delta", "safe_grad", "safety_projection", "state_anchor",
     },
     "grpo": _SAMPLED,
     "rloo": _SAMPLED,
