@@ -176,10 +176,10 @@ def lowest(plain: float, defended: Sequence[tuple[float, float, str, str]]) -> s
     _, _, name, figures = min(keeping, key=itemgetter(1))
     if len(keeping) == 1 < len(defended):
         return f"of {len(defended)} defenses only {name} keeps {within}: {figures}"
-    many = (
-        f"{len(keeping)} of {len(defended)}" if len(keeping) < len(defended) else f"{len(keeping)}"
+    of_all = f" of {len(defended)}" if len(keeping) < len(defended) else ""
+    return (
+        f"of the {len(keeping)}{of_all} defenses that keep {within}, {name} is lowest at {figures}"
     )
-    return f"of the {many} defenses that keep {within}, {name} is lowest at {figures}"
 
 
 def cost(task: float | None, over_refusal: float | None) -> str:

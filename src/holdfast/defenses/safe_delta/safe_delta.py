@@ -99,24 +99,17 @@ class SafeDelta(Defense):
     def check_model(self, model: nn.Module) -> None:
         """Look at the adapter, at what is trained, and at the aligned model beside it."""
         adapted = require_kinds(model, {AdapterKind.LORA}, self.card.name)
-        found = places(model, trainable(model))
+        places(model, trainable(model))
         if not adapted and self.aligned is None:
             raise ConfigError(
                 "safe_delta compares with the aligned model, and of fully tuned weights nobody "
                 "knows what they were: give aligned=DIR (its folder)"
             )
         check_base(model, self.aligned, self.card.name)
-        if not adapted:
-            saved = self._saved(model)
-            for place in found.values():
-                saved.check(f"{place.ref.name}.weight", tuple(place.module.weight.shape))
 
     def variant(self) -> Variant:
         """Without compensation it is the paper's ablation."""
         return Variant("" if self.compensate else "uncompensated", control=self.is_off)
-
-    def _saved(self, model: nn.Module) -> SavedWeights:
-        return open_weights(str(self.aligned), f"{self.card.name}: aligned", model)
 
     def after(self, run: Run) -> Artifact:
         """Learn H on the aligned model, then edit each layer's change once."""
@@ -127,7 +120,7 @@ class SafeDelta(Defense):
         with with_base(run, self.aligned, name):
             seen = grams(run, {ref: p.module for ref, p in found.items()}, batches, self.block)
         full = any(place.weight for place in found.values())
-        aligned = self._saved(run.model) if full else None
+        aligned = open_weights(str(self.aligned), f"{name}: aligned", run.model) if full else None
         edits: Tensors = {}
         rows: list[Row] = []
         for place in counted(run.progress, f"{name}: layers", list(found.values())):

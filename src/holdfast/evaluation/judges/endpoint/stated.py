@@ -44,11 +44,8 @@ def stated_status(document: Any) -> int | None:
     error = error_in(document)
     if error is None:
         return None
-    said = [error.get(name) for name in ("code", "status", "type")] if _is_map(error) else []
+    told = error if isinstance(error, Mapping) else {}
+    said = [told.get(name) for name in ("code", "status", "type")]
     numbers = [int(s) for s in map(str, said) if s.isascii() and s.isdigit() and len(s) == 3]
     words = [_MEANT[s] for s in said if isinstance(s, str) and s in _MEANT]
     return next((n for n in (*numbers, *words) if 300 <= n <= 599), NO_STATUS)
-
-
-def _is_map(value: Any) -> bool:
-    return isinstance(value, Mapping)
