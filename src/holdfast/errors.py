@@ -23,7 +23,7 @@ from difflib import get_close_matches
 
 __all__ = [
     "ConfigError", "ConflictError", "DataError", "DivergedError", "GateError", "HoldfastError",
-    "InputError", "ModelError", "NotRunError", "RunError", "nearest", "reason_of",
+    "InputError", "ModelError", "NewerFileError", "NotRunError", "RunError", "nearest", "reason_of",
 ]  # fmt: skip
 
 
@@ -33,6 +33,10 @@ class HoldfastError(Exception):
 
 class InputError(HoldfastError, ValueError):
     """What the user gave cannot be used; nothing was started and nothing was written."""
+
+
+class NewerFileError(InputError):
+    """A file is of a newer holdfast: upgrading is the way, and writing it anew is none."""
 
 
 class DataError(InputError):

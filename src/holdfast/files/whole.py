@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from holdfast.errors import InputError, RunError
+from holdfast.errors import InputError, NewerFileError, RunError
 from holdfast.files.outputs.places import check_file
 from holdfast.files.private import new_file
 
@@ -37,7 +37,11 @@ def write_whole(target: Path, text: str) -> None:
 
 
 def refuse_newer(source: Path, given: object, known: int) -> None:
-    """Raise ``InputError`` where a file's schema version is above the known one, or is none.
+    """Raise where a file's schema version is above the known one, or is none.
+
+    Raises:
+        NewerFileError: It is above; who reads files lets this pass, as its way out is the only one.
+        InputError: It is no version.
 
     What is given is what the file says, unread: a model of records would take true or "1" for 1.
     """
@@ -45,4 +49,4 @@ def refuse_newer(source: Path, given: object, known: int) -> None:
         raise InputError(f"{source} has schema version {given!r:.40}, which is none; write it anew")
     if given > known:
         said = f"{source} has schema version {given} and this holdfast reads up to {known}"
-        raise InputError(f"{said}; upgrade holdfast")
+        raise NewerFileError(f"{said}; upgrade holdfast")

@@ -11,6 +11,7 @@ from holdfast.analysis.rows import Column, RowScores, SetScore
 from holdfast.cli import main
 from holdfast.commands.screening import screen as screening
 from holdfast.commands.screening.options import ScreenConfig
+from holdfast.commands.screening.rule import Rule
 from holdfast.commands.screening.scores import held_of, high
 from holdfast.commands.screening.screen import screen
 from holdfast.errors import ConfigError, ModelError, RunError
@@ -93,6 +94,16 @@ def test_a_rule_may_name_the_sets_percentile(scored):
         scored(fail_if="gap>95", vector=Path("vector"))
     with pytest.raises(ConfigError, match="push is a percentile: leave out the %"):
         scored(fail_if="push>5%")
+
+
+def test_what_nobody_can_tell_decides_only_where_the_rest_does_not():
+    """An unknown name ended a rule that another of its terms had met, or refuted, already."""
+    values = {"drop": 1.0, "dup": 0.0}
+    assert Rule.of("push>50 or drop>0").met(values, 5) == "drop>0"
+    assert Rule.of("push>50 and dup>0").met(values, 5) == ""
+    for open_one in ("push>50 or dup>0", "drop>0 and push>50"):
+        with pytest.raises(ConfigError, match="push has no percentile here"):
+            Rule.of(open_one).met(values, 5)
 
 
 def test_a_rule_of_which_nobody_can_tell_loses_no_screening(scored, place):

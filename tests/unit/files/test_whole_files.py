@@ -6,8 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.errors import InputError, RunError
+from holdfast.analysis.modules.robust_modules import RobustModules
+from holdfast.analysis.rows import calibration as rows
+from holdfast.claims.judge import load_judged
+from holdfast.errors import InputError, NewerFileError, RunError
+from holdfast.evaluation.drift import calibration as drift
 from holdfast.files.whole import refuse_newer, write_whole
+from holdfast.results.result import RunResult
+from holdfast.results.screening.file import ScreenFile
 
 
 def test_written_with_its_folders(tmp_path):
@@ -56,3 +62,16 @@ def test_a_schema_version_that_is_none_is_refused(given, tmp_path):
     said = re.escape(f"screen.json has schema version {given!r}, which is none")
     with pytest.raises(InputError, match=said):
         refuse_newer(tmp_path / "screen.json", given, 1)
+
+
+@pytest.mark.parametrize(
+    "load",
+    [RunResult.load, ScreenFile.load, RobustModules.load, drift.Calibration.load,
+     rows.Calibration.load, lambda path: load_judged(path.parent)],
+)  # fmt: skip
+def test_a_file_of_a_newer_holdfast_asks_for_an_upgrade_alone(load, tmp_path):
+    """Some said to write it anew as well, which would lose what the newer one knows."""
+    path = tmp_path / "file.json"
+    path.write_text('{"schema_version": 99, "schema": 99, "sha256": ""}')
+    with pytest.raises(NewerFileError, match=r"upgrade holdfast$"):
+        load(path)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.analysis.rows.columns import NOT_VALIDATED
-from holdfast.errors import InputError
+from holdfast.errors import InputError, NewerFileError
 from holdfast.files.base_mark import BaseMark
 from holdfast.files.guarded.documents import json_in
 from holdfast.files.whole import refuse_newer, write_whole
@@ -137,6 +137,8 @@ class Calibration:
                     "components": {n: _evidence(e) for n, e in said["components"].items()},
                 })
             )  # fmt: skip
+        except NewerFileError:
+            raise
         except (OSError, LookupError, AttributeError, TypeError, ValueError) as error:
             raise InputError(
                 f"{path}: holds no calibration that can be read ({error}); expected the {FILE} "

@@ -90,16 +90,22 @@ class Rule:
         """Return the terms of the first group that holds, "" where none does.
 
         Raises:
-            ConfigError: A name has no value, so that nobody can tell.
+            ConfigError: No group is known to hold, and a name without a value leaves one open.
         """
-        for name in (term.name for group in self.groups for term in group):
-            if name not in values:
-                raise ConfigError(
-                    f"`fail_if={self.text}`: {name} has no percentile here: the notes say why; "
-                    "leave it out of the rule"
-                )
-        held = (group for group in self.groups if all(t.holds(values, rows) for t in group))
-        return " and ".join(map(str, next(held, ())))
+        untold = ""
+        for group in self.groups:
+            known = [term for term in group if term.name in values]
+            if not all(term.holds(values, rows) for term in known):
+                continue
+            if len(known) == len(group):
+                return " and ".join(map(str, group))
+            untold = untold or next(term.name for term in group if term.name not in values)
+        if untold:
+            raise ConfigError(
+                f"`fail_if={self.text}`: {untold} has no percentile here: the notes say why; "
+                "leave it out of the rule"
+            )
+        return ""
 
 
 def _term(text: str, whole: str) -> Term:

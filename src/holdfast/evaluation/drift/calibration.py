@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from holdfast.errors import DataError
+from holdfast.errors import DataError, NewerFileError
 from holdfast.evaluation.drift.fit import Fit
 from holdfast.evaluation.drift.openings import Openings
 from holdfast.files.base_mark import BaseMark
@@ -43,10 +43,10 @@ class Calibration:
         try:
             said: Any = json_in(path)
             refuse_newer(path, said["schema"], SCHEMA)
-            if said["schema"] != SCHEMA:
-                raise DataError(f"{path}: schema {said['schema']!r} is not the known one, {SCHEMA}")
             base = BaseMark(**said["base"])
             found = cls(base, Openings.of_json(said["openings"]), Fit.of_json(said["fit"]))
+        except NewerFileError:
+            raise
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"{path}: is no file of a base's openings and fit ({error}); `python -m "

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from holdfast.errors import ConfigError, InputError
+from holdfast.errors import ConfigError, InputError, NewerFileError
 from holdfast.files.outputs.locks import locked
 from holdfast.files.sealing.documents import read_sealed, write_sealed
 from holdfast.files.whole import refuse_newer
@@ -99,6 +99,8 @@ class Ledger(Record):
             said = read_sealed(path)
             refuse_newer(path, said.get("schema_version", 0), SCHEMA_VERSION)
             return cls.model_validate(said)
+        except NewerFileError:
+            raise
         except (InputError, ValidationError, TypeError, ValueError) as error:
             why = "is no ledger" if isinstance(error, ValidationError) else str(error)
             told = why.removeprefix(f"{path} ")

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, JsonValue, ValidationError
 
-from holdfast.errors import DataError
+from holdfast.errors import DataError, NewerFileError
 from holdfast.files.guarded.documents import json_in
 from holdfast.files.whole import refuse_newer
 from holdfast.results.records import Record
@@ -125,9 +125,9 @@ class ScreenFile(Record):
             where = ".".join(map(str, first["loc"])) or "the document"
             said = f"{path}: is no screen.json of holdfast screen ({where}: {first['msg']})"
             raise DataError(f"{said}: write it anew") from error
+        except (DataError, NewerFileError):
+            raise
         except (OSError, ValueError) as error:
-            if isinstance(error, DataError):
-                raise
             why = getattr(error, "strerror", None) or error
             raise DataError(
                 f"{path}: cannot be read ({why}): write it with holdfast screen"

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from holdfast.errors import ConfigError, InputError
+from holdfast.errors import ConfigError, InputError, NewerFileError
 from holdfast.results.gating.ledger import Ledger, Look, held_ledger, ledger_beside
 
 
@@ -55,13 +55,12 @@ DAMAGE = {
     "a look less": lambda text: text.replace('"number": 1', '"number": 0'),
     "another document": lambda _: '{"a": 1}',
     "a list": lambda _: "[]",
-    "newer": lambda text: json.dumps(_newer(json.loads(text))),
     "of a version that is none": lambda text: json.dumps(_newer(json.loads(text), "1")),
     "of another kind": lambda text: json.dumps(_other(json.loads(text))),
 }
 
 
-def _newer(found, version=99):
+def _newer(found, version):
     from holdfast.files.sealing.documents import _digest  # noqa: PLC0415  # To seal it rightly.
 
     said = {**found["said"], "schema_version": version}
@@ -81,6 +80,15 @@ def test_a_damaged_ledger_is_no_fresh_start(tmp_path, damage):
     spent(("xy", "a"))[0].save(path)
     path.write_text(DAMAGE[damage](path.read_text()))
     with pytest.raises(InputError, match="restore it from version control"):
+        Ledger.load(path)
+
+
+def test_a_newer_ledger_asks_for_a_newer_holdfast_alone(tmp_path):
+    """It said to restore the ledger too: the one before knows of no later look."""
+    path = tmp_path / "gate.ledger.json"
+    spent(("xy", "a"))[0].save(path)
+    path.write_text(json.dumps(_newer(json.loads(path.read_text()), 99)))
+    with pytest.raises(NewerFileError, match=r"upgrade holdfast$"):
         Ledger.load(path)
 
 
