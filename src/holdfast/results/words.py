@@ -96,6 +96,8 @@ def percent(share: float | None) -> str:
     points = 100 * share
     if 0 < points < 0.05:
         return "<0.1%"
+    if -0.05 < points < 0:
+        return ">-0.1%"
     if 99.95 <= points < 100:
         return ">99.9%"
     near = 0 < abs(points) < 9.95 or 99.5 <= points < 100

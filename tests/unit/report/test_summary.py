@@ -88,7 +88,7 @@ def test_a_result_without_plain_fine_tuning_says_so():
 @pytest.mark.parametrize(
     ("share", "text"),
     [(0.0, "0%"), (0.025, "2.5%"), (0.0999, "10%"), (0.615, "62%"), (1.0, "100%"),
-     (0.0004, "<0.1%"), (0.996, "99.6%"), (0.9996, ">99.9%")],
+     (0.0004, "<0.1%"), (-0.0004, ">-0.1%"), (-0.025, "-2.5%"), (0.996, "99.6%"), (0.9996, ">99.9%")],
 )  # fmt: skip
 def test_percent(share, text):
     assert percent(share) == text
