@@ -11,7 +11,13 @@ import pytest
 from scipy import special, stats
 
 from holdfast.evaluation.crossed import difference_ends, quantile, share_ends
-from holdfast.evaluation.statistics import mcnemar, paired_difference, share_over_seeds, wilson
+from holdfast.evaluation.statistics import (
+    mcnemar,
+    paired_contrast,
+    paired_difference,
+    share_over_seeds,
+    wilson,
+)
 
 pytestmark = pytest.mark.thorough  # Simulations.
 
@@ -35,6 +41,28 @@ def test_wilson_equals_its_formula_and_scipy(count, n, confidence):
     found = wilson(count, n, confidence)
     assert (found.low, found.high) == pytest.approx((center - half, center + half), abs=1e-12)
     assert (found.low, found.high) == pytest.approx((reference.low, reference.high), abs=1e-12)
+
+
+@pytest.mark.parametrize(("count", "n"), [(0.4, 7), (3.7, 20), (55.25, 100), (99.5, 100)])
+@pytest.mark.parametrize("confidence", [0.8, 0.95])
+def test_wilson_of_answers_that_are_shares_solves_its_equation(count, n, confidence):
+    """Its ends are where ``(p - x)^2 = z^2 x (1 - x) / n``, which is how Wilson defines them."""
+    found, z, share = wilson(count, n, confidence), stats.norm.ppf((1 + confidence) / 2), count / n
+    assert found.value == share
+    assert 0 <= found.low < share < found.high <= 1
+    for end in (found.low, found.high):
+        assert (share - end) ** 2 == pytest.approx(z**2 * end * (1 - end) / n, rel=1e-9)
+
+
+@pytest.mark.parametrize(("ours", "theirs", "factor"), [(0.3, 0.3, 1.0), (0.3, 0.9, 1 / 3)])
+def test_pairs_that_all_differ_alike_have_newcombes_interval(ours, theirs, factor):
+    """Newcombe (1998), method 10, from the two Wilson intervals; also times a factor."""
+    left, right = [[ours] * 10], [[theirs] * 10]
+    found = paired_contrast(left, right, factor)
+    a, b = wilson(10 * ours, 10), wilson(10 * theirs, 10)
+    below = np.hypot(ours - a.low, factor * (b.high - theirs))
+    above = np.hypot(a.high - ours, factor * (theirs - b.low))
+    assert (found.low, found.value, found.high) == pytest.approx((-below, 0, above))
 
 
 @pytest.mark.parametrize("n", [20, 100, 400])
