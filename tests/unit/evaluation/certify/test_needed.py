@@ -11,6 +11,7 @@ from holdfast.evaluation.certify.needed import (
     most_allowed,
     pairs_for_power,
     prompts_allowing,
+    prompts_at_share,
     prompts_for_power,
 )
 from holdfast.evaluation.certify.shares import binomial_p, hoeffding_bentkus_p
@@ -43,6 +44,19 @@ def test_prompts_by_the_true_share():
 )  # fmt: skip
 def test_pairs_of_a_bet_are_about_those_of_the_spec(limit, changing, about):
     assert pairs_for_power(limit, changing) == pytest.approx(about, rel=0.15)
+
+
+@pytest.mark.parametrize(("share", "limit"), [(0.0, 0.05), (0.02, 0.05), (0.125, 0.2), (0.3, 0.5)])
+def test_prompts_at_a_share_are_the_first_that_pass_with_so_many_bad(share, limit):
+    """Bad answers are whole: 12.5 % of 9 are two."""
+    n = next(
+        n for n in range(1, 1000)
+        if stats.binomtest(-int(-share * n // 1), n, limit, "less").pvalue <= 0.05
+    )  # fmt: skip
+    assert prompts_at_share(share, limit, 0.05) == n
+    assert prompts_at_share(limit, limit, 0.05) is None
+    assert prompts_at_share(share + limit, limit, 0.05) is None
+    assert prompts_at_share(limit - 1e-4, limit, 0.05) is None, "more than any run will ask"
 
 
 def test_most_allowed_inverts_prompts_allowing():
