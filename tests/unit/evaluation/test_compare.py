@@ -42,6 +42,13 @@ def test_estimate_is_the_mean_over_seeds():
     assert estimate_hits(hits(*runs, figure="fa")) is None
 
 
+def test_a_side_that_measured_nothing_is_compared_with_nothing():
+    ours = hits(measured({0}))
+    assert compare_hits(ours, hits(measured({0}), figure="fa")) is None
+    assert compare_hits(hits(measured({0}), figure="fa"), ours) is None
+    assert compare_hits([], []) is None
+
+
 def test_other_items_cannot_be_compared():
     with pytest.raises(InputError, match="'h0' is not in all"):
         compare_hits(hits(measured({0})), hits(measured({0}, prefix="x")))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from holdfast.evaluation.crossed import difference_ends, quantile, share_ends
+from holdfast.evaluation.crossed import difference_ends, mean_squares, quantile, share_ends
 from holdfast.evaluation.statistics import (
     mcnemar,
     paired_contrast,
@@ -205,6 +205,22 @@ def test_prompts_that_alone_differ_have_the_t_interval_of_their_differences():
     found = paired_difference([[bool(g) for g in gaps]] * 5, [[False] * PROMPTS] * 5)
     reference = stats.ttest_1samp(gaps, 0).confidence_interval(0.95)
     assert (found.low, found.high) == pytest.approx((reference.low, reference.high))
+
+
+@pytest.mark.parametrize(("seeds", "prompts"), [(2, 3), (5, 40)])
+def test_mean_squares_are_those_of_a_two_way_table(seeds, prompts):
+    """Sums over cells one by one; the three parts and nothing else make the whole spread."""
+    table = np.random.default_rng(seeds).random((seeds, prompts))
+    runs, asked, mean = table.mean(axis=1), table.mean(axis=0), table.mean()
+    rest = sum(
+        (table[s, p] - runs[s] - asked[p] + mean) ** 2
+        for s in range(seeds) for p in range(prompts)
+    )  # fmt: skip
+    found = mean_squares(table)
+    freedom = (seeds - 1) * (prompts - 1)
+    assert float(found.rest) * freedom == pytest.approx(rest)
+    parts = found.runs * (seeds - 1) + found.prompts * (prompts - 1) + found.rest * freedom
+    assert float(parts) == pytest.approx(((table - mean) ** 2).sum())
 
 
 def test_runs_that_tie_by_chance_still_have_a_width():
