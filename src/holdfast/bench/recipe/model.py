@@ -96,7 +96,8 @@ _READ = (".json", ".safetensors", ".jinja", ".model")
 
 
 def _weights(model: str) -> str:
-    """Return the SHA-256 of a folder's files; a hub id has none here, and is told by its name."""
+    """Return the SHA-256 of a folder's files; "" for a hub id, which is told by its whole name."""
     folder = Path(model)
-    files = sorted(folder.iterdir()) if folder.is_dir() else []
-    return digest_of((path for path in files if path.suffix in _READ), folder)
+    if not folder.is_dir():
+        return ""
+    return digest_of((path for path in sorted(folder.iterdir()) if path.suffix in _READ), folder)

@@ -15,6 +15,7 @@ from holdfast.bench.bench import plan, run_bench
 from holdfast.bench.cell.run_cell import run_cell
 from holdfast.bench.cell.runs import tune
 from holdfast.bench.cell.stages import prepared, repaired
+from holdfast.bench.subject.files import FileSubject
 from holdfast.errors import InputError
 from holdfast.evaluation import generate
 from holdfast.inputs.specs import build_defenses
@@ -152,6 +153,14 @@ def test_another_model_or_file_is_another_cell(folder):
     weights.write_text(text)
     assert plan(path).cells[0].key == before
     assert plan(recipe(folder, training={"batch": 4})).cells[0].key != before
+
+
+def test_models_of_two_owners_on_the_hub_have_no_cell_in_common(folder, monkeypatch):
+    """Both were told by their last name alone, and one took the other's cells over as done."""
+    monkeypatch.setattr(FileSubject, "check", lambda _: None)  # Nothing is fetched.
+    ours, theirs = (plan(recipe(folder, model=f"{who}/model")).cells[0] for who in ("us", "them"))
+    assert ours.settings["made_by"]["model"] == "us/model"
+    assert ours.key != theirs.key
 
 
 def test_how_steps_are_fit_into_a_machine_makes_no_other_cell(folder):
