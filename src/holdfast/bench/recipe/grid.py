@@ -22,7 +22,13 @@ from holdfast.bench.recipe.values import (
     seeds_of,
     told_in,
 )
-from holdfast.bench.subject.organism import MIXED, ORGANISM_SUBJECT, OrganismSubject, Subject
+from holdfast.bench.subject.organism import (
+    MIXED,
+    ORGANISM_SUBJECT,
+    OrganismSubject,
+    Subject,
+    weights_sha256,
+)
 from holdfast.defense import Stage
 from holdfast.errors import ConfigError, nearest
 from holdfast.inputs.specs import Spec, build_defenses, model_fields
@@ -77,10 +83,9 @@ def _subject(recipe: Mapping[str, Any], where: str) -> Subject:
             )
     if folder is None:
         return ORGANISM_SUBJECT
-    subject = OrganismSubject(path=str(folder))
     with told_in(where):
-        subject.load()
-    return subject
+        OrganismSubject(path=str(folder)).load()
+        return OrganismSubject(path=str(folder), weights=weights_sha256(str(folder)))
 
 
 def _grid(grid: Mapping[str, Any], subject: Subject, where: str) -> list[Cell]:

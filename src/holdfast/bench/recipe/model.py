@@ -1,15 +1,14 @@
 """Read what a recipe says of a model of the user's, its files and its training, and check it."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, get_type_hints
 
 from holdfast.bench.recipe.files import merged
 from holdfast.bench.recipe.values import number_of, told_in
 from holdfast.bench.subject.files import ROLES, FileSubject, Training, rows_of
 from holdfast.bench.subject.questions import REQUIRED, SPLITS, unasked
+from holdfast.bench.subject.unchanged import weights_of
 from holdfast.errors import ConfigError
-from holdfast.files.once import digest_of
 from holdfast.inputs.values import checked
 from holdfast.results.provenance import fingerprint
 
@@ -30,7 +29,7 @@ def file_subject(recipe: Mapping[str, Any], where: str) -> FileSubject:
     with told_in(where):
         read = {role: fingerprint(role, rows_of(role, path), path) for role, path in files.items()}
         digests = {role: record.sha256 for role, record in read.items()}
-        subject = FileSubject(name, files, training, {**digests, "weights": _weights(name)})
+        subject = FileSubject(name, files, training, {**digests, "weights": weights_of(name)})
         subject.check()
     return subject
 
@@ -89,15 +88,3 @@ def _value(key: str, value: Any, hint: Any, where: str) -> Any:
     if hint in (int, float, int | None):
         return number_of(key, value, hint, where)
     return checked(f"{where}: {key}", value, hint)
-
-
-_READ = (".json", ".safetensors", ".jinja", ".model")
-"""What of a model's folder decides how it answers."""
-
-
-def _weights(model: str) -> str:
-    """Return the SHA-256 of a folder's files; "" for a hub id, which is told by its whole name."""
-    folder = Path(model)
-    if not folder.is_dir():
-        return ""
-    return digest_of((path for path in sorted(folder.iterdir()) if path.suffix in _READ), folder)

@@ -15,7 +15,8 @@ import torch
 from datasets import Dataset
 
 from holdfast.bench.subject.organism import MIXED
-from holdfast.bench.subject.questions import ANSWERS, QUESTIONS, SPLITS, asked
+from holdfast.bench.subject.questions import ANSWERS, QUESTIONS, SPLITS, asked, of_split
+from holdfast.bench.subject.unchanged import refuse_changed, weights_of
 from holdfast.data.chat import check_lengths
 from holdfast.data.columns import with_columns
 from holdfast.data.load import load_examples
@@ -30,7 +31,7 @@ from holdfast.inputs.judging import check_items, judges_for
 from holdfast.inputs.models import load_model, positions
 from holdfast.inputs.rows import Source
 from holdfast.organism.scenarios import Budget
-from holdfast.results.provenance import versions
+from holdfast.results.provenance import fingerprint, versions
 from holdfast.training.sft_options import cpu_options
 
 __all__ = ["BENIGN", "ROLES", "FileSubject", "Training", "examples_of", "rows_of"]
@@ -156,13 +157,27 @@ class FileSubject:
         return self._rows("attack").take(32) if "attack" in self.files else None
 
     def questions(self, split: str, per_kind: int, scenario: str) -> list[Item]:
-        """Return the first ``per_kind`` questions of each file of the split."""
+        """Return the first ``per_kind`` questions of each file of the split.
+
+        Raises:
+            InputError: A file is not what it was when the bench began.
+        """
         del scenario
-        return asked(self.files, split, per_kind)
+        found = asked(self.files, split, per_kind)
+        for role in (role for role in of_split(split) if role in self.files):
+            self._refuse_changed(role)
+        return found
 
     def load(self, start: Path | None = None) -> tuple[Any, Any]:
-        """Return (model, tokenizer), on the GPU where there is one."""
+        """Return (model, tokenizer), on the GPU where there is one.
+
+        Raises:
+            InputError: The subject's own is not what it was when the bench began.
+        """
         model, tokenizer = load_model(str(start or self.name), dtype=self.training.dtype)
+        if start is None:
+            known = self.digests.get("weights", "")
+            refuse_changed(f"model={self.name}", weights_of(self.name), known)
         return model.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer
 
     def trainer_options(self, model: Any, tokenizer: Any) -> dict[str, Any]:
@@ -197,7 +212,13 @@ class FileSubject:
         question_notes(every, tokenizer, allowed=False)
 
     def _rows(self, role: str) -> Dataset:
-        return examples_of(self.files[role])
+        found = examples_of(self.files[role])
+        self._refuse_changed(role)
+        return found
+
+    def _refuse_changed(self, role: str) -> None:
+        path = self.files[role]
+        refuse_changed(f"{role}={path}", _read_as(role, path), self.digests.get(role, ""))
 
 
 def rows_of(role: str, path: str) -> Sequence[Mapping[str, Any]]:
@@ -206,6 +227,12 @@ def rows_of(role: str, path: str) -> Sequence[Mapping[str, Any]]:
         file, columns = with_columns(path)
         return prompts_in(file, columns)
     return examples_of(path)  # type: ignore[return-value]
+
+
+@cache
+def _read_as(role: str, path: str) -> str:
+    """Return the SHA-256 of what this process has read of a file."""
+    return fingerprint(role, rows_of(role, path), path).sha256
 
 
 @cache

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from datasets import Dataset
 
 from holdfast import organism
+from holdfast.bench.subject.unchanged import refuse_changed
 from holdfast.defense import ModelRole
 from holdfast.evaluation import Item
 from holdfast.inputs.rows import ORGANISM
@@ -22,7 +23,9 @@ from holdfast.organism.curriculum import more_alignment
 from holdfast.organism.scenarios import Budget
 from holdfast.results.provenance import versions
 
-__all__ = ["MIXED", "ORGANISM_SUBJECT", "OrganismSubject", "Subject", "as_examples"]
+__all__ = [
+    "MIXED", "ORGANISM_SUBJECT", "OrganismSubject", "Subject", "as_examples", "weights_sha256",
+]  # fmt: skip
 
 MIXED = "harmful_mix"
 """The scenario in which the share ``p`` of harmful rows is swept; the others are benign."""
@@ -123,10 +126,12 @@ class OrganismSubject:
     keeps_answers: bool = False
     path: str = str(SHIPPED)
     """A folder that ``holdfast organism build`` wrote."""
+    weights: str = ""
+    """SHA-256 of its weights when the recipe was read; "" where nobody looked."""
 
     def made_by(self) -> dict[str, Any]:
         """Return holdfast's version and the hash of the organism's weights."""
-        return _origin(self.path)
+        return {"holdfast": _holdfast(), "organism": self.weights or _hash(self.path)}
 
     def budget(self, scenario: str) -> Budget:
         """Return the scenario's own budget."""
@@ -162,8 +167,15 @@ class OrganismSubject:
         return scenarios.evaluation_items(split, per_kind, scenario)
 
     def load(self, start: Path | None = None) -> tuple[Any, Any]:
-        """Return the organism, or the one in ``start``."""
-        return organism.load(start or self.path)
+        """Return the organism, or the one in ``start``.
+
+        Raises:
+            InputError: It is not what it was when the bench began.
+        """
+        loaded = organism.load(start or self.path)
+        if start is None and self.weights:
+            refuse_changed(f"organism={self.path}", weights_sha256(self.path), self.weights)
+        return loaded
 
     def trainer_options(self, model: Any, tokenizer: Any) -> dict[str, Any]:
         """Return what makes its runs the same everywhere: one CPU, float32."""
@@ -182,13 +194,19 @@ class OrganismSubject:
 
 
 @cache
-def _origin(folder: str) -> dict[str, str]:
-    return {"holdfast": versions()["holdfast"], "organism": _hash(folder)}
+def _holdfast() -> str:
+    """Look the version up once for each process: every cell's key asks for it, many times."""
+    return versions()["holdfast"]
 
 
 @cache
 def _hash(folder: str) -> str:
     """Return the SHA-256 of a model's weights, read once for each process."""
+    return weights_sha256(folder)
+
+
+def weights_sha256(folder: str) -> str:
+    """Return the SHA-256 of the weights that an organism's folder holds now."""
     return hashlib.sha256((Path(folder) / "model.safetensors").read_bytes()).hexdigest()
 
 

@@ -211,6 +211,9 @@ def test_another_organism_makes_other_cells(tmp_path):
     assert torch.equal(theirs.subject.load()[0].state_dict()[name], weights[name] + 1)
     with pytest.raises(ModelError, match=r"recipe: no organism at .*nowhere"):
         cells_of(organism=str(tmp_path / "nowhere"))
+    shutil.copy(SHIPPED / "model.safetensors", other / "model.safetensors")
+    with pytest.raises(InputError, match=r"`organism=.*other` is not what it was when the bench"):
+        theirs.subject.load()
 
 
 def test_a_recipe_says_how_it_differs_from_another(tmp_path):

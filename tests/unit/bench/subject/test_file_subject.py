@@ -2,6 +2,7 @@
 
 import csv
 import json
+import pickle
 import re
 from collections import Counter
 from pathlib import Path
@@ -9,12 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file, save_file
 
 from holdfast import organism
 from holdfast.bench.bench import plan, run_bench
 from holdfast.bench.cell.run_cell import run_cell
 from holdfast.bench.cell.runs import tune
 from holdfast.bench.cell.stages import prepared, repaired
+from holdfast.bench.subject import files, questions
 from holdfast.bench.subject.files import FileSubject
 from holdfast.errors import InputError
 from holdfast.evaluation import generate
@@ -161,6 +164,42 @@ def test_models_of_two_owners_on_the_hub_have_no_cell_in_common(folder, monkeypa
     ours, theirs = (plan(recipe(folder, model=f"{who}/model")).cells[0] for who in ("us", "them"))
     assert ours.settings["made_by"]["model"] == "us/model"
     assert ours.key != theirs.key
+
+
+def of_a_new_worker(cell):
+    """Return the cell as a worker has it that starts now: nothing is read yet."""
+    for read in (files.examples_of, files._read_as, questions._read):
+        read.cache_clear()
+    return pickle.loads(pickle.dumps(cell))  # noqa: S301
+
+
+@pytest.mark.parametrize("role", ["task", "attack", "test_harmful", "test_task"])
+def test_a_file_that_changes_while_the_bench_runs_is_no_part_of_its_cells(folder, tmp_path, role):
+    """A worker that began later read the new rows, and kept them under the key of the old ones."""
+    cell = plan(recipe(folder, defenses=["none"], p=[0.5])).cells[0]
+    path = folder / f"{role}.jsonl"
+    text = path.read_text()
+    path.write_text("\n".join(reversed(text.splitlines())))
+    with pytest.raises(InputError, match=rf"`{role}=.*when the bench began"):
+        run_cell(of_a_new_worker(cell), tmp_path)
+    path.write_text(text)
+    assert run_cell(of_a_new_worker(cell), tmp_path).answers
+
+
+@pytest.mark.parametrize("defense", ["before", "none"])
+def test_a_model_that_changes_while_the_bench_runs_is_no_part_of_its_cells(
+    folder, tmp_path, defense
+):
+    cell = plan(recipe(folder, defenses=[defense])).cells[0]
+    weights = folder / "model" / "model.safetensors"
+    whole = weights.read_bytes()
+    save_file(
+        {name: 2 * one for name, one in load_file(weights).items()}, weights, {"format": "pt"}
+    )
+    with pytest.raises(InputError, match=r"`model=.*when the bench began"):
+        run_cell(cell, tmp_path)
+    weights.write_bytes(whole)
+    assert run_cell(cell, tmp_path).answers
 
 
 def test_how_steps_are_fit_into_a_machine_makes_no_other_cell(folder):
