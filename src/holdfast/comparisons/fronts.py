@@ -9,7 +9,7 @@ from holdfast.evaluation.resampling import SettingHits
 from holdfast.evaluation.settings.equal_accuracy import equal_accuracy_difference, harmful_score_at
 from holdfast.evaluation.settings.fronts import pareto_front
 from holdfast.results.comparisons import EqualAccuracy, Front, FrontRow, LeftOut
-from holdfast.results.hits import has_answers, same_questions, table_of
+from holdfast.results.hits import has_answers, same_questions, share_of, table_of
 from holdfast.results.records import PLAIN, Arm, Attack
 
 __all__ = ["BELOW", "distance_from", "fronts"]
@@ -87,12 +87,12 @@ def _off(family: str) -> float:
 
 
 def _rows(arms: Sequence[Arm], seeds: Sequence[int]) -> list[FrontRow]:
-    """Return every arm with its figures and its place."""
+    """Return every arm with its figures and its place, both on the front's seeds."""
     points = pareto_front(table_of(arms, "fa", seeds), table_of(arms, "hs", seeds))
     return [
         FrontRow(
             defense=arm.defense, control=arm.is_control, family=arm.family, strength=arm.strength,
-            fa=arm.figures["fa"].bare, hs=arm.figures["hs"].bare,
+            fa=share_of(arm, "fa", seeds), hs=share_of(arm, "hs", seeds),
             on_front=point.on_front, stability=point.stability,
         )
         for arm, point in zip(arms, points, strict=True)

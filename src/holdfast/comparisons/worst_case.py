@@ -7,11 +7,10 @@ from holdfast.comparisons.hardest import hardest
 from holdfast.evaluation.interval import Interval
 from holdfast.evaluation.metrics import Figure
 from holdfast.evaluation.settings.worst_case import worst_case
-from holdfast.evaluation.statistics import share_over_seeds
 from holdfast.results.attacks import attacked, common_attacks
 from holdfast.results.comparisons import BenchSummary, LeftOut, WorstCaseRow, WorstCaseTable
 from holdfast.results.costs import Ratio, memory_ratio, ratios, time_ratio
-from holdfast.results.hits import has_answers, same_questions, seeds_of, table_of
+from holdfast.results.hits import has_answers, same_questions, seeds_of, share_of, table_of
 from holdfast.results.records import BEFORE, PLAIN, Arm, Attack
 
 __all__ = ["summarize"]
@@ -69,10 +68,9 @@ def _left_out(
 
 def _untouched(arm: Arm) -> WorstCaseRow:
     """Return the row of the model before fine-tuning, which no attack reached."""
-    (hits,) = table_of([arm], "hs", arm.seeds)
     over_refusal, fa = (_at(arm, figure, arm.seeds) for figure in ("over_refusal", "fa"))
     return WorstCaseRow(
-        defense=arm.defense, seeds=len(arm.runs), hs=share_over_seeds(hits).bare,
+        defense=arm.defense, seeds=len(arm.runs), hs=share_of(arm, "hs", arm.seeds),
         hs_by_seed=_by_seed(arm, arm.seeds), over_refusal=over_refusal,
         over_refusal_worst=over_refusal, fa=fa, fa_worst=fa,
     )  # fmt: skip
@@ -108,10 +106,7 @@ def _worst_of(arms: Sequence[Arm], figure: Figure, seeds: Sequence[int]) -> Inte
 
 def _at(arm: Arm, figure: Figure, seeds: Sequence[int]) -> Interval | None:
     """Return a figure of one arm over ``seeds``, or None where it was not measured."""
-    if not has_answers(arm, figure):
-        return None
-    (hits,) = table_of([arm], figure, seeds)
-    return share_over_seeds(hits).bare
+    return share_of(arm, figure, seeds) if has_answers(arm, figure) else None
 
 
 def _by_seed(arm: Arm, seeds: Sequence[int]) -> list[float]:

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 
 from holdfast.evaluation.compare import aligned
+from holdfast.evaluation.interval import Interval
 from holdfast.evaluation.metrics import KIND_OF, Figure
 from holdfast.evaluation.resampling import SettingHits
+from holdfast.evaluation.statistics import share_over_seeds
 from holdfast.results.records import Arm
 from holdfast.results.scored import scored_hits
 
-__all__ = ["has_answers", "same_questions", "seeds_of", "table_of"]
+__all__ = ["has_answers", "same_questions", "seeds_of", "share_of", "table_of"]
 
 
 def has_answers(arm: Arm, figure: Figure) -> bool:
@@ -36,3 +38,9 @@ def table_of(arms: Sequence[Arm], figure: Figure, seeds: Sequence[int]) -> Setti
     """
     runs = [{run.seed: run for run in arm.runs} for arm in arms]
     return aligned(*scored_hits(figure, *([of[seed] for seed in seeds] for of in runs)))
+
+
+def share_of(arm: Arm, figure: Figure, seeds: Sequence[int]) -> Interval:
+    """Return a figure of one arm, which has answers, over ``seeds`` alone."""
+    (hits,) = table_of([arm], figure, seeds)
+    return share_over_seeds(hits).bare

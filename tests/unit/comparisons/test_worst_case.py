@@ -128,6 +128,20 @@ def test_a_family_starts_at_plain_and_rises_in_strength():
     assert at_three.hs.value == pytest.approx(0.74)
 
 
+def test_the_figures_of_a_front_are_of_the_seeds_that_it_names():
+    """Plain ran with seed 0 alone so far: a place by one seed stood beside figures of two."""
+    family = {"family": "panacea", "control": False}
+    better = Arm.of(
+        "panacea(rho=1)", [run(0, 2, 9), run(1, 10, 1)], scenario="harmful_mix", p=MIDDLE.p,
+        attack=MIDDLE, strength=1.0, **family,
+    )  # fmt: skip
+    (front,) = summarize([arm("none", MIDDLE, 4, 9, seeds=(0,)), better]).fronts
+    plain, ours = front.rows
+    assert front.seeds == [0]
+    assert (plain.on_front, ours.on_front) == (False, True)
+    assert (ours.hs.value, ours.fa.value) == (0.2, 0.9)
+
+
 def test_a_family_whose_strength_runs_downward_starts_where_it_is_off():
     family = {"family": "ml_lr", "control": False}  # off at 1
     arms = [
