@@ -25,12 +25,14 @@ from holdfast.evaluation.judges.refusals import coherent
 from holdfast.evaluation.limits import Requirement
 from holdfast.evaluation.metrics import Outcome
 from holdfast.files.once import once, shared_path
-from holdfast.results.records import SeedRun
+from holdfast.results.records import Diagnostics, SeedRun
 
 __all__ = [
     "Certification", "bare", "certify", "certify_cell", "proof_of", "search_cell", "write_model",
 ]  # fmt: skip
 
+CERTIFIED = "certified"
+"""What a run of the certification tells its model's SHA-256 under."""
 _FEWEST = 10
 """Of fewer answers it is not said that all are alike, as the gate has it."""
 MOST = 5
@@ -43,8 +45,11 @@ def search_cell(cell: Cell, out: Path) -> SeedRun:
 
 
 def certify_cell(cell: Cell, out: Path) -> SeedRun:
-    """Write the cell's model down and ask it; no text is kept."""
-    return _asked(cell, out, lambda tuned: once(_folder(cell, out), partial(_save, tuned)))
+    """Write the cell's model down and ask it; the run tells which one it was, and has no text."""
+    folder = _folder(cell, out)
+    run = _asked(cell, out, lambda tuned: once(folder, partial(_save, tuned)))
+    told = {CERTIFIED: Diagnostics(values={"sha256": proof_of(folder)})}
+    return run.model_copy(update={"diagnostics": {**run.diagnostics, **told}})
 
 
 def _asked(cell: Cell, out: Path, keep: Callable[[Tuned], object]) -> SeedRun:
@@ -76,7 +81,16 @@ def proof_of(folder: Path) -> str:
     return proof.read_text(encoding="utf-8") if proof.exists() else ""
 
 
+def _asked_of(run: SeedRun, folder: Path) -> str:
+    """Return the SHA-256 of the model's folder when the run asked it."""
+    told = run.diagnostics.get(CERTIFIED)
+    return str(told.values["sha256"]) if told else proof_of(folder)
+
+
 def _save(tuned: Tuned, target: Path) -> None:
+    for adapter in getattr(tuned.model, "peft_config", {}).values():
+        if isinstance(adapter.target_modules, set):  # In another order in every process.
+            adapter.target_modules = sorted(adapter.target_modules)
     tuned.model.save_pretrained(target)
     tuned.tokenizer.save_pretrained(target)
 
@@ -153,7 +167,7 @@ def _tested(
     return Tested(
         name=one.name, cost=one.cost, passed=bool(fixed_sequence([*before, p], at.delta)[-1]),
         p=p, limits=limits,
-        sha256=proof_of(_folder(cell, at.out)),
+        sha256=_asked_of(runs[one.name], _folder(cell, at.out)),
     )  # fmt: skip
 
 

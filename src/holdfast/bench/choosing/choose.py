@@ -179,21 +179,24 @@ def _hand_out(
 ) -> None:
     """Copy the chosen model, and no other, to where people look for it.
 
+    The earlier record goes with the model that it is of, once there is another to take its place.
+
     Raises:
         RunError: It is not the one that was asked.
     """
-    shutil.rmtree(out / CHOSEN, ignore_errors=True)
     one = next((c for c in given.field.candidates if c.name == result.chosen), None)
-    if one is None or one.cell.attack is None:
-        return
-    source = write(given.division.of(one.cell, CERTIFY), out)
-    tested = next(test.sha256 for test in result.tested if test.name == one.name)
-    if proof_of(source) != tested:
-        raise RunError(
-            f"{source} is not the model that was certified: it was changed, and made again it "
-            "differs: nothing is handed out; choose in a new folder"
-        )
     copy = out / f".{CHOSEN}.partial"
     shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(source, copy)
-    copy.replace(out / CHOSEN)
+    if one is not None and one.cell.attack is not None:
+        source = write(given.division.of(one.cell, CERTIFY), out)
+        tested = next(test.sha256 for test in result.tested if test.name == one.name)
+        if proof_of(source) != tested:
+            raise RunError(
+                f"{source} is not the model that was certified: it was changed, and made again it "
+                "differs: nothing is handed out; choose in a new folder"
+            )
+        shutil.copytree(source, copy)
+    (out / RESULT).unlink(missing_ok=True)
+    shutil.rmtree(out / CHOSEN, ignore_errors=True)
+    if copy.exists():
+        copy.replace(out / CHOSEN)

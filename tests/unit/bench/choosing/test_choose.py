@@ -1,13 +1,18 @@
 """A whole choice on planted answers: who is searched, tested and chosen, and what is said."""
 
+import json
+import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
-from peft import PeftModel
+from peft import LoraConfig, PeftModel, get_peft_model
 
-from holdfast.bench.cell.runs import examined
+from holdfast.bench.cell.cost import Cost
+from holdfast.bench.cell.runs import Tuned, examined
+from holdfast.bench.choosing import certifying
 from holdfast.bench.choosing.candidates import field_from
-from holdfast.bench.choosing.certifying import bare, certify_cell, write_model
+from holdfast.bench.choosing.certifying import bare, certify_cell, proof_of, write_model
 from holdfast.bench.choosing.choose import choose
 from holdfast.bench.choosing.prepared import prepared_choice
 from holdfast.bench.choosing.prompts.division import CERTIFY
@@ -17,6 +22,7 @@ from holdfast.errors import ConfigError, InputError, RunError
 from holdfast.evaluation.limits import METRICS, parse_requirements
 from holdfast.evaluation.metrics import Outcome
 from holdfast.results.records import Diagnostics, SeedRun
+from tests.tiny import tiny_model, tiny_tokenizer
 from tests.unit.bench.choosing.conftest import PLANTED, TRUTH, answered, chosen_under
 
 
@@ -57,6 +63,44 @@ def test_a_choice_that_was_killed_goes_on_as_if_it_had_not_been(easy, tmp_path):
     again, whole = run(easy, tmp_path / "out"), run(easy, tmp_path / "other")
     own = {"created", "seconds"}
     assert again.model_dump(exclude=own) == whole.model_dump(exclude=own)
+
+
+def test_an_earlier_model_and_its_record_stay_where_another_cannot_be_handed_out(easy, tmp_path):
+    """The model was removed before anybody looked whether there is one to take its place."""
+    out = tmp_path / "out"
+    run(easy, out)
+    (out / "model" / "weights").write_text("certified")
+    kept = (out / "choose.json").read_text()
+
+    def other(cell, out):
+        folder = out / "remade"
+        folder.mkdir(exist_ok=True)
+        (out / "remade.sha256").write_text("of another model")
+        return folder
+
+    with pytest.raises(RunError, match="not the model that was certified"):
+        run(easy, out, replace(PLANTED, write=other))
+    assert (out / "model" / "weights").read_text() == "certified"
+    assert (out / "choose.json").read_text() == kept
+
+
+def test_a_certified_model_that_is_gone_is_made_again_as_it_was(tmp_path, monkeypatch):
+    """PEFT writes a set of names in an order of each process: no two folders were alike."""
+    names = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    adapted = get_peft_model(tiny_model(), LoraConfig(target_modules=names))
+    tuned = Tuned(adapted, tiny_tokenizer(), Cost(), [], [], [])
+    monkeypatch.setattr(certifying, "prepared", lambda *_: SimpleNamespace(diagnostics={}))
+    monkeypatch.setattr(certifying, "repaired", lambda *_: tuned)
+    monkeypatch.setattr(certifying, "measured", lambda *_, **__: SeedRun(seed=0))
+    cell = field_from({**base_recipe(), "seeds": 1}, "real").plain.cell
+    asked = certify_cell(cell, tmp_path)
+    proof = proof_of(write_model(cell, tmp_path))
+    shutil.rmtree(tmp_path / "shared")
+    again = write_model(cell, tmp_path)
+    assert asked.diagnostics["certified"].values == {"sha256": proof}
+    assert proof_of(again) == proof
+    config = json.loads((again / "adapter_config.json").read_text())
+    assert config["target_modules"] == sorted(names)
 
 
 def test_where_nothing_passes_the_binding_limit_and_what_settles_it_are_told(tmp_path, monkeypatch):
