@@ -5,11 +5,13 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypedDict, Unpack
+from pathlib import Path
+from typing import Any, TypedDict, Unpack, get_type_hints
 
 from datasets import Dataset
 
 from holdfast.bench.subject.organism import ORGANISM_SUBJECT, Subject
+from holdfast.bench.subject.unchanged import content_of
 from holdfast.evaluation import Item
 from holdfast.inputs.specs import Spec
 from holdfast.organism.scenarios import Budget
@@ -56,11 +58,15 @@ class Cell:
         """Return defenses with all of their hyperparameters, and the models that they are given.
 
         The aligned model is the subject's own. The unaligned one is told by its hash where a
-        defense reads it, so that no other cell is named anew when there is another.
+        defense reads it, so that no other cell is named anew when there is another; and so is what
+        lies in a folder or file that a spec names, since another may lie there later.
         """
         kept = self.subject.ancestor()
         own = {"unaligned": kept[1]} if kept else {}
-        return [spec.resolved() | (own if _reads_unaligned(spec) else {}) for spec in specs]
+        return [
+            spec.resolved() | (own if _reads_unaligned(spec) else {}) | _contents(spec)
+            for spec in specs
+        ]
 
     @property
     def point(self) -> Attack:
@@ -114,6 +120,17 @@ def _reads_unaligned(spec: Spec) -> bool:
     taken = (spec.card.models or {}).items()
     given = any(role == "unaligned" and key not in spec.options for key, role in taken)
     return given and not spec.bare.is_off
+
+
+def _contents(spec: Spec) -> dict[str, str]:
+    """Return the hash of each folder or file that the spec names; a plain word names none."""
+    told = {key: value for key, value in spec.options.items() if isinstance(value, str | Path)}
+    hints = get_type_hints(spec.cls) if told else {}
+    return {
+        f"{key}_sha256": content_of(Path(value))
+        for key, value in told.items()
+        if hints[key] is not str and Path(value).exists()
+    }
 
 
 class _Knobs(TypedDict, total=False):

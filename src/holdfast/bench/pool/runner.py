@@ -28,6 +28,10 @@ DAMAGED = "its result was damaged right after it was written"
 ELSEWHERE = (
     "its worker sees another folder than this one: `out` must be a folder that all nodes see"
 )
+LOST = (
+    "its worker kept no result here: `out` must be a folder that all nodes see, and holdfast, the "
+    "organism and what defenses name must stay as they were when the bench began"
+)
 
 
 @dataclass
@@ -166,7 +170,7 @@ class _Flight:
         why = future.result() if error is None else _reason(error)
         if why is None and not _done(cell, self.out, self.outcome):
             there = result_file(cell, self.out).exists()
-            why = DAMAGED if there else ELSEWHERE
+            why = DAMAGED if there else LOST
         if why is not None:
             self.outcome.failed[cell.key] = why
         return True

@@ -5,16 +5,17 @@ model is loaded again for every cell, and each new worker reads the files anew: 
 between would be kept under the key of what was there before.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 from holdfast.errors import InputError
-from holdfast.files.once import digest_of
+from holdfast.files.once import digest_of, files_below
 
-__all__ = ["refuse_changed", "weights_of"]
+__all__ = ["content_of", "refuse_changed", "weights_of"]
 
-Looks = tuple[str, int, int, int, int]
+Looks = tuple[Path, int, int, int, int]
+"""A file with what shows that it is another one, or was written again."""
 _READ = (".json", ".safetensors", ".jinja", ".model")
 """What of a model's folder decides how it answers."""
 
@@ -37,17 +38,22 @@ def weights_of(model: str) -> str:
     Files that look as they did are not read again.
     """
     folder = Path(model)
-    return _digest(folder, tuple(_looks(folder))) if folder.is_dir() else ""
+    if not folder.is_dir():
+        return ""
+    return _hash(folder, [path for path in sorted(folder.iterdir()) if path.suffix in _READ])
 
 
-def _looks(folder: Path) -> Iterator[Looks]:
-    """Yield the name of each file that is read, with what shows that it was written again."""
-    for path in sorted(folder.iterdir()):
-        if path.suffix in _READ:
-            at = path.stat()
-            yield path.name, at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns
+def content_of(path: Path) -> str:
+    """Return the SHA-256 of a file, or of all that a folder holds, looked at in the same way."""
+    return _hash(path, files_below(path))
+
+
+def _hash(folder: Path, files: Sequence[Path]) -> str:
+    found = ((path, path.stat()) for path in files)
+    looks = tuple((p, at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns) for p, at in found)
+    return _digest(folder, looks)
 
 
 @cache
 def _digest(folder: Path, files: tuple[Looks, ...]) -> str:
-    return digest_of((folder / name for name, *_ in files), folder)
+    return digest_of((path for path, *_ in files), folder)

@@ -12,6 +12,7 @@ from holdfast.bench.recipe.estimate import estimated_minutes
 from holdfast.bench.recipe.files import base_recipe, load_recipe, packaged
 from holdfast.bench.recipe.grid import expand
 from holdfast.errors import ConfigError, ConflictError, InputError, ModelError
+from holdfast.files.adapters import adapter_files
 from holdfast.organism import scenarios
 from holdfast.organism.build import SHIPPED
 
@@ -214,6 +215,30 @@ def test_another_organism_makes_other_cells(tmp_path):
     shutil.copy(SHIPPED / "model.safetensors", other / "model.safetensors")
     with pytest.raises(InputError, match=r"`organism=.*other` is not what it was when the bench"):
         theirs.subject.load()
+
+
+def test_another_content_of_a_folder_that_a_defense_names_makes_other_cells(tmp_path, monkeypatch):
+    """The path alone decided: cells of the vector that lay there before were taken over as done."""
+    folder = tmp_path / "vector"
+    tensors, config = adapter_files(
+        {f"base_model.model.q.lora_{side}.weight": torch.ones(2, 2) for side in "AB"}, ""
+    )
+
+    def key(value):
+        folder.mkdir(exist_ok=True)
+        save_file({name: one * value for name, one in tensors.items()},
+                  folder / "adapter_model.safetensors")  # fmt: skip
+        (folder / "adapter_config.json").write_text(json.dumps(config))
+        return cells_of(defenses=[f"security_vectors:vector={folder}"], seeds=1)[0].key
+
+    before = key(1)
+    assert key(1) == before
+    assert key(2) != before
+    # A word of a choice names no folder, whatever lies where the bench is started.
+    plain = cells_of(defenses=["refusal_sft:refusals=base"], seeds=1)[0].key
+    (tmp_path / "base").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert cells_of(defenses=["refusal_sft:refusals=base"], seeds=1)[0].key == plain
 
 
 def test_a_recipe_says_how_it_differs_from_another(tmp_path):
