@@ -160,3 +160,17 @@ def test_a_folder_that_cannot_be_looked_at_is_named(folder, monkeypatch):
     monkeypatch.setattr(Path, "stat", denied)
     with pytest.raises(ConfigError, match="cannot be entered"):
         check_folder(folder / "a", "output")
+
+
+def test_a_folder_that_is_written_into_needs_no_room_beside_it(folder, monkeypatch):
+    """``--out .`` was an IndexError, and a volume in a read-only root could not be given."""
+    (folder / "volume").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path).name == "volume")
+    check_folder(Path("volume"), "out", replaced=False)
+    check_folder(Path("volume/new"), "out", replaced=False)
+    with pytest.raises(ConfigError, match="cannot be written"):
+        check_folder(Path("volume"), "out")
+    with pytest.raises(ConfigError, match="cannot be written"):
+        check_folder(Path("other"), "out", replaced=False)
+    monkeypatch.chdir("volume")
+    check_folder(Path(), "out", replaced=False)

@@ -56,7 +56,8 @@ def check_folder(path: Path, field: str, *, replaced: bool = True) -> None:
         raise ConfigError(
             f"{shown}: is a mount point, which cannot be replaced: give a folder in it"
         )
-    _check_parents(path, shown)
+    # What is written beside a folder, and its replacement, need the one above it.
+    _check_room(path, path.absolute().parent if replaced else path.absolute(), shown)
 
 
 def check_file(path: Path) -> None:
@@ -69,15 +70,17 @@ def check_file(path: Path) -> None:
         raise ConfigError(f"{path}: is {_KINDS[kind]}: give a file")
 
 
-def _check_parents(path: Path, shown: str) -> None:
-    """Refuse a path below what is no folder, and names that are too long for what lies beside."""
-    above = path.absolute().parent
+def _check_room(path: Path, above: Path, shown: str) -> None:
+    """Refuse a path below what is no folder, and names that are too long for what lies beside.
+
+    ``above`` is the folder to be written, or the nearest above it that is there.
+    """
     while (kind := _kind(above, shown)) is None:
         above = above.parent
     if kind != stat.S_IFDIR:
         raise ConfigError(f"{shown}: {above} is {_KINDS[kind]}: choose another folder")
     most, whole = os.pathconf(above, "PC_NAME_MAX"), os.pathconf(above, "PC_PATH_MAX")
-    names = [len(os.fsencode(part)) for part in path.parts]
+    names = [len(os.fsencode(part)) for part in path.parts] or [0]  # "." has none.
     if names[-1] + _BESIDE > most or max(names) > most or sum(names) + _INSIDE > whole:
         raise ConfigError(f"{shown}: is too long: at most {most - _BESIDE} bytes in a name")
     if not os.access(above, os.W_OK | os.X_OK):
