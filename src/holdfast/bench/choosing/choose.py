@@ -81,11 +81,13 @@ def choose(
         how: What runs a cell, and where.
 
     Raises:
-        ConfigError: The folder is another recipe's or in use.
+        ConfigError: The folder is another recipe's or in use; the ledger cannot be written.
+        InputError: The ledger is damaged.
         RunError: A reference failed, or a model could not be asked.
     """
     start = time.perf_counter()
     check_folder(given.bench, out)
+    _looks(given, out).check()
     with owned(given.bench, out):
         note = partial(_noted, out / LOG, say)
         measure = _Runner(out, workers, progress, note, how.executor).measure
@@ -103,16 +105,17 @@ def choose(
     return result
 
 
+def _looks(given: Choosing, out: Path) -> Looks:
+    """Return the looks at the certification prompts of this choice."""
+    asked = given.division.of(given.field.plain.cell, CERTIFY).questions
+    return Looks(ledger_of(given.field.source, out), asked, given.delta)
+
+
 def _certified(
     given: Choosing, searched: Searched, out: Path, measure: Measure, note: Callable[[str], None]
 ) -> Certified:
     """Test the survivors in their order at what this look may spend; the ledger has the look."""
-    looks = Looks(
-        ledger_of(given.field.source, out),
-        given.division.of(given.field.plain.cell, CERTIFY).questions,
-        given.delta,
-    )
-    of = given.identity(searched)
+    looks, of = _looks(given, out), given.identity(searched)
     number, delta = looks.begin(of)
     note(look_line(number, delta, looks.path))
     tested, asked = certify(

@@ -3,6 +3,8 @@
 import json
 import shutil
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,12 +17,14 @@ from holdfast.bench.choosing.candidates import field_from
 from holdfast.bench.choosing.certifying import bare, certify_cell, proof_of, write_model
 from holdfast.bench.choosing.choose import choose
 from holdfast.bench.choosing.prepared import prepared_choice
+from holdfast.bench.choosing.prompts import looks
 from holdfast.bench.choosing.prompts.division import CERTIFY
 from holdfast.bench.choosing.searching.search import Rules
 from holdfast.bench.recipe.files import base_recipe
 from holdfast.errors import ConfigError, InputError, RunError
 from holdfast.evaluation.limits import METRICS, parse_requirements
 from holdfast.evaluation.metrics import Outcome
+from holdfast.results.gating.ledger import held_ledger
 from holdfast.results.records import Diagnostics, SeedRun
 from tests.tiny import tiny_model, tiny_tokenizer
 from tests.unit.bench.choosing.conftest import PLANTED, TRUTH, answered, chosen_under
@@ -214,6 +218,27 @@ def test_a_damaged_ledger_is_no_fresh_start(tmp_path):
     (tmp_path / "a.ledger.json").write_text("{}")
     with pytest.raises(InputError, match="no look can be counted"):
         run(chosen_under("hs<=.05", defenses=(), n=130), tmp_path / "a")
+
+
+@pytest.mark.parametrize("damage", ["damaged", "not to be written"])
+def test_a_ledger_that_cannot_be_kept_is_told_before_the_search(tmp_path, monkeypatch, damage):
+    """The search ran to its end, for hours, and then there was no look to be had."""
+    if damage == "damaged":
+        (tmp_path / "a.ledger.json").write_text("{}")
+    else:
+        (tmp_path / ".a.ledger.json.lock").mkdir()  # As in a folder that is read-only.
+        monkeypatch.setattr(looks, "held_ledger", partial(held_ledger, wait=0.0))
+    with pytest.raises(InputError, match=r"a\.ledger\.json"):
+        run(chosen_under("hs<=.05", defenses=(), n=130), tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_choice_in_the_folder_where_one_stands_has_its_ledger_beside_it(tmp_path, monkeypatch):
+    """``--out .`` ended behind the search: "." has no name."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert run(chosen_under("hs<=.05", defenses=(), n=130), Path()).look == 1
+    assert (tmp_path / "here.ledger.json").exists()
 
 
 def test_early_rungs_are_probed_and_the_last_one_answers(tmp_path):

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from holdfast.errors import ConfigError
 from holdfast.evaluation import Item
 from holdfast.evaluation.limits import delta_at
 from holdfast.results.gating.ledger import Ledger, Look, held_ledger, ledger_beside, now
@@ -20,7 +21,8 @@ __all__ = ["Looks", "ledger_of"]
 
 def ledger_of(recipe: str, out: Path) -> Path:
     """Return where the looks of a recipe's choices are counted."""
-    return ledger_beside(Path(recipe) if Path(recipe).is_file() else out)
+    named = out if out.name else out.absolute()  # "." has no name that another could stand beside.
+    return ledger_beside(Path(recipe) if Path(recipe).is_file() else named)
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,21 @@ class Looks:
     path: Path
     questions: Sequence[Item]
     delta: float
+
+    def check(self) -> None:
+        """Find before a search what would stop its look behind it; writes nothing.
+
+        Raises:
+            InputError: The ledger is damaged.
+            ConfigError: It cannot be written, or is locked by another process.
+        """
+        try:
+            with held_ledger(self.path):
+                pass
+        except ConfigError as error:
+            raise ConfigError(
+                f"looks at the prompts are counted beside the recipe, or the output: {error}"
+            ) from error
 
     def begin(self, of: object) -> tuple[int, float]:
         """Note the look that is made of ``of``, JSON values, and return its number and its delta.
