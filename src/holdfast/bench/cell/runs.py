@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from datasets import Dataset
@@ -90,18 +91,19 @@ def tune(
     model, tokenizer = subject.load(start)
     set_seed(seed)  # The adapter is drawn while the trainer is built.
     watch = Stopwatch()
-    trainer = SecureSFTTrainer(
-        model=model,
-        args=_settings(budget, seed, subject.trainer_options(model, tokenizer)),
-        train_dataset=rows.select_columns(["prompt", "completion"]),
-        processing_class=tokenizer,
-        peft_config=adapter_of(budget, model),
-        defenses=defenses,
-    )
-    probe = HarmfulLossProbe(trainer, subject.probe() or [], PROBE_EVERY)
-    trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(probe)
-    trainer.train()
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        trainer = SecureSFTTrainer(
+            model=model,
+            args=_settings(budget, seed, folder, subject.trainer_options(model, tokenizer)),
+            train_dataset=rows.select_columns(["prompt", "completion"]),
+            processing_class=tokenizer,
+            peft_config=adapter_of(budget, model),
+            defenses=defenses,
+        )
+        probe = HarmfulLossProbe(trainer, subject.probe() or [], PROBE_EVERY)
+        trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(probe)
+        trainer.train()
     cost = watch.cost - probe.cost
     return Tuned(
         trained_model(trainer),
@@ -129,9 +131,9 @@ def adapter_of(budget: Budget, model: Any) -> LoraConfig | None:
     return on_projections(lora(budget.lora_rank, budget.lora_alpha), model)[0]
 
 
-def _settings(budget: Budget, seed: int, options: Mapping[str, Any]) -> SFTConfig:
+def _settings(budget: Budget, seed: int, folder: str, options: Mapping[str, Any]) -> SFTConfig:
     return SFTConfig(
-        output_dir="holdfast-run",  # Nothing is written to it.
+        output_dir=folder,  # Nothing is written to it, and yet it is made where it is not there.
         max_steps=budget.steps,
         per_device_train_batch_size=budget.batch,
         learning_rate=budget.learning_rate,

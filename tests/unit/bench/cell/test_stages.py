@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -88,6 +89,14 @@ def test_cells_that_differ_in_the_repair_share_the_tuned_model(tmp_path, monkeyp
     staged(cell_of("random_perturbation:rho=1", p=[0.5]), tmp_path)
     staged(cell_of("safe_mixing:share=0.5"), tmp_path)
     assert len(ran) == 3
+
+
+def test_a_cell_leaves_nothing_where_the_bench_was_started(tmp_path, monkeypatch):
+    """The Trainer made a folder there, and in a read-only one every cell failed."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    staged(cell_of("safe_mixing:share=0.5"), tmp_path / "out")
+    assert not list(Path().iterdir())
 
 
 def test_a_security_vector_is_trained_once_for_all_attacks(tmp_path):
