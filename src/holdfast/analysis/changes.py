@@ -33,6 +33,8 @@ _SAVED = re.compile(r"\.modules_to_save\.[^.]+")
 def weight_changes(base: nn.Module, tuned: nn.Module) -> Generator[tuple[str, Tensor]]:
     """Yield each weight's plain name and its change, float32 on the CPU; tied weights once.
 
+    An adapter on one of two tied layers is a change of that layer alone, beside the weight's own.
+
     Args:
         base: The model before fine-tuning, bare or with an adapter.
         tuned: The model after it: full weights, or a PEFT model (around ``base`` itself too).
@@ -52,11 +54,14 @@ def weight_changes(base: nn.Module, tuned: nn.Module) -> Generator[tuple[str, Te
     seen: set[tuple[int, int]] = set()
     for name, old in ours.items():
         pair = id(old), id(theirs[name])
-        if pair not in seen:
-            seen.add(pair)
-            change = theirs[name].detach().float().cpu() - old.detach().float().cpu()
-            change = _plus(change, after.get(name), 1.0)
-            yield name, _plus(change, before.get(name), -1.0)
+        if pair in seen and name not in before and name not in after:
+            continue
+        change = theirs[name].detach().float().cpu() - old.detach().float().cpu()
+        if pair in seen:
+            change.zero_()
+        seen.add(pair)
+        change = _plus(change, after.get(name), 1.0)
+        yield name, _plus(change, before.get(name), -1.0)
 
 
 def projection_changes(base: nn.Module, tuned: nn.Module) -> dict[str, Tensor]:

@@ -125,6 +125,25 @@ def test_tied_weights_count_once():
     assert outside == pytest.approx(tuned.lm_head.weight.numel() ** 0.5, rel=1e-5)
 
 
+def test_an_adapter_on_a_tied_head_is_a_change_of_its_own():
+    base, plain = tiny_model(), tiny_model()
+    for model in (base, plain):
+        model.config.tie_word_embeddings = True
+        model.lm_head.weight = model.model.embed_tokens.weight
+    model = adapted(plain, target_modules=["lm_head", "q_proj"])
+    layer = model.base_model.model.lm_head
+    added = float(layer.get_delta_weight("default").detach().norm())
+    norms = change_norms(base, model)
+    assert norms["lm_head.weight"] == pytest.approx(added) != 0
+    assert norms["model.embed_tokens.weight"] == 0
+    with torch.no_grad():  # The weight that both share counts once, with the embeddings.
+        model.base_model.model.model.embed_tokens.weight.add_(1.0)
+    norms = change_norms(base, model)
+    assert norms["lm_head.weight"] == pytest.approx(added)
+    shared = base.lm_head.weight.numel() ** 0.5
+    assert norms["model.embed_tokens.weight"] == pytest.approx(shared, rel=1e-5)
+
+
 def test_every_weight_is_inside_or_outside():
     base, tuned = tiny_model(), tiny_model(seed=1)
     changes = dict(weight_changes(base, tuned))
