@@ -24,7 +24,11 @@ def section(shown: Shown) -> dict[str, Any] | None:
 
 
 def _view(front: Front, shown: Shown, name: str) -> dict[str, Any]:
-    own = {arm.defense: arm for arm in shown.result.arms if arm.attack == front.attack}
+    own = {
+        arm.defense: arm.model_copy(update={"runs": [r for r in arm.runs if r.seed in front.seeds]})
+        for arm in shown.result.arms
+        if arm.attack == front.attack
+    }
     families = looks(Arm(defense=family) for family in front.curves)
     styles = {PLAIN: shown.looks[PLAIN]} | {family: families[family] for family in front.curves}
     controls = {row.family for row in front.rows if row.control and row.family}
