@@ -272,6 +272,26 @@ def test_of_full_weights_it_is_the_equation_on_each_layer(tmp_path: Path, arch: 
     assert sum(row["kept"] for row in made.documents["kept"]["modules"]) > 0
 
 
+def test_the_share_of_entries_kept_is_of_all_entries_alike(aligned: str):
+    """A mean of the layers' shares would weigh the entries of a small weight more."""
+    model, start = tuned(), tiny_model(seed=3)
+    made = apply_safe_delta(
+        model, REFUSALS, tiny_tokenizer(), s=2e-3, aligned=aligned, compensate=False
+    )
+    kept, every = dict[int, int](), dict[int, int]()
+    for (ref, now), was in zip(
+        projections(model).items(), projections(start).values(), strict=True
+    ):
+        moved = now.weight != was.weight  # Without compensation, what is not kept is back at W0.
+        kept[ref.layer] = kept.get(ref.layer, 0) + int(moved.sum())
+        every[ref.layer] = every.get(ref.layer, 0) + moved.numel()
+    share = sum(kept.values()) / sum(every.values())
+    assert 0.05 < share < 0.95
+    assert made.report["kept"] == pytest.approx(share, abs=1e-3)
+    shown = {row[0]: row[1] for row in made.report["by_layer"].rows}
+    assert shown == {n: pytest.approx(kept[n] / every[n], abs=1e-3) for n in every}
+
+
 def test_what_it_leaves_tuned_is_told(aligned: str):
     for model, options, left in ((tuned(), {"aligned": aligned}, True), (strong(), {}, False)):
         run, lines = standalone_run(model, tiny_tokenizer()), list[str]()

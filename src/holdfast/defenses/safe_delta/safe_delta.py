@@ -7,7 +7,6 @@ license and was not looked at.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
-from statistics import fmean
 from typing import Any, ClassVar
 
 import torch
@@ -156,7 +155,7 @@ class SafeDelta(Defense):
         apart = float(torch.linalg.vector_norm(held - change))
         row: Row = {
             "module": place.ref.name, "layer": place.ref.layer, "role": place.ref.role,
-            "kept": kept / delta.numel(), "drift": costs,
+            "kept": kept / delta.numel(), "entries": delta.numel(), "drift": costs,
             "refactor_error": apart / norm if norm else 0.0,
         }  # fmt: skip
         return tensors, row
@@ -164,7 +163,7 @@ class SafeDelta(Defense):
     def _artifact(self, run: Run, rows: Sequence[Row], full: bool) -> Artifact:
         tuned, edited, held = (sum(row["drift"][n] for row in rows) for n in range(3))
         report: dict[str, Any] = {
-            "kept": fmean(row["kept"] for row in rows),
+            "kept": _kept(rows),
             "drift_left": held / tuned if tuned else 0.0,
             "drift_left_before_factoring": edited / tuned if tuned else 0.0,
             "refactor_error": max(row["refactor_error"] for row in rows),
@@ -182,6 +181,11 @@ class SafeDelta(Defense):
 def _rank(run: Run, place: Place) -> tuple[int, int]:
     shape = run.engine.parameters()[place.a].shape
     return int(shape[0]), int(shape[1])
+
+
+def _kept(rows: Sequence[Mapping[str, Any]]) -> float:
+    """Return the share of all entries of these modules, which differ in size, that are kept."""
+    return sum(r["kept"] * r["entries"] for r in rows) / sum(r["entries"] for r in rows)
 
 
 def _error(report: Mapping[str, Any]) -> str:
@@ -204,7 +208,7 @@ def _by_layer(rows: Sequence[Mapping[str, Any]]) -> Table:
         own = [row for row in rows if row["layer"] == layer]
         tuned, held = (sum(row["drift"][n] for row in own) for n in (0, 2))
         error = max(row["refactor_error"] for row in own)
-        made.append((layer, fmean(r["kept"] for r in own), held / tuned if tuned else 0.0, error))
+        made.append((layer, _kept(own), held / tuned if tuned else 0.0, error))
     return Table(
         "What Safe Delta kept",
         ("layer", "entries kept", "drift left", "re-factoring error, largest"),
