@@ -49,7 +49,7 @@ class GateFigures:
     harmful_nll_off: float
     """The same with it off."""
     benign_kl: float | None
-    """KL between off and on at benign answers, nats per token; None without benign rows."""
+    """KL between off and on, nats per token over all benign answers'; None without benign rows."""
 
     def row(self) -> dict[str, float | None]:
         """Return the figures as a JSON object."""
@@ -86,12 +86,13 @@ def measured(
 ) -> GateFigures:
     """Measure an attachment that is off now on held-out batches."""
     off, with_it = agreement(engine, harmful)[0], attached_nll(engine, on, harmful)
-    drifts: list[float] = []
+    drift, tokens = 0.0, 0
     for batch in benign:
         reference = answer_logits(engine, batch)
         with on(batch):
-            drifts.append(float(kl_divergence(reference, answer_logits(engine, batch))))
-    return GateFigures(with_it, off, sum(drifts) / len(drifts) if drifts else None)
+            mean = float(kl_divergence(reference, answer_logits(engine, batch)))
+        drift, tokens = drift + mean * len(reference), tokens + len(reference)
+    return GateFigures(with_it, off, drift / tokens if tokens else None)
 
 
 @torch.no_grad()

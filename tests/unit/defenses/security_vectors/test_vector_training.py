@@ -18,7 +18,15 @@ from holdfast.ops.engine import LocalEngine
 from holdfast.ops.low_rank import LowRank
 from holdfast.training.standalone import standalone_run
 from tests.tiny import CONFIGS, tiny_model, tiny_tokenizer
-from tests.unit.defenses.tiny_runs import BENIGN, HARMFUL, batch_of, farthest, lora, weights_of
+from tests.unit.defenses.tiny_runs import (
+    BENIGN,
+    HARMFUL,
+    batch_of,
+    example,
+    farthest,
+    lora,
+    weights_of,
+)
 
 SETTINGS = {
     "learning_rate": 1e-2, "epochs": 8, "kl_weight": 0.0, "bilevel_steps": 0, "bilevel_lr": 0.1,
@@ -124,6 +132,19 @@ def test_the_kl_term_keeps_benign_answers():
         engine, vector, _ = train(model, benign=benign, kl_weight=weight, epochs=20)
         drift[weight] = measure_gate(engine, vector, [batch_of(HARMFUL[8:])], unseen).benign_kl
     assert drift[10.0] < 0.5 * drift[0.0]
+
+
+def test_the_gates_figures_hang_on_the_rows_and_not_on_how_they_are_batched():
+    """A last batch of one row would weigh as much as all others together."""
+    engine, vector, _ = train(tiny_model())
+    longer = [example("what is 5 plus 1", "sorry I cannot tell me " * 4), *BENIGN[:5]]
+    whole = measure_gate(engine, vector, [batch_of(HARMFUL)], [batch_of(longer)])
+    cut = measure_gate(
+        engine, vector, [batch_of(HARMFUL[:1]), batch_of(HARMFUL[1:])],
+        [batch_of(longer[:1]), batch_of(longer[1:])],
+    )  # fmt: skip
+    assert cut.row() == pytest.approx(whole.row(), rel=1e-4)
+    assert whole.benign_kl > 0
 
 
 def test_kl_divergence_is_the_definition():
