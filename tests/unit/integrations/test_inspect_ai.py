@@ -9,13 +9,14 @@ import anyio
 import pytest
 from inspect_ai import eval as inspect_eval
 from inspect_ai.model import ModelName, ModelOutput, get_model
-from inspect_ai.scorer import Target
+from inspect_ai.scorer import SampleScore, Score, Target
 from inspect_ai.solver import TaskState
 
 from holdfast.commands.evaluate import EvaluateConfig, evaluate_model
 from holdfast.errors import ConfigError, DataError
 from holdfast.evaluation.metrics import Item, Verdict
 from holdfast.evaluation.reply import Reply
+from holdfast.evaluation.statistics import wilson
 from holdfast.integrations import inspect_ai as ours
 from holdfast.integrations.inspect_ai import scorer as scorer_module
 from holdfast.integrations.inspect_ai.batches import Batches
@@ -133,6 +134,17 @@ def test_the_scorer_stands_in_tasks_of_others():
     score = anyio.run(scorer, said, said.target)
     assert score.value == {"hs": 0.0, "hs_content": 0.0, "hs_garbled": 0.0}
     assert score.metadata["outcome"] == "refused"
+
+
+def test_answers_of_several_epochs_count_by_their_share():
+    """Planted: three of six were refused, each question's once in two epochs."""
+    made = [ours.share(), ours.wilson_low(), ours.wilson_high()]
+    for values in ([0.5, 0.5, 0.5], [1 / 3, 2 / 3, 0.5], [1.0, 0.0, 0.5]):
+        scores = [SampleScore(score=Score(value=value)) for value in values]
+        told = [metric(scores) for metric in made]
+        wanted = wilson(1.5, 3)
+        assert told == pytest.approx([0.5, wanted.low, wanted.high])
+    assert made[0]([SampleScore(score=Score(value=0.25))]) == 0.25  # It was 0.
 
 
 @pytest.mark.parametrize(

@@ -59,9 +59,12 @@ def wilson_high() -> Metric:
 
 
 def _of(scores: list[SampleScore], end: str) -> float:
-    """Return one number of the share's interval; more epochs of an answer are one answer."""
+    """Return one number of the share's interval; more epochs of an answer are one answer.
+
+    With epochs an answer is the share of them that counts: the sum is no whole number then.
+    """
     values = [score.score.as_float() for score in scores]
-    return float(getattr(wilson(round(sum(values)), len(values)), end)) if values else math.nan
+    return float(getattr(wilson(math.fsum(values), len(values)), end)) if values else math.nan
 
 
 @scorer(metrics={"*": [share(), wilson_low(), wilson_high()]})
