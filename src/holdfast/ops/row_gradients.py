@@ -34,7 +34,10 @@ def linear_factors(engine: Engine) -> dict[str, nn.Linear]:
         weight = f"{canonical(name)}.weight"
         if isinstance(module, nn.Linear) and weight in trained:
             owners[weight] = module
-    shared = len({id(layer) for layer in owners.values()}) < len(owners)
+    own, weights = ({id(x) for x in part} for part in (owners.values(), trained.values()))
+    others = (m for m in engine.model.modules() if id(m) not in own)
+    tied = any(id(p) in weights for m in others for p in m.parameters(recurse=False))
+    shared = len(own) < len(owners) or tied
     return owners if owners.keys() == trained.keys() and not shared else {}
 
 
@@ -60,7 +63,8 @@ def squares_of_batch(
 ) -> Tensors | None:
     r"""Return :math:`\sum_b (\partial \ell_b/\partial w)^2` over a batch's rows, in float32.
 
-    None where a layer does not see the rows one after another (an expert gets tokens of any row).
+    None where a layer does not see the rows one after another (an expert gets tokens of any row),
+    or its weight is read without a call of the layer.
 
     Args:
         engine: The engine of the model; extra passes draw no dropout.
@@ -81,13 +85,15 @@ def norms_of_batch(engine: Engine, batch: Batch, layers: Mapping[str, nn.Linear]
 
 
 def _watched(engine: Engine, batch: Batch, layers: Mapping[str, nn.Linear]) -> "_Seen | None":
-    seen = _Seen(layers, tuple(batch["input_ids"].shape[:2]))
-    with isolated_grads(engine.parameters().values()), torch.enable_grad(), seen.watching():
+    seen, trained = _Seen(layers, tuple(batch["input_ids"].shape[:2])), engine.parameters()
+    with isolated_grads(trained.values()), torch.enable_grad(), seen.watching():
         outputs = engine.forward({k: v for k, v in batch.items() if k != "labels"})
         if seen.strange:
             return None
         row_losses(outputs.logits, batch["labels"]).sum().backward()
-    return seen
+        # An adapter of stacked experts reads its factors' weights and never calls the layers.
+        passed_by = any(trained[name].grad is not None for name in seen.uncalled)
+    return None if passed_by else seen
 
 
 class _Seen:
@@ -103,6 +109,11 @@ class _Seen:
         self._layers, self._shape = layers, shape
         self._parts: dict[str, list[Tensor]] = {name: [] for name in layers}
         self._calls = dict.fromkeys(layers, 0)
+
+    @property
+    def uncalled(self) -> list[str]:
+        """The tensors whose layers were not called."""
+        return [name for name, calls in self._calls.items() if not calls]
 
     @contextmanager
     def watching(self) -> Generator[None]:

@@ -19,6 +19,7 @@ from tests.unit.defenses.tiny_runs import (
     lora,
     weights_of,
 )
+from tests.zoo import zoo_model
 
 ROWS = [*BENIGN[:3], *HARMFUL[:2], example("tell me of it", "no")]
 
@@ -93,6 +94,29 @@ def test_a_layer_that_is_called_twice_has_one_gradient():
     wanted = {"layer.weight": sum(g**2 for g in grads) / 2}
     assert linear_factors(LocalEngine(model))
     assert near(found, wanted)
+
+
+@pytest.mark.parametrize("targets", ["experts", "all-linear"])
+def test_an_adapter_of_stacked_experts_is_felt(targets):
+    """It reads its factors' weights and calls no layer: F of it was 0, as if no row felt it."""
+    model = zoo_model("qwen3_moe")
+    stacked = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
+    only = {"target_modules": [], "target_parameters": stacked} if targets == "experts" else {}
+    model = lora(model, rank=2, **only).eval()
+    names = [n for n, p in model.named_parameters() if p.requires_grad and "experts" in n]
+    assert names
+    engine, batch = LocalEngine(model), batch_of(ROWS)
+    found, wanted = mean_squared_gradients(engine, [batch]), by_autograd(model, ROWS)
+    assert near(found, wanted)
+    assert all(wanted[name].any() for name in names)
+
+
+def test_a_weight_that_two_layers_hold_is_taken_row_by_row():
+    model = lora(tiny_model()).eval()
+    first, second = (layer.self_attn.q_proj for layer in model.base_model.model.model.layers)
+    second.lora_A["default"].weight = first.lora_A["default"].weight
+    found = mean_squared_gradients(LocalEngine(model), [batch_of(ROWS)])
+    assert near(found, by_autograd(model, ROWS))
 
 
 def test_it_is_float32_over_a_base_in_bfloat16_and_leaves_nothing_behind():
