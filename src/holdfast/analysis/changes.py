@@ -51,6 +51,11 @@ def weight_changes(base: nn.Module, tuned: nn.Module) -> Generator[tuple[str, Te
     _check_same(ours, theirs)
     bare = getattr(tuned, "get_base_model", lambda: None)()
     before, after = _adapted({} if bare is base else base), _adapted(tuned)
+    if lost := sorted((before.keys() | after.keys()) - ours.keys()):
+        raise ModelError(
+            f"an adapter changes {lost[0]}, and the base has no weight of that name, so its change "
+            "would be left out; merge it (merge_and_unload) and give the merged model"
+        )
     seen: set[tuple[int, int]] = set()
     for name, old in ours.items():
         pair = id(old), id(theirs[name])
@@ -177,8 +182,9 @@ def _adapted(model: Any) -> dict[str, Any]:
         return {}
     from peft.tuners.tuners_utils import BaseTunerLayer  # noqa: PLC0415  # Slow to import.
 
+    # An adapter of stacked experts says which of its module's parameters it adapts.
     return {
-        f"{plain_name(name)}.weight": layer
+        f"{plain_name(name)}.{getattr(layer, 'parameter_name', 'weight')}": layer
         for name, layer in model.named_modules()
         if isinstance(layer, BaseTunerLayer) and not (layer.merged or layer.disable_adapters)
     }

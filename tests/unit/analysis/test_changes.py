@@ -20,6 +20,7 @@ from holdfast.analysis.probing.prompts import Prompts
 from holdfast.analysis.probing.suffix import Suffix
 from holdfast.errors import ModelError
 from tests.tiny import tiny_model
+from tests.zoo import zoo_model
 
 ROBUST = RobustModules(
     layers=2,
@@ -142,6 +143,25 @@ def test_an_adapter_on_a_tied_head_is_a_change_of_its_own():
     assert norms["lm_head.weight"] == pytest.approx(added)
     shared = base.lm_head.weight.numel() ** 0.5
     assert norms["model.embed_tokens.weight"] == pytest.approx(shared, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["qwen3_moe", "gpt_oss"])
+def test_an_adapter_of_stacked_experts_is_a_change_of_them(kind):
+    """Its layer wraps a module, and what it adapts is one of that module's parameters."""
+    stacked = ["experts.gate_up_proj", "experts.down_proj"]
+    model = adapted(zoo_model(kind), target_modules=[], target_parameters=stacked).eval()
+    found, wanted = (change_norms(zoo_model(kind), m) for m in (model, merged(model)))
+    moved = {name for name, norm in wanted.items() if norm}
+    assert len(moved) == 4
+    assert found == pytest.approx(wanted, rel=1e-5)
+
+
+def test_an_adapter_that_no_weight_is_known_for_is_refused():
+    base, plain = tiny_model(), tiny_model()
+    for model in (base, plain):
+        model.extra = torch.nn.MultiheadAttention(32, 4)
+    with pytest.raises(ModelError, match=r"an adapter changes extra\.weight, and the base"):
+        change_norms(base, adapted(plain, target_modules=["extra"]))
 
 
 def test_every_weight_is_inside_or_outside():
