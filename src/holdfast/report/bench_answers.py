@@ -51,7 +51,7 @@ def _defended(
         for row in rows
         if row.fa_worst is not None
     ]
-    return lowest(plain.fa_worst.value, found)
+    return lowest(plain.fa_worst.value, found) if found else _span(rows, "defense")
 
 
 def _figures(row: WorstCaseRow) -> str:

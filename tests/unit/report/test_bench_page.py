@@ -7,10 +7,12 @@ import pytest
 from rich.console import Console
 
 from holdfast.comparisons.doses import doses
+from holdfast.report.bench_answers import bench_answers
 from holdfast.report.page import render
 from holdfast.report.sections.worst import heat_rows, views
 from holdfast.report.terminal import render_table
 from holdfast.results.attacks import attack_text
+from holdfast.results.comparisons import BenchSummary
 from holdfast.results.records import Arm, Attack
 from holdfast.results.result import RunResult
 from holdfast.results.words import arm_name
@@ -57,6 +59,17 @@ def test_five_seeds_are_sorted_by_the_worst_case_and_fewer_are_not(result):
     (mix, _) = views(few.bench)
     assert [line.row for line in mix.lines] == few.bench.worst[0].rows
     assert "nothing is ranked" in render(few)
+
+
+def test_where_no_defenses_task_was_measured_none_is_told_to_lose_it(result):
+    table = result.bench.worst[0]
+    rows = [
+        row if row.defense == "none" else row.model_copy(update={"fa": None, "fa_worst": None})
+        for row in table.rows
+    ]
+    (told,) = bench_answers(BenchSummary(worst=[table.model_copy(update={"rows": rows})]))
+    assert "no defense keeps" not in told
+    assert "with 4 defenses" in told
 
 
 def test_the_map_names_the_worst_attack(result, text):

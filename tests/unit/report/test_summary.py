@@ -37,6 +37,38 @@ def test_a_defense_that_loses_the_task_is_never_best():
     assert "no defense keeps" in told(result.model_copy(update={"arms": worse}))
 
 
+def without_task(arm):
+    return arm.model_copy(update={"figures": {f: e for f, e in arm.figures.items() if f != "fa"}})
+
+
+@pytest.mark.parametrize("lacking", [("none",), ("security_vectors", "panacea"), ()])
+def test_nobody_keeps_a_task_that_was_not_measured(lacking):
+    """Planted: without questions of the task all were told to keep it within 3 points."""
+    names = ("before", "none", "security_vectors", "panacea")
+    arms = [arm for arm in synthetic_result(5).arms if arm.defense in names]
+    arms = [without_task(arm) if arm.defense in lacking else arm for arm in arms]
+    sentence = told(synthetic_result(5).model_copy(update={"arms": arms}))
+    assert ("keep the user's task" in sentence) is not bool(lacking)
+    assert ("; it is " in sentence) is bool(lacking)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "says"),
+    [
+        ("none", "panacea", "lowered the harmful score from 6"),
+        ("before", "panacea", "raised the harmful score from 0% to"),
+        ("panacea", "panacea", "left the harmful score at"),
+    ],
+)
+def test_a_score_that_fell_was_not_left(start, end, says):
+    arms = {arm.defense: arm for arm in synthetic_result(5).arms}
+    made = [
+        arms[name].model_copy(update={"defense": role, "settings": {}})
+        for name, role in ((start, "before"), (end, "none"))
+    ]
+    assert says in told(synthetic_result(5).model_copy(update={"arms": made}))
+
+
 def test_a_control_of_strength_0_is_no_warning():
     run = SeedRun(seed=0, trace=[])
     for rho, warned in ((0.0, False), (2.0, True)):
