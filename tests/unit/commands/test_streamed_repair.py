@@ -15,6 +15,7 @@ from holdfast.errors import ConfigError, InputError, ModelError
 from holdfast.files.adapters import adapter_files
 from holdfast.inputs.configs import RepairConfig
 from holdfast.ops.low_rank import LowRank
+from holdfast.report.answers import warnings_of
 from tests.tiny import CONFIGS, tiny_model, tiny_rows, tiny_tokenizer
 from tests.zoo import zoo_model
 
@@ -110,6 +111,19 @@ def test_a_mixture_of_experts_too():
 
 def both_names():
     return "memory", "shards"
+
+
+def test_a_repair_that_ran_is_not_said_to_be_missing_from_the_trace():
+    """Each repair warned that its trace does not show that it ran: there was none."""
+    folders(lambda seed: tiny_model(seed=seed))
+    vector(tiny_model())
+    for result in both(METHODS["resta"]).values():
+        (run,) = result.arms[-1].runs
+        assert [(one.defense, one.hook, one.calls) for one in run.trace] == [("resta", "after", 1)]
+        assert not [line for line in warnings_of(result) if "trace" in line]
+        bare = run.model_copy(update={"trace": []})
+        arms = [result.arms[-1].model_copy(update={"runs": [bare]})]
+        assert any("trace" in w for w in warnings_of(result.model_copy(update={"arms": arms})))
 
 
 @pytest.mark.parametrize("method", list(METHODS.values())[1:3])
