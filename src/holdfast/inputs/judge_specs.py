@@ -103,9 +103,21 @@ def _pairs(rest: str, options: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _options(cls: MakesJudge) -> dict[str, Any]:
     """Return the arguments of a judge's class that a text can give, with their types."""
-    hints = get_type_hints(cls.__init__)
+    try:
+        hints = get_type_hints(cls.__init__)
+    except Exception as error:  # It is somebody else's class.
+        raise ConfigError(
+            f"the types of its arguments cannot be read ({type(error).__name__}: {error}); import "
+            "what they name also at run time"
+        ) from error
     named = inspect.signature(cls).parameters
-    return {name: hints[name] for name in named if name in hints and _is_plain(hints[name])}
+    # Nobody has to write types: without one it is that of the default.
+    given = {name: hints.get(name, _type_of(each.default)) for name, each in named.items()}
+    return {name: hint for name, hint in given.items() if _is_plain(hint)}
+
+
+def _type_of(default: Any) -> Any:
+    return str | None if default is None else type(default)
 
 
 def _is_plain(hint: Any) -> bool:

@@ -1,5 +1,9 @@
 """Which judge says whether a model refuses."""
 
+import pytest
+
+from holdfast.errors import ConfigError
+from holdfast.inputs.judge_specs import built
 from holdfast.inputs.judging import judge_for, refusal_judge
 
 
@@ -10,3 +14,28 @@ def test_a_judge_of_harm_alone_is_not_asked_what_refuses():
     assert refusal_judge("organism").name == judge_for("organism").name
     guard = judge_for("model", "wildguard")
     assert refusal_judge("model", [guard, phrases]) is guard
+
+
+class Bare:
+    """A judge as people write one in a hurry: no argument has a type."""
+
+    def __init__(self, strict=False, word="no", draws=3, tau=0.5, phrases=None):
+        self.given = [strict, word, draws, tau, phrases]
+
+
+class Unread:
+    def __init__(self, strict: "Nowhere" = False):  # noqa: F821
+        self.strict = strict
+
+
+def test_options_without_a_type_have_that_of_their_default():
+    """doors.md: arguments that have a default are options; these were "unknown, it has none"."""
+    text = "bare:strict=yes,word=sorry,draws=4,tau=1,phrases=mine.txt"
+    assert built(text, lambda _: Bare).given == [True, "sorry", 4, 1.0, "mine.txt"]
+    with pytest.raises(ConfigError, match="draws='few' must be a whole number"):
+        built("bare:draws=few", lambda _: Bare)
+
+
+def test_a_type_that_exists_for_a_checker_alone_is_told_as_the_judge_s():
+    with pytest.raises(ConfigError, match=r"cannot be read \(NameError.*import what they name"):
+        built("unread:strict=yes", lambda _: Unread)
