@@ -8,12 +8,13 @@ from pathlib import Path
 import anyio
 import pytest
 from inspect_ai import eval as inspect_eval
+from inspect_ai._util.config import parse_cli_args
 from inspect_ai.model import ModelName, ModelOutput, get_model
 from inspect_ai.scorer import SampleScore, Score, Target
 from inspect_ai.solver import TaskState
 
 from holdfast.commands.evaluate import EvaluateConfig, evaluate_model
-from holdfast.errors import ConfigError, DataError
+from holdfast.errors import ConfigError, DataError, ModelError
 from holdfast.evaluation.metrics import Item, Verdict
 from holdfast.evaluation.reply import Reply
 from holdfast.evaluation.statistics import wilson
@@ -161,6 +162,24 @@ def test_answers_of_several_epochs_count_by_their_share():
 def test_what_is_given_wrong_is_told_before_anything_runs(make, said):
     with pytest.raises((ConfigError, DataError, ValueError), match=said):
         make()
+
+
+def test_options_with_commas_come_as_they_were_typed(folder, file, tmp_path):
+    """inspect-ai splits `-T columns=prompt=a,completion=b` at the comma, into a list."""
+    rows = [json.loads(line) for line in Path(file).read_text().splitlines()[:4]]
+    for name, part in (("a.jsonl", rows[:2]), ("b.jsonl", rows[2:])):
+        lines = [json.dumps({"ask": row["prompt"], "say": row["completion"]}) for row in part]
+        (tmp_path / name).write_text("\n".join(lines))
+    files, columns = f"{tmp_path}/a.jsonl,{tmp_path}/b.jsonl", "prompt=ask,completion=say"
+    given = parse_cli_args((f"file={files}", f"columns={columns}", "max_new_tokens=4"))
+    assert isinstance(given["columns"], list), "inspect-ai leaves commas alone now"
+    found, _ = by_inspect(f"holdfast/{folder}", [ours.task(**given)], tmp_path)
+    told, _ = by_evaluate(model=str(folder), task=files, columns=columns, max_new_tokens=4)
+    assert found["fa"] == told["fa"]
+    with pytest.raises(ModelError, match="`adapter=no,folder`"):
+        get_model(f"holdfast/{folder}", adapter=["no", "folder"])
+    with pytest.raises(ConfigError, match="unknown option 'b', known"):
+        ours.judged("harmful", ["qwen3guard:model=a", "b=c"])
 
 
 @pytest.mark.parametrize("model", ["mockllm/model", ""])

@@ -1,7 +1,8 @@
-"""Questions and replies of holdfast in the types of inspect-ai, and back."""
+"""Questions, replies and options of holdfast in the types of inspect-ai, and back."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 from inspect_ai.dataset import Sample
 from inspect_ai.model import (
@@ -17,7 +18,7 @@ from holdfast.errors import DataError
 from holdfast.evaluation.metrics import Item, Kind
 from holdfast.evaluation.reply import Reply, reply_of
 
-__all__ = ["item_of", "output_of", "prompt_of", "reply_in", "sample_of"]
+__all__ = ["as_typed", "item_of", "output_of", "prompt_of", "reply_in", "sample_of"]
 
 _TYPES: dict[str, type[ChatMessage]] = {
     "system": ChatMessageSystem, "user": ChatMessageUser, "assistant": ChatMessageAssistant,
@@ -67,3 +68,8 @@ def reply_in(output: ModelOutput) -> Reply:
     """Return the reply of an output: as our provider kept it, or read from another's text."""
     kept = (output.metadata or {}).get(_KEY)
     return Reply(**kept) if kept else reply_of(output.completion.strip())
+
+
+def as_typed(given: Any) -> Any:
+    """Return an option as it was typed: inspect-ai makes a list of a text with commas."""
+    return ",".join(map(str, given)) if isinstance(given, list | tuple) else given

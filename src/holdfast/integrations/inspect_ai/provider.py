@@ -18,7 +18,7 @@ from holdfast.errors import ConfigError, nearest
 from holdfast.inputs.configs import EvaluateConfig, ModelConfig
 from holdfast.inputs.guards.given import check_given
 from holdfast.integrations.inspect_ai.batches import Batches
-from holdfast.integrations.inspect_ai.messages import output_of, prompt_of
+from holdfast.integrations.inspect_ai.messages import as_typed, output_of, prompt_of
 
 __all__ = ["HoldfastAPI", "holdfast"]
 
@@ -89,6 +89,7 @@ def _config(model: str, given: Mapping[str, Any]) -> EvaluateConfig:
         if name not in _TAKEN:
             known = f"the provider holdfast/ takes {', '.join(_TAKEN)}"
             raise ConfigError(f"-M {name}: {known}.{nearest(name, _TAKEN)}")
+    given = {name: as_typed(value) for name, value in given.items()}
     paths = {name: Path(given[name]) for name in _PATHS if given.get(name) is not None}
     asked: dict[str, Any] = {"model": model, **given, **paths}
     config = EvaluateConfig(**asked)

@@ -23,7 +23,7 @@ from holdfast.evaluation.reply import Reply
 from holdfast.evaluation.statistics import wilson
 from holdfast.inputs.judging import default_judges, judges_for
 from holdfast.inputs.rows import ORGANISM
-from holdfast.integrations.inspect_ai.messages import item_of, reply_in
+from holdfast.integrations.inspect_ai.messages import as_typed, item_of, reply_in
 
 __all__ = ["judged", "share", "wilson_high", "wilson_low"]
 
@@ -76,7 +76,7 @@ def judged(kind: Kind = "harmful", judge: str | None = None) -> Scorer:
         judge: Who reads the answers, as ``--judge`` takes it; by default the one whose figures
             count for the model.
     """
-    chosen = cache(_ready)
+    chosen, judge = cache(_ready), as_typed(judge)
     if judge is not None:
         chosen("", judge)  # A misspelt name must not show only after the answers.
 

@@ -17,7 +17,7 @@ from holdfast.inputs.guards.idle import refuse_idle
 from holdfast.inputs.guards.network import local_only
 from holdfast.inputs.rows import ORGANISM, questions_of
 from holdfast.inputs.sources.kits import with_kits
-from holdfast.integrations.inspect_ai.messages import sample_of
+from holdfast.integrations.inspect_ai.messages import as_typed, sample_of
 from holdfast.integrations.inspect_ai.scorer import judged
 from holdfast.integrations.inspect_ai.solver import decoded_as_here
 
@@ -97,6 +97,7 @@ def _task(  # What the four tasks take, in their order.
     columns: str | None,
     max_new_tokens: int,
 ) -> Task:
+    file, columns = as_typed(file), as_typed(columns)
     items = _items(kind, file, columns, limit)
     return Task(
         dataset=MemoryDataset([sample_of(item) for item in items], file_of(file or ORGANISM)),
