@@ -24,6 +24,7 @@ from holdfast.results.records import PLAIN, Arm, SeedRun
 from holdfast.results.result import RunResult
 from holdfast.training.failures import leaving
 from holdfast.training.standalone import repair as apply_repair
+from holdfast.training.trace import Trace
 
 __all__ = ["RepairConfig", "repair"]
 
@@ -69,9 +70,11 @@ def _repaired(
     before = examiner.examine("before", inputs.model)
     progress("repair", 0, 1)
     began = time.perf_counter()
-    artifact = apply_repair(
-        defense, inputs.model, examiner.tokenizer, say=notes.say, progress=progress
-    )
+    trace = Trace()
+    with trace.running(defense, "after"):
+        artifact = apply_repair(
+            defense, inputs.model, examiner.tokenizer, say=notes.say, progress=progress
+        )
     seconds = time.perf_counter() - began
     progress("repair", 1, 1)
     run = SeedRun.of(
@@ -79,6 +82,7 @@ def _repaired(
         examiner.examine("after", inputs.model),
         seconds=seconds,
         peak_memory_gib=peak_memory_gib(),
+        trace=trace.rows(),
         artifacts=[str(folders.artifacts.target / artifact.name)],
         diagnostics=diagnose([artifact]),
         trace=traced(defense.card.name, seconds),

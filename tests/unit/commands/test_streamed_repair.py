@@ -130,8 +130,13 @@ def test_a_repair_that_ran_is_not_said_to_be_missing_from_the_trace():
 def test_what_is_told_is_the_same(method):
     folders(lambda seed: tiny_model(seed=seed))
     vector(tiny_model())
-    both(method)
+    results = both(method)
     name = method.partition(":")[0]
+    for made, result in results.items():  # Every repair's report warned that it had not run.
+        assert [(t.defense, t.hook, t.calls) for t in result.arms[-1].runs[0].trace] == [
+            (name, "after", 1)
+        ]
+        assert "The trace does not show" not in Path(f"{made}-out/report.html").read_text()
     one, other = (
         {f.name: json.loads(f.read_text()) for f in Path(f"{n}-out-artifacts", name).glob("*.json")}
         for n in both_names()

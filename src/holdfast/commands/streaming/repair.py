@@ -41,6 +41,7 @@ from holdfast.results.records import Arm, SeedRun
 from holdfast.results.result import RunResult
 from holdfast.training.failures import leaving
 from holdfast.training.standalone import repair as apply_repair
+from holdfast.training.trace import Trace
 
 __all__ = ["streamed_repair"]
 
@@ -71,7 +72,7 @@ def streamed_repair(config: RepairConfig, progress: Progress) -> RunResult:
     )
     folders.check([config.model, config.adapter, config.chat_template, *files_in([spec]).values()])
     subject = _subject(config)
-    log, target = RunLog(), folders.output.target
+    log, target, trace = RunLog(), folders.output.target, Trace()
     notes = Notes(log.say)
     told = log.stages(progress), notes.say
     write = (_adapter if config.adapter else _model)(config, defense, subject, *told)
@@ -81,12 +82,13 @@ def streamed_repair(config: RepairConfig, progress: Progress) -> RunResult:
     ):  # fmt: skip
         forget_log(target)
         log.into(partial)
-        artifact = write(partial)
+        with trace.running(defense, "after"):
+            artifact = write(partial)
         carry_probed([Path(config.model), config.adapter], partial)
         subject.tokenizer.save_pretrained(partial)
         artifact.save(apart)
         said = [*base_notes(config), *own_notes(config, subject.tokenizer)]
-        result = _result(config, defense, artifact, folders, start, said)
+        result = _result(config, defense, artifact, folders, start, trace, said)
         result.save(partial / "result.json")
         write_report(result, partial / "report.html", show_harmful=config.show_harmful)
         write_card(result, base_card(config.model), partial)
@@ -206,6 +208,7 @@ def _result(
     artifact: Artifact,
     folders: ModelFolders,
     start: float,
+    trace: Trace,
     said: Sequence[str],
 ) -> RunResult:
     seconds = time.perf_counter() - start
@@ -213,6 +216,7 @@ def _result(
         0,
         seconds=seconds,
         peak_memory_gib=peak_memory_gib(),
+        trace=trace.rows(),
         artifacts=[str(folders.artifacts.target / artifact.name)],
         diagnostics=diagnose([artifact]),
         trace=traced(defense.card.name, seconds),
