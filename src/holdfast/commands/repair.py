@@ -18,7 +18,7 @@ from holdfast.inputs.values import as_json
 from holdfast.progress import Progress
 from holdfast.report.model_card import write_card
 from holdfast.report.page import write_report
-from holdfast.results.diagnose import diagnose, traced
+from holdfast.results.diagnose import diagnose
 from holdfast.results.provenance import peak_memory_gib
 from holdfast.results.records import PLAIN, Arm, SeedRun
 from holdfast.results.result import RunResult
@@ -85,7 +85,6 @@ def _repaired(
         trace=trace.rows(),
         artifacts=[str(folders.artifacts.target / artifact.name)],
         diagnostics=diagnose([artifact]),
-        trace=traced(defense.card.name, seconds),
     )
     arms = [Arm.of(PLAIN, [SeedRun.of(0, before)])] if before is not None else []
     settings = as_json({defense.card.name: defense.config()})

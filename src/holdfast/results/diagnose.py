@@ -1,4 +1,4 @@
-"""What a run's artifacts, and a repair's one hook, say of it in the form the report reads."""
+"""What the artifacts of a run say of it, in the form the report reads."""
 
 import json
 from collections.abc import Iterable
@@ -6,14 +6,9 @@ from dataclasses import asdict
 from typing import Any
 
 from holdfast.artifact import Artifact, Block
-from holdfast.results.records import Diagnostics, TraceEntry
+from holdfast.results.records import Diagnostics
 
-__all__ = ["diagnose", "traced"]
-
-
-def traced(defense: str, seconds: float) -> list[TraceEntry]:
-    """Return the trace of a repair of a finished model: ``after`` ran, once, in no trainer."""
-    return [TraceEntry(defense=defense, hook="after", calls=1, seconds=round(seconds, 4))]
+__all__ = ["diagnose"]
 
 
 def diagnose(artifacts: Iterable[Artifact]) -> dict[str, Diagnostics]:

@@ -35,7 +35,7 @@ from holdfast.inputs.values import as_json
 from holdfast.progress import Progress
 from holdfast.report.model_card import write_card
 from holdfast.report.page import write_report
-from holdfast.results.diagnose import diagnose, traced
+from holdfast.results.diagnose import diagnose
 from holdfast.results.provenance import peak_memory_gib
 from holdfast.results.records import Arm, SeedRun
 from holdfast.results.result import RunResult
@@ -219,7 +219,6 @@ def _result(
         trace=trace.rows(),
         artifacts=[str(folders.artifacts.target / artifact.name)],
         diagnostics=diagnose([artifact]),
-        trace=traced(defense.card.name, seconds),
     )
     settings = as_json({defense.card.name: defense.config()})
     return RunResult.of(
