@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ import holdfast.commands.tune as command
 from holdfast.cli import main
 from holdfast.cli.shell.launch import launch_line
 from holdfast.commands.several import ending, partners
+from holdfast.commands.several import ranks as ranks_module
 from holdfast.commands.several.ending import ending_together
 from holdfast.commands.several.ranks import Ranks
 from holdfast.errors import ConfigError, RunError
@@ -68,6 +70,31 @@ class TestAgreement:
             return ranks.shared({"rank": ranks.number}), ranks.first
 
         assert in_processes(act) == [({"rank": 0}, True), ({"rank": 0}, False)]
+
+    def test_a_second_run_of_one_script_hears_nothing_of_the_first(self):
+        """The store of a launcher outlives a run: an answer of the first was taken for new."""
+
+        def act():
+            first = Ranks()
+            first.shared("of the first run")
+            first.leave_sign()
+            first.leave_words(RunError("planted"))
+            second = Ranks()
+            time.sleep(0.3 * second.first)  # The other one looks before there is an answer.
+            return second.words() is None, len(second.silent()), second.shared("of the second")
+
+        assert in_processes(act) == [(True, 2, "of the second")] * 2
+
+    @pytest.mark.parametrize("rank", ["0", "1"])
+    def test_variables_that_a_launcher_left_behind_are_named(self, monkeypatch, rank):
+        monkeypatch.setattr(ranks_module.PartialState, "_shared_state", {})
+        said = rf"RANK={rank} and WORLD_SIZE=2.*remove both"
+        left = {"RANK": rank, "WORLD_SIZE": "2", "MASTER_ADDR": "", "LOCAL_RANK": "-1"}
+        # accelerate sets variables of its own.
+        with patch.dict(os.environ, left), pytest.raises(ConfigError, match=said) as told:
+            Ranks()
+        assert "MASTER_ADDR" in str(told.value)
+        assert not is_hushed(told.value)  # There may be no other one to tell it.
 
     def test_one_process_agrees_with_itself(self):
         ranks = Ranks()

@@ -7,9 +7,10 @@ limit, so that one may work for hours while the others wait; where one dies, the
 import json
 import os
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from itertools import count
+from typing import Any, ClassVar
 
 import torch
 from accelerate.state import PartialState
@@ -18,7 +19,7 @@ from torch import distributed
 from torch.distributed.distributed_c10d import PrefixStore
 
 from holdfast import errors
-from holdfast.errors import HoldfastError, RunError
+from holdfast.errors import ConfigError, HoldfastError, RunError, reason_of
 from holdfast.files.outputs.processes import hush, place
 from holdfast.training.compat import process_store
 
@@ -33,19 +34,25 @@ TELLER = "_holdfast_teller"
 class Ranks:
     """The processes of one run, seen from one of them; a run of one process is one too."""
 
+    _runs: ClassVar[Iterator[int]] = count()
+
     def __init__(self) -> None:
-        """Join the others; a program that has done so by itself is left as it is."""
+        """Join the others; a program that has done so by itself is left as it is.
+
+        Raises:
+            ConfigError: The others are not found.
+        """
         self.number, self.count = place()
         self._turn = 0
         self._launcher = os.getppid()
         # A launcher that starts them again keeps its store, with the words of the dead in it.
         self._attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        # A script may make several runs, and the store keeps what was said in the earlier ones.
+        self._ours = f"{_OURS}/{self._attempt}/{next(self._runs)}"
         if self.count > 1 and not distributed.is_initialized():
             if not torch.cuda.is_available():  # Else the Trainer would see no other process.
                 os.environ["ACCELERATE_USE_CPU"] = "true"
-            if self._attempt not in ("", "0"):
-                _join_anew(self._attempt)
-            PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
+            _join(self._attempt)
         self._store: Any = process_store() if self.count > 1 else None
 
     @property
@@ -111,7 +118,7 @@ class Ranks:
     def _exchanged(self, value: Any) -> list[Any]:
         """Return what every process gives, by its number."""
         self._turn += 1
-        turn = f"{_OURS}/{self._attempt}/{self._turn}"
+        turn = f"{self._ours}/{self._turn}"
         keys = [f"{turn}/{number}" for number in range(self.count)]
         self._store.set(keys[self.number], json.dumps(value))
         while self._orphaned or not self._store.check(keys):
@@ -121,10 +128,10 @@ class Ranks:
     def _set(self, key: str, value: Any) -> None:
         with suppress(Exception):
             if not self._orphaned:
-                self._store.set(f"{_OURS}/{self._attempt}/{key}", json.dumps(value))
+                self._store.set(f"{self._ours}/{key}", json.dumps(value))
 
     def _get(self, key: str) -> Any:
-        key = f"{_OURS}/{self._attempt}/{key}"
+        key = f"{self._ours}/{key}"
         with suppress(Exception):
             if not self._orphaned and self._store.check([key]):
                 return json.loads(self._store.get(key))
@@ -134,6 +141,21 @@ class Ranks:
     def _orphaned(self) -> bool:
         """Whether the launcher is gone, and its store with it."""
         return os.getppid() != self._launcher
+
+
+def _join(attempt: str) -> None:
+    """Join the other processes of this run, or tell that what a launcher says leads to none."""
+    try:
+        if attempt not in ("", "0"):
+            _join_anew(attempt)
+        PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
+    except Exception as error:
+        rank, world = place()
+        raise ConfigError(
+            f"this is process {rank} of {world} by the variables RANK={rank} and "
+            f"WORLD_SIZE={world}, and it does not find the others: {reason_of(error)}: start all "
+            "of them with torchrun, or remove both variables for a run of one process"
+        ) from error
 
 
 def _join_anew(attempt: str) -> None:
