@@ -125,6 +125,15 @@ def test_a_run_resumed_after_a_kill_is_bit_for_bit_the_one_never_killed(here):
 
 
 @engines
+def test_a_stopped_run_does_not_go_on_in_another_number_of_processes(here, capsys):
+    """It took half as many rows a step, some of them for the second time, without a word."""
+    launched(command(), program=dying(1, 3, "kill"))
+    assert main([*command(), "--resume"]) == 2
+    assert "number of processes was 2 and is now 1" in capsys.readouterr().err
+    assert launched([*command(), "--resume"])[0] == 0
+
+
+@engines
 def test_an_elastic_restart_finishes_the_run(here):
     code, _, err, _ = launched(command(), "--max-restarts", "1", program=dying(1, 3, "kill"))
     assert code == 0, err

@@ -13,16 +13,19 @@ from typing import Any
 from torch import Tensor, nn, uint8
 
 from holdfast.errors import ConfigError
+from holdfast.files.outputs.processes import place
 from holdfast.inputs.read import Inputs
 from holdfast.inputs.values import as_json
 
-__all__ = ["check_same", "model_content", "settings_of", "weights_sha256"]
+__all__ = ["PROCESSES", "check_same", "model_content", "settings_of", "weights_sha256"]
 
 # What may differ between a stopped run and the one that goes on.
 _FREE = ("resume", "overwrite", "show_harmful", "export")
 _VOLATILE = ("_name_or_path", "name_or_path", "transformers_version")
 """What a model's configuration says of where it came from."""
 CONTENT = "content"
+PROCESSES = "number of processes"
+"""A step has rows of each, and a checkpoint counts steps. Older versions have not written it."""
 
 
 def settings_of(inputs: Inputs) -> dict[str, Any]:
@@ -31,6 +34,7 @@ def settings_of(inputs: Inputs) -> dict[str, Any]:
     said = {
         **asdict(inputs.config),
         "stage": getattr(inputs.config, "stage", None),
+        PROCESSES: place()[1],
         "options of training": inputs.options,
         "adapter": inputs.adapter.to_dict() if inputs.adapter is not None else None,
         "defenses": {defense.card.name: defense.config() for defense in inputs.defenses},
@@ -59,6 +63,8 @@ def check_same(was: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     for group, name in {**new, **old}:
         now = new.get((group, name))
         if name in _FREE or old.get((group, name)) == now:
+            continue
+        if name == PROCESSES and (group, name) not in old:
             continue
         said = f"{name} was {_short(old.get((group, name)))} and is now {_short(now)}"
         if group == CONTENT:

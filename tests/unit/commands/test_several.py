@@ -19,6 +19,7 @@ from holdfast.commands.several import ending, partners
 from holdfast.commands.several import ranks as ranks_module
 from holdfast.commands.several.ending import ending_together
 from holdfast.commands.several.ranks import Ranks
+from holdfast.commands.tune_settings import PROCESSES, check_same
 from holdfast.errors import ConfigError, RunError
 from holdfast.files.outputs.locks import locked
 from holdfast.files.outputs.processes import is_hushed, one_run, place, refuse_several
@@ -202,6 +203,14 @@ class TestPlace:
         monkeypatch.setenv("PMI_SIZE", "2")
         with pytest.raises(ConfigError, match="RANK"), one_run():
             raise AssertionError
+
+
+def test_a_run_goes_on_in_as_many_processes_as_it_was_stopped_in():
+    given = {"seed": 0, PROCESSES: 1}
+    check_same({"seed": 0, PROCESSES: 1}, given)
+    check_same({"seed": 0}, given)  # Stopped in an older version, which did not write it.
+    with pytest.raises(ConfigError, match="number of processes was 2 and is now 1"):
+        check_same({"seed": 0, PROCESSES: 2}, given)
 
 
 @pytest.mark.parametrize("kind", ["FSDP", "DEEPSPEED", "nn.DataParallel"])
