@@ -75,7 +75,8 @@ def _tune(config: TuneConfig, progress: Progress, ranks: Ranks) -> RunResult:
         if finished:
             return RunResult.load(folders.output.target / "result.json")
         trainer, notes = _trainer(inputs, folders), Notes(folders.log.say)
-        before = inputs.examiner.examine("before", inputs.model)
+        examine = inputs.examiner.examine  # A judge may cost money or memory.
+        before = ranks.of_the_first(lambda: examine("before", inputs.model))
         trainer.tell(notes.say, inputs.examiner.progress)
         trainer.watch(_Bar(progress), folders, before)
         trained = time.perf_counter()
@@ -83,7 +84,7 @@ def _tune(config: TuneConfig, progress: Progress, ranks: Ranks) -> RunResult:
         trainer.train(resume_from_checkpoint=config.resume or None)
         seconds = trainer.trace.spent + time.perf_counter() - trained
         model = trained_model(trainer)
-        after = inputs.examiner.examine("after", model)
+        after = ranks.of_the_first(lambda: examine("after", model))
         untold = tell_after(trainer, after)
         run = _run(trainer, after, seconds, folders)
         arms = _arms(inputs, before, run, file_of(config.data))

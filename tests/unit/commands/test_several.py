@@ -1,5 +1,6 @@
 """The processes of one run agree on errors and values; a launcher gets the whole command."""
 
+import json
 import os
 import sys
 import time
@@ -21,12 +22,15 @@ from holdfast.commands.several.ending import ending_together
 from holdfast.commands.several.ranks import Ranks
 from holdfast.commands.tune_settings import PROCESSES, check_same
 from holdfast.errors import ConfigError, RunError
+from holdfast.evaluation.metrics import Verdict
 from holdfast.files.outputs.locks import locked
 from holdfast.files.outputs.processes import is_hushed, one_run, place, refuse_several
 from holdfast.inputs.configs import AlignConfig, TuneConfig
+from holdfast.inputs.judging import Examiner
 from holdfast.testing.runs import new_trainer
 from holdfast.training.trainer import protect
 from tests.distributed import in_processes
+from tests.tiny import tiny_examples, tiny_model, tiny_tokenizer
 
 CONFIG = "distributed_type: MULTI_GPU\nnum_processes: 2\n"
 GIVEN = TuneConfig(
@@ -85,6 +89,24 @@ class TestAgreement:
             return second.words() is None, len(second.silent()), second.shared("of the second")
 
         assert in_processes(act) == [(True, 2, "of the second")] * 2
+
+    def test_what_the_first_alone_does_is_everybodys(self):
+        def act(fails):
+            ranks, called = Ranks(), []
+
+            def once():
+                called.append(ranks.number)
+                planted(fails)
+                return [Verdict.unscored("judge", "empty answer")] * 3
+
+            try:
+                return called, ranks.of_the_first(once)
+            except ConfigError as error:
+                return called, str(error)
+
+        made = [Verdict.unscored("judge", "empty answer")] * 3
+        assert in_processes(act, False) == [([0], made), ([], made)]
+        assert in_processes(act, True) == [([0], "planted"), ([], "process 0: planted")]
 
     @pytest.mark.parametrize("rank", ["0", "1"])
     def test_variables_that_a_launcher_left_behind_are_named(self, monkeypatch, rank):
@@ -203,6 +225,33 @@ class TestPlace:
         monkeypatch.setenv("PMI_SIZE", "2")
         with pytest.raises(ConfigError, match="RANK"), one_run():
             raise AssertionError
+
+
+def test_one_process_asks_and_judges_and_each_returns_what_it_found(tmp_path, monkeypatch):
+    """Each asked the judge by itself: eight processes paid for eight times the verdicts."""
+    tiny_model().save_pretrained(tmp_path / "model")
+    tiny_tokenizer().save_pretrained(tmp_path / "model")
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(json.dumps(dict(row)) + "\n" for row in tiny_examples(8)))
+    called, examine = [], Examiner.examine
+
+    def counted(self, name, model):
+        called.append(name)
+        return examine(self, name, model)
+
+    monkeypatch.setattr(Examiner, "examine", counted)
+    given = {name: str(rows) for name in ("data", "test_task")}
+
+    def act():
+        config = TuneConfig(
+            model=str(tmp_path / "model"), output=tmp_path / "out", max_steps=1, batch_size=2,
+            max_new_tokens=4, set=["report_to=none"], **given,
+        )  # fmt: skip
+        return called, [len(arm.runs[0].answers) for arm in command.tune(config).arms]
+
+    (first, found), (second, heard) = in_processes(act)
+    assert (first, second) == (["before", "after"], [])
+    assert found == heard == [8, 8]
 
 
 def test_a_run_goes_on_in_as_many_processes_as_it_was_stopped_in():

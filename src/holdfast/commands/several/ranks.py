@@ -7,10 +7,10 @@ limit, so that one may work for hours while the others wait; where one dies, the
 import json
 import os
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from accelerate.state import PartialState
@@ -24,6 +24,8 @@ from holdfast.files.outputs.processes import hush, place
 from holdfast.training.compat import process_store
 
 __all__ = ["TELLER", "Ranks"]
+
+T = TypeVar("T")
 
 _PAUSE = 0.05
 _OURS = "holdfast"
@@ -63,6 +65,18 @@ class Ranks:
     def shared(self, value: Any = None) -> Any:
         """Return the first process's value, which JSON can hold, in every process."""
         return self._exchanged(value)[0] if self.count > 1 else value
+
+    def of_the_first(self, act: Callable[[], T]) -> T:
+        """Return in every process what ``act`` gives in the first, which alone runs it.
+
+        The others wait for it without a limit of time.
+        """
+        if self.count == 1:
+            return act()
+        with self.agreed():
+            found: list[Any] = [act() if self.first else None]
+        distributed.broadcast_object_list(found)  # The store holds no large values.
+        return found[0]
 
     @contextmanager
     def agreed(self) -> Generator[None]:
