@@ -100,7 +100,7 @@ def _worst_of(arms: Sequence[Arm], figure: Figure, seeds: Sequence[int]) -> Inte
     table = table_of(arms, figure, seeds)
     if figure == "over_refusal":
         return worst_case(table).bare
-    missed = worst_case([[[not hit for hit in row] for row in setting] for setting in table])
+    missed = worst_case([[[1 - hit for hit in row] for row in setting] for setting in table])
     return Interval(1 - missed.value, 1 - missed.high, 1 - missed.low)
 
 

@@ -210,6 +210,10 @@ def test_a_condition_that_is_undecided_is_told_as_such():
     told, reason = verdict(arm(0.8), loses)
     assert told == "holds in part"
     assert "undecided: the mean is at most 3 points worse, the interval reaches 3." in reason
+    judged = judge(result(arm(0.8), loses), [paper()])
+    assert counted(judged).undecided == 1
+    found = counted(judge(result(arm(0.8), ours(0.1)), [paper()]))
+    assert found.undecided == 0, "what holds is not told as undecided too"
 
 
 def test_the_number_of_tests_is_told_with_what_chance_makes_of_it():
@@ -224,6 +228,7 @@ def test_the_number_of_tests_is_told_with_what_chance_makes_of_it():
     assert (found.false_claims, found.false_tests) == (0.05, pytest.approx(0.075))
     said = multiplicity(judged)
     assert said.startswith("2 claims could be judged, by 2 tests and 1 conditions")
+    assert "3 tests and 2 claims hold; " in said
     assert "at most 1 test in 40 would hold by chance: 0.1 of the 3" in said
     assert multiplicity(judge(result(arm(0.8)), [paper()])) == ""
 

@@ -59,6 +59,19 @@ def test_the_worst_case_is_taken_over_the_attacks_that_all_arms_met():
     ]
 
 
+def test_the_worst_of_a_task_is_the_least_learned_with_ends_to_both_sides():
+    """Its low end is that of the most missed: each attack by itself, and no less than any has."""
+    learned = ((MILD, 9), (MIDDLE, 4), (STRONG, 7))
+    ((row,),) = (t.rows for t in summarize([arm("none", w, 2, fa) for w, fa in learned]).worst)
+    assert row.fa_worst is not None
+    assert row.fa_worst.value == pytest.approx(0.4)
+    assert 0 < row.fa_worst.low < 0.4 < row.fa_worst.high < 1
+    least = arm("none", MIDDLE, 2, 4).figures["fa"]
+    assert row.fa_worst.low == pytest.approx(least.low)
+    assert row.fa_worst.high > least.high, "the choice among three attacks is paid for"
+    assert row.over_refusal_worst is None
+
+
 def test_many_arms_of_few_attacks_move_the_comparison_to_what_they_share():
     few = {f"arm{n}": [MILD, MIDDLE] for n in range(9)}
     attacks, compared = common_attacks({"none": [MILD, MIDDLE, STRONG], **few})
