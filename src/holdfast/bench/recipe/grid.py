@@ -51,7 +51,8 @@ def expand(recipe: Mapping[str, Any], where: str = "recipe") -> list[Cell]:
 
     Raises:
         ConfigError: A value is unknown, of another type or out of range, a grid names a cell
-            twice, has no seeds, or a defense cannot run (ConflictError: two exclude each other).
+            twice, has no seeds, sweeps differ in what no table shows, or a defense cannot run
+            (ConflictError: two exclude each other).
     """
     subject = _subject(recipe, where)
     sweeps = recipe["sweeps"] or []
@@ -64,6 +65,7 @@ def expand(recipe: Mapping[str, Any], where: str = "recipe") -> list[Cell]:
         told = f"{where}, sweep {number}" if number else where
         for cell in _grid(grid, subject, told):
             cells.setdefault(cell.key, cell)
+    _refuse_mixed(list(cells.values()), where)
     return list(cells.values())
 
 
@@ -179,3 +181,18 @@ def _refuse_duplicates(cells: Sequence[Cell], where: str) -> None:
         if cell.key in seen:
             raise ConfigError(f"{where}: this cell is named twice: {cell.label}; name it once")
         seen.add(cell.key)
+
+
+def _refuse_mixed(cells: Sequence[Cell], where: str) -> None:
+    """Refuse two cells that would be one arm's runs of one seed: grids of other sizes or splits."""
+    seen: dict[Any, Cell] = {}
+    for cell in cells:
+        other = seen.setdefault((cell.point, cell.specs, cell.seed), cell)
+        if other is not cell:
+            ours, theirs = cell.settings, other.settings
+            pairs = {key: (theirs.get(key, False), ours.get(key, False)) for key in ours | theirs}
+            apart = [f"{key}={a} and {b}" for key, (a, b) in pairs.items() if a != b]
+            raise ConfigError(
+                f"{where}: its sweeps have this cell twice, with {', '.join(apart)}: {cell.label}; "
+                "tables do not tell these apart: give the other a recipe and a folder of its own"
+            )
