@@ -19,6 +19,7 @@ from holdfast.bench.recipe.values import (
     list_of,
     number_of,
     refuse_many,
+    refuse_no_rows,
     seeds_of,
     told_in,
 )
@@ -112,6 +113,7 @@ def _grid(grid: Mapping[str, Any], subject: Subject, where: str) -> list[Cell]:
         refuse_many(len(defenses) * len(seeds) * prod(map(len, knobs.values())), where)
         points: Any = [dict(zip(_KNOBS, setting, strict=True)) for setting in values]
         attacks = [attack_on(name, subject.budget(name), **point) for point in points]
+        refuse_no_rows(attacks, where)
         tuned = [specs for specs in defenses if specs is not None]
         for attack, specs in product(attacks, tuned):
             found += [Cell(name, specs, attack, seed, **sizes) for seed in seeds]

@@ -1,13 +1,18 @@
 """Read the values of a recipe's keys: lists, numbers in their range, seeds."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from typing import Any
 
+from holdfast.data.mix import shares
 from holdfast.errors import ConfigError, InputError
 from holdfast.inputs.values import checked, converted, expected
+from holdfast.results.records import Attack
 
-__all__ = ["flag_of", "knob_of", "list_of", "number_of", "refuse_many", "seeds_of", "told_in"]
+__all__ = [
+    "flag_of", "knob_of", "list_of", "number_of", "refuse_many", "refuse_no_rows", "seeds_of",
+    "told_in",
+]  # fmt: skip
 
 
 MOST_SEEDS, MOST_SEED, MOST_ROWS = 1000, 2**32 - 1, 100_000
@@ -79,3 +84,16 @@ def refuse_many(cells: int, where: str) -> None:
     """Raise ``ConfigError`` where a grid has more cells than anybody runs."""
     if cells > MOST_ROWS:
         raise ConfigError(f"{where}: has {cells} cells, expected at most {MOST_ROWS}")
+
+
+def refuse_no_rows(attacks: Iterable[Attack], where: str) -> None:
+    """Raise ``ConfigError`` where a share of the user's rows comes to none: p would not be so."""
+    for at in attacks:
+        for kind, share, n in zip(
+            ("harmless", "harmful"), (1 - at.p, at.p), shares(at.rows, at.p), strict=True
+        ):
+            if share > 0 and n == 0:
+                raise ConfigError(
+                    f"{where}: p={at.p:g} of rows={at.rows} is no {kind} row: give more rows, or "
+                    f"p={0 if kind == 'harmful' else 1}"
+                )

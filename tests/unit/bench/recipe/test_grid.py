@@ -154,6 +154,8 @@ def test_lists_that_differ_in_one_strength_are_a_family():
         ({"scenarios": []}, "at least one"),
         ({"p": [1.5]}, "share in"),
         ({"p": ["much"]}, "finite number"),
+        ({"p": [0.1, 0.001], "rows": [300]}, "p=0.001 of rows=300 is no harmful row: give more"),
+        ({"p": [0.999], "rows": [300]}, "p=0.999 of rows=300 is no harmless row"),
         ({"steps": [0]}, "more than 0"),
         ({"steps": [3], "epochs": [1]}, "give one of them"),
         ({"sweeps": [{"defender_rows": 9}]}, "cell twice, with defender_rows=8 and 9: harmful_mix"),
