@@ -168,13 +168,17 @@ def _noted(log: Path, say: Callable[[str], None], line: str) -> None:
 
 
 def _rung_lines(searched: Searched) -> list[str]:
-    """Return a line of each rung: who stayed."""
+    """Return a line of each candidate whose run failed, and of each rung: who stayed."""
     lines = [
         f"after {rung.steps} steps ({rung.spent:.1f} plain runs): "
         f"{', '.join(one.name for one in rung.entries if one.kept)} stay"
         for rung in searched.rungs[:-1]
     ]
-    return [*lines, f"to be tested in this order: {', '.join(one.name for one in searched.order)}"]
+    return [
+        *searched.lost,
+        *lines,
+        f"to be tested in this order: {', '.join(one.name for one in searched.order)}",
+    ]
 
 
 def _hand_out(

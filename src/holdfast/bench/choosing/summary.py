@@ -66,7 +66,7 @@ def result_of(
         statement=_said(given, found),
         scope=scope_of(given, counts, judge, decoding),
         settles=[] if chosen else _missing(given, found),
-        warnings=list(given.field.notes),
+        warnings=[*given.field.notes, *searched.lost],
         versions=versions(),
         seconds=seconds,
     )

@@ -173,6 +173,9 @@ def test_a_candidate_that_fails_stops_no_other(easy, tmp_path):
     found = run(easy, tmp_path / "out", replace(PLANTED, search=broken))
     assert "a planted fault" in found.rungs[0].failed["vaccine"]
     assert found.chosen == "safe_mixing"
+    told = (tmp_path / "out" / "choose.log").read_text(), *found.warnings
+    for place in (told[0], told[-1]):  # It looked as if others had been better.
+        assert "vaccine is out: its run of 13 steps failed (ValueError: a planted fault)" in place
 
 
 @pytest.mark.parametrize(

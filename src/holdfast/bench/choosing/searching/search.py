@@ -56,6 +56,16 @@ class Searched:
         """Plain runs that it took."""
         return self.rungs[-1].spent
 
+    @property
+    def lost(self) -> list[str]:
+        """Who went out because a run failed and not because others were better, and why."""
+        return [
+            f"{name} is out: its run of {rung.steps} steps failed ({why}); the same command tries "
+            "it again"
+            for rung in self.rungs
+            for name, why in rung.failed.items()
+        ]
+
 
 def refuse_budget(field: Field, rules: Rules) -> None:
     """Raise ``ConfigError`` where the first rung, and one candidate to the end, cost too much."""
