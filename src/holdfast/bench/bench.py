@@ -95,8 +95,10 @@ def run_bench(
         return RunResult.load(out / "result.json"), Outcome(reused=len(listed))
     with opened(place) as where, owned(bench, out):
         outcome = run_cells(chosen, out, workers, progress, run, where, choice.until)
-        others = [] if len(chosen) == len(bench.cells) else bench.cells
-        outcome.runs |= kept(others, out).runs
+        now = set(map(id, chosen))
+        before = kept([cell for cell in bench.cells if id(cell) not in now], out)
+        outcome.runs |= before.runs
+        outcome.warnings += before.warnings
         write_table(table_rows(bench.cells, outcome.runs), out)
         result = _result(bench, outcome, time.perf_counter() - start)
         if result is not None:

@@ -44,6 +44,18 @@ def test_one_cell_runs_by_its_words_and_the_others_are_left(tmp_path):
     assert tables(whole) == tables(tmp_path)
 
 
+def test_a_damaged_cell_that_does_not_run_now_is_named(tmp_path):
+    """It fell out of the tables, as one that had not run yet."""
+    bench = bench_of(2)
+    run_bench(bench, tmp_path, 1, run=fake)
+    damaged = result_file(bench.cells[1], tmp_path)
+    damaged.write_text("{")
+    result, outcome = run_bench(bench, tmp_path, 1, run=fake, choice=Choice(("seed=0",)))
+    assert [line for line in outcome.warnings if str(damaged) in line] == outcome.warnings
+    assert len(outcome.warnings) == 1
+    assert outcome.warnings[0] in result.warnings
+
+
 @pytest.mark.parametrize(
     ("choice", "said"),
     [
