@@ -5,6 +5,7 @@ import typer
 
 from holdfast.cli.printed.choice import NOTHING_PASSED, tell_choice
 from holdfast.cli.shell.console import say, working
+from holdfast.cli.shell.options import Interrupted
 from holdfast.inputs.configs import TuneConfig
 from holdfast.inputs.options.choice_options import AUTO
 
@@ -17,9 +18,13 @@ def chosen_by_limits(config: TuneConfig, *, as_json: bool) -> bool:
         return False
     from holdfast.bench.choosing.auto import handed_out, tune_auto
 
-    with working(as_json=as_json) as progress:
-        found = tune_auto(config, 1, progress, say)
-    tell_choice(found, config.output.with_name(f"{config.output.name}-choice"), as_json=as_json)
+    work = config.output.with_name(f"{config.output.name}-choice")
+    try:
+        with working(as_json=as_json) as progress:
+            found = tune_auto(config, 1, progress, say)
+    except KeyboardInterrupt:
+        raise Interrupted(f"what is done is kept in {work}; the same command goes on") from None
+    tell_choice(found, work, as_json=as_json)
     if found.chosen is None:
         raise typer.Exit(NOTHING_PASSED)
     if handed_out(config):

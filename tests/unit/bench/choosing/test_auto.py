@@ -9,6 +9,7 @@ import pytest
 from holdfast.bench.choosing import auto
 from holdfast.bench.choosing.auto import recipe_of, tune_auto
 from holdfast.cli import auto as shell
+from holdfast.cli.shell.options import Interrupted
 from holdfast.commands.tune import tune
 from holdfast.defenses import built_in
 from holdfast.errors import ConfigError
@@ -64,6 +65,15 @@ def test_an_earlier_output_is_not_told_as_this_runs(tmp_path, monkeypatch, capsy
     said = " ".join(capsys.readouterr().err.split())
     assert "nothing was written to" in said
     assert old.read_text() == "old"
+
+
+def test_a_search_that_is_stopped_says_where_it_goes_on(tmp_path, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt("stopped by Ctrl-C")
+
+    monkeypatch.setattr(auto, "tune_auto", stopped)
+    with pytest.raises(Interrupted, match="out-choice; the same command goes on"):
+        shell.chosen_by_limits(config(tmp_path), as_json=False)
 
 
 @pytest.mark.parametrize("name", ["harmful", "validation", "test_safe", "columns"])
