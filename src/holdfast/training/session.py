@@ -40,6 +40,8 @@ class Session:
         self._served = set[str]()
         self.start: Start | None = None
         """What the trainer's loop began with, where it may have to begin again."""
+        self.users_rows: int | None = None
+        """How many rows the user's data has, before ``data``, where it can be counted."""
 
     def having(self, hook: str) -> list[Defense]:
         """Return the defenses that override ``hook``, in order."""
@@ -54,6 +56,7 @@ class Session:
 
     def data(self, rows: Any) -> Any:
         """Return what the defenses make of the user's prepared rows."""
+        self.users_rows = len(rows) if hasattr(rows, "__len__") else None
         for defense in self.having("data"):
             with self._calling(defense, "data"):
                 rows = defense.data(self.run, rows)

@@ -116,7 +116,9 @@ class SecureMixin(Lifecycle):
     def get_train_dataloader(self) -> Any:
         """Return the user's loader, which must hold what the ``data`` hooks made of the rows."""
         session, loader = self._holdfast.hooking("data"), super().get_train_dataloader()
-        return held_by(self, loader, session.having("data") if session is not None else [])
+        if session is None:
+            return loader
+        return held_by(self, loader, session.having("data"), session.users_rows)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Create the optimizer as usual, its groups split where learning rates differ."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from datasets import Dataset
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, SequentialSampler
 
 from holdfast.defense import Capability, Defense, Row, implements
 from holdfast.errors import ConfigError, ConflictError
@@ -63,16 +63,18 @@ def told_apart(collate: Callable[[list[Row]], Batch]) -> Callable[[list[Row]], B
     return checked
 
 
-def held_by(trainer: Any, loader: Any, defenses: Sequence[Defense]) -> Any:
+def held_by(trainer: Any, loader: Any, defenses: Sequence[Defense], users: int | None) -> Any:
     """Return the training loader, or raise that it does not load the rows of the defenses.
 
     Args:
         trainer: The trainer; its ``train_dataset`` is what the ``data`` hooks made.
         loader: What its ``get_train_dataloader`` returned.
         defenses: The defenses with a ``data`` hook; with none the loader is not looked at.
+        users: Rows before those hooks, where they can be counted; what was added lies behind them.
 
     Raises:
-        ConflictError: The loader reads other rows, or only some of them, or cannot be looked at.
+        ConflictError: The loader reads other rows, or only some of them, or cannot be looked at,
+            or it reads them in order and the run ends before those that were added.
     """
     rows = trainer.train_dataset
     if not defenses or (not hasattr(rows, "__len__") and is_stock(trainer, "get_train_dataloader")):
@@ -83,6 +85,14 @@ def held_by(trainer: Any, loader: Any, defenses: Sequence[Defense]) -> Any:
             f"{defenses[0].card.name} acts on the training rows, and the trainer's own "
             f"get_train_dataloader {why}: build the loader from self.train_dataset, whole, or "
             "leave get_train_dataloader as it is"
+        )
+    if users is None or not isinstance(_sampler(loader), SequentialSampler):
+        return loader
+    if _drawn(trainer.args, loader, len(rows)) <= users < len(rows):
+        raise ConflictError(
+            f"{defenses[0].card.name} added {len(rows) - users} rows to the user's {users}; taken "
+            "in order they come last, and the run ends before the first of them: shuffle the rows, "
+            "or train for more steps"
         )
     return loader
 
@@ -113,10 +123,25 @@ def _other_rows(rows: Any, loader: Any) -> str | None:
     return _partly(loader, len(rows))
 
 
-def _partly(loader: Any, count: int) -> str | None:
+def _drawn(args: Any, loader: Any, rows: int) -> int:
+    """Return how many rows a run draws in all."""
+    if args.max_steps <= 0:
+        return int(args.num_train_epochs * rows)
+    batch = getattr(_batches(loader), "batch_size", None) or args.train_batch_size
+    return int(args.max_steps * args.gradient_accumulation_steps * batch * args.world_size)
+
+
+def _batches(loader: Any) -> Any:
     batches = getattr(loader, "batch_sampler", None)
-    inner = getattr(batches, "batch_sampler", batches)  # Accelerate wraps the user's own.
-    sampler: Any = getattr(inner, "sampler", None) or getattr(loader, "sampler", None)
+    return getattr(batches, "batch_sampler", batches)  # Accelerate wraps the user's own.
+
+
+def _sampler(loader: Any) -> Any:
+    return getattr(_batches(loader), "sampler", None) or getattr(loader, "sampler", None)
+
+
+def _partly(loader: Any, count: int) -> str | None:
+    sampler = _sampler(loader)
     drawn = len(sampler) if hasattr(sampler, "__len__") else None
     return None if drawn in (None, count) else f"draws {drawn} of {count} rows"
 

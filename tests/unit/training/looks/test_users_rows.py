@@ -208,6 +208,37 @@ def test_an_own_loader_of_the_right_rows_is_taken(prepared):
     assert trainer.state.global_step == 4
 
 
+@pytest.mark.parametrize("setting", [FULL, SFT_LORA])
+def test_a_run_in_order_that_ends_before_the_rows_that_were_added_is_refused(setting):
+    """The weights were those of plain training, bit for bit, and the trace said that it ran."""
+    order = {"train_sampling_strategy": "sequential"}
+    count = len(new_trainer([], setting).train_dataset)
+    made = SafeMixing(safe=data_rows(), share=0.5)
+    for short in ({"max_steps": count // 2}, {"max_steps": -1, "num_train_epochs": 0.5}):
+        trainer = new_trainer([made], setting, **order, **short)
+        with pytest.raises(ConflictError, match=r"added \d+ rows .* ends before the first of them"):
+            trainer.train()
+        assert trainer.state.global_step == 0
+    new_trainer([made], setting, **order, max_steps=count // 2 + 1).train()  # It comes to one.
+    new_trainer([made], setting, max_steps=1).train()  # Shuffled.
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+def test_an_own_loader_in_order_must_come_to_the_rows_that_were_added(prepared):
+    def make(_):
+        def loader(self):
+            made = loader_of(self.train_dataset)
+            return self.accelerator.prepare(made) if prepared else made
+
+        return loader
+
+    trainer = with_loader(make, SafeMixing(safe=data_rows(), share=1.0))
+    trainer.args.max_steps = 1
+    with pytest.raises(ConflictError, match=r"safe_mixing added .* shuffle the rows"):
+        trainer.train()
+    with_loader(make, ConstrainedSFT()).train()
+
+
 def test_without_a_data_hook_no_loader_is_looked_at():
     trainer = with_loader(kept, Panacea(harmful=data_rows(), batch_size=3))
     trainer.train()
