@@ -212,8 +212,8 @@ class TestEnding:
 
 class TestPlace:
     def test_only_inside_one_run_several_are_let_through(self, monkeypatch):
-        monkeypatch.setenv("RANK", "1")
-        monkeypatch.setenv("WORLD_SIZE", "2")
+        for name, value in (("RANK", "1"), ("LOCAL_RANK", "1"), ("WORLD_SIZE", "2")):
+            monkeypatch.setenv(name, value)
         assert place() == (1, 2)
         with one_run():
             refuse_several()
@@ -324,5 +324,10 @@ class TestAccelerate:
         file.write_text(CONFIG)
         monkeypatch.setenv("RANK", "0")
         monkeypatch.setenv("WORLD_SIZE", "2")
-        with pytest.raises(ConfigError, match="a launcher has started this process"):
+        with pytest.raises(ConfigError, match="a launcher has started this process") as first:
             launch_line(GIVEN, file)
+        monkeypatch.setenv("RANK", "1")
+        monkeypatch.setenv("LOCAL_RANK", "1")
+        with pytest.raises(ConfigError, match="a launcher has started this process") as second:
+            launch_line(GIVEN, file)
+        assert (is_hushed(first.value), is_hushed(second.value)) == (False, True)

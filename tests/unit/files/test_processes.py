@@ -6,8 +6,9 @@ import pytest
 from accelerate.state import PartialState
 
 from holdfast.cli import main
+from holdfast.commands.several.ranks import Ranks
 from holdfast.files.folders import WholeFolder
-from holdfast.files.outputs.processes import refuse_several
+from holdfast.files.outputs.processes import place, refuse_several
 
 COMMANDS = {
     "tune": ["tune", "--model", "organism", "--data", "organism", "--output", "out"],
@@ -33,6 +34,30 @@ def test_a_launched_command_is_refused_before_anything(
     assert main(COMMANDS[command]) == 2
     assert "2 processes were started as one run" in capfd.readouterr().err
     assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("more", [[], ["--nonsense"]])
+def test_what_a_cluster_left_in_the_environment_silences_no_command(
+    tmp_path, monkeypatch, capfd, command, more
+):
+    """Without a launcher there is no first process that would tell: nobody said a word."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    monkeypatch.setenv("RANK", "2")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main([*COMMANDS[command], *more]) == 2
+    said = capfd.readouterr().err
+    assert "--nonsense" in said if more else "WORLD_SIZE" in said
+    assert list(Path().iterdir()) == []
+
+
+def test_a_single_process_is_the_first_whatever_its_number(monkeypatch):
+    """A run with RANK=1 and WORLD_SIZE=1 ended with exit code 0, and wrote and said nothing."""
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert place() == (0, 1)
+    assert Ranks().first
 
 
 def test_what_accelerate_has_set_up_counts_too(monkeypatch):

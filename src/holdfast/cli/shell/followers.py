@@ -5,7 +5,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
-from holdfast.files.outputs.processes import is_hushed, place
+from holdfast.files.outputs.processes import another_tells, is_hushed, place
 
 __all__ = ["first_alone_speaks", "told_elsewhere"]
 
@@ -24,4 +24,4 @@ def first_alone_speaks() -> Generator[None]:
 def told_elsewhere(error: BaseException) -> bool:
     """Tell whether another process tells this error: each of them reads the same arguments."""
     usage = hasattr(error, "format_message")
-    return is_hushed(error) or (usage and place()[0] > 0)
+    return is_hushed(error) or (usage and another_tells())

@@ -13,7 +13,7 @@ from typing import Any
 
 from holdfast.errors import ConfigError
 
-__all__ = ["hush", "is_hushed", "one_run", "place", "refuse_several"]
+__all__ = ["another_tells", "hush", "is_hushed", "one_run", "place", "refuse_several"]
 
 _COUNTS = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 """What launchers (torchrun, accelerate, MPI) tell each of their processes."""
@@ -22,9 +22,22 @@ _HUSHED = "_holdfast_hushed"
 
 
 def place() -> tuple[int, int]:
-    """Return this process's number, from 0, and how many torchrun or accelerate have started."""
+    """Return this process's number, from 0, and how many torchrun or accelerate have started.
+
+    A single one is the first, whatever number a cluster has left in its environment.
+    """
     rank, count = (os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE"))
-    return (int(rank), int(count)) if rank.isdecimal() and count.isdecimal() else (0, 1)
+    told = rank.isdecimal() and count.isdecimal() and int(count) > 1
+    return (int(rank), int(count)) if told else (0, 1)
+
+
+def another_tells() -> bool:
+    """Tell whether the first process says what this one would say of the same arguments.
+
+    Who has a number and none on its machine was started by no launcher: a cluster sets RANK and
+    WORLD_SIZE for all that runs there.
+    """
+    return place()[0] > 0 and os.environ.get("LOCAL_RANK", "").isdecimal()
 
 
 @contextmanager
@@ -32,9 +45,15 @@ def one_run() -> Generator[None]:
     """Let the processes of a launcher be one run for the body, which lets one of them write.
 
     Raises:
-        ConfigError: Of several processes none is told which one it is.
+        ConfigError: Of several processes none is told which one it is, or this one is not of them.
     """
-    if place()[1] == 1:
+    rank, count = place()
+    if rank >= count:
+        raise ConfigError(
+            f"RANK={rank} is none of the {count} processes that WORLD_SIZE tells of, from 0: start "
+            "all of them with torchrun, or remove both variables for a run of one process"
+        )
+    if count == 1:
         refuse_several("torchrun or accelerate launch tell each process its RANK")
     token = _ONE_RUN.set(True)
     try:
@@ -55,12 +74,11 @@ def refuse_several(way_out: str = "start one process, without torchrun or mpirun
     told = {name: int(n) for name, n in counts.items() if n.isdecimal()} | _initialized()
     for name, count in told.items():
         if count > 1:
-            raise hush(
-                ConfigError(
-                    f"{count} processes were started as one run ({name}), and each would write "
-                    f"the same output: {way_out}"
-                )
+            error = ConfigError(
+                f"{count} processes were started as one run ({name}), and each would write "
+                f"the same output: {way_out}"
             )
+            raise hush(error) if another_tells() else error
 
 
 def hush(error: Any, teller: int = 0) -> Any:
