@@ -168,6 +168,9 @@ CASES: dict[str, tuple[Setup, list[str], list[str]]] = {
     ),
     "missing YAML": (nothing, [*TUNE, "--config", "c.yaml"], ["c.yaml", "file not found"]),
     "reserved option": (nothing, [*TUNE, "--set", "output_dir=x"], ["output_dir", "--output"]),
+    "a bar of the trainer's": (
+        nothing, [*TUNE, "--set", "disable_tqdm=true"], ["disable_tqdm", "bar of its own"],
+    ),
     "learning rate": (nothing, [*TUNE, "--learning-rate", "-1"], ["learning_rate=-1", "least 0"]),
     "LoRA rank": (nothing, [*TUNE, "--lora", "--lora-r", "0"], ["--lora-r 0", "1 or more"]),
     "LoRA modules": (nothing, [*TUNE, "--lora", "--lora-targets", "nope"], ["nope"]),

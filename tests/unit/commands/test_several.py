@@ -11,6 +11,7 @@ from unittest.mock import patch
 import pytest
 import torch
 import torch.distributed as dist
+from accelerate import Accelerator
 from accelerate.utils import DistributedType
 
 import holdfast.commands.tune as command
@@ -252,6 +253,23 @@ def test_one_process_asks_and_judges_and_each_returns_what_it_found(tmp_path, mo
     (first, found), (second, heard) = in_processes(act)
     assert (first, second) == (["before", "after"], [])
     assert found == heard == [8, 8]
+
+
+def test_processes_with_more_batches_than_others_are_refused_before_the_steps():
+    """The one with more waited, and was told that another had died without a word."""
+
+    def act(counts):
+        loader = [None] * counts[Ranks().number]
+        try:
+            partners.refuse_uneven(SimpleNamespace(accelerator=Accelerator()), loader)
+        except ConfigError as error:
+            return str(error)
+        return "even"
+
+    assert in_processes(act, (3, 3)) == ["even"] * 2
+    uneven = in_processes(act, (3, 2))
+    assert uneven[0] == uneven[1]
+    assert "have 3, 2 batches" in uneven[0]
 
 
 def test_a_run_goes_on_in_as_many_processes_as_it_was_stopped_in():

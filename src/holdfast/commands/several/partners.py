@@ -3,11 +3,13 @@
 from collections.abc import Collection
 from typing import Any
 
+import torch
+
 from holdfast.commands.several.kinds import WHOLE
 from holdfast.errors import ConfigError, RunError
 from holdfast.training.compat import is_distributed, wait_at_most
 
-__all__ = ["hung", "is_timeout", "take_part"]
+__all__ = ["hung", "is_timeout", "refuse_uneven", "take_part"]
 
 _OVER = ("timed out waiting", "socket timeout", "timeout caused")
 """What gloo says where a partner does not come."""
@@ -31,6 +33,22 @@ def take_part(trainer: Any) -> None:
         )
     if kind is not None:
         wait_at_most(trainer.args.ddp_timeout)
+
+
+def refuse_uneven(trainer: Any, loader: Any) -> None:
+    """Raise where a process has more batches than another, for which it would wait in vain.
+
+    Raises:
+        ConfigError: So it is, as with ``even_batches`` off and rows that do not come out even.
+    """
+    own = torch.tensor([len(loader)], device=trainer.accelerator.device)
+    every = trainer.accelerator.gather(own).tolist()
+    if len({*every}) > 1:
+        raise ConfigError(
+            f"the processes have {', '.join(map(str, every))} batches of the rows, and who has "
+            "more would wait for the others: leave even_batches=false out of accelerator_config, "
+            "or give rows and a `batch_size` that come out even"
+        )
 
 
 def is_timeout(error: BaseException) -> bool:

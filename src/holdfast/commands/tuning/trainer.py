@@ -7,6 +7,7 @@ from transformers import TrainerCallback
 
 from holdfast.artifact import Artifact
 from holdfast.commands.run_log import LogLines
+from holdfast.commands.several.partners import refuse_uneven
 from holdfast.commands.tune_folders import TuneFolders
 from holdfast.commands.tuning.trackers import track
 from holdfast.commands.tuning.watching import Watched
@@ -37,6 +38,12 @@ class TuneTrainer(SecureSFTTrainer):
         """Evaluate the model as it would be served."""
         with isolated_rng(int(self.args.seed)):
             return super().evaluation_loop(*args, **kwargs)
+
+    def get_train_dataloader(self) -> Any:
+        """Return the loader of the rows, of which each process has as many batches."""
+        loader = super().get_train_dataloader()
+        refuse_uneven(self, loader)
+        return loader
 
     def tell(self, say: Callable[[str], None], progress: Progress) -> None:
         """Let defenses say what they find, and how far they are before and after the steps."""

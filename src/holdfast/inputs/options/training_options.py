@@ -28,6 +28,7 @@ RESERVED = {
     "push_to_hub": "holdfast uploads nothing",
     "dataset_text_field": "examples have prompt and completion; give `columns`",
     "save_only_model": "a run could not be resumed",
+    "disable_tqdm": "holdfast has a bar of its own; leave it out",
 }
 FIELDS = {
     "learning_rate": "learning_rate",
