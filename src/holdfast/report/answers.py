@@ -178,8 +178,9 @@ def lowest(plain: float, defended: Sequence[tuple[float, float, str, str]]) -> s
     if not keeping:
         return f"no defense keeps {within}"
     _, _, name, figures = min(keeping, key=itemgetter(1))
-    if len(keeping) == 1 < len(defended):
-        return f"of {len(defended)} defenses only {name} keeps {within}: {figures}"
+    if len(keeping) == 1:
+        only = f"of {len(defended)} defenses only {name}" if len(defended) > 1 else name
+        return f"{only} keeps {within}: {figures}"
     of_all = f" of {len(defended)}" if len(keeping) < len(defended) else ""
     return (
         f"of the {len(keeping)}{of_all} defenses that keep {within}, {name} is lowest at {figures}"

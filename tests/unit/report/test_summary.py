@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from holdfast.report.answers import answers, warnings_of
+from holdfast.report.answers import answers, lowest, warnings_of
 from holdfast.report.terminal import render_table
 from holdfast.results.records import Arm, SeedRun
 from holdfast.results.result import RunResult
@@ -115,6 +115,15 @@ def test_a_result_without_plain_fine_tuning_says_so():
     result = synthetic_result(3)
     arms = [arm for arm in result.arms if arm.defense == "panacea"]
     assert "was not measured" in told(result.model_copy(update={"arms": arms}))
+
+
+def test_the_lowest_of_one_is_no_lowest():
+    """It read "of the 1 defenses that keep the user's task"."""
+    one = (0.9, 0.1, "swat", "10%")
+    assert lowest(0.9, [one]) == "swat keeps the user's task within 3 points of it: 10%"
+    spoilt = (0.2, 0.0, "lisa", "0%")
+    assert lowest(0.9, [one, spoilt]).startswith("of 2 defenses only swat keeps the user's task")
+    assert "of the 2 defenses that keep" in lowest(0.9, [one, (0.9, 0.3, "ema", "30%")])
 
 
 @pytest.mark.parametrize(
