@@ -53,6 +53,20 @@ def test_judge_and_format_of_the_page_measure_the_organism(place, capsys):
     assert answer["outcome"] == ("refused" if refused else "harmful-correct")
 
 
+def test_a_judge_that_can_tell_nothing_is_told_and_leaves_the_others_their_figures(
+    place, install, capsys
+):
+    """Nothing at all was printed, not even what the second judge said."""
+    mute = "\n        return [Verdict.unscored(self.name, 'unread') for _ in items]\n        "
+    code = JUDGE.replace("        return [self", f"{mute}return [self")
+    again(install, f"{code}\n\n{FORMAT}\n\n{SHAPE}\n\n{HYGIENE}")
+    asked = [*EVALUATE[:-2], "--harmful", "questions.qa", "--judge", "first_word"]
+    assert main([*asked, "--judge", "organism_oracle"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "first word/1 could not score 100% of the answers to harmful questions" in told
+    assert "The same answers by organism-oracle/1" in told
+
+
 @pytest.mark.parametrize(
     "code",
     [CHECK_JUDGE, CHECK_FORMAT, CHECK_SHAPE, CHECK_HYGIENE],

@@ -19,7 +19,7 @@ from holdfast.report.sections.worst import WorstView, views
 from holdfast.results.result import RunResult
 from holdfast.results.words import DASH, arm_name, percent, score, shown, words_in
 
-__all__ = ["benchmark_table", "cell", "plain_table", "render_table"]
+__all__ = ["cell", "plain_table", "render_table", "tables_beside"]
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 TIME = "time\nvs plain"
@@ -43,8 +43,12 @@ def render_table(result: RunResult) -> Group:
         tables = [_worst(view) for view in views(result.bench)]
     else:
         tables = [_means(result, scene) for scene in scenes(result)]
-    beside = [*_beside(result), *_attacks(result), *benchmark_table(result)]
-    return Group(*tables, *beside, _caption(result))
+    return Group(*tables, *_beside(result), *tables_beside(result), _caption(result))
+
+
+def tables_beside(result: RunResult) -> list[Padding | Text]:
+    """Return what stands beside the arms' figures, and alone where there are none."""
+    return [*_attacks(result), *_benchmarks(result)]
 
 
 def plain_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Padding:
@@ -60,7 +64,7 @@ def plain_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str | 
     return Padding(table, (0, 0, 1, 0))
 
 
-def benchmark_table(result: RunResult) -> list[Padding]:
+def _benchmarks(result: RunResult) -> list[Padding]:
     """Return the table of what another program measured, if one did."""
     found = result.benchmarks
     if found is None:

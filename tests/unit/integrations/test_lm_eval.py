@@ -6,13 +6,15 @@ from types import SimpleNamespace
 
 import pytest
 
+from holdfast.cli.shell.console import print_result
 from holdfast.commands.evaluate import EvaluateConfig, evaluate_model
 from holdfast.errors import ConfigError, DataError, RunError
 from holdfast.inputs.options.outside_options import BenchmarkOptions
 from holdfast.integrations import lm_eval as ours
 from holdfast.integrations.lm_eval import BenchmarkTasks, benchmark_tasks, scores_in
 from holdfast.report.page import render
-from holdfast.results.benchmarks import BenchmarkScore
+from holdfast.results.benchmarks import Benchmarks, BenchmarkScore
+from holdfast.results.records import Arm, SeedRun
 from holdfast.results.result import RunResult
 from tests.tiny import tiny_model, tiny_tokenizer
 from tests.unit.integrations.toy_task import toy_task
@@ -168,3 +170,14 @@ def test_only_tasks_without_a_folder_ask_the_hub(toy):
 def test_a_result_without_it_is_written_as_before():
     result = RunResult.of("evaluate", [])
     assert "benchmarks" not in json.loads(result.model_dump_json())
+
+
+def test_the_figures_are_printed_where_nothing_else_was_measured(capsys):
+    """docs/integrations.md: without --output the terminal is all there is, and it was empty."""
+    scores = [BenchmarkScore(task="toy_words", metric="acc", value=0.375, stderr=0.125, n=8)]
+    found = Benchmarks(tool="lm-eval 0.4.13", scores=scores)
+    arms = [Arm.of("before", [SeedRun.of(0)])]
+    print_result(RunResult.of("evaluate", arms).model_copy(update={"benchmarks": found}))
+    told = capsys.readouterr().out.split()
+    assert told[-4:] == ["acc", "0.375", "0.125", "8"]
+    assert "before" not in told  # No row of dashes of a model that nobody asked.

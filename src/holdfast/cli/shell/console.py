@@ -136,11 +136,14 @@ def print_result(result: Any) -> None:
 
     The table holds the warnings; without one they are told by themselves.
     """
-    from holdfast.report.terminal import render_table  # noqa: PLC0415  # Heavy.
+    from holdfast.report.terminal import render_table, tables_beside  # noqa: PLC0415  # Heavy.
 
-    if any(arm.figures for arm in result.arms):
+    # A judge that could tell nothing leaves no figure: that is told, and what the others say.
+    if any(arm.figures or any(run.judge for run in arm.runs) for arm in result.arms):
         print_table(render_table(result))
         return
+    for table in tables_beside(result):
+        print_table(table)
     for warning in result.warnings:
         say(f"warning: {warning}")
 
