@@ -232,3 +232,11 @@ def test_the_page_fits_a_terminal(tmp_path, capsys):
     assert "panacea" in page
     assert "note: it cannot be loaded" in page
     assert main(["inspect", str(tmp_path / "nowhere")]) == 2
+
+
+def test_every_method_stands_apart_from_what_is_said_of_it(tmp_path):
+    """The longest name had the width of its column: "preventative_steeringworks"."""
+    saved(tmp_path)
+    found = seen(tmp_path)
+    told = [line.split()[:1] for line in lines_of(found) if line.startswith("  ")]
+    assert [each.name for each in found.methods if [each.name] not in told] == []

@@ -88,11 +88,12 @@ def _adapter(found: "Inspection") -> Iterator[str]:
 
 def _methods(found: "Inspection") -> Iterator[str]:
     told: dict[str, str] = {}
+    width = max((len(method.name) for method in found.methods), default=0) + 1
     for method in found.methods:
         state = "works" if method.works else "refused"
         first = told.setdefault(method.why, method.name)
         why = method.why if first == method.name else f"as {first}"
-        yield from _told(method.name, f"{state}: {why}" if method.why else state, width=20)
+        yield from _told(method.name, f"{state}: {why}" if method.why else state, width=width)
 
 
 def _chat(found: "Inspection") -> Iterator[str]:
