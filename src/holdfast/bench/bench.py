@@ -11,6 +11,7 @@ from typing import Any
 
 from holdfast.bench.arms import bench_arms, table_rows, write_table
 from holdfast.bench.cell.cell import Cell
+from holdfast.bench.cell.earlier import earlier_key
 from holdfast.bench.cell.run_cell import RunCell, data_sources, run_cell
 from holdfast.bench.choice import ALL, Choice
 from holdfast.bench.pool.executors import opened
@@ -182,10 +183,11 @@ def check_folder(bench: Bench, out: Path, *, dry_run: bool = False) -> bool:
             )
         return True
     try:
-        key = json_in(held)["sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        document = json_in(held)
+        key, recipe = document["sha256"], dict(document.get("recipe") or {})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"`out={out}`: {held} is damaged: choose another folder") from error
-    same = key == bench.key or _grown(bench, out)
+    same = key == bench.key or _grown(bench, out, recipe.get("model"))
     if not same and not dry_run:
         raise ConfigError(
             f"`out={out}`: holds cells of another recipe (or an older holdfast): choose "
@@ -194,10 +196,15 @@ def check_folder(bench: Bench, out: Path, *, dry_run: bool = False) -> bool:
     return same
 
 
-def _grown(bench: Bench, out: Path) -> bool:
-    """Tell whether every cell that ``out`` holds is one of the bench's: its recipe got more."""
+def _grown(bench: Bench, out: Path, model: object) -> bool:
+    """Tell whether every cell that ``out`` holds is one of the bench's: its recipe got more.
+
+    An older holdfast told less in a cell's key; the ``model`` was told by the folder's recipe.
+    """
     cells = out / "cells"
     mine = {cell.key for cell in bench.cells}
+    if model == bench.recipe.get("model"):
+        mine |= {earlier_key(cell) for cell in bench.cells}
     return cells.is_dir() and {folder.name for folder in cells.iterdir()} <= mine
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict, Unpack, get_type_hints
@@ -17,7 +17,7 @@ from holdfast.inputs.specs import Spec
 from holdfast.organism.scenarios import Budget
 from holdfast.results.records import BEFORE, PLAIN, Attack
 
-__all__ = ["Cell", "attack_on"]
+__all__ = ["Cell", "attack_on", "contents", "key_of"]
 
 FORMAT = 2
 """Part of every cell's hash; raised when the same settings would give other results."""
@@ -64,7 +64,7 @@ class Cell:
         kept = self.subject.ancestor()
         own = {"unaligned": kept[1]} if kept else {}
         return [
-            spec.resolved() | (own if _reads_unaligned(spec) else {}) | _contents(spec)
+            spec.resolved() | (own if _reads_unaligned(spec) else {}) | contents(spec)
             for spec in specs
         ]
 
@@ -98,8 +98,7 @@ class Cell:
     @property
     def key(self) -> str:
         """First 16 hexadecimal digits of the SHA-256 of the settings; the folder's name."""
-        text = json.dumps(self.settings, sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return key_of(self.settings)
 
     @property
     def label(self) -> str:
@@ -122,7 +121,13 @@ def _reads_unaligned(spec: Spec) -> bool:
     return given and not spec.bare.is_off
 
 
-def _contents(spec: Spec) -> dict[str, str]:
+def key_of(settings: Mapping[str, Any]) -> str:
+    """Return the key of a cell with these settings."""
+    text = json.dumps(settings, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def contents(spec: Spec) -> dict[str, str]:
     """Return the hash of each folder or file that the spec names; a plain word names none."""
     told = {key: value for key, value in spec.options.items() if isinstance(value, str | Path)}
     hints = get_type_hints(spec.cls) if told else {}

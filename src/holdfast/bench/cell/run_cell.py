@@ -6,12 +6,14 @@ damaged one is found. What cells share stands in ``shared/``. A published cell i
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
-from holdfast.bench.cell.cell import Cell
+from holdfast.bench.cell.cell import Cell, key_of
+from holdfast.bench.cell.earlier import earlier_settings
 from holdfast.bench.cell.movement import moved
 from holdfast.bench.cell.packed import PACKED, seal_of, sealed, unpacked
 from holdfast.bench.cell.runs import examined, measured
@@ -50,18 +52,27 @@ def read(cell: Cell, out: Path) -> SeedRun | None:
     Raises:
         InputError: The file is damaged, or is another cell's.
     """
-    whole, packed = result_file(cell, out), result_file(cell, out).with_name(PACKED)
-    path = whole if whole.exists() else packed
-    if not path.exists():
-        return None
+    found = _found(result_file(cell, out))
+    wanted = cell.settings if found else earlier_settings(cell)
+    if not found and wanted is not None:
+        found = _found(out / "cells" / key_of(wanted) / "result.json")
+    return _read(found, wanted) if found else None
+
+
+def _found(whole: Path) -> Path | None:
+    """Return where a result stands, whole or packed."""
+    return next((path for path in (whole, whole.with_name(PACKED)) if path.exists()), None)
+
+
+def _read(path: Path, wanted: Mapping[str, Any] | None) -> SeedRun:
     try:
-        document = json_in(path) if path is whole else unpacked(path)
+        document = unpacked(path) if path.name == PACKED else json_in(path)
         content = {"settings": document["settings"], "run": document["run"]}
         intact = document["sha256"] == seal_of(content)
         run = SeedRun.model_validate(content["run"])
     except (OSError, EOFError, ValueError, KeyError, TypeError, ValidationError) as error:
         raise InputError(f"{path} is damaged ({type(error).__name__}); it runs again") from error
-    settings = json.loads(json.dumps(cell.settings, default=str))
+    settings = json.loads(json.dumps(wanted, default=str))
     if not intact or content["settings"] != settings:
         raise InputError(f"{path} is damaged (its content is not what was written); it runs again")
     return run

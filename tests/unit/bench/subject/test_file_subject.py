@@ -1,6 +1,7 @@
 """A bench of a model in a folder, with rows and questions in files."""
 
 import csv
+import hashlib
 import json
 import pickle
 import re
@@ -13,17 +14,20 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from holdfast import organism
-from holdfast.bench.bench import plan, run_bench
-from holdfast.bench.cell.run_cell import run_cell
+from holdfast.bench.bench import check_folder, plan, run_bench
+from holdfast.bench.cell.packed import sealed
+from holdfast.bench.cell.run_cell import read, run_cell
 from holdfast.bench.cell.runs import tune
 from holdfast.bench.cell.stages import prepared, repaired
+from holdfast.bench.dry_run import outlook
 from holdfast.bench.subject import files, questions
 from holdfast.bench.subject.files import FileSubject
-from holdfast.errors import InputError
+from holdfast.errors import ConfigError, InputError
 from holdfast.evaluation import generate
 from holdfast.inputs.specs import build_defenses
 from holdfast.ops.modules import trainable
 from holdfast.organism import scenarios
+from holdfast.results.records import SeedRun
 
 SMALL = {"rows": [16], "steps": [2], "seeds": 2, "defender_rows": 10, "benign_rows": 10,
          "validation_rows": 4, "items_per_kind": 3}  # fmt: skip
@@ -168,8 +172,8 @@ def test_models_of_two_owners_on_the_hub_have_no_cell_in_common(folder, monkeypa
 
 def of_a_new_worker(cell):
     """Return the cell as a worker has it that starts now: nothing is read yet."""
-    for read in (files.examples_of, files._read_as, questions._read):
-        read.cache_clear()
+    for reads in (files.examples_of, files._read_as, questions._read):
+        reads.cache_clear()
     return pickle.loads(pickle.dumps(cell))  # noqa: S301
 
 
@@ -298,3 +302,36 @@ def test_a_missing_file_and_a_question_that_is_too_long_are_named(folder, tmp_pa
     (folder / "own.yaml").write_text(yaml.safe_dump(document))
     with pytest.raises(InputError, match="question task-1"):
         plan(path)
+
+
+def kept_by_an_older_one(cell, out, settings):
+    """Keep a run of the cell under settings that told less."""
+    text = json.dumps(settings, sort_keys=True, default=str)
+    place = out / "cells" / hashlib.sha256(text.encode()).hexdigest()[:16] / "result.json"
+    run = SeedRun(seed=cell.seed, seconds=42.0).model_dump(mode="json")
+    place.parent.mkdir(parents=True)
+    place.write_text(sealed({"settings": json.loads(text), "run": run}))
+
+
+def test_cells_of_an_older_holdfast_are_not_lost(folder, tmp_path, monkeypatch):
+    """Of the folder it said: cells of another recipe. Of what is not known a cell runs again."""
+    monkeypatch.setattr(FileSubject, "check", lambda _: None)  # Nothing is fetched.
+    base, vector = str(folder / "model"), f"safe_lora:base={folder / 'model'}"
+    ours = plan(recipe(folder, model="us/model", defenses=["none", vector], p=[0.5], seeds=1))
+    out = tmp_path / "out"
+    for cell in ours.cells:
+        settings = json.loads(json.dumps(cell.settings, default=str))
+        settings["made_by"] |= {"model": "model", "weights": hashlib.sha256(b"").hexdigest()}
+        for said in settings["defenses"]:
+            assert said.pop("base_sha256", None) is None or said["base"] == base
+        kept_by_an_older_one(cell, out, settings)
+    (out / "recipe.json").write_text(json.dumps({"sha256": "other", "recipe": ours.recipe}))
+    assert check_folder(ours, out)
+    assert [(cell.specs, read(cell, out) is not None) for cell in ours.cells] == [
+        ("", True), (vector, False)
+    ]  # fmt: skip
+    assert read(ours.cells[0], out).seconds == 42.0
+    theirs = plan(recipe(folder, model="them/model", defenses=["none", vector], p=[0.5], seeds=1))
+    assert outlook(theirs, out)[0].startswith("0 of 2 cells are done")
+    with pytest.raises(ConfigError, match="cells of another recipe"):
+        check_folder(theirs, out)
