@@ -31,7 +31,7 @@ def built(text: str, find: Callable[[str], MakesJudge]) -> Judge:
     cls = find(name.strip())
     with _about(text, rest):
         given = dict[str, Any]()
-        for key, value in _pairs(rest, _options(cls)):
+        for key, value in _pairs(rest, _options(cls) if rest.strip() else {}):
             if key in given:
                 raise ConfigError(f"{key} is given twice; give it once")
             given[key] = value

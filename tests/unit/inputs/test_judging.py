@@ -39,3 +39,4 @@ def test_options_without_a_type_have_that_of_their_default():
 def test_a_type_that_exists_for_a_checker_alone_is_told_as_the_judge_s():
     with pytest.raises(ConfigError, match=r"cannot be read \(NameError.*import what they name"):
         built("unread:strict=yes", lambda _: Unread)
+    assert built("unread", lambda _: Unread).strict is False  # Nobody has to know them then.
