@@ -24,8 +24,11 @@ class Bare:
 
 
 class Unread:
-    def __init__(self, strict: "Nowhere" = False):  # noqa: F821
+    def __init__(self, strict=False):
         self.strict = strict
+
+
+Unread.__init__.__annotations__["strict"] = "Nowhere"
 
 
 def test_options_without_a_type_have_that_of_their_default():

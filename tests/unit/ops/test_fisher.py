@@ -1,5 +1,7 @@
 """The diagonal Fisher information, row by row, and steps in its metric, against plain autograd."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -113,7 +115,8 @@ def test_an_adapter_of_stacked_experts_is_felt(targets):
 
 def test_a_weight_that_two_layers_hold_is_taken_row_by_row():
     model = lora(tiny_model()).eval()
-    first, second = (layer.self_attn.q_proj for layer in model.base_model.model.model.layers)
+    layers: Any = model.get_submodule("base_model.model.model.layers")
+    first, second = (layer.self_attn.q_proj for layer in layers)
     second.lora_A["default"].weight = first.lora_A["default"].weight
     found = mean_squared_gradients(LocalEngine(model), [batch_of(ROWS)])
     assert near(found, by_autograd(model, ROWS))
