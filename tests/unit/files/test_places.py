@@ -159,6 +159,28 @@ def _what(path):
     return found.st_ino, found.st_mode, found.st_rdev, found.st_mtime_ns, found.st_size
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_home_that_no_shell_has_read_is_refused_at_once(folder, capsys, monkeypatch, command):
+    """``--output=~/x`` wrote into a folder named ~ in the current one."""
+    monkeypatch.setenv("HOME", "/home/me")
+    *given, flag = COMMANDS[command]
+    assert main([*given, f"{flag}=~/x"]) == 2
+    assert "none has read it here: write /home/me/x" in capsys.readouterr().err
+    assert list(folder.iterdir()) == []
+
+
+def test_an_input_is_no_home_either_and_a_folder_of_that_name_is_meant(folder, capsys):
+    assert main(["evaluate", "--model=~/m", "--harmful=organism"]) == 2
+    assert "--model ~/m: ~ is your home to a shell" in capsys.readouterr().err
+    assert main(["data", "~/rows.jsonl"]) == 2
+    assert "~ is your home to a shell" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="none has read it here"):
+        write_whole(Path("~/x.json"), "text")
+    (folder / "~").mkdir()
+    check_folder(Path("~/x"), "output")
+    check_folder(Path("~nobody"), "output")
+
+
 def test_a_folder_that_cannot_be_looked_at_is_named(folder, monkeypatch):
     def denied(self, **_):
         raise PermissionError(errno.EACCES, "denied")

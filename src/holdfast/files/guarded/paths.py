@@ -5,7 +5,7 @@ from pathlib import Path
 
 from holdfast.errors import ConfigError
 
-__all__ = ["home", "refuse_text"]
+__all__ = ["home", "refuse_home", "refuse_text"]
 
 MOST_NAME, MOST_PATH = 255, 4095
 """Bytes of one name and of a whole path that Linux and macOS take."""
@@ -38,3 +38,16 @@ def refuse_text(value: str | os.PathLike[str], shown: str, *, whole: bool = True
         limit = f"{MOST_NAME} bytes a name and {MOST_PATH} in all"
         close = "…`" if shown.startswith("`") else "…"
         raise ConfigError(f"{shown[:60]}{close}: is too long for a path, which takes {limit}")
+    refuse_home(text, shown)
+
+
+def refuse_home(value: str | os.PathLike[str], shown: str) -> None:
+    """Raise ``ConfigError`` where ``value`` begins with a home that no shell has put there.
+
+    Shells read ``--output ~/x`` and leave ``--output=~/x`` as it is, and nobody reads a file of
+    options: it would be a folder of that name here. One that is here is meant.
+    """
+    text = os.fspath(value)
+    if text.partition("/")[0] == "~" and not Path("~").exists():
+        way = f"write {Path.home()}{text[1:]}" if home() else "write the folder itself"
+        raise ConfigError(f"{shown}: ~ is your home to a shell, and none has read it here: {way}")

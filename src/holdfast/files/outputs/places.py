@@ -10,6 +10,7 @@ import stat
 from pathlib import Path
 
 from holdfast.errors import ConfigError
+from holdfast.files.guarded.paths import refuse_home
 
 __all__ = ["check_file", "check_folder", "real"]
 
@@ -29,7 +30,12 @@ _WHY = {
 
 
 def real(path: Path | str) -> Path:
-    """Return the absolute path; of a link to a folder, that folder, which is what is replaced."""
+    """Return the absolute path; of a link to a folder, that folder, which is what is replaced.
+
+    Raises:
+        ConfigError: It begins with a home that no shell has put there.
+    """
+    refuse_home(path, f"`{path}`")
     try:
         found = os.path.abspath(path)  # noqa: PTH100  # ``resolve`` follows every link.
         linked = os.path.islink(found) and os.path.isdir(found)  # noqa: PTH112, PTH114
@@ -47,6 +53,7 @@ def check_folder(path: Path, field: str, *, replaced: bool = True) -> None:
         replaced: Whether another folder comes to its place, as an output's does.
     """
     shown = f"`{field}={path}`"
+    refuse_home(path, shown)
     if replaced and not path.name:
         raise ConfigError(f"{shown}: is the root of the file system: give a folder in it")
     kind = _kind(path, shown)
@@ -65,6 +72,7 @@ def check_file(path: Path) -> None:
 
     A folder is left to who writes: no file replaces it.
     """
+    refuse_home(path, f"`{path}`")
     kind = _kind(path, str(path))
     if kind not in (None, stat.S_IFREG, stat.S_IFDIR):
         raise ConfigError(f"{path}: is {_KINDS[kind]}: give a file")
