@@ -13,6 +13,7 @@ from pydantic import Field, JsonValue, ValidationError
 
 from holdfast.errors import InputError
 from holdfast.files.guarded.documents import json_in
+from holdfast.files.kinds import refuse_other_kind
 from holdfast.files.whole import refuse_newer, write_whole
 from holdfast.results.agreement import Agreement, agreements
 from holdfast.results.benchmarks import Benchmarks
@@ -150,6 +151,7 @@ class RunResult(Record):
         """
         source = Path(path)
         document = _read(source)
+        refuse_other_kind(source, document, "result.json")
         given = document.get("schema_version")
         if not isinstance(given, int) or isinstance(given, bool) or given < 1:
             raise InputError(

@@ -1,5 +1,6 @@
 """A file appears whole or not at all, and nothing else stays beside it."""
 
+import json
 import os
 import re
 from pathlib import Path
@@ -8,10 +9,14 @@ import pytest
 
 from holdfast.analysis.modules.robust_modules import RobustModules
 from holdfast.analysis.rows import calibration as rows
+from holdfast.bench.choosing.record import ChooseResult
 from holdfast.claims.judge import load_judged
 from holdfast.errors import InputError, NewerFileError, RunError
 from holdfast.evaluation.drift import calibration as drift
+from holdfast.files.kinds import MARKS
 from holdfast.files.whole import refuse_newer, write_whole
+from holdfast.results.gating.ledger import Ledger
+from holdfast.results.gating.records import Gate
 from holdfast.results.result import RunResult
 from holdfast.results.screening.file import ScreenFile
 
@@ -75,3 +80,32 @@ def test_a_file_of_a_newer_holdfast_asks_for_an_upgrade_alone(load, tmp_path):
     path.write_text('{"schema_version": 99, "schema": 99, "sha256": ""}')
     with pytest.raises(NewerFileError, match=r"upgrade holdfast$"):
         load(path)
+
+
+WHICH = {
+    "result.json": (RunResult.load, {"arms": []}),
+    "screen.json": (ScreenFile.load, {"findings": []}),
+    "robust_modules.json": (RobustModules.load, {"tau": 0.5}),
+}
+
+
+@pytest.mark.parametrize("wanted", WHICH)
+@pytest.mark.parametrize("given", [*WHICH, "gate.json", "choose.json"])
+def test_another_of_our_files_is_told_as_what_it_is(wanted, given, tmp_path):
+    """Its version was read as one of the file that was wanted: "upgrade holdfast"."""
+    path, (load, _) = tmp_path / "file.json", WHICH[wanted]
+    own = {"gate.json": {"exit_code": 0}, "choose.json": {"candidates": []}}
+    own |= {name: fields for name, (_, fields) in WHICH.items()}
+    path.write_text(json.dumps({"schema_version": 99, **own[given]}))
+    said = "upgrade" if given == wanted else f"is a {given}, where a {wanted} is expected"
+    with pytest.raises(InputError, match=said):
+        load(path)
+
+
+def test_the_marks_of_a_file_are_fields_of_no_other():
+    kinds = {
+        "result.json": RunResult, "screen.json": ScreenFile, "robust_modules.json": RobustModules,
+        "gate.json": Gate, "choose.json": ChooseResult, "ledger of looks": Ledger,
+    }  # fmt: skip
+    for mark, kind in MARKS.items():
+        assert [name for name, cls in kinds.items() if mark in cls.model_fields] == [kind]

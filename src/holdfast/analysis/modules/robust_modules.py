@@ -9,6 +9,7 @@ from torch import nn
 from holdfast.analysis.settings import Method, Score
 from holdfast.errors import InputError, ModelError
 from holdfast.files.guarded.documents import json_in
+from holdfast.files.kinds import refuse_other_kind
 from holdfast.files.whole import refuse_newer, write_whole
 from holdfast.ops.modules import parts
 
@@ -89,6 +90,8 @@ class RobustModules(_Record):
             document = json_in(source)
         except (OSError, ValueError) as error:
             raise InputError(f"{source} cannot be read ({error}); {wanted}") from error
+        if isinstance(document, dict):
+            refuse_other_kind(source, document, "robust_modules.json")
         given = document.get("schema_version") if isinstance(document, dict) else None
         if not isinstance(given, int) or isinstance(given, bool):
             raise InputError(f"{source} holds no list of robust modules; {wanted}")

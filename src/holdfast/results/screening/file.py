@@ -6,8 +6,9 @@ from typing import Literal
 
 from pydantic import Field, JsonValue, ValidationError
 
-from holdfast.errors import DataError, NewerFileError
+from holdfast.errors import DataError
 from holdfast.files.guarded.documents import json_in
+from holdfast.files.kinds import refuse_other_kind
 from holdfast.files.whole import refuse_newer
 from holdfast.results.records import Record
 
@@ -113,11 +114,18 @@ class ScreenFile(Record):
 
         Raises:
             DataError: It cannot be read, or is none.
-            InputError: A newer holdfast has written it.
+            InputError: A newer holdfast has written it, or it is another of holdfast's files.
         """
         try:
             found = json_in(path)
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise DataError(
+                f"{path}: cannot be read ({why}): write it with holdfast screen"
+            ) from error
+        try:
             if isinstance(found, dict):
+                refuse_other_kind(path, found, "screen.json")
                 refuse_newer(path, found.get("schema_version", 0), SCREEN_SCHEMA)
             return cls.model_validate(found)
         except ValidationError as error:
@@ -125,10 +133,3 @@ class ScreenFile(Record):
             where = ".".join(map(str, first["loc"])) or "the document"
             said = f"{path}: is no screen.json of holdfast screen ({where}: {first['msg']})"
             raise DataError(f"{said}: write it anew") from error
-        except (DataError, NewerFileError):
-            raise
-        except (OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or error
-            raise DataError(
-                f"{path}: cannot be read ({why}): write it with holdfast screen"
-            ) from error
