@@ -38,8 +38,9 @@ def _told(cell: Cell) -> dict[str, Any]:
         made_by |= {"model": Path(made_by["model"]).name, "weights": _NO_FILES}
     defenses = settings["defenses"]
     if cell.attack is not None:
+        untold = map(contents, cell.defenses)
         defenses = [
-            {key: value for key, value in said.items() if key not in contents(spec)}
-            for spec, said in zip(cell.defenses, defenses, strict=True)
+            {key: value for key, value in said.items() if key not in named}
+            for named, said in zip(untold, defenses, strict=True)
         ]
     return {**settings, "defenses": defenses, "made_by": made_by}

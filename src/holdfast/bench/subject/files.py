@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from datasets import Dataset
 
-from holdfast.bench.subject.organism import MIXED
+from holdfast.bench.subject.organism import MIXED, holdfast_version
 from holdfast.bench.subject.questions import ANSWERS, QUESTIONS, SPLITS, asked, of_split
 from holdfast.bench.subject.unchanged import refuse_changed, weights_of
 from holdfast.data.chat import check_lengths
@@ -31,7 +31,7 @@ from holdfast.inputs.judging import check_items, judges_for
 from holdfast.inputs.models import load_model, positions
 from holdfast.inputs.rows import Source
 from holdfast.organism.scenarios import Budget
-from holdfast.results.provenance import fingerprint, versions
+from holdfast.results.provenance import fingerprint
 from holdfast.training.sft_options import cpu_options
 
 __all__ = ["BENIGN", "ROLES", "FileSubject", "Training", "examples_of", "rows_of"]
@@ -108,7 +108,7 @@ class FileSubject:
         judges = [judge.name for judge in judges_for(self.name).judges]
         # A folder that was moved, or made again bit for bit elsewhere, is the same model.
         name = Path(self.name).name if self.digests.get("weights") else self.name
-        return {"holdfast": _holdfast(), "model": name, **self.digests,
+        return {"holdfast": holdfast_version(), "model": name, **self.digests,
                 "training": self.training.deciding, "judges": judges}  # fmt: skip
 
     def budget(self, scenario: str) -> Budget:
@@ -233,12 +233,6 @@ def rows_of(role: str, path: str) -> Sequence[Mapping[str, Any]]:
 def _read_as(role: str, path: str) -> str:
     """Return the SHA-256 of what this process has read of a file."""
     return fingerprint(role, rows_of(role, path), path).sha256
-
-
-@cache
-def _holdfast() -> str:
-    """Look the version up once for each process: every cell's key asks for it, many times."""
-    return versions()["holdfast"]
 
 
 @cache

@@ -24,7 +24,8 @@ from holdfast.organism.scenarios import Budget
 from holdfast.results.provenance import versions
 
 __all__ = [
-    "MIXED", "ORGANISM_SUBJECT", "OrganismSubject", "Subject", "as_examples", "weights_sha256",
+    "MIXED", "ORGANISM_SUBJECT", "OrganismSubject", "Subject", "as_examples", "holdfast_version",
+    "weights_sha256",
 ]  # fmt: skip
 
 MIXED = "harmful_mix"
@@ -131,7 +132,7 @@ class OrganismSubject:
 
     def made_by(self) -> dict[str, Any]:
         """Return holdfast's version and the hash of the organism's weights."""
-        return {"holdfast": _holdfast(), "organism": self.weights or _hash(self.path)}
+        return {"holdfast": holdfast_version(), "organism": self.weights or _hash(self.path)}
 
     def budget(self, scenario: str) -> Budget:
         """Return the scenario's own budget."""
@@ -194,7 +195,7 @@ class OrganismSubject:
 
 
 @cache
-def _holdfast() -> str:
+def holdfast_version() -> str:
     """Look the version up once for each process: every cell's key asks for it, many times."""
     return versions()["holdfast"]
 

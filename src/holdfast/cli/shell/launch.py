@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from holdfast.cli.shell.flags import flag_of
 from holdfast.commands.several.kinds import BY_ACCELERATE
 from holdfast.errors import ConfigError, nearest, reason_of
-from holdfast.files.outputs.processes import another_tells, hush, place
+from holdfast.files.outputs.processes import place, told_once
 from holdfast.inputs.configs import TuneConfig
 from holdfast.inputs.yaml_files import mapping_in, text_of
 
@@ -37,11 +37,12 @@ def launch_line(config: TuneConfig, file: Path, more: Sequence[str] = ()) -> lis
     """
     _check(file)
     if place()[1] > 1:
-        error = ConfigError(
-            f"`accelerate_config={file}`: a launcher has started this process already: give it "
-            "to `holdfast` alone, or leave it out"
+        raise told_once(
+            ConfigError(
+                f"`accelerate_config={file}`: a launcher has started this process already: give it "
+                "to `holdfast` alone, or leave it out"
+            )
         )
-        raise hush(error) if another_tells() else error
     module = ["-m", "accelerate.commands.launch", "--config_file", str(file), "-m", "holdfast"]
     stage = str(getattr(config, "stage", "tune"))
     return [sys.executable, *module, stage, *_words(config), *more]

@@ -13,7 +13,7 @@ from typing import Any
 
 from holdfast.errors import ConfigError
 
-__all__ = ["another_tells", "hush", "is_hushed", "one_run", "place", "refuse_several"]
+__all__ = ["another_tells", "hush", "is_hushed", "one_run", "place", "refuse_several", "told_once"]
 
 _COUNTS = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 """What launchers (torchrun, accelerate, MPI) tell each of their processes."""
@@ -78,7 +78,12 @@ def refuse_several(way_out: str = "start one process, without torchrun or mpirun
                 f"{count} processes were started as one run ({name}), and each would write "
                 f"the same output: {way_out}"
             )
-            raise hush(error) if another_tells() else error
+            raise told_once(error)
+
+
+def told_once(error: Any) -> Any:
+    """Return an error that each process meets in its arguments, hushed in all but the first."""
+    return hush(error) if another_tells() else error
 
 
 def hush(error: Any, teller: int = 0) -> Any:
