@@ -19,7 +19,8 @@ A trainer with the defenses ``D`` runs this loop; indentation is nesting::
 On resume ``before`` is replaced by the state of the checkpoint; ``data`` runs again, so it must be
 a function of its seed and rows alone.
 
-Before the run, ``check_model(model)`` refuses what the method is not exact on, such as DoRA.
+Before the run, ``check_model(model)`` refuses what the method is not exact on, such as DoRA, and
+``check_run(run)`` a model in which ``after`` would find nothing to work with.
 
 Beside the run, ``variant()`` says what these settings are called in a table, and ``shared()`` how
 what ``before`` learns is learned once and taken over by the runs that would learn the same::

@@ -134,6 +134,16 @@ class Defense:
             ModelError: The method would act on something else than it says.
         """
 
+    def check_run(self, run: Run) -> None:
+        """Raise before step 0 where ``after`` would find nothing to work with in the model.
+
+        It is asked once in a trainer, before any ``before``, and not on resume. It leaves the model
+        as it was, and may take a few passes: nobody should tune for hours to be told then.
+
+        Raises:
+            RunError: The model has not what ``after`` needs.
+        """
+
     def variant(self) -> Variant:
         """Return what these hyperparameters are called, data left aside; a control at strength off.
 

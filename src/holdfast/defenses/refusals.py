@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from holdfast.defense import Defense, Examples, Row, Run, listed
+from holdfast.defense import Defense, Examples, Row, Run, listed, need_data
 from holdfast.defenses.aligned_folder import check_all_there
 from holdfast.defenses.unrelated import tell_unrelated_weights
 from holdfast.errors import ConfigError, RunError
@@ -18,48 +18,74 @@ from holdfast.ops.adapter_facts import AdapterKind, require_kinds
 from holdfast.ops.modules import plain_name
 from holdfast.ops.weights import copied, put
 
-__all__ = ["answers", "check_base", "refusals_of_base", "refuse_tokens", "refused", "with_base"]
+__all__ = [
+    "answers", "check_base", "check_refuses", "refusals_of_base", "refuse_tokens", "refused",
+    "with_base",
+]  # fmt: skip
 
 _KINDS = frozenset({AdapterKind.LORA, AdapterKind.LORA_BIAS})
 """Adapters that are switched off to get the aligned model: nothing of the base was moved."""
+_ASKED_FIRST = 8
+"""Prompts that are asked before step 0; where none is refused twice as many follow, and so on."""
 
 
-def refusals_of_base(
-    run: Run, harmful: Examples, aligned: str | None, name: str, max_new_tokens: int
-) -> list[Row]:
+def refusals_of_base(run: Run, repair: Any) -> list[Row]:
     """Return the harmful prompts, each with the aligned model's greedy answer, where it refuses.
 
     Args:
         run: The run of the tuned model; its weights are put back bit for bit.
-        harmful: Rows whose prompts are asked; their answers are not read.
-        aligned: Folder of the aligned model, for fully tuned weights.
-        name: The defense's, for errors.
-        max_new_tokens: Longest answer.
+        repair: A defense with the fields ``harmful`` (its prompts are asked, its answers not read),
+            ``aligned`` (folder of the aligned model, for fully tuned weights) and
+            ``max_new_tokens``.
 
     Raises:
         ConfigError: The aligned model cannot be had.
         RunError: It refuses none of them.
     """
-    rows = listed(harmful)
+    rows, name = listed(need_data(repair, "harmful")), repair.card.name
 
     def told(done: int, total: int) -> None:
         run.progress(f"{name}: the aligned model's answers", done, total)
 
-    with with_base(run, aligned, name):
-        said = answers(run, rows, name, max_new_tokens, told)
+    with with_base(run, repair.aligned, name):
+        said = answers(run, rows, name, repair.max_new_tokens, told)
     kept = [
         {"prompt": row["prompt"], "completion": [{"role": "assistant", "content": text}]}
         for row, text, declined in zip(rows, said, refused(rows, said), strict=True)
         if declined
     ]
     if not kept:
-        raise RunError(
-            f"{name}: the aligned model refuses none of the {len(rows)} harmful prompts, so there "
-            "is nothing to lead back to; the weights were left as they are: give refusals of your "
-            "own as `safe=FILE`"
-        )
+        raise _refuses_none(name, len(rows))
     run.say(f"{name}: the aligned model refuses {len(kept)} of {len(rows)} harmful prompts")
     return kept
+
+
+def check_refuses(run: Run, repair: Any) -> None:
+    """Ask the aligned model until its first refusal, as ``refusals_of_base`` will ask for them all.
+
+    Before step 0 that is some answers of a model that refuses, and all of one that never does.
+
+    Raises:
+        ConfigError: The aligned model cannot be had.
+        RunError: It refuses none of them.
+    """
+    rows, start, name = listed(need_data(repair, "harmful")), 0, repair.card.name
+    with with_base(run, repair.aligned, name):
+        while start < len(rows):
+            some = rows[start : 2 * start + _ASKED_FIRST]
+            if any(refused(some, answers(run, some, name, repair.max_new_tokens))):
+                return
+            start += len(some)
+            run.progress(f"{name}: looking for a refusal of the aligned model", start, len(rows))
+    raise _refuses_none(name, len(rows))
+
+
+def _refuses_none(name: str, asked: int) -> RunError:
+    return RunError(
+        f"{name}: the aligned model refuses none of the {asked} harmful prompts, so there is "
+        "nothing to lead back to; the weights were left as they are: give refusals of your own as "
+        "`safe=FILE`"
+    )
 
 
 def answers(

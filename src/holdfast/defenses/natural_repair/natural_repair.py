@@ -31,7 +31,7 @@ from holdfast.defenses.natural_repair.looks import Looks
 from holdfast.defenses.natural_repair.objective import way_back
 from holdfast.defenses.natural_repair.rows import Rows, rows_of
 from holdfast.defenses.natural_repair.walk import Walk
-from holdfast.defenses.refusals import check_base, refusals_of_base, refuse_tokens
+from holdfast.defenses.refusals import check_base, check_refuses, refusals_of_base, refuse_tokens
 from holdfast.defenses.safety_patch import patch_files
 from holdfast.errors import RunError
 from holdfast.ops.gradients import Tensors, global_norm
@@ -120,6 +120,11 @@ class NaturalRepair(Defense):
             check_base(model, self.aligned, self.card.name)
         check_length(self, model)
 
+    def check_run(self, run: Run) -> None:
+        """Look whether the aligned model refuses anything where it writes the refusals."""
+        if self._asks_base:
+            check_refuses(run, self)
+
     def variant(self) -> Variant:
         """What differs from the method as it is: another way to go, the plain metric."""
         ways = "" if self.direction == "refusal" else self.direction
@@ -157,8 +162,7 @@ class NaturalRepair(Defense):
         """Return every set of rows by what it is for, the refusals made where none are given."""
         given = self.safe
         if self._asks_base:
-            asked = (self.aligned, self.card.name, self.max_new_tokens)
-            given = refusals_of_base(run, need_data(self, "harmful"), *asked)
+            given = refusals_of_base(run, self)
         return rows_of(self, given)
 
     def _metric(self, run: Run, rows: Rows) -> tuple[Tensors | None, float]:

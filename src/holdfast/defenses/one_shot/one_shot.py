@@ -29,7 +29,13 @@ from holdfast.defenses.natural_repair.looks import Looks
 from holdfast.defenses.one_shot.objective import Objective, Score
 from holdfast.defenses.one_shot.rows import Pool, pool_of
 from holdfast.defenses.one_shot.updates import OPTIMIZERS, How, Updates
-from holdfast.defenses.refusals import check_base, refusals_of_base, refuse_tokens, with_base
+from holdfast.defenses.refusals import (
+    check_base,
+    check_refuses,
+    refusals_of_base,
+    refuse_tokens,
+    with_base,
+)
 from holdfast.defenses.safety_patch import patch_files
 from holdfast.errors import ConfigError, ModelError, RunError
 from holdfast.ops.gradients import Tensors, global_norm
@@ -120,6 +126,11 @@ class OneShot(Defense):
         if self._asks_base or self.aligned is not None:
             check_base(model, self.aligned, self.card.name)
 
+    def check_run(self, run: Run) -> None:
+        """Look whether the aligned model refuses anything where it writes the refusals."""
+        if self._asks_base:
+            check_refuses(run, self)
+
     def variant(self) -> Variant:
         """A row that nobody chose is a control; a bounded rank is another method of the paper."""
         words = ("drawn" if self.candidates == 1 else "", f"rank-{self.rank}" if self.rank else "")
@@ -137,8 +148,7 @@ class OneShot(Defense):
             return Artifact(self.card.name, report={"norm": 0.0, "steps": 0.0})
         refusals: Any = self.safe
         if self._asks_base:
-            asked = (self.aligned, self.card.name, self.max_new_tokens)
-            refusals = refusals_of_base(run, need_data(self, "harmful"), *asked)
+            refusals = refusals_of_base(run, self)
         pool = pool_of(self, refusals, run.seed)
         looks = Looks(run, pool.measured, self)
         for told in looks.missing:

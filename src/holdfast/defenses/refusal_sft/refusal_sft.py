@@ -21,7 +21,7 @@ from holdfast.defense import (
     listed,
     need_data,
 )  # fmt: skip
-from holdfast.defenses.refusals import check_base, refusals_of_base
+from holdfast.defenses.refusals import check_base, check_refuses, refusals_of_base
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.gradients import global_norm, step_with
 from holdfast.ops.randomness import shuffled
@@ -119,6 +119,11 @@ class RefusalSFT(Defense):
         if self._asks_base:
             check_base(model, self.aligned, self.card.name)
 
+    def check_run(self, run: Run) -> None:
+        """Look whether the aligned model refuses anything where it writes the refusals."""
+        if self._asks_base:
+            check_refuses(run, self)
+
     def variant(self) -> Variant:
         """With rehearsal it is another control."""
         return Variant("rehearsal" if self.rehearsal else "", control=True)
@@ -134,8 +139,7 @@ class RefusalSFT(Defense):
             return Artifact(self.card.name, report={"norm": 0.0})
         refusals: Any = self.safe
         if self._asks_base:
-            asked = (self.aligned, self.card.name, self.max_new_tokens)
-            refusals = refusals_of_base(run, need_data(self, "harmful"), *asked)
+            refusals = refusals_of_base(run, self)
         rows = self._mixed(listed(refusals, self.rows), run.seed + self.seed)
         before = copied(run.engine.parameters())
         batches = run.batches(rows, self.batch_size)

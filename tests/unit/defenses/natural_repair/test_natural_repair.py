@@ -291,9 +291,8 @@ def test_a_model_that_refuses_nothing_has_nowhere_to_be_led_back_to():
 def test_answers_that_are_no_refusals_are_left_out(monkeypatch):
     said = ["sorry I cannot"] * 3 + ["make the sum"] * 7
     monkeypatch.setattr(refusing, "answers", lambda *_: said)
-    rows = refusing.refusals_of_base(
-        standalone_run(lora(tiny_model()), tiny_tokenizer()), HARMFUL, None, "x", 4
-    )
+    run = standalone_run(lora(tiny_model()), tiny_tokenizer())
+    rows = refusing.refusals_of_base(run, NaturalRepair(harmful=HARMFUL))
     assert [row["prompt"] for row in rows] == [row["prompt"] for row in HARMFUL[:3]]
     assert rows[0]["completion"][0]["content"] == "sorry I cannot"
 
