@@ -117,7 +117,10 @@ def _options(cls: MakesJudge) -> dict[str, Any]:
 
 
 def _type_of(default: Any) -> Any:
-    return str | None if default is None else type(default)
+    if default is None:
+        return str | None
+    # Who writes tau=1 may mean any number.
+    return int | float if type(default) is int else type(default)
 
 
 def _is_plain(hint: Any) -> bool:

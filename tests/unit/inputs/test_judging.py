@@ -35,7 +35,9 @@ def test_options_without_a_type_have_that_of_their_default():
     """doors.md: arguments that have a default are options; these were "unknown, it has none"."""
     text = "bare:strict=yes,word=sorry,draws=4,tau=1,phrases=mine.txt"
     assert built(text, lambda _: Bare).given == [True, "sorry", 4, 1.0, "mine.txt"]
-    with pytest.raises(ConfigError, match="draws='few' must be a whole number"):
+    drawn = [built(f"bare:draws={text}", lambda _: Bare).given[2] for text in ("4", "0.5")]
+    assert [(type(each), each) for each in drawn] == [(int, 4), (float, 0.5)]
+    with pytest.raises(ConfigError, match="draws='few' must be a"):
         built("bare:draws=few", lambda _: Bare)
 
 

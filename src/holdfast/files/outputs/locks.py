@@ -13,10 +13,14 @@ from pathlib import Path
 
 from holdfast.errors import ConfigError
 
-__all__ = ["locked", "refuse_in_use"]
+__all__ = ["InUseError", "locked", "refuse_in_use"]
 
 _SIGNED = b"holdfast lock\n"
 _WAY_OUT = "wait for it or choose another folder"
+
+
+class InUseError(ConfigError):
+    """Another run holds the lock: it may be free in a moment."""
 
 
 @contextmanager
@@ -24,7 +28,8 @@ def locked(file: Path, shown: str) -> Generator[None]:
     """Hold the lock ``file`` for the body; ``shown`` is what an error says is locked.
 
     Raises:
-        ConfigError: Another run holds it, it is somebody else's file, or none can be made there.
+        InUseError: Another run holds it.
+        ConfigError: It is somebody else's file, or none can be made there.
     """
     descriptor = _taken(file, shown)
     try:
@@ -36,7 +41,7 @@ def locked(file: Path, shown: str) -> Generator[None]:
 
 
 def refuse_in_use(file: Path, shown: str) -> None:
-    """Raise ``ConfigError`` where a run holds the lock ``file``; writes nothing."""
+    """Raise ``InUseError`` where a run holds the lock ``file``; writes nothing."""
     if not os.path.lexists(file):
         return
     descriptor = _opened(file, shown, os.O_RDWR)
@@ -88,7 +93,7 @@ def _flocked(descriptor: int, shown: str) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise ConfigError(f"{shown}: another run is writing it: {_WAY_OUT}") from None
+        raise InUseError(f"{shown}: another run is writing it: {_WAY_OUT}") from None
     except OSError as error:
         why = f"its file system has no locks ({error.strerror})"
         raise ConfigError(f"{shown}: {why}: choose a folder on another one") from error

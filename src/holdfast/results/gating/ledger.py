@@ -18,8 +18,8 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from holdfast.errors import ConfigError, InputError, NewerFileError
-from holdfast.files.outputs.locks import locked
+from holdfast.errors import InputError, NewerFileError
+from holdfast.files.outputs.locks import InUseError, locked
 from holdfast.files.sealing.documents import read_sealed, write_sealed
 from holdfast.files.whole import refuse_newer
 from holdfast.results.readings import Record
@@ -131,7 +131,7 @@ def held_ledger(path: Path, wait: float = WAIT) -> Generator[Ledger]:
             holding = locked(lock, f"the ledger {path}")
             holding.__enter__()
             break
-        except ConfigError:
+        except InUseError:
             if time.monotonic() >= end:
                 raise
             time.sleep(0.05)

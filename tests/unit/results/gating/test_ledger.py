@@ -1,6 +1,7 @@
 """The ledger: same look, next look, new series; damage is an error; writers wait."""
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -119,3 +120,12 @@ def test_a_lock_that_is_not_given_back_is_told(tmp_path):
     busy = pytest.raises(ConfigError, match="another run is writing it")
     with held_ledger(path), busy, held_ledger(path, wait=0.1):
         pass
+
+
+def test_what_no_waiting_frees_is_told_at_once(tmp_path):
+    path = tmp_path / "gate.ledger.json"
+    (tmp_path / ".gate.ledger.json.lock").write_text("somebody's notes")
+    begun = time.monotonic()
+    with pytest.raises(ConfigError, match="is not holdfast's"), held_ledger(path, wait=30.0):
+        pass
+    assert time.monotonic() - begun < 5
