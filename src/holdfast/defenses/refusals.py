@@ -69,14 +69,16 @@ def check_refuses(run: Run, repair: Any) -> None:
         ConfigError: The aligned model cannot be had.
         RunError: It refuses none of them.
     """
-    rows, start, name = listed(need_data(repair, "harmful")), 0, repair.card.name
+    rows, asked, name = listed(need_data(repair, "harmful")), 0, repair.card.name
+    stage = f"{name}: looking for a refusal of the aligned model"
     with with_base(run, repair.aligned, name):
-        while start < len(rows):
-            some = rows[start : 2 * start + _ASKED_FIRST]
+        while asked < len(rows):
+            run.progress(stage, asked, len(rows))
+            some = rows[asked : 2 * asked + _ASKED_FIRST]
+            asked += len(some)
             if any(refused(some, answers(run, some, name, repair.max_new_tokens))):
+                run.progress(stage, asked, asked)  # No more are asked: the stage ends here.
                 return
-            start += len(some)
-            run.progress(f"{name}: looking for a refusal of the aligned model", start, len(rows))
     raise _refuses_none(name, len(rows))
 
 

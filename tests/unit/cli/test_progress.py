@@ -64,6 +64,23 @@ def test_a_slow_stage_has_a_line_each_minute():
     assert told[1] == "cells: 2 of 1000, 0.0164 per s, 3 min so far, about 16.9 h left"
 
 
+def test_a_stage_that_is_done_takes_no_more_time():
+    """What follows may tell nothing for minutes: they were counted as time of the stage before."""
+    told, now = [], [0.0]
+    log = LogLines(told.append, lambda: now[0])
+    log.report("answers", 0, 40)
+    now[0] = 10.0
+    log.report("answers", 40, 40)
+    assert told == ["answers: 40 of 40, 4 per s, 10 s so far"]
+    now[0] = 70.0
+    log.beat()
+    assert told[1:] == ["answers: done 1 min ago, still working"]
+    log.report("answers", 10, 50)  # A stage of that name begins again.
+    now[0] = 131.0
+    log.beat()
+    assert told[-1].startswith("answers: 10 of 50, ")
+
+
 def test_what_an_earlier_run_did_is_not_counted_as_speed():
     """Fault E8: without a terminal a log had 0 bytes to the end."""
     told, now = [], [0.0]

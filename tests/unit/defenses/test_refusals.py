@@ -1,5 +1,7 @@
 """Repairs whose refusals the aligned model writes ask before step 0 whether there are any."""
 
+from dataclasses import replace
+
 import pytest
 from transformers import TrainerCallback
 
@@ -7,6 +9,7 @@ from holdfast import NaturalRepair, RefusalSFT
 from holdfast.defenses import refusals as refusing
 from holdfast.defenses.one_shot import OneShot
 from holdfast.errors import RunError
+from holdfast.training.standalone import standalone_run
 from tests.tiny import tiny_model
 from tests.unit.defenses.tiny_runs import HARMFUL, REFUSALS, farthest, lora, trainer_of, weights_of
 
@@ -105,3 +108,16 @@ def test_a_run_that_goes_on_asks_nothing(tmp_path, asked):
     again = trainer_of(tmp_path, [defense], lora(tiny_model()), **how)
     again.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
     assert sizes == [10]
+
+
+def test_the_search_ends_as_a_stage_where_the_first_refusal_is(asked):
+    """A log said "24 of 40, 2 min so far" while the training had begun."""
+    _, says = asked
+    says["refused"] = {9}
+    told = []
+    run = replace(standalone_run(lora(tiny_model())), progress=lambda *at: told.append(at[1:3]))
+    refusing.check_refuses(run, NaturalRepair(harmful=HARMFUL))
+    assert told == [(0, 10), (8, 10), (10, 10)]
+    says["refused"], told[:] = {1}, []
+    refusing.check_refuses(run, NaturalRepair(harmful=HARMFUL))
+    assert told == [(0, 10), (8, 8)]

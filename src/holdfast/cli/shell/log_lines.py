@@ -30,6 +30,8 @@ class _Stage:
     said: str = ""
     shown: int = 0
     """The part of the work that was last told."""
+    ended: float | None = None
+    """When all of it was done."""
 
 
 @dataclass
@@ -51,6 +53,7 @@ class LogLines:
             first = PARTS * done // max(total, 1)
             found = self._stages.setdefault(stage, _Stage(done, now, done, total, shown=first))
             found.done, found.total, found.said = done, total, said or found.said
+            found.ended = now if done >= total else None
             self._last = stage
             part = PARTS * done // max(total, 1)
             if part > found.shown or now - (self._told or 0.0) >= SILENCE:
@@ -67,6 +70,9 @@ class LogLines:
     def _line(self, stage: str, now: float) -> None:
         found = self._stages[stage]
         self._told = now
+        if found.ended is not None and found.ended < now:
+            self.write(f"{stage}: done {spelled(now - found.ended)} ago, still working")
+            return
         made, passed = found.done - found.first, now - found.since
         words = [f"{stage}: {found.done} of {found.total}", found.said]
         if made > 0 and passed > 0:
