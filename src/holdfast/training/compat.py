@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from accelerate.utils import DistributedType
 from datasets import Dataset
@@ -38,8 +38,8 @@ __all__ = [
     "LoopHooks", "collated", "counted_labels", "counts_on", "ddp_limits", "ends_update",
     "first_rows", "is_distributed", "is_stock", "knows_rows", "loss_gives_logits",
     "outputs_with_logits", "own_class", "prepared", "process_store", "scaled_gradients",
-    "scales_itself", "sealed", "templating", "times_averaged", "unlogged", "wait_at_most",
-    "whole_checkpoint", "whole_optimizer",
+    "scales_itself", "sealed", "step_figures", "templating", "times_averaged", "unlogged",
+    "wait_at_most", "whole_checkpoint", "whole_optimizer",
 ]  # fmt: skip
 
 
@@ -110,7 +110,7 @@ def unlogged(trainer: Any) -> dict[str, Any]:
     if _LOSS in vars(trainer):
         loss = trainer.accelerator.gather(trainer._tr_loss.detach()).mean().item()
         found = {"loss": loss, "since": trainer._globalstep_last_logged}
-    if (figures := _figures(trainer)) is not None:
+    if (figures := step_figures(trainer, "train")) is not None:
         own = {name: each for name, each in figures.items() if each}
         found["figures"] = {n: [float(sum(each) / len(each)), len(each)] for n, each in own.items()}
     return found | ({"tokens": trainer._total_train_tokens} if _TOKENS in vars(trainer) else {})
@@ -124,15 +124,15 @@ def counts_on(trainer: Any, told: Mapping[str, Any]) -> None:
         trainer._globalstep_last_logged = int(told["since"])
     if _TOKENS in vars(trainer) and "tokens" in told:
         trainer._total_train_tokens = told["tokens"]
-    if (figures := _figures(trainer)) is not None and "figures" in told:
+    if (figures := step_figures(trainer, "train")) is not None and "figures" in told:
         figures.clear()
         figures.update({name: [mean] * count for name, (mean, count) in told["figures"].items()})
 
 
-def _figures(trainer: Any) -> dict[str, list[float]] | None:
+def step_figures(trainer: Any, mode: Literal["train", "eval"]) -> dict[str, list[float]] | None:
     """Return TRL's figures of every micro-batch since its last log line; None of other classes."""
     own: Any = vars(trainer).get(_FIGURES)
-    return own["train"] if _TOKENS in vars(trainer) and isinstance(own, Mapping) else None
+    return own[mode] if _TOKENS in vars(trainer) and isinstance(own, Mapping) else None
 
 
 def sealed(trainer: Any, last: Callable[[Path, dict[str, Any]], None]) -> None:

@@ -9,6 +9,7 @@ from holdfast.artifact import Artifact
 from holdfast.commands.run_log import LogLines
 from holdfast.commands.several.partners import refuse_uneven
 from holdfast.commands.tune_folders import TuneFolders
+from holdfast.commands.tuning.eval_rows import Answers, each_once, whole_batches
 from holdfast.commands.tuning.trackers import track
 from holdfast.commands.tuning.watching import Watched
 from holdfast.evaluation import Measurement
@@ -34,10 +35,41 @@ class TuneTrainer(SecureSFTTrainer):
     drift: Watched | None = None
     """The probes along the run, where the user asked for them."""
 
-    def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
-        """Evaluate the model as it would be served."""
-        with isolated_rng(int(self.args.seed)):
-            return super().evaluation_loop(*args, **kwargs)
+    _answers: Answers | None = None
+
+    def evaluation_loop(
+        self,
+        dataloader: Any,
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> Any:
+        """Evaluate the model as it would be served; its loss is one of all answer tokens."""
+        self._answers = answers = Answers(self, dataloader)
+        try:
+            with isolated_rng(int(self.args.seed)):
+                found = super().evaluation_loop(
+                    dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix
+                )
+        finally:
+            self._answers = None
+        answers.tell(found.metrics, metric_key_prefix)
+        return found
+
+    def prediction_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Read one batch of evaluation rows, and note how many tokens its loss is a mean over."""
+        answers = self._answers
+        own = inputs if answers is None else answers.own(inputs)
+        found = super().prediction_step(model, own, *args, **kwargs)
+        if answers is not None:
+            answers.add(found[0])
+        return found
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
+        """Return the loader of the evaluation rows, each of which one process reads once."""
+        with whole_batches(self.accelerator):
+            return each_once(super().get_eval_dataloader(eval_dataset))
 
     def get_train_dataloader(self) -> Any:
         """Return the loader of the rows, of which each process has as many batches."""
