@@ -213,7 +213,10 @@ class Defense:
         raise NotImplementedError
 
     def metrics(self) -> dict[str, float]:
-        """Return the latest figures to log beside the user's loss."""
+        """Return the latest figures to log beside the user's loss.
+
+        Of several processes' their mean is logged; a ``holdfast.ops.mean.Mean`` is weighed.
+        """
         return {}
 
     def state(self) -> dict[str, Any]:

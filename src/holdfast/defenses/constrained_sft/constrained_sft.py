@@ -12,6 +12,7 @@ from holdfast.defenses.constrained_sft.reference import looked_up, reference_of
 from holdfast.defenses.keyed_rows import answer_lengths, answer_log_probs, check_rows, row_keys
 from holdfast.ops.batches import IGNORED
 from holdfast.ops.engine import Batch
+from holdfast.ops.mean import Mean
 from holdfast.training.steering.steerable import Steerable
 
 
@@ -135,7 +136,7 @@ class ConstrainedSFT(Steerable):
         )  # fmt: skip
         weights = token_weights(ours, reference, beta)
         if len(weights):
-            self.figures_["weight"] = float(weights.mean())
+            self.figures_["weight"] = Mean(float(weights.mean()), len(weights))
         return constraint_term(ours, weights)
 
     def _reference(self, batch: Batch, ours: Tensor) -> Tensor:
@@ -147,7 +148,7 @@ class ConstrainedSFT(Steerable):
         known = [key in self._found for key in keys]
         if len(ours):
             covered = sum(len(part) for part, there in zip(own, known, strict=True) if there)
-            self.figures_["covered"] = covered / len(ours)
+            self.figures_["covered"] = Mean(covered / len(ours), len(ours))
         return torch.cat(
             [
                 self._found[k].to(part) if k in self._found else part

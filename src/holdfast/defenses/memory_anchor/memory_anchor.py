@@ -51,6 +51,7 @@ from holdfast.ops.batches import IGNORED
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.engines.sharded import laid_out
 from holdfast.ops.gradients import Tensors, global_norm
+from holdfast.ops.mean import Mean
 from holdfast.ops.modules import decoder_layers
 from holdfast.ops.randomness import derived_seed
 from holdfast.ops.weights import copied
@@ -285,7 +286,7 @@ class MemoryAnchor(Steerable):
         if step.last:
             f = sum(self._losses.values()) - sum(self._terms.values())
             term = sum(self._terms.values()) + self._add(step)
-            self.figures_ = {"term": term, "share": term / f if f else 0.0}
+            self.figures_ = {"term": term, "share": Mean(term / f if f else 0.0, abs(f))}
         return loss
 
     def _add(self, step: Step) -> float:

@@ -41,6 +41,7 @@ from holdfast.defenses.row_weights.weighing import (
 )
 from holdfast.errors import ConfigError
 from holdfast.ops.engine import Batch
+from holdfast.ops.mean import Mean
 from holdfast.ops.randomness import derived_seed
 from holdfast.training.steering.steerable import Steerable
 
@@ -158,7 +159,8 @@ class RowWeights(Steerable):
             scores = refusal_scores(step.engine, batch, self.refusals_)
         self._now = micro_batch_weights(scores, self.tau)
         share = effective_rows(self._now) / count
-        self.figures_ = {"effective": share, "score": float(scores.nanmean())}
+        seen = Mean(float(scores.nanmean()), int(scores.isfinite().sum()))
+        self.figures_ = {"effective": share, "score": seen}
         more = {"batches": 1.0, "effective": share, "alone": float(count == 1)}
         self.seen_ = {name: self.seen_.get(name, 0.0) + value for name, value in more.items()}
         return batch

@@ -11,6 +11,7 @@ from holdfast.defense import Backward, Capability, Card, Defense, Stage, Step, i
 from holdfast.defenses.vaccine.outputs import moved_outputs, recorded_gradients
 from holdfast.errors import ModelError
 from holdfast.ops.gradients import Tensors, ascent_step, global_norm, isolated_grads, scaled
+from holdfast.ops.mean import Mean
 from holdfast.ops.modules import attentions
 
 _FLOOR = 1e-30
@@ -81,8 +82,8 @@ class Vaccine(Defense):
             loss = backward()
         if step.share > 0:  # The trainer's losses are scaled by the micro-batch's share.
             self.losses_ = {
-                "loss_clean": float(clean) / step.share,
-                "loss_perturbed": float(loss) / step.share,
+                "loss_clean": Mean(float(clean) / step.share, step.share),
+                "loss_perturbed": Mean(float(loss) / step.share, step.share),
             }
         return loss
 
