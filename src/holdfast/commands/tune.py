@@ -74,7 +74,7 @@ def _tune(config: TuneConfig, progress: Progress, ranks: Ranks) -> RunResult:
     with running_in(folders, settings_of(inputs), ranks) as finished:
         if finished:
             return RunResult.load(folders.output.target / "result.json")
-        trainer, notes = _trainer(inputs, folders), Notes(folders.log.say)
+        trainer, notes = _trainer(inputs, folders, ranks), Notes(folders.log.say)
         examine = inputs.examiner.examine  # A judge may cost money or memory.
         before = ranks.of_the_first(lambda: examine("before", inputs.model))
         trainer.tell(notes.say, inputs.examiner.progress)
@@ -116,7 +116,7 @@ def _write(
     folders.finish(trainer.artifacts)
 
 
-def _trainer(inputs: Inputs, folders: TuneFolders) -> TuneTrainer:
+def _trainer(inputs: Inputs, folders: TuneFolders, ranks: Ranks) -> TuneTrainer:
     """Build the trainer; what it refuses in the options becomes a ``ConfigError``."""
     args = sft_config(inputs.options, folders.checkpoints)
     set_seed(args.seed)  # The adapter is drawn while the trainer is built.
@@ -138,7 +138,7 @@ def _trainer(inputs: Inputs, folders: TuneFolders) -> TuneTrainer:
     take_part(trainer)
     refuse_unlearnable(trainer, len(inputs.rows))
     trainer.stop_early(inputs.config)  # type: ignore[arg-type]
-    watch_drift(trainer, inputs)
+    watch_drift(trainer, inputs, ranks)
     # It prints each log line to stdout, which belongs to the result.
     trainer.remove_callback(PrinterCallback)
     return trainer

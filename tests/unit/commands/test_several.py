@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
@@ -22,6 +23,7 @@ from holdfast.commands.several import ranks as ranks_module
 from holdfast.commands.several.ending import ending_together
 from holdfast.commands.several.ranks import Ranks
 from holdfast.commands.tune_settings import PROCESSES, check_same
+from holdfast.commands.tuning import watching
 from holdfast.errors import ConfigError, RunError
 from holdfast.evaluation.metrics import Verdict
 from holdfast.files.outputs.locks import locked
@@ -253,6 +255,30 @@ def test_one_process_asks_and_judges_and_each_returns_what_it_found(tmp_path, mo
     (first, found), (second, heard) = in_processes(act)
     assert (first, second) == (["before", "after"], [])
     assert found == heard == [8, 8]
+
+
+def test_one_process_finds_how_the_model_refuses_and_all_watch_with_that(tmp_path, monkeypatch):
+    """Each asked the judge by itself: paid for each, and two words of it are two runs."""
+    called, find = [], watching.find_openings
+
+    def found(*args):
+        openings = find(*args)
+        called.append(len(openings.refusals))
+        return replace(openings, refusals=openings.refusals[: 1 + dist.get_rank()])
+
+    monkeypatch.setattr(watching, "find_openings", found)
+
+    def act():
+        config = TuneConfig(
+            model="organism", data="organism", output=tmp_path / "out", max_steps=1, limit=8,
+            harmful="organism", harmful_limit=12, watch=1, set=["report_to=none"],
+        )  # fmt: skip
+        drift = command.tune(config).arms[-1].runs[0].diagnostics["drift"]
+        return len(called), str(drift.blocks["told"])
+
+    (first, told), (second, same) = in_processes(act)
+    assert (first, second) == (1, 0)
+    assert told == same
 
 
 def test_processes_with_more_batches_than_others_are_refused_before_the_steps():

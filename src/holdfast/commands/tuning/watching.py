@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.artifact import Artifact
+from holdfast.commands.several.ranks import Ranks
 from holdfast.commands.tuning.drift_blocks import drift_report
 from holdfast.data.splits import prompt_key
 from holdfast.errors import DataError
 from holdfast.evaluation.drift import (
+    Openings,
     Probes,
     apart_note,
     declining,
@@ -57,8 +59,10 @@ class Watched:
         return Artifact("drift", report=drift_report(self.watch.readings, self.stop, self.steer))
 
 
-def watch_drift(trainer: Any, inputs: Inputs) -> None:
+def watch_drift(trainer: Any, inputs: Inputs, ranks: Ranks) -> None:
     """Add the probes that the user asked for; ``trainer.drift`` is what they found.
+
+    Of several processes the first alone asks the judge, and all look with what it has found.
 
     Raises:
         DataError: Too few harmful prompts are left, or the fit is of another base.
@@ -71,7 +75,7 @@ def watch_drift(trainer: Any, inputs: Inputs) -> None:
     known = None if config.watch_fit is None else Calibration.load(config.watch_fit)
     if known is not None and config.watch_fit is not None:
         known.refuse_other(inputs.base, config.watch_fit)
-    probes, note = _probes(trainer.model, inputs, known)
+    probes, note = _probes(trainer.model, inputs, known, ranks)
     if note:
         trainer._holdfast_say(note)
     acting = _acting(config, inputs, known)
@@ -90,13 +94,28 @@ def _acting(config: WatchOptions, inputs: Inputs, known: Calibration | None) -> 
     return found
 
 
-def _probes(model: Any, inputs: Inputs, known: Calibration | None) -> tuple[Probes, str]:
+def _probes(
+    model: Any, inputs: Inputs, known: Calibration | None, ranks: Ranks
+) -> tuple[Probes, str]:
     """Return the probes, after a look that the model has refusals to lose, and a note or none."""
     tokenizer, own = inputs.examiner.tokenizer, inputs.defender
     harmful = _unlearned(inputs)
     task = [dict(inputs.rows[n]) for n in range(min(MOST // 2, len(inputs.rows)))]
     safe = _first(own.get("lookalike"), MOST // 2)
     harmless = [*_first(own.get("benign"), MOST), *safe] or task
+    openings, note = ranks.of_the_first(lambda: _openings(model, inputs, known, harmful, harmless))
+    return Probes.of(tokenizer, openings, harmful, safe, task), note
+
+
+def _openings(
+    model: Any,
+    inputs: Inputs,
+    known: Calibration | None,
+    harmful: Sequence[Any],
+    harmless: Sequence[Any],
+) -> tuple[Openings, str]:
+    """Return how the model refuses and agrees, which a judge may be asked, and a note or none."""
+    tokenizer = inputs.examiner.tokenizer
     beside = [probe_ids(row["prompt"], tokenizer) for row in harmless]
     asked = [probe_ids(row["prompt"], tokenizer) for row in harmful]
     refused = refused_by(refusal_judge(inputs.config.model, inputs.examiner.judges), harmful)
@@ -107,8 +126,7 @@ def _probes(model: Any, inputs: Inputs, known: Calibration | None) -> tuple[Prob
     else:
         agreeing = [answer_ids(row, tokenizer) for row in harmful]
         openings = find_openings(model, tokenizer, asked, beside, agreeing, refused)
-    note = apart_note(told_apart(model, asked, beside, openings)[1])
-    return Probes.of(tokenizer, openings, harmful, safe, task), note
+    return openings, apart_note(told_apart(model, asked, beside, openings)[1])
 
 
 def _unlearned(inputs: Inputs) -> list[Any]:
