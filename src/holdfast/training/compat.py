@@ -38,8 +38,8 @@ __all__ = [
     "LoopHooks", "collated", "counted_labels", "counts_on", "ddp_limits", "ends_update",
     "first_rows", "is_distributed", "is_stock", "knows_rows", "loss_gives_logits",
     "outputs_with_logits", "own_class", "prepared", "process_store", "scaled_gradients",
-    "scales_itself", "sealed", "step_figures", "templating", "times_averaged", "unlogged",
-    "wait_at_most", "whole_checkpoint", "whole_optimizer",
+    "scales_itself", "sealed", "step_figures", "step_rows", "templating", "times_averaged",
+    "unlogged", "wait_at_most", "whole_checkpoint", "whole_optimizer",
 ]  # fmt: skip
 
 
@@ -297,6 +297,13 @@ def counted_labels(trainer: Trainer, inputs: Mapping[str, Any]) -> Any:
     labels, shifts = inputs.get("labels"), getattr(trainer, "_loss_shifts_labels", True)
     # The first label has no prediction; the trainer leaves it out of its count as well.
     return labels[..., 1:] if labels is not None and shifts else labels
+
+
+def step_rows(trainer: Any) -> int | None:
+    """Return the rows of an optimizer step in all processes; None where the trainer finds them."""
+    if trainer.args.auto_find_batch_size:
+        return None
+    return int(trainer.get_total_train_batch_size(trainer.args))
 
 
 def is_distributed(trainer: Trainer) -> str | None:

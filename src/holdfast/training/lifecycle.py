@@ -110,11 +110,23 @@ class Lifecycle(ServingTrainer):
         held = self._holdfast
         run = suited_run(self, self._holdfast_run(), held.defenses, held.trace)
         state = held.artifacts_dir / "state"
+        held.trace.step_rows = compat.step_rows(self)
         held.session = session = Session(held.defenses, run, held.trace, state)
         self.train_dataset = session.data(self.train_dataset)
         session.begin(checkpoint)
         if checkpoint is not None:
-            held.trace.goes_on(checkpoint)
+            self._holdfast_goes_on(checkpoint)
+
+    def _holdfast_goes_on(self, checkpoint: Path) -> None:
+        """Take over what was counted, and say so where steps have other rows from here on."""
+        trace = self._holdfast.trace
+        was = trace.goes_on(checkpoint)
+        if None not in (was, trace.step_rows) and was != trace.step_rows:
+            self._holdfast_say(
+                f"the steps up to {checkpoint.name} had {was} rows each and now have "
+                f"{trace.step_rows} (processes × batch size × accumulation): rows of this epoch "
+                "may be left out or learned twice; go on with as many to have the stopped run"
+            )
 
     def _holdfast_last_step_done(self) -> None:
         """Detach before the best checkpoint, which holds served weights, is loaded back."""

@@ -43,24 +43,32 @@ class Trace:
     """Seconds that the run took until that checkpoint."""
     unlogged: dict[str, Any] = field(default_factory=dict[str, Any])
     """What the trainer had counted by then and not logged yet."""
+    step_rows: int | None = None
+    """How many of the user's rows an optimizer step has, those of all processes; None: unknown."""
     began: float = field(default_factory=time.perf_counter)
 
     def save(self, checkpoint: Path, unlogged: Mapping[str, Any]) -> None:
         """Write into a checkpoint what the run has been until now."""
         spent = self.spent + time.perf_counter() - self.began
         told = {"seconds": spent, "rows": self.rows(), "unlogged": dict(unlogged)}
+        told |= {"step_rows": self.step_rows}
         (checkpoint / _FILE).write_text(json.dumps(told) + "\n")
 
-    def goes_on(self, checkpoint: Path) -> None:
-        """Begin with what a checkpoint tells; what was done again by now is counted once."""
+    def goes_on(self, checkpoint: Path) -> int | None:
+        """Begin with what a checkpoint tells; what was done again by now is counted once.
+
+        Returns:
+            How many rows its steps had, None where it does not tell.
+        """
         if not (checkpoint / _FILE).exists():  # It is of an older holdfast.
-            return
+            return None
         told = json_in(checkpoint / _FILE)
         self.spent, self.unlogged = float(told["seconds"]), dict(told["unlogged"])
         for row in told["rows"]:
             key = (row["defense"], row["hook"])
             again = self.counts.get(key, Count()).calls
             self.earlier[key] = Count(max(0, row["calls"] - again), row["seconds"])
+        return told.get("step_rows")
 
     @contextmanager
     def running(self, defense: Defense, hook: str) -> Generator[None]:

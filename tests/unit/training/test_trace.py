@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import pytest
 
 from holdfast.errors import NotRunError
+from holdfast.testing.runs import new_folder, new_trainer
 from holdfast.training.trace import Trace
 from tests.contract.probes import KeptWeights, Planted
+from tests.distributed import in_processes
 
 
 def test_calls_and_seconds_are_counted_also_on_errors():
@@ -70,3 +72,27 @@ def test_a_checkpoint_that_tells_nothing_is_gone_on_from(tmp_path):
     trace.goes_on(tmp_path)
     assert trace.rows() == []
     assert trace.spent == 0
+
+
+@pytest.mark.parametrize(("processes", "batch", "now"), [(1, 2, 2), (1, 4, None), (2, 2, None)])
+def test_a_run_whose_steps_have_other_rows_from_here_on_is_told(processes, batch, now):
+    """Stopped in two processes and gone on in one, a script took half the rows without a word."""
+    folder = new_folder()
+
+    def act(steps, batch, resume=None):
+        trainer = new_trainer(
+            [Planted()], folder=folder, max_steps=steps, save_strategy="steps", save_steps=2,
+            per_device_train_batch_size=batch,
+        )  # fmt: skip
+        said = []
+        trainer.say = said.append
+        trainer.train(resume_from_checkpoint=resume)
+        return [line for line in said if "rows each" in line]
+
+    assert in_processes(act, 2, 2) == [[], []]
+    more = (4, batch, True)
+    said = act(*more) if processes == 1 else in_processes(act, *more)[0]
+    if now is None:
+        assert said == []
+    else:
+        assert "up to checkpoint-2 had 4 rows each and now have 2" in said[0]
