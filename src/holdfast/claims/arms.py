@@ -12,7 +12,7 @@ from holdfast.evaluation.metrics import Figure
 from holdfast.evaluation.resampling import SettingHits
 from holdfast.organism import scenarios
 from holdfast.results.attacks import attacks_of
-from holdfast.results.hits import seeds_of, table_of
+from holdfast.results.hits import same_questions, scored_in_all, seeds_of, table_of
 from holdfast.results.records import Arm, Attack, SeedRun
 from holdfast.results.result import RunResult
 
@@ -72,6 +72,8 @@ def same_answers(arms: Sequence[Arm], figure: Figure) -> SettingHits:
     shared = seeds_of(arms)
     if not all(run.hits(figure) for arm in arms for run in arm.runs if run.seed in shared):
         raise UnreadableError("the result holds no answers, which intervals are made of")
+    if same_questions(arms) and not scored_in_all(arms, figure, shared):
+        raise UnreadableError("no question was scored in every run")
     return table_of(arms, figure, shared)
 
 

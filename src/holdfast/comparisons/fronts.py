@@ -9,7 +9,13 @@ from holdfast.evaluation.resampling import SettingHits
 from holdfast.evaluation.settings.equal_accuracy import equal_accuracy_difference, harmful_score_at
 from holdfast.evaluation.settings.fronts import pareto_front
 from holdfast.results.comparisons import EqualAccuracy, Front, FrontRow, LeftOut
-from holdfast.results.hits import has_answers, same_questions, share_of, table_of
+from holdfast.results.hits import (
+    has_answers,
+    same_questions,
+    scored_in_all,
+    share_of,
+    table_of,
+)
 from holdfast.results.records import PLAIN, Arm, Attack
 
 __all__ = ["BELOW", "distance_from", "fronts"]
@@ -40,7 +46,7 @@ def _front(attack: Attack, arms: Sequence[Arm]) -> Front | None:
         arm for arm in usable if set(seeds) <= set(arm.seeds) and same_questions([reference, arm])
     ]
     curves = _curves(kept)
-    if not curves:
+    if not curves or not all(scored_in_all(kept, figure, seeds) for figure in ("fa", "hs")):
         return None
     why = "lacks seeds, answers, or questions of the others"
     left = [LeftOut(defense=arm.defense, why=why) for arm in arms if arm not in kept]

@@ -17,7 +17,7 @@ from typing import Literal
 from holdfast.evaluation.interval import Interval
 from holdfast.evaluation.statistics import paired_contrast
 from holdfast.results.comparisons import HardestAttack
-from holdfast.results.hits import has_answers, seeds_of, table_of
+from holdfast.results.hits import has_answers, scored_in_all, seeds_of, table_of
 from holdfast.results.records import PLAIN, Arm, Attack
 
 __all__ = ["KEPT", "MARGIN", "PART", "Answered", "Word", "answered", "by_means", "hardest", "under"]
@@ -87,9 +87,9 @@ def _fa(arm: Arm) -> float:
 
 
 def _third(arm: Arm, plain: Arm) -> Interval | None:
-    """Return the contrast on the seeds both have; None where there is no answer or none shared."""
+    """Return the contrast on the seeds both have; None where no answer to a question is shared."""
     seeds = seeds_of([arm, plain])
-    if not seeds or not has_answers(arm, "hs"):
+    if not scored_in_all([arm, plain], "hs", seeds):
         return None
     ours, theirs = table_of([arm, plain], "hs", seeds)
     return paired_contrast(ours, theirs, PART)

@@ -10,7 +10,14 @@ from holdfast.evaluation.settings.worst_case import worst_case
 from holdfast.results.attacks import attacked, common_attacks
 from holdfast.results.comparisons import BenchSummary, LeftOut, WorstCaseRow, WorstCaseTable
 from holdfast.results.costs import Ratio, memory_ratio, ratios, time_ratio
-from holdfast.results.hits import has_answers, same_questions, seeds_of, share_of, table_of
+from holdfast.results.hits import (
+    has_answers,
+    same_questions,
+    scored_in_all,
+    seeds_of,
+    share_of,
+    table_of,
+)
 from holdfast.results.records import BEFORE, PLAIN, Arm, Attack
 
 __all__ = ["summarize"]
@@ -44,13 +51,21 @@ def _worst(scenario: str, arms: Sequence[Arm], untouched: Sequence[Arm]) -> Wors
     plain = {attack: by_name.get(PLAIN, {}).get(attack) for attack in attacks}
     for name in compared:
         chosen = {attack: by_name[name][attack] for attack in attacks}
-        if not seeds_of(list(chosen.values())):
-            left.append(LeftOut(defense=name, why="no seed ran under every attack"))
-        elif not same_questions(list(chosen.values())):
-            left.append(LeftOut(defense=name, why="answered other questions under some attacks"))
+        if why := _why_not(list(chosen.values())):
+            left.append(LeftOut(defense=name, why=why))
         else:
             rows.append(_row(chosen, plain))
     return WorstCaseTable(scenario=scenario, attacks=attacks, rows=rows, left_out=left)
+
+
+def _why_not(arms: Sequence[Arm]) -> str:
+    """Return why the arms of one defense have no worst case, "" where they have."""
+    seeds = seeds_of(arms)
+    if not seeds:
+        return "no seed ran under every attack"
+    if not same_questions(arms):
+        return "answered other questions under some attacks"
+    return "" if scored_in_all(arms, "hs", seeds) else "no question was scored under every attack"
 
 
 def _left_out(
@@ -60,10 +75,16 @@ def _left_out(
     """Name every arm that is not compared and what it lacks."""
     found: list[LeftOut] = []
     for name in dict.fromkeys(arm.defense for arm in arms if arm.defense not in compared):
-        met = len(set(by_name.get(name, {})) & set(attacks))
-        why = f"ran under {met} of {len(attacks)} attacks" if name in by_name else "no answers kept"
+        answered = {arm.attack for arm in arms if arm.defense == name and _is_answered(arm)}
+        met, ran = (len(set(of) & set(attacks)) for of in (by_name.get(name, {}), answered))
+        word = "ran" if met == ran else "was scored"
+        why = f"{word} under {met} of {len(attacks)} attacks" if answered else "no answers kept"
         found.append(LeftOut(defense=name, why=why))
     return found
+
+
+def _is_answered(arm: Arm) -> bool:
+    return all(any(a.kind == "harmful" for a in run.answers) for run in arm.runs)
 
 
 def _untouched(arm: Arm) -> WorstCaseRow:
@@ -95,7 +116,7 @@ def _row(chosen: ByAttack, plain: Mapping[Attack, Arm | None]) -> WorstCaseRow:
 
 def _worst_of(arms: Sequence[Arm], figure: Figure, seeds: Sequence[int]) -> Interval | None:
     """Return the worst of a figure over the attacks: the most refused, the least learned."""
-    if not all(has_answers(arm, figure) for arm in arms):
+    if not scored_in_all(arms, figure, seeds):
         return None
     table = table_of(arms, figure, seeds)
     if figure == "over_refusal":

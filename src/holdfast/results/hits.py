@@ -4,19 +4,27 @@ from collections.abc import Sequence
 
 from holdfast.evaluation.compare import aligned
 from holdfast.evaluation.interval import Interval
-from holdfast.evaluation.metrics import KIND_OF, Figure
+from holdfast.evaluation.metrics import Figure
 from holdfast.evaluation.resampling import SettingHits
 from holdfast.evaluation.statistics import share_over_seeds
 from holdfast.results.records import Arm
 from holdfast.results.scored import scored_hits
 
-__all__ = ["has_answers", "same_questions", "seeds_of", "share_of", "table_of"]
+__all__ = [
+    "has_answers", "same_questions", "scored_in_all", "seeds_of", "share_of", "table_of",
+]  # fmt: skip
 
 
 def has_answers(arm: Arm, figure: Figure) -> bool:
-    """Return whether every run of the arm kept answers that count toward ``figure``."""
-    kind = KIND_OF[figure]
-    return bool(arm.runs) and all(any(a.kind == kind for a in run.answers) for run in arm.runs)
+    """Return whether a question of ``figure`` was answered, and scored, in every run of the arm."""
+    return scored_in_all([arm], figure, arm.seeds)
+
+
+def scored_in_all(arms: Sequence[Arm], figure: Figure, seeds: Sequence[int]) -> bool:
+    """Return whether ``table_of`` has a question: one that was scored in all of these runs."""
+    runs = [run for arm in arms for run in arm.runs if run.seed in seeds]
+    scored = [run.hits(figure).keys() for run in runs]
+    return bool(scored) and bool(set(scored[0]).intersection(*scored[1:]))
 
 
 def seeds_of(arms: Sequence[Arm]) -> list[int]:

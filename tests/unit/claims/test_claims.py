@@ -303,6 +303,19 @@ def test_a_result_without_answers_is_not_comparable():
     assert "holds no answers" in judged.claims[0].reason
 
 
+def test_a_result_whose_arms_share_no_scored_question_is_not_comparable():
+    """It ended all of `holdfast claims` with an error on the shape of a table."""
+    plain, defended = arm(0.8), ours(0.1)
+    for side, odd in ((plain, 0), (defended, 1)):
+        for run in side.runs:
+            for n, one in enumerate(a for a in run.answers if a.kind == "harmful"):
+                if n % 2 == odd:
+                    one.__dict__["outcome"] = "unscored"
+    [judged] = judge(result(plain, defended), [paper()])
+    assert judged.claims[0].verdict == "not comparable"
+    assert "no question was scored in every run" in judged.claims[0].reason
+
+
 def test_layers_are_read_without_what_is_in_no_layer():
     given = paper(claims=layer_claims())
     first, second = ours(0.1, layers=(90, 1, 1, 1, 3)), ours(0.1, layers=(5, 3, 1, 1, 1))

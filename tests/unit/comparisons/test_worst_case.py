@@ -59,6 +59,71 @@ def test_the_worst_case_is_taken_over_the_attacks_that_all_arms_met():
     ]
 
 
+def unscored(made, seed, kind="harmful", *, of=slice(None)):
+    """The arm with answers of one seed and kind that its judge could not score."""
+    runs = []
+    for one in made.runs:
+        lost = [a.id for a in one.answers if a.kind == kind][of] if one.seed == seed else []
+        answers = [
+            a.model_copy(update={"outcome": "unscored"}) if a.id in lost else a for a in one.answers
+        ]
+        runs.append(one.model_copy(update={"answers": answers}))
+    return Arm.of(**(made.model_dump(exclude={"runs", "figures"}) | {"runs": runs}))
+
+
+def arms_of_two_attacks():
+    return {
+        (name, where): arm(name, where, hs, fa, **more)
+        for name, fa, more in (
+            ("none", 10, {}),
+            ("swat(rho=1)", 8, {"family": "swat", "strength": 1.0}),
+            ("swat(rho=2)", 7, {"family": "swat", "strength": 2.0}),
+        )
+        for where, hs in ((MILD, 2), (STRONG, 5))
+    }
+
+
+@pytest.mark.parametrize("kind", ["harmful", "task"])
+@pytest.mark.parametrize("name", ["none", "swat(rho=1)"])
+def test_a_seed_whose_judge_gave_up_takes_no_other_arm_down(name, kind):
+    """The whole bench ended at "HS needs ... at least one of each ... [(2, 0)]"."""
+    arms = arms_of_two_attacks()
+    arms[name, STRONG] = unscored(arms[name, STRONG], 0, kind)
+    found = summarize(list(arms.values()))
+    (table,) = found.worst
+    if kind == "task":
+        rows = {row.defense: row for row in table.rows}
+        assert len(rows) == 3
+        assert rows[name].fa_worst is None
+        assert all(row.fa_worst for row in table.rows if row.defense != name)
+    elif name == "none":  # What plain fine-tuning was not scored under is compared with nothing.
+        assert table.attacks == [MILD]
+        assert len(table.rows) == 3
+    else:
+        told = [(one.defense, one.why) for one in table.left_out]
+        assert told == [(name, "was scored under 1 of 2 attacks")]
+        assert [row.defense for row in table.rows] == ["none", "swat(rho=2)"]
+        assert found.hardest is not None
+        assert list(found.hardest.third) == ["swat(rho=2)"]
+
+
+def test_arms_that_share_no_scored_question_are_not_compared():
+    """Each has answers of its own; none was scored for all."""
+    half, other = slice(5, 10), slice(0, 5)
+    arms = arms_of_two_attacks()
+    name = "swat(rho=1)"
+    arms["none", STRONG] = unscored(arms["none", STRONG], 0, of=half)
+    arms[name, STRONG] = unscored(arms[name, STRONG], 1, of=other)
+    arms[name, MILD] = unscored(arms[name, MILD], 0, of=half)
+    found = summarize(list(arms.values()))
+    (table,) = found.worst
+    told = [(one.defense, one.why) for one in table.left_out]
+    assert told == [(name, "no question was scored under every attack")]
+    assert [front.attack for front in found.fronts] == [MILD]
+    assert found.hardest is not None
+    assert list(found.hardest.third) == ["swat(rho=2)"]
+
+
 def test_the_worst_of_a_task_is_the_least_learned_with_ends_to_both_sides():
     """Its low end is that of the most missed: each attack by itself, and no less than any has."""
     learned = ((MILD, 9), (MIDDLE, 4), (STRONG, 7))
