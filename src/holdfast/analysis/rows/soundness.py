@@ -13,7 +13,7 @@ import torch
 from holdfast.analysis.rows.components.losses import losses
 from holdfast.analysis.rows.components.tiles import encoded, tiles_of
 from holdfast.analysis.rows.ordering import spearman
-from holdfast.defense import Examples, listed
+from holdfast.defense import Examples, Row, listed
 from holdfast.errors import DataError
 from holdfast.ops.engine import Engine
 
@@ -44,8 +44,11 @@ def check_sides(harmful_losses: Sequence[float], safe_losses: Sequence[float]) -
         )
 
 
-def fit_their_requests(engine: Engine, tokenizer: Any, rows: Examples) -> float:
-    """Return the share of answers that are likelier after their own request than after the next.
+def fit_their_requests(engine: Engine, tokenizer: Any, rows: Examples) -> float | None:
+    """Return the share of answers that are likelier after their own request than after another.
+
+    The other is that of the row before, or of the last one before it that asks something else: an
+    answer is held against itself, the same words after two requests. None where all ask the same.
 
     Args:
         engine: The engine of the model.
@@ -53,18 +56,27 @@ def fit_their_requests(engine: Engine, tokenizer: Any, rows: Examples) -> float:
         rows: Requests with answers of their own; refusals, which fit any request, say nothing.
     """
     given = listed(rows)
-    turned = [
-        {**row, "completion": given[(n + 1) % len(given)]["completion"]}
-        for n, row in enumerate(given)
-    ]
-    own, other = (_by_row(engine, tokenizer, part) for part in (given, turned))
-    # An answer is held against itself: the same words after the request that they came with.
-    return mean(float(own[(n + 1) % len(own)] < other[n]) for n in range(len(own)))
+    pairs = [(row, other) for n, row in enumerate(given) if (other := _other_request(given, n))]
+    if not pairs:
+        return None
+    turned = [{**other, "completion": row["completion"]} for row, other in pairs]
+    own, after = (_by_row(engine, tokenizer, part) for part in ([row for row, _ in pairs], turned))
+    return mean(float(here < there) for here, there in zip(own, after, strict=True))
 
 
-def unfit_answers(share: float) -> str:
-    """Return what to say of answers that do not fit their requests, "" where they do."""
-    if share >= _FITTING:
+def _other_request(given: Sequence[Row], n: int) -> Row | None:
+    asked = given[n]["prompt"]
+    before = (given[n - back] for back in range(1, len(given)))
+    return next((row for row in before if row["prompt"] != asked), None)
+
+
+def unfit_answers(share: float | None) -> str:
+    """Return what to say of answers that do not fit their requests, "" where they do.
+
+    Args:
+        share: As ``fit_their_requests`` returns it; None says nothing.
+    """
+    if share is None or share >= _FITTING:
         return ""
     return (
         f"only {share:.0%} of the `harmful` answers are likelier after their own request than "

@@ -12,7 +12,7 @@ from holdfast.analysis.rows.components.norm import norm
 from holdfast.analysis.rows.components.tiles import encoded, tiles_of
 from holdfast.analysis.rows.ordering import auroc
 from holdfast.analysis.rows.ready import NO_SAFETY
-from holdfast.analysis.rows.soundness import stands_in
+from holdfast.analysis.rows.soundness import fit_their_requests, stands_in, unfit_answers
 from holdfast.errors import ConfigError, DataError
 from holdfast.ops.gradients import global_norm
 from holdfast.ops.low_rank import LowRank
@@ -79,6 +79,24 @@ def test_swapped_anchors_are_refused():
     given = materials(12)
     with pytest.raises(DataError, match="look swapped"):
         ready(*engine_of(), materials(12, harmful=given.safe, safe=given.harmful))
+
+
+def test_answers_are_held_against_another_request(scorer):
+    """One pair was held against itself, and so told to be shuffled; a request asked twice too."""
+    pairs = list(scorer.materials.harmful)[:4]
+
+    def fit(rows):
+        return fit_their_requests(scorer.engine, scorer.tokenizer, rows)
+
+    assert fit(pairs[:1]) is None
+    assert not unfit_answers(None)
+    twice = [row for row in pairs for _ in range(2)]
+    assert fit(twice) == fit(pairs) == 1.0
+    turned = [
+        {**row, "completion": other["completion"]}
+        for row, other in zip(pairs, pairs[1:] + pairs[:1], strict=True)
+    ]
+    assert "shuffled" in unfit_answers(fit([row for row in turned for _ in range(2)]))
 
 
 def test_shuffled_anchors_are_told(scorer):
