@@ -233,6 +233,27 @@ def test_the_number_of_tests_is_told_with_what_chance_makes_of_it():
     assert multiplicity(judge(result(arm(0.8)), [paper()])) == ""
 
 
+def test_a_test_that_holds_on_either_side_is_told_with_twice_the_chance():
+    """Two models of the same layers differ "significantly" in 1 run of 20, one way or the other."""
+    given = paper(claims=layer_claims())
+    first, second = ours(0.1, layers=(90, 1, 1, 1, 3)), ours(0.1, layers=(5, 3, 1, 1, 1))
+    judged = judge(result(first), [given], second=result(second))
+    found = counted(judged)
+    assert (found.claims, found.tests, found.either_side, found.claims_either_side) == (2, 2, 1, 1)
+    assert (found.false_claims, found.false_tests) == (pytest.approx(0.075), pytest.approx(0.075))
+    said = multiplicity(judged)
+    assert "each at an end of a 95 % interval" in said
+    assert "1 test in 40 would hold by chance (1 in 20 of those that say only that" in said
+    assert "models differ: 1): 0.1 of the 2, and 0.1 of the claims" in said
+    [uneven, apart] = given.claims
+    mixed = given.model_copy(
+        update={"claims": [apart.model_copy(update={"tests": [*apart.tests, *uneven.tests]})]}
+    )
+    both = counted(judge(result(first), [mixed], second=result(second)))
+    assert (both.tests, both.either_side, both.claims_either_side) == (2, 1, 0)
+    assert both.false_claims == pytest.approx(0.025)
+
+
 def on_a_real_model(*arms: Arm) -> RunResult:
     """Return a result whose model has another budget than the organism's."""
     return RunResult.of("bench", [slower(one) for one in arms], model="a-chat-model")
