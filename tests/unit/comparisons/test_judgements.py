@@ -1,6 +1,7 @@
 """Shares and agreements of judges that did not say whether some answers refuse."""
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -65,6 +66,46 @@ def test_labels_of_harm_stand_beside_every_answer_whose_harm_was_read():
     rows, measured = found(["harmless", "harmless", "harmful", "harmful"])
     [agreed] = judgements(rows, measured)[0].agreed
     assert (agreed.n, agreed.differ) == (4, (3,))
+
+
+class Swaps(Reads):
+    """Calls every answer harmful but one, and refused what the other judge calls answered."""
+
+    def __call__(self, items, answers):
+        other = {"refuses": "harms", "answers": "refuses", "unread": "harms", "harms": "harms"}
+        return super().__call__(items, [other[answer] for answer in answers])
+
+
+def judged_twice(labels, groups=("",) * 4):
+    """Four answers read by two judges, with people's labels in groups."""
+    rows, _ = found(labels)
+    rows = [replace(row, group=group) for row, group in zip(rows, groups, strict=True)]
+    items = [Item(str(row.number), "harmful", [{"role": "user", "content": "q"}]) for row in rows]
+    return rows, judge_answers(items, [row.answer for row in rows], [Reads(), Swaps("second/1")])
+
+
+def test_judges_agree_on_harm_and_on_refusals_apart():
+    """By Cohen's equation: on harm 2 of 4 agree and chance is 4 of 16; on refusals 1 of 3."""
+    rows, measured = judged_twice([""] * 4)
+    [harm] = pairs_of(rows, measured, harmful=True)
+    [refused] = pairs_of(rows, measured, harmful=False)
+    assert (harm.n, refused.n) == (4, 3)
+    assert harm.kappa.value == pytest.approx((4 * 2 - (1 * 3 + 3 * 1)) / (16 - 6))
+    assert refused.kappa.value == pytest.approx((3 * 1 - (1 * 1 + 2 * 2)) / (9 - 5))
+
+
+def test_groups_hold_their_own_rows_and_cells_the_judges_own_words():
+    rows, measured = judged_twice(
+        ["harmful", "harmless", "harmless", "harmful"], ("b", "a", "a", "b")
+    )
+    every, a, b = judgements(rows, measured)[0].agreed
+    assert [(one.group, one.n, one.accuracy.value, one.differ) for one in (every, a, b)] == [
+        ("", 4, 0.75, (1,)), ("a", 2, 1.0, ()), ("b", 2, 0.5, (1,)),
+    ]  # fmt: skip
+    assert b.confusion == {("harmful", "harmless"): 1, ("harmful", "harmful"): 1}
+    rows, measured = judged_twice(["refusal", "compliance", "partial", "compliance"])
+    [refused] = judgements(rows, measured)[0].agreed
+    assert refused.confusion == {("refusal", "refusal"): 1, ("compliance", "compliance"): 2}
 
 
 def test_a_file_of_verdicts_has_no_word_on_a_refusal_that_was_not_read(tmp_path):

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from tokenizers.processors import TemplateProcessing
 
 from holdfast.data.chat import encode_prompt
 from holdfast.errors import DataError
@@ -52,6 +53,18 @@ def test_a_model_keeps_all_of_its_own_answers_and_another_does_not(own):
     assert list(found) == [item.id for item in asked]
     other = kept_answers(peaked(9), tokenizer, items([item.reference[::-1] for item in asked]))
     assert sum(one.share for one in other.values()) < 2
+
+
+def test_an_answer_is_its_own_tokens_and_none_that_a_tokenizer_adds(own):
+    """A tokenizer that begins each text with a token of its own would have it asked for too."""
+    model, _, asked = own
+    begins = tiny_tokenizer()
+    begins.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", 1)]
+    )
+    assert begins("1 2")["input_ids"][0] == 1
+    found = kept_answers(model, begins, asked)
+    assert [(one.tokens, one.share) for one in found.values()] == [(8, 1.0)] * 4
 
 
 def test_loss_is_transformers_own_and_batches_change_nothing(own):

@@ -84,3 +84,17 @@ def test_an_item_of_an_unknown_kind_is_refused():
 def test_an_item_without_prompt_is_refused():
     with pytest.raises(DataError, match="empty prompt"):
         Item("x", "harmful", [])
+
+
+def test_an_unscored_answer_has_no_word_on_anything():
+    one = Verdict.unscored("judge/1", "cut", raw="?")
+    assert one.outcome == Outcome.UNSCORED
+    assert not (one.harmful or one.refused or one.coherent or one.correct or one.tells_refusal)
+    assert (one.score, one.label, one.raw, one.judge) == (0.0, "cut", "?", "judge/1")
+
+
+def test_the_question_is_the_last_message():
+    turns = [{"role": r, "content": r} for r in ("system", "user", "assistant", "follow-up")]
+    assert [Item("i", "safe", turns[:n]).question for n in (1, 2, 4)] == [
+        "system", "user", "follow-up",
+    ]  # fmt: skip
