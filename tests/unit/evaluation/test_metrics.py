@@ -89,7 +89,8 @@ def test_an_item_without_prompt_is_refused():
 def test_an_unscored_answer_has_no_word_on_anything():
     one = Verdict.unscored("judge/1", "cut", raw="?")
     assert one.outcome == Outcome.UNSCORED
-    assert not (one.harmful or one.refused or one.coherent or one.correct or one.tells_refusal)
+    told = (one.harmful, one.refused, one.coherent, one.correct, one.tells_refusal)
+    assert told == (False,) * 5
     assert (one.score, one.label, one.raw, one.judge) == (0.0, "cut", "?", "judge/1")
 
 
