@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
+from sklearn.metrics import roc_auc_score
 
 from holdfast.analysis.rows.ordering import (
     auroc,
@@ -36,6 +37,15 @@ def test_the_partial_one_takes_a_confounder_out():
     wanted = (a - b * c) / ((1 - b**2) * (1 - c**2)) ** 0.5  # The textbook's for one confounder.
     assert partial_spearman(scores, harm, [other]) == pytest.approx(wanted)
     assert partial_spearman(other, harm, [other]) is None
+
+
+def test_the_area_is_scikit_learns_with_ties():
+    scores, harm, _ = drawn()
+    rounded = [round(score) for score in scores]
+    for values in (scores, rounded, [-score for score in scores]):
+        wanted = roc_auc_score([h > 0.2 for h in harm], values)
+        assert auroc(values, [h > 0.2 for h in harm]) == pytest.approx(wanted)
+        assert ordering(values, harm, line=0.2).auroc.value == pytest.approx(wanted)
 
 
 def test_intervals_are_over_sets_and_hold_the_value():
