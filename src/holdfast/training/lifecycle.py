@@ -19,6 +19,7 @@ from holdfast.training import compat
 from holdfast.training.compose import composed, refuse_missing
 from holdfast.training.distributed.engines import engine_for
 from holdfast.training.foreign.held import READABLE, Held
+from holdfast.training.foreign.references import shared_reference
 from holdfast.training.foreign.shares import share
 from holdfast.training.foreign.trial import foreign_limits, missing, own_rows, try_rows
 from holdfast.training.learning_rates import rates
@@ -206,6 +207,7 @@ class Lifecycle(ServingTrainer):
         refuse_early_uploads(self, defenses)
         refuse_missing(defenses, missing(self))
         refuse_missing(defenses, foreign_limits(self, defenses))
+        refuse_missing(defenses, shared_reference(self, defenses))
         try_rows(self, defenses, self._holdfast_run())
         refuse_unsuited(defenses, cast("nn.Module", self.model))
 

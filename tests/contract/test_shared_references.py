@@ -1,0 +1,95 @@
+"""A preference loss whose reference is the tuned model itself, its adapter switched off."""
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import Trainer
+from transformers.trainer_utils import set_seed
+from trl.trainer.dpo_config import DPOConfig
+from trl.trainer.dpo_trainer import DPOTrainer
+from trl.trainer.kto_config import KTOConfig
+from trl.trainer.kto_trainer import KTOTrainer
+
+from holdfast import Panacea, SecurityVectors, protect
+from holdfast.errors import ConflictError
+from holdfast.testing.runs import differing, new_trainer, tiny_model, tokenizer, weights_of
+from tests.contract.foreign_trainers import _labeled, _pairs, _settings
+from tests.contract.recipes import data_rows
+from tests.contract.runs import LORA
+
+pytestmark = pytest.mark.thorough  # Many like cases: left out of `make test-fast`.
+
+KINDS = {"dpo": (DPOTrainer, DPOConfig, _pairs), "kto": (KTOTrainer, KTOConfig, _labeled)}
+APART = {"ref_model": {"ref_model": True}, "precompute": {"precompute_ref_log_probs": True}}
+
+
+def adapted(kind, *, ref_model=False, **settings):
+    """A trainer of LoRA on the tiny model; TRL keeps no copy of it unless it is given one."""
+    cls, config, rows = KINDS[kind]
+    torch.manual_seed(7)
+    lora = LoraConfig(r=2, target_modules=["q_proj", "down_proj"], task_type="CAUSAL_LM")
+    return cls(
+        model=get_peft_model(tiny_model(), lora),
+        ref_model=tiny_model() if ref_model else None,
+        args=_settings(config, **settings),
+        train_dataset=rows(),
+        processing_class=tokenizer(),
+    )
+
+
+def vector(**options):
+    options = {"epochs": 2, "lr": 0.3, "kl_weight": 0.0, "max_harmful_nll": 1e6} | options
+    return SecurityVectors(harmful=data_rows(), batch_size=3, **options)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_vector_that_would_stand_in_the_reference_is_refused(kind):
+    """The vector was in both passes and cancelled out: the harm was learned as without it."""
+    trainer = adapted(kind)
+    start = weights_of(trainer.model)
+    flags = {n: p.requires_grad for n, p in trainer.model.named_parameters()}
+    with pytest.raises(ConflictError, match=r"security_vectors.*reference.*ref_model="):
+        protect(trainer, [vector()])
+    assert not differing(start, weights_of(trainer.model))
+    assert flags == {n: p.requires_grad for n, p in trainer.model.named_parameters()}
+
+
+@pytest.mark.parametrize("apart", APART)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_reference_apart_is_that_of_the_run_without_it(kind, apart):
+    """What is logged of the reference at the first step is the model before tuning."""
+    margins = []
+    for defenses in ([], [vector()]):
+        trainer = protect(adapted(kind, **APART[apart]), defenses)
+        set_seed(3)
+        trainer.train()
+        margins.append(trainer.state.log_history[0]["rewards/margins"])
+    assert margins[0] == pytest.approx(0.0, abs=1e-6)
+    assert abs(margins[1]) > 1e-3
+
+
+def test_what_attaches_nothing_is_not_refused():
+    trainer = protect(adapted("dpo"), [Panacea(harmful=data_rows(), batch_size=3)])
+    trainer.train()
+    assert trainer.artifacts[0].report["norm"] > 0
+    protect(adapted("dpo"), [vector(scale=0.0)])
+
+
+@pytest.mark.parametrize("off", [True, False])
+def test_a_loss_of_the_users_own_is_tried(off):
+    """Whoever wrote the loss: what it does is looked at, not its name."""
+
+    class Held(Trainer):
+        def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+            outputs = model(**inputs)
+            with torch.no_grad(), model.disable_adapter() if off else nullcontext():
+                before = model.get_base_model()(**inputs).logits
+            loss = outputs.loss + (outputs.logits - before).pow(2).mean()
+            return (loss, outputs) if return_outputs else loss
+
+    trainer = new_trainer(None, LORA, cls=Held)
+    refused = pytest.raises(ConflictError, match="Held takes the model") if off else nullcontext()
+    with refused:
+        protect(trainer, [vector()])
