@@ -27,7 +27,7 @@ from holdfast.cli.shell.flags import take_fields, with_flags
 from holdfast.cli.shell.followers import told_elsewhere
 from holdfast.cli.shell.outcomes import TRACEBACK, outcome
 from holdfast.cli.shell.signals import stoppable
-from holdfast.cli.shell.surroundings import check_arguments, home, nobody_reads
+from holdfast.cli.shell.surroundings import check_arguments, check_folder, home, nobody_reads
 
 __all__ = ["main"]
 
@@ -46,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     check_arguments(arguments)
+    check_folder()
     command: Any = get_command(app)
     for word in arguments:  # A group's command comes behind the group's name.
         command = getattr(command, "commands", {}).get(word, command)

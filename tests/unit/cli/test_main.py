@@ -121,3 +121,17 @@ def test_every_command_is_short_and_registered():
         short = {"demo", "tune", "repair", "evaluate", "bench", "listing"}
         limit = 80 if path.stem in short else 130
         assert len(path.read_text().splitlines()) < limit, path
+
+
+def test_a_working_folder_that_was_removed_is_one_line(tmp_path):
+    """Torch ended the process in it, with a line on a library that cannot be loaded."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = f"import os; os.rmdir({str(gone)!r}); from holdfast.cli import main; exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", script, "list"], capture_output=True, text=True, cwd=gone,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "the working folder is not there any more" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

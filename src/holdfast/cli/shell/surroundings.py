@@ -9,7 +9,7 @@ from pathlib import Path
 
 from holdfast.errors import ConfigError
 
-__all__ = ["check_arguments", "home", "nobody_reads"]
+__all__ = ["check_arguments", "check_folder", "home", "nobody_reads"]
 
 BROKEN_PIPE = 141
 """128 and the number of SIGPIPE, as other programs of a pipe end."""
@@ -25,6 +25,16 @@ def check_arguments(arguments: Sequence[str]) -> None:
             argument.encode()
         except UnicodeEncodeError as error:
             raise ConfigError(f"{shown} is not UTF-8: rename what it names") from error
+
+
+def check_folder() -> None:
+    """Raise ``ConfigError`` where the folder that we are in was removed: torch would end us."""
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise ConfigError(
+            "the working folder is not there any more: go to one that is (cd), and run it again"
+        ) from error
 
 
 @contextmanager
