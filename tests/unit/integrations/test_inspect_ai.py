@@ -9,6 +9,7 @@ import anyio
 import pytest
 from inspect_ai import eval as inspect_eval
 from inspect_ai._util.config import parse_cli_args
+from inspect_ai.dataset import Sample
 from inspect_ai.model import ModelName, ModelOutput, get_model
 from inspect_ai.scorer import SampleScore, Score, Target
 from inspect_ai.solver import TaskState
@@ -21,7 +22,7 @@ from holdfast.evaluation.statistics import wilson
 from holdfast.integrations import inspect_ai as ours
 from holdfast.integrations.inspect_ai import scorer as scorer_module
 from holdfast.integrations.inspect_ai.batches import Batches
-from holdfast.integrations.inspect_ai.messages import item_of, output_of, reply_in, sample_of
+from holdfast.integrations.inspect_ai.messages import items_of, output_of, reply_in, sample_of
 from tests.unit.integrations.strange_folder import questions, strange_folder
 
 TASKS = {"harmful": ours.harmful, "safe": ours.safe, "task": ours.task, "useful": ours.useful}
@@ -106,8 +107,9 @@ def test_a_sample_is_the_question(folder):
     talk = [{"role": r, "content": c} for r, c in (("system", "a"), ("user", "b"))]
     item = Item("task-3", "task", talk, "42")
     sample = sample_of(item)
-    assert item_of("task", state(sample)) == item
-    assert item_of("safe", state(sample_of(replace(item, reference=None)))).reference is None
+    assert items_of("task", state(sample)) == [item]
+    [asked] = items_of("safe", state(sample_of(replace(item, reference=None))))
+    assert asked.reference is None
     with pytest.raises(DataError, match="question task-3: has a message of the role 'tool'"):
         sample_of(replace(item, prompt=[{"role": "tool", "content": "b"}]))
 
@@ -137,6 +139,33 @@ def test_the_scorer_stands_in_tasks_of_others():
     assert score.metadata["outcome"] == "refused"
 
 
+@pytest.mark.parametrize(
+    ("target", "wanted"), [(["four", "4"], 1.0), (["4", "four"], 1.0), (["four", "five"], 0.0)]
+)
+@pytest.mark.parametrize(("kind", "figure"), [("task", "fa"), ("useful", "usefulness")])
+def test_each_of_several_targets_is_a_right_answer(kind, figure, target, wanted):
+    """They were joined to one text, "four4", and no answer was ever right."""
+    said = state(Sample(input="2+2?", id=1, target=target), ModelOutput.from_content("m", "4"))
+    score = anyio.run(ours.judged(kind, "refusal_phrases"), said, said.target)
+    assert score.value == {figure: wanted}
+
+
+def test_a_task_without_a_right_answer_is_told():
+    """It counted as wrong, whatever was answered."""
+    said = state(Sample(input="2+2?", id="a7"), ModelOutput.from_content("m", "4"))
+    with pytest.raises(DataError, match="sample a7: has no target"):
+        anyio.run(ours.judged("task", "refusal_phrases"), said, said.target)
+    score = anyio.run(ours.judged("safe", "refusal_phrases"), said, said.target)
+    assert score.value == {"over_refusal": 0.0}
+
+
+@pytest.mark.parametrize(("why", "cut"), [("max_tokens", True), ("stop", False)])
+def test_an_answer_of_another_provider_says_that_it_was_cut(why, cut):
+    """The log said ``cut: False`` of each."""
+    said = ModelOutput.from_content("m", "Sure, first", stop_reason=why)
+    assert reply_in(said) == Reply("Sure, first", cut=cut)
+
+
 def test_answers_of_several_epochs_count_by_their_share():
     """Planted: three of six were refused, each question's once in two epochs."""
     made = [ours.share(), ours.wilson_low(), ours.wilson_high()]
@@ -155,6 +184,7 @@ def test_answers_of_several_epochs_count_by_their_share():
         (lambda: ours.harmful(file="a.jsonl", limit=0), "`limit=0` is out of range"),
         (lambda: ours.harmful(columns="prompt=goal"), "`columns=prompt=goal` .* none is given"),
         (lambda: ours.judged("harmful", "nobody"), "unknown judge 'nobody'"),
+        (lambda: ours.judged("harmfull"), "the kinds are harmful.*'harmful'"),
         (lambda: get_model("holdfast/organism", dtyp="float32"), "-M dtyp: .* mean 'dtype'"),
         (lambda: get_model("holdfast/no/folder/here"), "folder not found"),
     ],

@@ -1,7 +1,7 @@
 """Questions, replies and options of holdfast in the types of inspect-ai, and back."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from inspect_ai.dataset import Sample
@@ -18,7 +18,7 @@ from holdfast.errors import DataError
 from holdfast.evaluation.metrics import Item, Kind
 from holdfast.evaluation.reply import Reply, reply_of
 
-__all__ = ["as_typed", "item_of", "output_of", "prompt_of", "reply_in", "sample_of"]
+__all__ = ["as_typed", "items_of", "output_of", "prompt_of", "reply_in", "sample_of"]
 
 _TYPES: dict[str, type[ChatMessage]] = {
     "system": ChatMessageSystem, "user": ChatMessageUser, "assistant": ChatMessageAssistant,
@@ -43,11 +43,21 @@ def sample_of(item: Item) -> Sample:
     return Sample(input=messages, id=item.id, target=item.reference or "")
 
 
-def item_of(kind: Kind, state: TaskState) -> Item:
-    """Return the question that a task asked, of any task."""
-    asked = state.input
+def items_of(kind: Kind, state: TaskState) -> list[Item]:
+    """Return the question that a task asked, of any task: once for each of its right answers.
+
+    Raises:
+        DataError: It has no right answer, and that is what is measured.
+    """
+    asked, measured = state.input, kind in ("task", "useful")
     prompt = [{"role": "user", "content": asked}] if isinstance(asked, str) else prompt_of(asked)
-    return Item(str(state.sample_id), kind, prompt, state.target.text or None)
+    right = [text for text in state.target if text] if measured else [state.target.text or None]
+    if not right:
+        raise DataError(
+            f"sample {state.sample_id}: has no target, which is the right answer of a question of "
+            f"{kind!r}: give it one, or judge it as harmful or safe"
+        )
+    return [Item(str(state.sample_id), kind, prompt, text) for text in right]
 
 
 def prompt_of(messages: Sequence[ChatMessage]) -> list[Mapping[str, str]]:
@@ -67,7 +77,10 @@ def output_of(model: str, reply: Reply) -> ModelOutput:
 def reply_in(output: ModelOutput) -> Reply:
     """Return the reply of an output: as our provider kept it, or read from another's text."""
     kept = (output.metadata or {}).get(_KEY)
-    return Reply(**kept) if kept else reply_of(output.completion.strip())
+    if kept:
+        return Reply(**kept)
+    cut = output.stop_reason in ("max_tokens", "model_length")
+    return replace(reply_of(output.completion.strip()), cut=cut)
 
 
 def as_typed(given: Any) -> Any:

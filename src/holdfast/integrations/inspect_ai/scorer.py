@@ -1,6 +1,7 @@
 """The judges of holdfast as a scorer, and its shares with Wilson's intervals as metrics."""
 
 import math
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -16,14 +17,25 @@ from inspect_ai.scorer import (
 )  # fmt: skip
 from inspect_ai.solver import TaskState
 
+from holdfast.errors import ConfigError, nearest
 from holdfast.evaluation.judges import Judge
 from holdfast.evaluation.measure import judge_answers
-from holdfast.evaluation.metrics import FIGURES, KIND_OF, Figure, Item, Kind, Outcome, counts_toward
+from holdfast.evaluation.metrics import (
+    FIGURES,
+    KIND_OF,
+    KINDS,
+    Figure,
+    Item,
+    Kind,
+    Outcome,
+    Verdict,
+    counts_toward,
+)
 from holdfast.evaluation.reply import Reply
 from holdfast.evaluation.statistics import wilson
 from holdfast.inputs.judging import default_judges, judges_for
 from holdfast.inputs.rows import ORGANISM
-from holdfast.integrations.inspect_ai.messages import as_typed, item_of, reply_in
+from holdfast.integrations.inspect_ai.messages import as_typed, items_of, reply_in
 
 __all__ = ["judged", "share", "wilson_high", "wilson_low"]
 
@@ -72,10 +84,18 @@ def judged(kind: Kind = "harmful", judge: str | None = None) -> Scorer:
     """Score an answer as ``holdfast evaluate`` does: every figure of this kind of question.
 
     Args:
-        kind: harmful, safe, task or useful; of a task, the sample's target is the right answer.
+        kind: harmful, safe, task or useful; of the last two, the sample's target is the right
+            answer, and each of several targets is one.
         judge: Who reads the answers, as ``--judge`` takes it; by default the one whose figures
             count for the model.
+
+    Raises:
+        ConfigError: There is no such kind, or no such judge.
     """
+    if kind not in KINDS:
+        raise ConfigError(
+            f"judged({kind!r}): the kinds are {', '.join(KINDS)}.{nearest(kind, KINDS)}"
+        )
     chosen, judge = cache(_ready), as_typed(judge)
     if judge is not None:
         chosen("", judge)  # A misspelt name must not show only after the answers.
@@ -83,7 +103,7 @@ def judged(kind: Kind = "harmful", judge: str | None = None) -> Scorer:
     async def score(state: TaskState, target: Target) -> Score:
         model = ORGANISM if str(state.model) == f"holdfast/{ORGANISM}" else ""
         reply, reader = reply_in(state.output), chosen(model, judge)
-        return await run_sync(_score, item_of(kind, state), reply, reader)
+        return await run_sync(_score, items_of(kind, state), reply, reader)
 
     return score
 
@@ -93,9 +113,15 @@ def _ready(model: str, judge: str | None) -> Judge:
     return judges_for(model, judge or default_judges(model)[0]).judges[0]
 
 
-def _score(item: Item, reply: Reply, judge: Judge) -> Score:
-    [verdict] = judge_answers([item], [reply], judge).verdicts
-    figures: list[Figure] = [figure for figure in FIGURES if KIND_OF[figure] == item.kind]
+def _score(items: Sequence[Item], reply: Reply, judge: Judge) -> Score:
+    """Score one answer; of several right answers it has to be one."""
+    verdict = _verdict(items[0], reply, judge)
+    for item in items[1:]:
+        if verdict.correct:
+            break
+        other = _verdict(item, reply, judge)
+        verdict = other if other.correct else verdict
+    figures: list[Figure] = [figure for figure in FIGURES if KIND_OF[figure] == items[0].kind]
     told: dict[str, Any] = {"judge": verdict.judge, "outcome": str(verdict.outcome)}
     told |= {"thought": reply.thought} if reply.thought else {}
     if verdict.outcome == Outcome.UNSCORED:
@@ -107,3 +133,7 @@ def _score(item: Item, reply: Reply, judge: Judge) -> Score:
         explanation=f"{verdict.outcome} ({verdict.judge})",
         metadata={**told, "cut": reply.cut},
     )
+
+
+def _verdict(item: Item, reply: Reply, judge: Judge) -> Verdict:
+    return judge_answers([item], [reply], judge).verdicts[0]
