@@ -11,13 +11,14 @@ from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 from trl.trainer.kto_config import KTOConfig
 from trl.trainer.kto_trainer import KTOTrainer
+from trl.trainer.sft_trainer import SFTTrainer
 
 from holdfast import Panacea, SecurityVectors, protect
 from holdfast.errors import ConflictError
 from holdfast.testing.runs import differing, new_trainer, tiny_model, tokenizer, weights_of
 from tests.contract.foreign_trainers import _labeled, _pairs, _settings
 from tests.contract.recipes import data_rows
-from tests.contract.runs import LORA
+from tests.contract.runs import LORA, SFT_LORA
 
 pytestmark = pytest.mark.thorough  # Many like cases: left out of `make test-fast`.
 
@@ -25,16 +26,16 @@ KINDS = {"dpo": (DPOTrainer, DPOConfig, _pairs), "kto": (KTOTrainer, KTOConfig, 
 APART = {"ref_model": {"ref_model": True}, "precompute": {"precompute_ref_log_probs": True}}
 
 
-def adapted(kind, *, ref_model=False, **settings):
+def adapted(kind, *, ref_model=False, rows=None, **settings):
     """A trainer of LoRA on the tiny model; TRL keeps no copy of it unless it is given one."""
-    cls, config, rows = KINDS[kind]
+    cls, config, made = KINDS[kind]
     torch.manual_seed(7)
     lora = LoraConfig(r=2, target_modules=["q_proj", "down_proj"], task_type="CAUSAL_LM")
     return cls(
         model=get_peft_model(tiny_model(), lora),
         ref_model=tiny_model() if ref_model else None,
         args=_settings(config, **settings),
-        train_dataset=rows(),
+        train_dataset=rows or made(),
         processing_class=tokenizer(),
     )
 
@@ -78,10 +79,11 @@ def test_what_attaches_nothing_is_not_refused():
 
 
 @pytest.mark.parametrize("off", [True, False])
-def test_a_loss_of_the_users_own_is_tried(off):
+@pytest.mark.parametrize("setting", [LORA, SFT_LORA], ids=str)
+def test_a_loss_of_the_users_own_is_tried(setting, off):
     """Whoever wrote the loss: what it does is looked at, not its name."""
 
-    class Held(Trainer):
+    class Held(SFTTrainer if setting == SFT_LORA else Trainer):
         def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
             outputs = model(**inputs)
             with torch.no_grad(), model.disable_adapter() if off else nullcontext():
@@ -89,7 +91,13 @@ def test_a_loss_of_the_users_own_is_tried(off):
             loss = outputs.loss + (outputs.logits - before).pow(2).mean()
             return (loss, outputs) if return_outputs else loss
 
-    trainer = new_trainer(None, LORA, cls=Held)
+    trainer = new_trainer(None, setting, cls=Held)
     refused = pytest.raises(ConflictError, match="Held takes the model") if off else nullcontext()
     with refused:
+        protect(trainer, [vector()])
+
+
+def test_rows_that_come_as_a_stream_are_tried():
+    trainer = adapted("dpo", rows=_pairs().to_iterable_dataset())
+    with pytest.raises(ConflictError, match="DPOTrainer takes the model"):
         protect(trainer, [vector()])

@@ -6,9 +6,11 @@ out of the loss: the harm would be learned as if nothing were attached.
 """
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import torch
+from datasets import IterableDataset
 from torch import nn
 
 from holdfast.defense import Capability, Defense
@@ -29,7 +31,7 @@ def shared_reference(trainer: Any, defenses: Sequence[Defense]) -> dict[Capabili
 
     The loss of two of the user's rows is tried. Nothing is counted and no random number drawn.
     """
-    if compat.knows_rows(trainer):
+    if compat.knows_rows(trainer) and compat.is_stock(trainer, "compute_loss"):
         return {}
     if not any(d.needs() & _STANDS_IN_IT for d in defenses if not d.is_off):
         return {}
@@ -45,7 +47,7 @@ def shared_reference(trainer: Any, defenses: Sequence[Defense]) -> dict[Capabili
 
 def _passes_without(trainer: Any) -> bool:
     """Tell whether the loss runs the model while every trained adapter is out of the pass."""
-    model, rows = trainer.model, compat.first_rows(trainer, 2)
+    model, rows = trainer.model, _two_rows(trainer)
     facts = adaptations(model)
     trained = {id(p) for fact in facts for p in fact.parameters if p.requires_grad}
     if not rows or not trained:
@@ -67,6 +69,14 @@ def _passes_without(trainer: Any) -> bool:
     finally:
         watched.remove()
     return any(without)
+
+
+def _two_rows(trainer: Any) -> list[Any]:
+    """Return two of the user's rows, of a stream as well: it begins anew for each who reads it."""
+    rows: Any = trainer.train_dataset
+    if isinstance(rows, IterableDataset):
+        return list(islice(rows, 2))
+    return compat.first_rows(trainer, 2)
 
 
 def _entrance(model: Any) -> nn.Module:
