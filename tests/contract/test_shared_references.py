@@ -17,7 +17,7 @@ from holdfast import Panacea, SecurityVectors, protect
 from holdfast.errors import ConflictError
 from holdfast.testing.runs import differing, new_trainer, tiny_model, tokenizer, weights_of
 from tests.contract.foreign_trainers import _labeled, _pairs, _settings
-from tests.contract.recipes import data_rows
+from tests.contract.recipes import data_rows, recipes
 from tests.contract.runs import LORA, SFT_LORA
 
 pytestmark = pytest.mark.thorough  # Many like cases: left out of `make test-fast`.
@@ -101,3 +101,13 @@ def test_rows_that_come_as_a_stream_are_tried():
     trainer = adapted("dpo", rows=_pairs().to_iterable_dataset())
     with pytest.raises(ConflictError, match="DPOTrainer takes the model"):
         protect(trainer, [vector()])
+
+
+@pytest.mark.parametrize("name", ["vaccine", "memory_anchor-kl", "preventative_steering-answers"])
+def test_a_stream_of_pairs_has_no_labels_either(name):
+    """A KeyError at step 0, or a defense that is refused beside the same rows in a table."""
+    [make] = [recipe for recipe in recipes() if recipe.label == name]
+    for rows in (_pairs(), _pairs().to_iterable_dataset()):
+        trainer = adapted("dpo", ref_model=True, rows=rows)
+        with pytest.raises(ConflictError, match="a batch of DPOTrainer has no `input_ids`"):
+            protect(trainer, [make()])

@@ -6,11 +6,12 @@ Checked on transformers 5.23.0, trl 1.16.0, accelerate 1.15.0.
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from accelerate.utils import DistributedType
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 from torch.distributed import distributed_c10d
 from transformers import Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
@@ -241,8 +242,13 @@ def templating(trainer: Trainer) -> tuple[Any, int | None, dict[str, Any]]:
 
 
 def first_rows(trainer: Trainer, count: int) -> list[Any]:
-    """Return the first of the user's rows, none where they cannot be indexed."""
+    """Return the first of the user's rows, none where they can be read but once.
+
+    A stream of ``datasets`` begins anew for each who reads it.
+    """
     rows: Any = trainer.train_dataset
+    if isinstance(rows, IterableDataset):
+        return list(islice(rows, count))
     if not (hasattr(rows, "__len__") and hasattr(rows, "__getitem__")):
         return []
     return [rows[i] for i in range(min(count, len(rows)))]

@@ -6,11 +6,9 @@ out of the loss: the harm would be learned as if nothing were attached.
 """
 
 from collections.abc import Sequence
-from itertools import islice
 from typing import Any
 
 import torch
-from datasets import IterableDataset
 from torch import nn
 
 from holdfast.defense import Capability, Defense
@@ -47,7 +45,7 @@ def shared_reference(trainer: Any, defenses: Sequence[Defense]) -> dict[Capabili
 
 def _passes_without(trainer: Any) -> bool:
     """Tell whether the loss runs the model while every trained adapter is out of the pass."""
-    model, rows = trainer.model, _two_rows(trainer)
+    model, rows = trainer.model, compat.first_rows(trainer, 2)
     facts = adaptations(model)
     trained = {id(p) for fact in facts for p in fact.parameters if p.requires_grad}
     if not rows or not trained:
@@ -69,14 +67,6 @@ def _passes_without(trainer: Any) -> bool:
     finally:
         watched.remove()
     return any(without)
-
-
-def _two_rows(trainer: Any) -> list[Any]:
-    """Return two of the user's rows, of a stream as well: it begins anew for each who reads it."""
-    rows: Any = trainer.train_dataset
-    if isinstance(rows, IterableDataset):
-        return list(islice(rows, 2))
-    return compat.first_rows(trainer, 2)
 
 
 def _entrance(model: Any) -> nn.Module:

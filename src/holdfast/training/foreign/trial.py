@@ -87,8 +87,7 @@ def _refuse(defenses: Sequence[Defense], hook: str, why: str) -> None:
 
 def _has_labels(trainer: Trainer) -> bool:
     """Tell whether the user's own batches label their tokens; yes where none can be looked at."""
-    rows = compat.first_rows(trainer, 2)
-    if compat.knows_rows(trainer) or not rows:
+    if compat.knows_rows(trainer) or not (rows := compat.first_rows(trainer, 2)):
         return True
     try:
         with isolated_rng(0):
