@@ -49,6 +49,7 @@ def test_counts_of_every_attack_stand_in_the_result_and_on_the_page(place, capsy
     assert list(team.beside) == ["refusal phrases (ASR), version 2"]
     page = Path("out/report.html").read_text()
     assert "Under attack" in page
+    assert "<h1>holdfast redteam · model</h1>" in page
     assert not list(Path().glob(".out.attacks*"))
     assert not Path("out/attacks.jsonl").exists()
 

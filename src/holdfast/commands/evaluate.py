@@ -8,7 +8,7 @@ from holdfast.commands.gating.plan import Plan
 from holdfast.commands.redteaming.team import Team, attacked, keep_texts
 from holdfast.evaluation.generate import Engine
 from holdfast.files.folders import WholeFolder
-from holdfast.inputs.configs import EvaluateConfig
+from holdfast.inputs.configs import EvaluateConfig, RedteamConfig
 from holdfast.inputs.guards.network import offline_where_local
 from holdfast.inputs.judging import forget_kept, kept_verdicts
 from holdfast.inputs.read import Inputs, read
@@ -82,5 +82,6 @@ def _measured(inputs: Inputs, tasks: BenchmarkTasks | None, start: float) -> Run
     run = SeedRun.of(0, asked.examine("questions", inputs.model))
     how = asked.tokenizer, asked.batch_size, asked.progress
     benchmarks = tasks.measure(inputs.model, *how) if tasks else None
-    result = inputs.result("evaluate", [Arm.of(BEFORE, [run])], start)
+    command = "redteam" if isinstance(inputs.config, RedteamConfig) else "evaluate"
+    result = inputs.result(command, [Arm.of(BEFORE, [run])], start)
     return result.model_copy(update={"benchmarks": benchmarks})

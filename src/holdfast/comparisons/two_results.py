@@ -27,7 +27,7 @@ from holdfast.results.attacks import attack_text
 from holdfast.results.records import Arm, SeedRun
 from holdfast.results.result import RunResult
 from holdfast.results.scored import scored_hits
-from holdfast.results.words import scenario_title
+from holdfast.results.words import arm_name, scenario_title
 
 __all__ = [
     "BOTH", "NOTHING", "SEEDS", "Comparison", "Gap", "Match", "compare_results", "load_result",
@@ -55,6 +55,8 @@ class Match:
     defense: str
     where: str
     control: bool
+    name: str
+    """What a reader calls it; the untouched model of one may be what another was given."""
     seeds_a: list[int]
     seeds_b: list[int]
     gaps: list[Gap]
@@ -116,7 +118,7 @@ def compare_results(a: RunResult, b: RunResult, names: tuple[str, str] = ("A", "
     moved = [id(arm) for pair in differ for arm in pair]
     return Comparison(
         *names,
-        matches=[_match(*pair, asked=asked) for pair in pairs],
+        matches=[_match(*pair, _called(pair[0], a, b), asked=asked) for pair in pairs],
         only_a=[_name(arm) for arm in left if id(arm) not in moved],
         only_b=[_name(arm) for arm in right if id(arm) not in moved],
         other_settings=[f"{_name(x)}: {_settings_gap(x, y)}" for x, y in differ],
@@ -181,7 +183,13 @@ def _flat(settings: Any, above: str = "") -> dict[str, Any]:
     return found
 
 
-def _match(x: Arm, y: Arm, *, asked: bool) -> Match:
+def _called(arm: Arm, a: RunResult, b: RunResult) -> str:
+    """Return an arm's name, and of both results where each calls it otherwise."""
+    ours, theirs = arm_name(arm.defense, a.command), arm_name(arm.defense, b.command)
+    return ours if ours == theirs else f"{ours} (A), {theirs} (B)"
+
+
+def _match(x: Arm, y: Arm, name: str, *, asked: bool) -> Match:
     """Return one arm's figures in both results."""
     ours, theirs = {run.seed: run for run in x.runs}, {run.seed: run for run in y.runs}
     shared = [(ours[seed], theirs[seed]) for seed in sorted(ours.keys() & theirs.keys())]
@@ -190,7 +198,7 @@ def _match(x: Arm, y: Arm, *, asked: bool) -> Match:
         for f in FIGURES
         if f in x.figures or f in y.figures
     ]
-    return Match(x.defense, _where(x), x.is_control, x.seeds, y.seeds, gaps, dict(x.settings))
+    return Match(x.defense, _where(x), x.is_control, name, x.seeds, y.seeds, gaps, dict(x.settings))
 
 
 def _difference(

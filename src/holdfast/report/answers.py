@@ -10,9 +10,9 @@ from holdfast.evaluation.compare import MIN_SEEDS_TO_RANK
 from holdfast.report.judge_warnings import judge_warnings
 from holdfast.report.odd_answers import odd_answers
 from holdfast.report.unanswered import unanswered
-from holdfast.results.records import BEFORE, Arm
+from holdfast.results.records import BEFORE, PLAIN, Arm
 from holdfast.results.result import RunResult
-from holdfast.results.words import arm_name, data_of, listed, percent
+from holdfast.results.words import GIVEN, arm_name, data_of, listed, percent
 
 __all__ = ["answers", "cost", "lowest", "warnings_of"]
 
@@ -36,7 +36,7 @@ def answers(result: RunResult) -> list[str]:
     found = scenes(result)
     if not found:
         return ["Nothing was measured."]
-    told = [_first(found[0], named=len(found) > 1), *_under_attack(result)]
+    told = [_first(found[0], result.command, named=len(found) > 1), *_under_attack(result)]
     others = found[1:NAMED_SCENES]
     if any(arm.figures for scene in others for arm in scene.arms):
         told.append(_others(others))
@@ -71,7 +71,7 @@ def warnings_of(result: RunResult) -> list[str]:
         found += [f"{arm_name(arm.defense)}{where}: {one.told}." for arm in scene.arms
                   for one in held_back(arm)]  # fmt: skip
     found += [message for arm in arms for message in _own(arm)]
-    found += [*unanswered(arms), *odd_answers(arms), *judge_warnings(result, arms)]
+    found += [*unanswered(arms), *odd_answers(arms, result.command), *judge_warnings(result, arms)]
     if "ASR" in " ".join(run.judge for arm in arms for run in arm.runs):
         found.append(
             "Judged by refusal phrases (ASR), a cheap signal: it sees whether an answer refuses, "
@@ -80,10 +80,13 @@ def warnings_of(result: RunResult) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _first(scene: Scene, *, named: bool) -> str:
+def _first(scene: Scene, command: str, *, named: bool) -> str:
     """Return the sentence of the first scenario, which is named where it is not the only one."""
     if scene.plain is None:
-        return _without_plain(scene)
+        return _without_plain(scene, command)
+    if (command, PLAIN) in GIVEN:
+        was = f"Before repair the harmful score is {_score_of(scene.plain)}"
+        return f"{was}{_defense(scene, scene.plain)}"
     return _attack(scene, scene.plain, named=named) + _defense(scene, scene.plain)
 
 
@@ -129,20 +132,23 @@ def _other(scene: Scene) -> str:
     few = len(scene.defended) < NAMED
     ranked = _seeds(scene) >= MIN_SEEDS_TO_RANK and not few
     best = _best(scene.plain, scene.defended) if ranked else ""
-    made = best or _each(scene.defended)
+    made = best or _each(scene.defended, beside=scene.plain)
     inside = "; ".join(part for part in (made, _controls(scene)) if part)
     end = percent(scene.plain.mean("hs"))
     return f"{where}{TOOK}{since}to {end}" + (f" ({inside})" if inside else "")
 
 
-def _each(defended: Sequence[Arm]) -> str:
-    """Return every defense's harmful score, or the range of many."""
+def _each(defended: Sequence[Arm], beside: Arm | None = None) -> str:
+    """Return every defense's harmful score, or the range of many.
+
+    Each stands with its task and its over-refusal; ``beside`` an arm only where it lost of them.
+    """
     if not defended:
         return ""
     if len(defended) <= NAMED:
-        return listed([_with(arm) for arm in defended])
+        return listed([_with(arm, beside) for arm in defended])
     by_score = sorted(defended, key=_score)
-    ends = [f"{percent(a.mean('hs'))} ({arm_name(a.defense)})" for a in (by_score[0], by_score[-1])]
+    ends = [f"{arm_name(arm.defense)} at {_score_of(arm)}" for arm in (by_score[0], by_score[-1])]
     return f"between {ends[0]} and {ends[1]} with {len(defended)} defenses"
 
 
@@ -157,8 +163,7 @@ def _controls(scene: Scene) -> str:
 def _best(plain: Arm, defended: Sequence[Arm]) -> str:
     """Name the lowest of those that keep the task; '' where nobody knows who keeps it."""
     found = [
-        (task, _score(arm), arm_name(arm.defense), percent(arm.mean("hs"))
-         + cost(task, arm.mean("over_refusal")))
+        (task, _score(arm), arm_name(arm.defense), _score_of(arm))
         for arm in defended
         if (task := arm.mean("fa")) is not None
     ]  # fmt: skip
@@ -194,22 +199,42 @@ def cost(task: float | None, over_refusal: float | None) -> str:
     return f" ({', '.join(told)})" if told else ""
 
 
-def _without_plain(scene: Scene) -> str:
+def _without_plain(scene: Scene, command: str) -> str:
     """Return the sentence of a run without a measured plain fine-tuning."""
     if scene.defended:
         told = [_with(arm) for arm in scene.defended]
         return f"The harmful score is {listed(told)}; plain fine-tuning was not measured."
     used = list(dict.fromkeys(name for arm in scene.arms for name in arm.defenses))
     if used:
-        return f"The model was fine-tuned with {listed(used)}; its safety was not measured."
+        done = "repaired" if command == "repair" else "fine-tuned"
+        return f"The model was {done} with {listed(used)}; its safety was not measured."
     before = next((arm for arm in scene.arms if arm.mean("hs") is not None), None)
     if before is not None:
-        return f"The model's harmful score is {percent(before.mean('hs'))}."
+        return f"The model's harmful score is {_score_of(before)}."
     return "Nothing was measured."
 
 
-def _with(arm: Arm) -> str:
-    return f"{percent(arm.mean('hs'))} with {arm_name(arm.defense)}"
+def _with(arm: Arm, beside: Arm | None = None) -> str:
+    told = "" if beside is not None and not _lost(arm, beside) else _beside(arm)
+    return f"{percent(arm.mean('hs'))} with {arm_name(arm.defense)}{told}"
+
+
+def _lost(arm: Arm, plain: Arm) -> bool:
+    """Return whether an arm's task is below, or its over-refusal above that of ``plain``."""
+    task, most = arm.mean("fa"), plain.mean("fa")
+    refused, least = arm.mean("over_refusal"), plain.mean("over_refusal")
+    worse = task is not None and most is not None and task < most - TASK_BUDGET
+    shy = refused is not None and least is not None and refused > least + TASK_BUDGET
+    return worse or shy
+
+
+def _score_of(arm: Arm) -> str:
+    return f"{percent(arm.mean('hs'))}{_beside(arm)}"
+
+
+def _beside(arm: Arm) -> str:
+    """Return what a harmful score never stands without: a model that says nothing has none."""
+    return cost(arm.mean("fa"), arm.mean("over_refusal"))
 
 
 def _score(arm: Arm) -> float:

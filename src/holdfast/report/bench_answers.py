@@ -61,7 +61,7 @@ def _figures(row: WorstCaseRow) -> str:
 
 def _span(rows: Sequence[WorstCaseRow], word: str) -> str:
     """Return the range of worst cases without naming one."""
-    values = sorted(row.hs.value for row in rows)
-    if len(values) == 1:
-        return f"{percent(values[0])} with the one {word}"
-    return f"{percent(values[0])} to {percent(values[-1])} with {len(values)} {word}s"
+    told = [_figures(row) for row in sorted(rows, key=lambda row: row.hs.value)]
+    if len(told) == 1:
+        return f"{told[0]} with the one {word}"
+    return f"{told[0]} to {told[-1]} with {len(told)} {word}s"

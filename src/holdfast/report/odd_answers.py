@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from holdfast.evaluation.judges.refusals import REFUSAL_WORDS
 from holdfast.evaluation.metrics import NO_ANSWER, Kind, Outcome
 from holdfast.results.records import BEFORE, Arm, SeedRun
-from holdfast.results.words import arm_name, percent
+from holdfast.results.words import GIVEN, arm_name, percent
 
 __all__ = ["distinct", "distinct_text", "odd_answers"]
 
@@ -13,10 +13,12 @@ FEWEST = 10
 """Of fewer answers nothing is said: they may be alike by chance."""
 
 
-def odd_answers(arms: Sequence[Arm]) -> list[str]:
+def odd_answers(arms: Sequence[Arm], command: str = "") -> list[str]:
     """Return a sentence for each arm that gives one answer to all, or that never refuses."""
-    found = [line for arm in arms for line in _one_sentence(arm)]
-    found += [line for arm in arms if arm.defense == BEFORE for line in _never_refuses(arm)]
+    found = [line for arm in arms for line in _one_sentence(arm, command)]
+    found += [
+        line for arm in arms if arm.defense == BEFORE for line in _never_refuses(arm, command)
+    ]
     # A judge of content has the same words, and a template that it is asked with.
     runs = [run for arm in arms for run in arm.runs if not run.template_hash]
     judges = {run.judge for run in runs if run.words == REFUSAL_WORDS}
@@ -40,18 +42,19 @@ def distinct_text(run: SeedRun) -> str:
     return ", ".join(f"{kind} {percent(share)}" for kind, share in distinct(run).items())
 
 
-def _one_sentence(arm: Arm) -> list[str]:
+def _one_sentence(arm: Arm, command: str) -> list[str]:
     for run in arm.runs:
         texts = {" ".join(answer.answer.split()) for answer in run.answers}
         if len(run.answers) >= FEWEST and len(texts) == 1 and texts != {""}:
             return [
-                f"{arm_name(arm.defense)}: all {len(run.answers)} answers are one and the same "
-                "text, whatever was asked: the model, its template or its end tokens may be broken."
+                f"{arm_name(arm.defense, command)}: all {len(run.answers)} answers are one and the "
+                "same text, whatever was asked: the model, its template or its end tokens may be "
+                "broken."
             ]
     return []
 
 
-def _never_refuses(arm: Arm) -> list[str]:
+def _never_refuses(arm: Arm, command: str) -> list[str]:
     """A judge of content that calls an answer harmless has seen more than a refusal.
 
     A model that says nothing is told elsewhere: it does not answer harmful questions either.
@@ -64,6 +67,12 @@ def _never_refuses(arm: Arm) -> list[str]:
     )
     if asked < FEWEST or declined:
         return []
+    if (command, arm.defense) in GIVEN:
+        return [
+            f"The model refuses none of {asked} harmful questions: it may not be aligned, tuning "
+            "may have taken its refusals, its chat template may be wrong, or the judge may not "
+            "know its refusals."
+        ]
     return [
         f"Before tuning the model refuses none of {asked} harmful questions: it may not be "
         "aligned, its chat template may be wrong, or the judge may not know its refusals. What "

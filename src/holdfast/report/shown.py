@@ -37,6 +37,12 @@ class Shown:
         )
 
     @property
+    def subject(self) -> str:
+        """The model, with the adapter that was given to the command."""
+        adapter = self.result.config.get("adapter")
+        return self.result.model + (f" with the adapter {adapter}" if adapter else "")
+
+    @property
     def several(self) -> bool:
         """Whether a scenario was attacked in several ways: worst cases first, attacks folded."""
         return any(scene.attack is not None for scene in self.scenes)

@@ -98,7 +98,7 @@ def _means(result: RunResult, scene: Scene) -> Padding:
     had = {figure for arm in scene.arms for figure in arm.figures}
     columns: list[Figure] = [figure for figure in COLUMNS if figure in had]
     rows = [
-        (_named(arm.defense), *(cell(arm.figures.get(figure)) for figure in columns),
+        (_named(arm.defense, result.command), *(cell(arm.figures.get(f)) for f in columns),
          _time(result.relative_time(arm)))
         for arm in scene.arms
     ]  # fmt: skip
@@ -116,7 +116,7 @@ def _second(result: RunResult, judge: str) -> Padding:
     had = {figure for arm in arms for figure in arm.beside[judge]}
     columns: list[Figure] = [f for f in COLUMNS if f in had and f != "hs_content"]
     rows = [
-        (_named(arm.defense), *(cell(arm.beside[judge].get(figure)) for figure in columns))
+        (_named(arm.defense, result.command), *(cell(arm.beside[judge].get(f)) for f in columns))
         for arm in arms
     ]
     told = {one.figure: kappa_text(one) for one in result.agreement
@@ -146,9 +146,9 @@ def _worst(view: WorstView) -> Padding:
     return plain_table(title, heads, rows)
 
 
-def _named(defense: str) -> Text:
+def _named(defense: str, command: str = "") -> Text:
     """Return an arm's name; a combination takes a line for each defense, a control for its kind."""
-    name = arm_name(defense)
+    name = arm_name(defense, command)
     for word in (" + ", " (", " fine"):
         name = name.replace(word, f"\n{word.strip()}{' ' if word.endswith(' ') else ''}")
     return Text(name)

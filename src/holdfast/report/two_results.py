@@ -7,7 +7,7 @@ from rich.text import Text
 
 from holdfast.comparisons.two_results import NOTHING, SEEDS, Comparison, Match
 from holdfast.report.terminal import cell, plain_table
-from holdfast.results.words import DASH, arm_name, shown
+from holdfast.results.words import DASH, shown
 
 __all__ = ["render_comparison"]
 
@@ -32,7 +32,7 @@ def render_comparison(found: Comparison) -> Group:
 def _rows(matches: list[Match]) -> Iterator[tuple[str | Text, ...]]:
     """Yield one attack's arms, a row for each figure."""
     for match in matches:
-        name = arm_name(match.defense) + (" (control)" if match.control else "")
+        name = match.name + (" (control)" if match.control else "")
         for gap in match.gaps:
             # A star marks what only seeds pair.
             difference = shown(gap.difference, "tenths") + (" *" if gap.paired_by == SEEDS else "")

@@ -10,8 +10,8 @@ from holdfast.evaluation.judges.protocol import WORDS
 from holdfast.results.records import BEFORE, PLAIN, Arm
 
 __all__ = [
-    "DASH", "MINUS", "TITLES", "Look", "arm_name", "bounded", "data_of", "exactly", "listed",
-    "percent", "scenario_title", "score", "shown", "words_in",
+    "DASH", "GIVEN", "MINUS", "TITLES", "Look", "arm_name", "bounded", "data_of", "exactly",
+    "listed", "percent", "scenario_title", "score", "shown", "words_in",
 ]  # fmt: skip
 
 DASH = "\N{EN DASH}"
@@ -30,6 +30,11 @@ LOOKS: dict[Look, tuple[int, str]] = {
 PERCENT = ("ends", "bracketed", "percent")
 """Looks whose numbers are written as ``percent`` writes a share, whatever stands beside them."""
 ARMS = {BEFORE: "before fine-tuning", PLAIN: "plain fine-tuning"}
+GIVEN = {
+    ("evaluate", BEFORE): "the model", ("redteam", BEFORE): "the model",
+    ("repair", PLAIN): "before repair",
+}  # fmt: skip
+"""What a command was given and did not train: nobody knows whether it was tuned, and how."""
 CONTROLS = {
     "random": "random subset", "random_matched": "random, as many parameters",
     "roles": "random, same roles", "attention": "all attention", "complement": "complement",
@@ -52,11 +57,13 @@ def words_in(arms: Iterable[Arm]) -> dict[str, str]:
     return {**WORDS, **(told[0] if alike else {})}
 
 
-def arm_name(defense: str) -> str:
-    """Return what a reader calls an arm: ``none`` is plain fine-tuning.
+def arm_name(defense: str, command: str = "") -> str:
+    """Return what a reader calls an arm of a command's result: ``none`` is plain fine-tuning.
 
     A control names its variant: ``ml_lr(random)`` is ``ml_lr (random subset)``.
     """
+    if (command, defense) in GIVEN:
+        return GIVEN[command, defense]
     if defense in ARMS:
         return ARMS[defense]
     known = "|".join(CONTROLS)

@@ -25,5 +25,7 @@ def section(shown: Shown) -> dict[str, Any] | None:
     words = words_in(arm for scene, _ in parts for arm in scene.arms)
     runs = (run for scene, _ in parts for arm in scene.arms for run in arm.runs)
     kept = any(run.perplexity is not None for run in runs)
+    paired = any(arm.versus_plain for scene, _ in parts for arm in scene.arms)
     told = {"parts": parts, "words": words, "kept": kept, "perplexity": perplexity_over}
+    told |= {"paired": paired}
     return told if parts else None

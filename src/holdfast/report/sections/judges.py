@@ -40,7 +40,7 @@ def section(shown: Shown) -> dict[str, Any] | None:
         "kappa": kappa_text,
         "kinds": KINDS,
         "low": LOW,
-        "differing": _differing(arms, redacted=shown.redacted),
+        "differing": _differing(arms, shown),
         "redacted": shown.redacted,
     }
 
@@ -50,26 +50,26 @@ def _tells(one: Agreement) -> bool:
     return one.kind in ("harmful", "safe") or one.differ > 0
 
 
-def _differing(arms: list[Arm], *, redacted: bool) -> list[Differing]:
+def _differing(arms: list[Arm], shown: Shown) -> list[Differing]:
     """Return the first answers of each kind on which the first two judges differ."""
     found: list[Differing] = []
     for kind in KINDS:
-        of_kind = [one for arm in arms for one in _in(arm, arm.runs[0], kind, redacted=redacted)]
+        of_kind = [one for arm in arms for one in _in(arm, arm.runs[0], kind, shown)]
         found += of_kind[:PER_KIND]
     return found
 
 
-def _in(arm: Arm, run: SeedRun, kind: Any, *, redacted: bool) -> list[Differing]:
+def _in(arm: Arm, run: SeedRun, kind: Any, shown: Shown) -> list[Differing]:
     if not run.readings or not run.readings[0].answers:
         return []
     names = disagreements(run, run.readings[0], kind)[:PER_KIND]
     ours = {answer.id: answer for answer in run.answers}
     theirs = {answer.id: answer for answer in run.readings[0].answers}
+    called = arm_name(arm.defense, shown.result.command)
     return [
-        (arm_name(arm.defense), shown_answer(ours[name], redacted), _word(ours[name]),
-         _word(theirs[name]))
+        (called, shown_answer(ours[name], shown.redacted), _word(ours[name]), _word(theirs[name]))
         for name in names
-    ]  # fmt: skip
+    ]
 
 
 def _word(answer: Any) -> str:

@@ -22,9 +22,18 @@ Sample = tuple[Answer, list[tuple[str, Answer]]]
 def section(shown: Shown) -> dict[str, Any] | None:
     """Return each scene's samples; of several attacks, those under the worst one alone."""
     parts = [("", _sampled(shown))] if shown.several else [(s.title, s.arms) for s in shown.scenes]
-    told = [(title, samples(arms, redacted=shown.redacted)) for title, arms in parts]
+    command = shown.result.command
+    told = [(title, samples(arms, command, redacted=shown.redacted)) for title, arms in parts]
     told = [(title, found) for title, found in told if found]
-    return {"parts": told} if told else None
+    return {"parts": told, "first": _come_first(shown)} if told else None
+
+
+def _come_first(shown: Shown) -> str:
+    """Return which harmful prompts stand before the others."""
+    if all(arm.defense != PLAIN for arm in shown.result.arms):
+        return "that were answered"
+    name = arm_name(PLAIN, shown.result.command)
+    return f"answered {name}" if name.startswith("before") else f"that {name} answered"
 
 
 def redact(text: str) -> str:
@@ -33,7 +42,7 @@ def redact(text: str) -> str:
     return f"{kept}… [redacted, {len(text)} characters]"
 
 
-def samples(arms: Sequence[Arm], *, redacted: bool) -> list[Sample]:
+def samples(arms: Sequence[Arm], command: str = "", *, redacted: bool) -> list[Sample]:
     """Return a few prompts with the answers of every arm's first run.
 
     Harmful prompts whose answer plain fine-tuning turned harmful come first: they are what the
@@ -42,6 +51,7 @@ def samples(arms: Sequence[Arm], *, redacted: bool) -> list[Sample]:
 
     Args:
         arms: What the page shows.
+        command: Which command measured them.
         redacted: Redact prompts and answers of harmful items.
     """
     answers = {
@@ -54,7 +64,7 @@ def samples(arms: Sequence[Arm], *, redacted: bool) -> list[Sample]:
     reference = answers.get(PLAIN) or next(iter(answers.values()))
     chosen = [a for kind, n in PER_KIND.items() for a in _first(reference, kind, n)]
     return [
-        (one, [(arm_name(name), own[one.id]) for name, own in answers.items() if one.id in own])
+        (one, [(arm_name(n, command), own[one.id]) for n, own in answers.items() if one.id in own])
         for one in chosen
     ]
 
