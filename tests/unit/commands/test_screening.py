@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shlex
 from datetime import date
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from datasets import Dataset, DatasetDict
 
 from holdfast.cli import main
+from holdfast.cli.printed.screen import shown
 from holdfast.commands.data_view.look import look_at_data
 from holdfast.commands.data_view.options import DataConfig
 from holdfast.commands.screening import screen as screening
@@ -120,6 +122,28 @@ def test_where_every_row_is_to_go_no_run_on_the_rest_is_suggested(place):
         assert told.startswith("drop every row: none is left to train on")
     sampled = found.model_copy(update={"counts": gone, "sampled": 6})
     assert "drop every row" not in " ".join(suggested(sampled))
+
+
+@pytest.mark.parametrize("name", ["out", "a folder-with hyphens and 'quotes'", "very-long-" * 20])
+def test_the_command_that_is_suggested_works_as_it_stands(place, name, capfd):
+    """It said --screen screen.json, which lay in no folder that anybody stood in."""
+    write("data.jsonl", [*ROWS_OF[:4], ROWS_OF[5]])
+    assert main(["screen", "data.jsonl", "--output", name]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    typed = "\n".join(line.strip() for line in lines).partition("--screen")[2]
+    [path] = shlex.split(typed.partition("applies it")[0])
+    assert ScreenFile.load(Path(path)).rows == 5
+
+
+def test_no_command_is_suggested_that_would_be_refused(place):
+    """Nothing is written without an output, and a run takes no screen.json of a sample."""
+    found = look().file.model_copy(update={"unreadable": []})
+    assert "--screen FILE (the screen.json that" in " ".join(" ".join(shown(found, 20)).split())
+    sampled = found.model_copy(update={"sampled": 5, "unreadable": [5]})
+    told = " ".join(shown(sampled, 20, place / "out"))
+    assert "of a sample" in told
+    assert "--screen" not in told
+    assert "`clean=FILE`" not in told
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def screen(config: ScreenConfig, json: JsonFlag = False) -> None:
     if json:
         print_json(found.file.model_dump(mode="json") | {"failed": found.failed})
     else:
-        print_lines(f"{line}\n" for line in shown(found.file, config.top))
+        print_lines(f"{line}\n" for line in shown(found.file, config.top, config.output))
     if found.kept is not None:
         say(f"kept rows: {config.clean} ({found.kept:,} rows)")
     if config.output is not None:

@@ -2,6 +2,8 @@
 
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
+from shlex import quote
 
 from holdfast.cli.shell.flags import with_flags
 from holdfast.report.screening.words import (
@@ -18,12 +20,14 @@ from holdfast.results.screening.file import ScreenFile
 
 __all__ = ["shown"]
 
+BLANK = "\0"
+"""A blank at which no line is broken."""
 WIDTH = 78
 LABEL = 15
 
 
-def shown(file: ScreenFile, top: int) -> Iterator[str]:
-    """Yield the lines of a screening."""
+def shown(file: ScreenFile, top: int, output: Path | None = None) -> Iterator[str]:
+    """Yield the lines of a screening whose files lie in ``output``."""
     yield head(file)
     yield ""
     for n, line in enumerate(set_risk(file)):
@@ -43,7 +47,7 @@ def shown(file: ScreenFile, top: int) -> Iterator[str]:
         yield from _hung("not looked at", with_flags(missing))
     yield ""
     for n, line in enumerate(suggested(file)):
-        told = with_flags(line).replace("`screen=screen.json`", "--screen screen.json")
+        told = with_flags(line).replace("`screen=FILE`", _applied(output))
         yield from _hung("suggested" if n == 0 else "", told)
     yield from textwrap.wrap(NEVER, WIDTH)
 
@@ -79,6 +83,15 @@ def _cut(text: str, width: int) -> list[str]:
     return lines[:4]
 
 
+def _applied(output: Path | None) -> str:
+    """Return the flag by which a run takes what was found, as a shell takes it."""
+    if output is None:
+        return "--screen FILE (the screen.json that --output DIR writes)"
+    return f"--screen {quote(str(output / 'screen.json')).replace(' ', BLANK)}"
+
+
 def _hung(label: str, text: str) -> Iterator[str]:
-    for n, line in enumerate(textwrap.wrap(" ".join(text.split()), WIDTH - LABEL)):
-        yield f"{label if n == 0 else '':{LABEL}}{line}"
+    # What is to be typed stays whole: a path is neither broken nor wrapped at its blanks.
+    whole = {"break_long_words": False, "break_on_hyphens": False}
+    for n, line in enumerate(textwrap.wrap(" ".join(text.split()), WIDTH - LABEL, **whole)):
+        yield f"{label if n == 0 else '':{LABEL}}{line.replace(BLANK, ' ')}"

@@ -142,18 +142,20 @@ def set_risk(file: ScreenFile) -> list[str]:
 
 
 def suggested(file: ScreenFile) -> Iterator[str]:
-    """Yield what to do next."""
+    """Yield what to do next; `` `screen=FILE` `` stands for the screen.json that was written."""
     counts = file.counts["action"]
     told = [f"{name} {counts[name]:,}" for name in ("drop", "mask", "review") if counts[name]]
     if not file.sampled and counts["drop"] == sum(counts.values()):
         yield "drop every row: none is left to train on; look at them, or give other data"
         return
-    if told and file.unreadable:
+    if told and file.sampled:
+        yield f"{', '.join(told)}: of a sample; a run takes the screen.json of all rows"
+    elif told and file.unreadable:
         yield f"{', '.join(told)}: `clean=FILE` writes the rest; unreadable rows stop a run"
     elif counts["drop"] or counts["mask"]:
-        yield f"{', '.join(told)}: tune with `screen=screen.json` applies it"
+        yield f"{', '.join(told)}: tune with `screen=FILE` applies it"
     elif told:
-        yield f"{told[0]}: look at them; tune with `screen=screen.json` applies what you decide"
+        yield f"{told[0]}: look at them; tune with `screen=FILE` applies what you decide"
     elif _of_the_set(file):
         yield "no single row to take out; look at what is said of the whole set"
     else:
