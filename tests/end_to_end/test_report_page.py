@@ -31,6 +31,7 @@ FLAGS = (
     "--virtual-time-budget=4000",
 )
 DARK = ("--blink-settings=preferredColorScheme=0",)
+CONTRAST = ("--blink-settings=inForcedColors=true",)
 # The page forbids scripts, so a frame around it measures it; media queries see the frame's width.
 FRAME = """<!doctype html><meta name="color-scheme" content="light dark">
 <iframe id="page" width="{width}" height="900" srcdoc="{page}"></iframe><pre id="found"></pre>
@@ -51,6 +52,8 @@ document.getElementById("page").addEventListener("load", (event) => {{
     ink: view.getComputedStyle(page.body).color,
     smallest: Math.min(...small),
     pictures: page.querySelectorAll("svg").length,
+    hidden: [...page.querySelectorAll("details > *")].filter((e) => !e.checkVisibility()).length,
+    bar: view.getComputedStyle(page.querySelector(".bar i") || page.body).backgroundColor,
   }});
 }});
 </script>"""
@@ -178,6 +181,21 @@ def test_it_has_a_dark_mode(page, tmp_path):
     dark = measured(page, tmp_path, 390, *DARK)
     assert brightness(light["paper"]) - brightness(light["ink"]) > 180
     assert brightness(dark["ink"]) - brightness(dark["paper"]) > 180
+
+
+def test_nothing_that_is_folded_is_missing_on_paper(page, tmp_path):
+    """Answers, options and data were printed as bare heads, and the ninth warning not at all."""
+    paper = tmp_path / "paper.html"
+    paper.write_text(page.read_text().replace("@media print", "@media all"))
+    assert measured(page, tmp_path, 768)["hidden"] > 5
+    assert measured(paper, tmp_path, 768)["hidden"] == 0
+    assert "print-color-adjust: exact" in page.read_text()  # Bars are backgrounds.
+
+
+def test_bars_are_seen_in_high_contrast(page, tmp_path):
+    usual, forced = measured(page, tmp_path, 768), measured(page, tmp_path, 768, *CONTRAST)
+    assert forced["bar"] == usual["bar"]
+    assert forced["paper"] != usual["paper"]
 
 
 def brightness(color):
