@@ -13,6 +13,7 @@ from holdfast.evaluation.interval import Interval
 from holdfast.evaluation.metrics import Figure
 from holdfast.report.answers import warnings_of
 from holdfast.report.judge_warnings import kappa_text
+from holdfast.report.narrow import Fitting
 from holdfast.report.sections.loop.attack_lines import beyond, figure, not_run
 from holdfast.report.sections.loop.attack_lines import lines as attack_lines
 from holdfast.report.sections.worst import WorstView, views
@@ -52,16 +53,20 @@ def tables_beside(result: RunResult) -> list[Padding | Text]:
 
 
 def plain_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Padding:
-    """Return a table without lines under its title; columns without a head are words."""
+    """Return a table without lines under its title; columns without a head are words.
+
+    A terminal too narrow for it shows a line for each figure instead.
+    """
     bold = Text(title, style="bold") if title else None
     table = Table(box=None, padding=(0, 1), pad_edge=False, title=bold, title_justify="left")
     for head in heads:
         # A name that is cut short is another's as well: it is folded where there is no room.
         how: Any = {"justify": "right", "no_wrap": True} if head else {"overflow": "fold"}
         table.add_column(head, **how)
-    for row in rows:
+    found = list(rows)
+    for row in found:
         table.add_row(*row)
-    return Padding(table, (0, 0, 1, 0))
+    return Padding(Fitting(table, heads, found), (0, 0, 1, 0))
 
 
 def _benchmarks(result: RunResult) -> list[Padding]:
