@@ -39,7 +39,11 @@ from holdfast.inputs.guards.idle import refuse_idle
 from holdfast.inputs.guards.secrets import refuse_secret_values
 from holdfast.inputs.judging import Examiner, check_items, judges_for
 from holdfast.inputs.models import Loaded, check_against, model_of, tuned_of
-from holdfast.inputs.options.training_options import idle_notes, training_options
+from holdfast.inputs.options.training_options import (
+    idle_notes,
+    overruled_notes,
+    training_options,
+)
 from holdfast.inputs.options.watch_options import check_watch, used_by_watch
 from holdfast.inputs.prompts import check_prompt_lengths, prompt_sets
 from holdfast.inputs.rows import (
@@ -260,6 +264,7 @@ def _told(
     return [
         *base_notes(config),
         *idle_notes(options),
+        *overruled_notes(config),
         *loaded.notes,
         *turn_notes(sources.values(), tokenizer),
         *length_notes(sources.values(), tokenizer, loaded.limit, options),

@@ -3,11 +3,13 @@
 import io
 import re
 
+import pytest
 from rich.console import Console
 from rich.progress import Progress
 
 from holdfast.cli.shell import console
 from holdfast.cli.shell.console import TimeLeft, working
+from holdfast.cli.shell.durations import passed
 from holdfast.cli.shell.log_lines import LogLines
 
 
@@ -61,7 +63,16 @@ def test_a_slow_stage_has_a_line_each_minute():
     assert len(told) == 1
     now[0] = 122.0
     log.report("cells", 2, 1000)
-    assert told[1] == "cells: 2 of 1000, 0.0164 per s, 3 min so far, about 16.9 h left"
+    assert told[1] == "cells: 2 of 1000, 0.0164 per s, 2 min so far, about 16.9 h left"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(0.2, "1 s"), (40.9, "40 s"), (62, "62 s"), (122, "2 min"), (7300, "2.0 h")],
+)
+def test_no_more_time_is_told_than_has_passed(seconds, told):
+    """After 62 seconds it said "2 min so far"."""
+    assert passed(seconds) == told
 
 
 def test_a_stage_that_is_done_takes_no_more_time():

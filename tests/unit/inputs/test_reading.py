@@ -1,6 +1,7 @@
 import errno
 import os
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +13,12 @@ from holdfast.errors import ConfigError, ModelError
 from holdfast.files.folders import WholeFolder
 from holdfast.inputs.configs import TuneConfig
 from holdfast.inputs.models import load_model, positions
-from holdfast.inputs.options.training_options import idle_notes, sft_config, training_options
+from holdfast.inputs.options.training_options import (
+    idle_notes,
+    overruled_notes,
+    sft_config,
+    training_options,
+)
 from holdfast.inputs.rows import columns_of, items_from, source
 from holdfast.training.failures import as_run_error, disk_is_full
 from tests.tiny import tiny_model, tiny_tokenizer
@@ -101,6 +107,24 @@ def test_options_win_in_the_order_file_set_flag(tmp_path):
     assert options(tmp_path, "", set=["seed=7"], seed=0)["seed"] == 0
     assert options(tmp_path)["seed"] == 0
     assert sft_config(found, tmp_path).max_grad_norm == 3.0
+
+
+@pytest.mark.parametrize(
+    ("given", "fields", "told"),
+    [
+        (["learning_rate=.5"], {"learning_rate": 1e-3}, ["learning_rate=0.5 in `set` is unread"]),
+        (["num_train_epochs=3"], {"epochs": 2.0}, ["`epochs=2.0` was taken: num_train_epochs=3"]),
+        (["learning_rate=1e-3", "seed=0"], {"learning_rate": 1e-3, "seed": 0}, []),
+        (["learning_rate=.5"], {}, []),
+        ([], {"learning_rate": 1e-3}, []),
+    ],
+)
+def test_what_set_says_beside_an_option_of_its_own_is_told_to_be_unread(given, fields, told):
+    """The rate of --set was not run, and nothing said so."""
+    config = TuneConfig(model="m", data="d", output=Path("o"), set=given, **fields)
+    found = overruled_notes(config)
+    assert len(found) == len(told)
+    assert all(one in note for one, note in zip(told, found, strict=True))
 
 
 @pytest.mark.parametrize("later", [{"epochs": 2.0}, {"set": ["num_train_epochs=2"]}])

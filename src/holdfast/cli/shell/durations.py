@@ -2,7 +2,7 @@
 
 import math
 
-__all__ = ["spelled"]
+__all__ = ["passed", "spelled"]
 
 
 def spelled(seconds: float) -> str:
@@ -11,3 +11,11 @@ def spelled(seconds: float) -> str:
     if seconds < 60:
         return f"{math.ceil(seconds)} s"
     return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+
+
+def passed(seconds: float) -> str:
+    """Return how long something has taken, no more than it has: ``1 s``, ``62 s``, ``2 min``."""
+    if seconds < 120:
+        return f"{max(1, math.floor(seconds))} s"
+    minutes = math.floor(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{math.floor(minutes / 6) / 10:.1f} h"

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from holdfast.cli.shell.durations import spelled
+from holdfast.cli.shell.durations import passed, spelled
 
 __all__ = ["LogLines", "log_lines"]
 
@@ -71,13 +71,13 @@ class LogLines:
         found = self._stages[stage]
         self._told = now
         if found.ended is not None and found.ended < now:
-            self.write(f"{stage}: done {spelled(now - found.ended)} ago, still working")
+            self.write(f"{stage}: done {passed(now - found.ended)} ago, still working")
             return
-        made, passed = found.done - found.first, now - found.since
+        made, took = found.done - found.first, now - found.since
         words = [f"{stage}: {found.done} of {found.total}", found.said]
-        if made > 0 and passed > 0:
-            words += [f"{_rate(made / passed)} per s", f"{spelled(passed)} so far"]
-            left = (found.total - found.done) * passed / made
+        if made > 0 and took > 0:
+            words += [f"{_rate(made / took)} per s", f"{passed(took)} so far"]
+            left = (found.total - found.done) * took / made
             words.append(f"about {spelled(left)} left" if left else "")
         self.write(", ".join(word for word in words if word))
 

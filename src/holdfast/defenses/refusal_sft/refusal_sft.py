@@ -46,7 +46,8 @@ def tuned_on(
         progress: Told of each step, with its loss.
 
     Returns:
-        The mean loss of the first and of the last pass over the batches, nats per token.
+        The mean loss of the first and of the last pass over the batches, nats per token; of the
+        first and of the last half of the steps where they are too few for two passes.
     """
     params, losses = engine.parameters(), list[float]()
     tick = ticking(progress, "refusal_sft: steps", steps)
@@ -56,7 +57,9 @@ def tuned_on(
         step_with(optimizer, params, gradient)
         losses.append(loss)
         tick(f"loss {loss:.3f}")
-    first, last = losses[: len(batches)], losses[-len(batches) :]
+    # Passes that overlap would tell of one loss twice, as if nothing had been learned.
+    own = min(len(batches), max(1, steps // 2))
+    first, last = losses[:own], losses[-own:]
     return sum(first) / len(first), sum(last) / len(last)
 
 

@@ -17,7 +17,7 @@ from holdfast.inputs.values import checked
 from holdfast.inputs.yaml_files import mapping_in, text_of
 from holdfast.training.sft_options import cpu_options, lora
 
-__all__ = ["idle_notes", "sft_config", "training_options"]
+__all__ = ["idle_notes", "overruled_notes", "sft_config", "training_options"]
 
 RESERVED = {
     "output_dir": "give `output`",
@@ -94,6 +94,19 @@ def idle_notes(options: Mapping[str, Any]) -> list[str]:
     if options.get("learning_rate") == 0:
         found.append("the learning rate is 0: the optimizer changes no weight")
     return found
+
+
+def overruled_notes(config: object) -> list[str]:
+    """Return what `set` was given and does not decide, since an option of its own does."""
+    if not isinstance(config, TuneConfig):
+        return []
+    line = _checked(_pairs(config.set), "`set`")
+    given = {own: getattr(config, own) for own, name in FIELDS.items() if name in line}
+    return [
+        f"`{own}={value}` was taken: {FIELDS[own]}={line[FIELDS[own]]} in `set` is unread"
+        for own, value in given.items()
+        if value is not None and value != line[FIELDS[own]]
+    ]
 
 
 def _pairs(items: Sequence[str]) -> dict[str, str]:

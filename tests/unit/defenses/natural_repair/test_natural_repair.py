@@ -325,6 +325,15 @@ def test_the_control_tunes_on_refusals(rehearsal):
     assert control.variant().control
 
 
+@pytest.mark.parametrize("steps", [2, 5, 8])
+def test_the_controls_first_and_last_loss_are_of_steps_of_their_own(steps):
+    """With fewer steps than batches both were the mean over all steps: equal, as if idle."""
+    control = RefusalSFT(harmful=HARMFUL, safe=REFUSALS, steps=steps, lr=1e-2, batch_size=1)
+    assert len(REFUSALS) > steps
+    first, last = repair(control, lora(tiny_model()), tiny_tokenizer()).report["loss"]
+    assert last < first
+
+
 def test_up_harm_alone_nothing_is_asked_of_the_aligned_model():
     model = tiny_model()  # Of full weights nobody knows what they were.
     artifact = repaired(model, safe=None, direction="harm")
