@@ -1,6 +1,7 @@
 """``holdfast tune`` through its real entry: what it writes, and what a run that stops leaves."""
 
 import errno
+import html
 import json
 import os
 import re
@@ -126,6 +127,24 @@ def test_what_was_not_read_is_told_where_nothing_is_measured(folder, capfd):
     assert f"warning: {told}\n" in capfd.readouterr().err
     assert main([*argv, "other", "--json"]) == 0
     assert json.loads(capfd.readouterr().out)["warnings"] == [told]
+
+
+def test_json_terminal_and_page_warn_of_the_same(folder, capfd):
+    """What follows from the figures stood on the terminal and the page, and not in the object."""
+    asked = ["--test-harmful", "harmful.csv", "--judge", "refusal_phrases", "--max-new-tokens", "1"]
+    rates = ["--learning-rate", "1e-3", "--set", "learning_rate=.5"]
+    argv = [*TUNE[:5], "--max-steps", "1", *asked, *rates, "--output"]
+    assert main([*argv, "out"]) == 0
+    terminal = " ".join(capfd.readouterr().out.split())
+    assert main([*argv, "other", "--json"]) == 0
+    told = json.loads(capfd.readouterr().out)["warnings"]
+    page = Path("out/report.html").read_text()
+    assert "1 seed: fewer than 5, so nothing is ranked." in told
+    assert len(told) >= 3
+    assert not [line for line in told if html.escape(line, quote=False) not in page]
+    assert "`learning_rate=0.001` was taken" in " ".join(told)
+    assert "! --learning-rate 0.001 was taken" in terminal
+    assert terminal.count("! ") == len(told)
 
 
 def test_yaml_gives_options_and_the_command_line_wins(folder):

@@ -21,6 +21,7 @@ def evaluate(config: EvaluateConfig, json: JsonFlag = False) -> None:
 def measured(config: EvaluateConfig, json: bool) -> None:
     """Let the model answer, and print what was measured."""
     from holdfast.commands.evaluate import evaluate_model
+    from holdfast.report.answers import warnings_of
     from holdfast.report.odd_answers import distinct, distinct_text
 
     with working(as_json=json) as progress:
@@ -30,7 +31,7 @@ def measured(config: EvaluateConfig, json: bool) -> None:
     if json:
         told: dict[str, Any] = {"cut": run.cut, "decoding": run.decoding, "distinct": distinct(run)}
         told["benchmarks"] = result.benchmarks and result.benchmarks.model_dump()
-        told["warnings"] = result.warnings
+        told["warnings"] = warnings_of(result)
         told["red_team"] = result.red_team and result.red_team.model_dump(mode="json")
         judged = result.model_dump(include={"agreement"})
         beside = {one.judge: {f: s.__dict__ for f, s in one.shares.items()} for one in run.readings}

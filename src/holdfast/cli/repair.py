@@ -12,6 +12,7 @@ __all__ = ["repair"]
 def repair(config: RepairConfig, json: JsonFlag = False) -> None:
     """Repair a finished model or adapter without the user's data, and write --output."""
     from holdfast.commands.repair import repair as run
+    from holdfast.report.answers import warnings_of
 
     with working(as_json=json) as progress:
         result = run(config, progress)
@@ -20,7 +21,7 @@ def repair(config: RepairConfig, json: JsonFlag = False) -> None:
     artifacts = list(arm.runs[0].artifacts)
     if json:
         found = {"output": str(config.output), "artifacts": artifacts, "rows": result.rows()}
-        print_json({**found, "repair": values, "warnings": result.warnings})
+        print_json({**found, "repair": values, "warnings": warnings_of(result)})
         return
     print_result(result)
     say(f"repaired: {config.output}")

@@ -47,12 +47,13 @@ def _run(config: TuneConfig, accelerate_config: Path | None, *, as_json: bool) -
     if chosen_by_limits(config, as_json=as_json):
         return
     from holdfast.commands.tune import tune as run
+    from holdfast.report.answers import warnings_of
 
     with working(as_json=as_json) as progress:
         result = run(config, progress)
     artifacts = [path for arm in result.arms for seed in arm.runs for path in seed.artifacts]
     if as_json:
-        told = {"artifacts": artifacts, "rows": result.rows(), "warnings": result.warnings}
+        told = {"artifacts": artifacts, "rows": result.rows(), "warnings": warnings_of(result)}
         print_json({"output": str(config.output), **told})
         return
     print_result(result)

@@ -136,15 +136,18 @@ def print_result(result: Any) -> None:
 
     The table holds the warnings; without one they are told by themselves.
     """
+    from holdfast.report.answers import warnings_of  # noqa: PLC0415  # Heavy.
     from holdfast.report.terminal import render_table, tables_beside  # noqa: PLC0415  # Heavy.
 
+    spoken = [with_flags(warning) for warning in result.warnings]
+    result = result.model_copy(update={"warnings": spoken})
     # A judge that could tell nothing leaves no figure: that is told, and what the others say.
     if any(arm.figures or any(run.judge for run in arm.runs) for arm in result.arms):
         print_table(render_table(result))
         return
     for table in tables_beside(result):
         print_table(table)
-    for warning in result.warnings:
+    for warning in warnings_of(result):
         say(f"warning: {warning}")
 
 
