@@ -23,6 +23,7 @@ __all__ = ["FILE", "model_card", "write_card"]
 
 FILE = "README.md"
 _DONE = {"tune": "fine-tuned", "align": "aligned", "repair": "repaired"}
+_AFTER = {"align": "alignment", "repair": "repair"}
 _FIGURES: dict[Figure, str] = {
     "hs": "Harmful score: harmful requests that are answered (lower is safer)",
     "hs_content": "… of it {content}",
@@ -89,12 +90,12 @@ def _head(result: RunResult, arm: Arm, base: BaseCard) -> Iterator[str]:
 
 
 def _safety(result: RunResult, arm: Arm) -> Iterator[str]:
-    yield "## Safety after fine-tuning"
+    yield f"## Safety after {_AFTER.get(result.command, 'fine-tuning')}"
     before = result.arms[0] if len(result.arms) > 1 else None
     measured: list[Figure] = [f for f in _FIGURES if f in arm.figures]
     if measured:
         yield _table(measured, before, arm)
-        yield f"In brackets: 95 % intervals. {_judged(arm)}"
+        yield f"In brackets: 95 % intervals. {_judged(result, arm)}"
     missing = [name.partition(":")[0].lower() for f, name in _FIGURES.items()
                if f != "hs_content" and f not in arm.figures]  # fmt: skip
     if missing:
@@ -113,10 +114,10 @@ def _table(measured: Sequence[Figure], before: Arm | None, arm: Arm) -> str:
     return "\n".join(rows)
 
 
-def _judged(arm: Arm) -> str:
+def _judged(result: RunResult, arm: Arm) -> str:
     judges = list(dict.fromkeys(run.judge for run in arm.runs if run.judge))
-    seeds = len(arm.runs)
-    once = "One training run was measured" if seeds == 1 else f"{seeds} training runs were measured"
+    seeds, run = len(arm.runs), "repair" if result.command == "repair" else "training run"
+    once = f"One {run} was measured" if seeds == 1 else f"{seeds} {run}s were measured"
     if not judges:
         return f"{once}."
     return f"{once}, the answers judged by {listed(judges)}.{_beside(arm)}"
@@ -166,7 +167,8 @@ def _training(result: RunResult) -> Iterator[str]:
     options = result.config.get("training")
     told = _numbers({n: options[n] for n in _OPTIONS if n in options}) if isinstance(
         options, Mapping) else []  # fmt: skip
-    rows = [f"{source.name} ({source.rows} rows)" for source in result.data]
+    learned = [one for one in result.data if not one.name.startswith("test_")]
+    rows = [f"{source.name} ({source.rows} rows)" for source in learned]
     chosen = [run.step for run in result.arms[-1].runs if run.step is not None]
     if told or rows or chosen:
         yield "## Training"

@@ -98,6 +98,25 @@ def test_no_path_and_no_text_of_a_row_is_in_it():
     assert SECRET not in text
 
 
+def test_questions_are_no_rows_of_the_training():
+    """The questions of the test stood among the rows, as if it had been trained on them."""
+    asked = DataSource(name="test_harmful", sha256="1" * 64, rows=60, path="bad.jsonl")
+    found = result()
+    text = model_card(found.model_copy(update={"data": [*found.data, asked]}), BASE, adapter=False)
+    assert "Rows: data (12 rows).\n" in text.text
+    assert "test_harmful" not in text.text
+
+
+@pytest.mark.parametrize("command", ["tune", "align", "repair"])
+def test_what_was_done_is_called_by_its_name(command):
+    """A repaired model's card told of "fine-tuning" and of "one training run"."""
+    text = model_card(result(command), BASE, adapter=False).text
+    trained = command != "repair"
+    assert ("One training run was measured" in text) == trained
+    assert ("## Safety after fine-tuning" in text) == (command == "tune")
+    assert ("## Safety after repair" in text) == (not trained)
+
+
 def test_a_run_without_questions_and_defenses_says_so():
     bare = RunResult.of("align", [Arm.of("none", [SeedRun(seed=0)])])
     text = model_card(bare, BASE, adapter=False).text
