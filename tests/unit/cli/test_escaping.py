@@ -5,6 +5,7 @@ import logging
 import sys
 
 import pytest
+from rich.text import Text
 
 from holdfast.cli import main
 from holdfast.cli.shell.console import (
@@ -51,6 +52,15 @@ def test_what_is_written_is_shown(capsys, monkeypatch, write):
     found, wanted = clean(out + err), clean(SHOWN)
     # Tables drop the bell by themselves.
     assert wanted in found or wanted.replace(r"\x07", "") in found
+
+
+def test_what_an_escape_makes_longer_than_the_line_is_not_cut(capsys, monkeypatch):
+    """A warning that named a file with a code in it lost the end of its line."""
+    monkeypatch.setenv("COLUMNS", "30")
+    with escaped_streams():
+        print_table(Text("the file a\x1b[31mb.jsonl holds no row at all"))
+    told = " ".join(capsys.readouterr().out.split())
+    assert told == r"the file a\x1b[31mb.jsonl holds no row at all"
 
 
 def test_json_is_the_same_object(capsys):

@@ -153,7 +153,8 @@ def print_result(result: Any) -> None:
 
 def print_table(value: Any) -> None:
     """Write anything that rich can draw to stdout."""
-    EscapingConsole(sys.stdout).print(value)
+    # What an escape makes longer than the line is not cut: it was wrapped before.
+    EscapingConsole(sys.stdout).print(value, crop=False)
 
 
 def print_rows(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
