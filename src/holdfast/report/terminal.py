@@ -92,7 +92,7 @@ def _attacks(result: RunResult) -> list[Padding | Text]:
          Text(DASH if line.right is None else percent(line.right)), Text(str(line.counted.unclear)))
         for line in attack_lines(team)
     ]  # fmt: skip
-    title = f"Under attack: {team.attacks[0].counted.n} harmful questions"
+    title = f"Under attack: {team.attacks[0].counted.n} harmful questions, exact intervals"
     heads = ("", "harmful", f"of it\n{words_in(result.arms)['content']}", "unclear")
     told = [text for text in (beyond(team), *not_run(team)) if text]
     return [plain_table(title, heads, rows), *(Text(text, style="dim") for text in told), Text("")]

@@ -204,3 +204,13 @@ def test_a_report_that_cannot_be_written_is_one_line(result, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="cannot be written"):
         write_report(result, tmp_path / "file" / "report.html")
+
+
+def test_a_prompt_that_turns_the_direction_of_text_turns_its_own_alone():
+    """After U+202E the verdict on an answer read backwards."""
+    result = synthetic_result()
+    arm = result.arms[0]
+    turned = [a.model_copy(update={"prompt": "\u202eturned"}) for a in arm.runs[0].answers]
+    run = arm.runs[0].model_copy(update={"answers": turned})
+    text = render(result.model_copy(update={"arms": [arm.model_copy(update={"runs": [run]})]}))
+    assert text.count("\u202e") == text.count("<bdi>\u202e") > 0
