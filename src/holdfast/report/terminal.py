@@ -145,9 +145,17 @@ def _worst(view: WorstView) -> Padding:
         row = line.row
         name = _named(row.defense + (" (control)" if row.control else ""))
         under = (line.attack.replace(", ", "\n") or DASH,) if many else ()
-        rows.append((name, cell(row.hs), cell(row.fa), *under, _time(row.relative_time)))
+        figures = cell(row.hs), cell(row.over_refusal), cell(row.fa)
+        rows.append((name, *figures, *under, _time(row.relative_time)))
     title = view.title + (f": worst of {len(view.attacks)} attacks" if many else "")
-    heads = ("", "harmful\nscore", "task\naccuracy", *(("under",) if many else ()), TIME)
+    heads = (
+        "",
+        COLUMNS["hs"],
+        COLUMNS["over_refusal"],
+        COLUMNS["fa"],
+        *(("under",) if many else ()),
+        TIME,
+    )
     return plain_table(title, heads, rows)
 
 

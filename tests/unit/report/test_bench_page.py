@@ -15,7 +15,7 @@ from holdfast.results.attacks import attack_text
 from holdfast.results.comparisons import BenchSummary
 from holdfast.results.records import Arm, Attack
 from holdfast.results.result import RunResult
-from holdfast.results.words import arm_name
+from holdfast.results.words import arm_name, percent
 from tests.synthetic_bench import synthetic_bench
 from tests.unit.report.test_page import ATTACK, Page
 
@@ -161,3 +161,15 @@ def test_the_terminal_shows_worst_cases_and_not_every_attack(result):
     assert [f"worst of {len(t.attacks)} attacks" in text for t in worst if len(t.attacks) > 1]
     rows = [line for line in text.splitlines() if line.startswith("plain ")]
     assert len(rows) == len(worst)
+
+
+def test_the_terminal_tells_what_the_worst_case_refuses(result):
+    """A worst harmful score stood beside the task alone: an arm that refuses all looked safe."""
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(render_table(result))
+    head, lines = result.bench.worst[0], console.export_text().splitlines()
+    [first, *_] = [line for line in lines if line.startswith("plain ")]
+    row = next(row for row in head.rows if row.defense == "none")
+    shown = [percent(found.value) for found in (row.hs, row.over_refusal, row.fa)]
+    assert first.split()[1:4] == shown
+    assert max(map(len, lines)) <= 80
