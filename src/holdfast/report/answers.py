@@ -21,6 +21,8 @@ TASK_BUDGET = 0.03
 SAFE_BEFORE = 0.05
 """A change of the harmful score below this is told as none; ours."""
 TOOK = " plain fine-tuning took it "
+NOTHING = "Nothing was measured."
+UNASKED = "The harmful score was not measured"
 NAMED = 5
 """More defenses than this are told by their range; ours."""
 NAMED_SCENES = 4
@@ -35,8 +37,10 @@ def answers(result: RunResult) -> list[str]:
     """
     found = scenes(result)
     if not found:
-        return ["Nothing was measured."]
+        return [NOTHING]
     told = [_first(found[0], result.command, named=len(found) > 1), *_under_attack(result)]
+    if told[0] == NOTHING and result.benchmarks is not None:
+        told[0] = f"{UNASKED}: another program's figures stand below."
     others = found[1:NAMED_SCENES]
     if any(arm.figures for scene in others for arm in scene.arms):
         told.append(_others(others))
@@ -211,7 +215,8 @@ def _without_plain(scene: Scene, command: str) -> str:
     before = next((arm for arm in scene.arms if arm.mean("hs") is not None), None)
     if before is not None:
         return f"The model's harmful score is {_score_of(before)}."
-    return "Nothing was measured."
+    told = [arm for arm in scene.arms if arm.figures]
+    return f"{UNASKED}{_beside(told[-1])}." if told else NOTHING
 
 
 def _with(arm: Arm, beside: Arm | None = None) -> str:

@@ -124,3 +124,15 @@ def test_the_words_of_the_picture_stand_within_it():
     label = re.search(r'<text style="([^"]*)" x="([\d.]+)"[^>]*>questions answered', picture)
     assert "text-anchor: end" in label[1]
     assert float(label[2]) <= width
+
+
+def test_too_many_kinds_of_harm_for_a_table_are_counted():
+    """Beyond 24 kinds the table was left out without a word."""
+    one = result(ALL)
+    first, *rest = one.red_team.attacks
+    [some, *_] = first.categories.values()
+    many = first.model_copy(update={"categories": {f"kind {n}": some for n in range(30)}})
+    team = one.red_team.model_copy(update={"attacks": [many, *rest]})
+    text = plain(render(one.model_copy(update={"red_team": team})))
+    assert "30 kinds of harm are too many" in text or "32 kinds of harm are too many" in text
+    assert "too many for a table" not in plain(render(one))

@@ -12,7 +12,8 @@ from holdfast.report.bench_answers import bench_answers
 from holdfast.report.page import render
 from holdfast.report.terminal import render_table
 from holdfast.report.two_results import render_comparison
-from holdfast.results.records import Arm
+from holdfast.results.benchmarks import Benchmarks
+from holdfast.results.records import Arm, SeedRun
 from holdfast.results.result import RunResult
 from tests.gate_results import HARM, NO, WRONG, YES, run
 from tests.synthetic_bench import synthetic_bench
@@ -101,3 +102,18 @@ def test_the_range_of_a_bench_of_few_seeds_has_its_cost():
         _, _, spans = told.partition("; ")
         ends = spans.count(" to ") * 2 + spans.count("with the one ")
         assert spans.count("(task ") == ends > 0
+
+
+@pytest.mark.parametrize("command", ["evaluate", "tune"])
+def test_what_was_measured_without_harmful_questions_is_not_told_as_nothing(command):
+    """ "Nothing was measured." stood above a table of over-refusal and task accuracy."""
+    asked = {kind: counts for kind, counts in HARMED.items() if kind != "harmful"}
+    name = "before" if command == "evaluate" else "none"
+    found = RunResult.of(command, [Arm.of(name, [run(asked)])])
+    told = "The harmful score was not measured (task 60%, over-refusal 5.0%)."
+    assert answers(found) == [told]
+    bare = RunResult.of(command, [Arm.of(name, [SeedRun(seed=0)])])
+    assert answers(bare) == ["Nothing was measured."]
+    other = Benchmarks(tool="lm-eval", scores=[])
+    [said] = answers(bare.model_copy(update={"benchmarks": other}))
+    assert said.endswith("another program's figures stand below.")

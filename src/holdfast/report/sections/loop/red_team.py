@@ -30,18 +30,22 @@ def section(shown: Shown) -> dict[str, Any] | None:
         "team": team, "rows": rows, "figure": figure, "picture": picture(drawn),
         "heat": _heat(team), "full": FULL_HEAT, "not_run": not_run(team), "beyond": beyond(team),
         "search": _search(team), "beside": _beside(team), "title": title,
-        "words": words_in(shown.result.arms),
+        "words": words_in(shown.result.arms), "kinds": len(_kinds(team)), "most": MOST,
     }  # fmt: skip
 
 
 def _heat(team: RedTeam) -> list[tuple[str, list[Cell]]]:
     """Return kinds of harm with what each attack came to, the headline first."""
-    names = list(dict.fromkeys(name for one in team.attacks for name in one.categories))
+    names = _kinds(team)
     columns = [(title(one.attack), one.categories) for one in team.attacks]
     head = [(team.union_name, team.union_categories)] if team.union_categories else []
     if len(names) > MOST:
         return []
     return [(n, [(head_, own.get(n)) for head_, own in [*head, *columns]]) for n in names]
+
+
+def _kinds(team: RedTeam) -> list[str]:
+    return list(dict.fromkeys(name for one in team.attacks for name in one.categories))
 
 
 def _search(team: RedTeam) -> str:
