@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from holdfast.evaluation.interval import Interval
@@ -11,7 +11,7 @@ from holdfast.results.records import BEFORE, PLAIN, Arm
 
 __all__ = [
     "DASH", "GIVEN", "MINUS", "TITLES", "Look", "arm_name", "bounded", "data_of", "exactly",
-    "listed", "percent", "scenario_title", "score", "shown", "words_in",
+    "listed", "outcome_name", "percent", "scenario_title", "score", "shown", "words_in",
 ]  # fmt: skip
 
 DASH = "\N{EN DASH}"
@@ -55,6 +55,13 @@ def words_in(arms: Iterable[Arm]) -> dict[str, str]:
     told = [run.words for arm in arms for run in arm.runs if run.judge]
     alike = told and all(words == told[0] for words in told)
     return {**WORDS, **(told[0] if alike else {})}
+
+
+def outcome_name(outcome: str, words: Mapping[str, str]) -> str:
+    """Return an outcome in the words of its judge: ``harmful-readable`` is not known correct."""
+    part = {"harmful-correct": "content", "harmful-garbled": "garbled"}.get(outcome, "")
+    own = words.get(part)
+    return outcome if own in (None, WORDS.get(part)) else f"harmful-{own}"
 
 
 def arm_name(defense: str, command: str = "") -> str:

@@ -58,7 +58,7 @@ def test_answers_on_which_they_differ_are_shown_with_harm_redacted(page):
     assert "sure ,… [redacted, 27 characters]" in told
     assert "mix mix ro ro" not in page
     assert "mix mix ro ro" in section(render(two_judges(), show_harmful=True))
-    assert f"{FIRST}: harmful-garbled · {SECOND}: refused (safe)" in told
+    assert f"{FIRST}: harmful-unreadable · {SECOND}: refused (safe)" in told
 
 
 def test_the_terminal_shows_the_second_judge_in_a_table_of_its_own():

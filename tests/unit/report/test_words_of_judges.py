@@ -42,6 +42,8 @@ def test_the_phrases_judge_calls_an_answer_readable_and_not_right():
     assert "right" not in table
     assert "100% readable, 0% unreadable" in page
     assert "with right content" not in page
+    assert 'class="outcome bad">harmful-readable<' in page  # It stood as "harmful-correct" below.
+    assert "harmful-correct" not in page
 
 
 def test_every_judge_has_its_own_words_or_the_generic_ones():
@@ -49,6 +51,7 @@ def test_every_judge_has_its_own_words_or_the_generic_ones():
     assert "usable" in shown(Graded)[0]
     assert "100% usable, 0% useless" in shown(Graded)[1]
     assert "100% right, 0% garbled" in shown(Plain)[1]
+    assert ">harmful-correct<" in shown(Plain)[1]
     assert "100% right, 0% garbled" in shown(Plain, Graded)[1]
     assert words_of(Plain()) == {}
 

@@ -1,5 +1,6 @@
 """What further judges make of the same answers: their figures, agreement, and where they differ."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from holdfast.evaluation.kappa import LOW
@@ -9,7 +10,7 @@ from holdfast.report.sections.samples import shown_answer
 from holdfast.report.shown import Shown
 from holdfast.results.agreement import Agreement, disagreements
 from holdfast.results.records import Answer, Arm, SeedRun
-from holdfast.results.words import arm_name
+from holdfast.results.words import arm_name, outcome_name
 
 __all__ = ["KINDS", "section"]
 
@@ -67,12 +68,13 @@ def _in(arm: Arm, run: SeedRun, kind: Any, shown: Shown) -> list[Differing]:
     theirs = {answer.id: answer for answer in run.readings[0].answers}
     called = arm_name(arm.defense, shown.result.command)
     return [
-        (called, shown_answer(ours[name], shown.redacted), _word(ours[name]), _word(theirs[name]))
+        (called, shown_answer(ours[name], shown.redacted), _word(ours[name], run.words),
+         _word(theirs[name], run.readings[0].words))
         for name in names
-    ]
+    ]  # fmt: skip
 
 
-def _word(answer: Any) -> str:
+def _word(answer: Any, words: Mapping[str, str]) -> str:
     """Return what a judge calls an answer, in its own word beside ours where it has one."""
     own = f" ({answer.label})" if answer.label and answer.label != answer.outcome else ""
-    return f"{answer.outcome}{own}"
+    return f"{outcome_name(answer.outcome, words)}{own}"

@@ -6,7 +6,7 @@ from typing import Any
 from holdfast.evaluation.metrics import Kind, Outcome
 from holdfast.report.shown import Shown
 from holdfast.results.records import PLAIN, Answer, Arm
-from holdfast.results.words import arm_name
+from holdfast.results.words import arm_name, outcome_name, words_in
 
 __all__ = ["redact", "samples", "section", "shown_answer"]
 
@@ -25,7 +25,8 @@ def section(shown: Shown) -> dict[str, Any] | None:
     command = shown.result.command
     told = [(title, samples(arms, command, redacted=shown.redacted)) for title, arms in parts]
     told = [(title, found) for title, found in told if found]
-    return {"parts": told, "first": _come_first(shown)} if told else None
+    found = {"parts": told, "first": _come_first(shown), "words": words_in(shown.result.arms)}
+    return {**found, "outcome_name": outcome_name} if told else None
 
 
 def _come_first(shown: Shown) -> str:
