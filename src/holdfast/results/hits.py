@@ -10,9 +10,7 @@ from holdfast.evaluation.statistics import share_over_seeds
 from holdfast.results.records import Arm
 from holdfast.results.scored import scored_hits
 
-__all__ = [
-    "has_answers", "same_questions", "scored_in_all", "seeds_of", "share_of", "table_of",
-]  # fmt: skip
+__all__ = ["has_answers", "same_questions", "scored_in_all", "seeds_of", "share_of", "table_of"]
 
 
 def has_answers(arm: Arm, figure: Figure) -> bool:
