@@ -75,7 +75,8 @@ def _left_out(
     """Name every arm that is not compared and what it lacks."""
     found: list[LeftOut] = []
     for name in dict.fromkeys(arm.defense for arm in arms if arm.defense not in compared):
-        answered = {arm.attack for arm in arms if arm.defense == name and _is_answered(arm)}
+        own = [arm.attack for arm in arms if arm.defense == name and _is_answered(arm)]
+        answered = [attack for attack in own if attack is not None]
         met, ran = (len(set(of) & set(attacks)) for of in (by_name.get(name, {}), answered))
         word = "ran" if met == ran else "was scored"
         why = f"{word} under {met} of {len(attacks)} attacks" if answered else "no answers kept"
