@@ -121,3 +121,12 @@ def test_it_fits_asks_for_nothing_and_has_a_dark_mode(tmp_path):
         assert room["pictures"] == 2
         papers.append(brightness(room["paper"]))
     assert papers[0] - papers[1] > 180
+
+
+def test_an_analysis_of_an_adapter_is_headed_with_it():
+    """The page of an adapter's analysis was headed as its base's."""
+    heads = {
+        given: re.findall(r"<h1>(.*?)</h1>", render_analysis(page(config={"adapter": given})))[0]
+        for given in ("out/tuned", None)
+    }
+    assert heads["out/tuned"] == f"{heads[None]} with the adapter out/tuned"
