@@ -92,6 +92,8 @@ def _applied(output: Path | None) -> str:
 
 def _hung(label: str, text: str) -> Iterator[str]:
     # What is to be typed stays whole: a path is neither broken nor wrapped at its blanks.
-    whole = {"break_long_words": False, "break_on_hyphens": False}
-    for n, line in enumerate(textwrap.wrap(" ".join(text.split()), WIDTH - LABEL, **whole)):
+    lines = textwrap.wrap(
+        " ".join(text.split()), WIDTH - LABEL, break_long_words=False, break_on_hyphens=False
+    )
+    for n, line in enumerate(lines):
         yield f"{label if n == 0 else '':{LABEL}}{line.replace(BLANK, ' ')}"
