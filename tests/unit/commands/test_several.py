@@ -122,6 +122,20 @@ class TestAgreement:
         assert "MASTER_ADDR" in str(told.value)
         assert not is_hushed(told.value)  # There may be no other one to tell it.
 
+    @pytest.mark.parametrize(("seconds", "said"), [(0.0, ""), (0.5, "at there:29500; if none")])
+    def test_who_waits_for_the_others_says_so(self, monkeypatch, capfd, seconds, said):
+        """With variables that a launcher left behind it waited half an hour, and said nothing."""
+        monkeypatch.setattr(ranks_module, "_PATIENCE", 0.1)
+        monkeypatch.setattr(ranks_module, "PartialState", lambda **_: time.sleep(seconds))
+        monkeypatch.setattr(ranks_module, "process_store", lambda: None)
+        left = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "there", "MASTER_PORT": "29500"}
+        with patch.dict(os.environ, left):
+            Ranks()
+        time.sleep(0.2)
+        told = capfd.readouterr().err
+        assert said in told
+        assert bool(told) == bool(said)
+
     def test_one_process_agrees_with_itself(self):
         ranks = Ranks()
         with pytest.raises(ConfigError, match="planted") as caught, ranks.agreed():

@@ -6,6 +6,8 @@ limit, so that one may work for hours while the others wait; where one dies, the
 
 import json
 import os
+import sys
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
@@ -28,6 +30,8 @@ __all__ = ["TELLER", "Ranks"]
 T = TypeVar("T")
 
 _PAUSE = 0.05
+_PATIENCE = 20.0
+"""Seconds that processes of one launcher take to find each other on a busy machine."""
 _OURS = "holdfast"
 TELLER = "_holdfast_teller"
 """Attribute of an error: the process that tells it, where the first one cannot."""
@@ -160,9 +164,10 @@ class Ranks:
 def _join(attempt: str) -> None:
     """Join the other processes of this run, or tell that what a launcher says leads to none."""
     try:
-        if attempt not in ("", "0"):
-            _join_anew(attempt)
-        PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
+        with _waiting_is_told():
+            if attempt not in ("", "0"):
+                _join_anew(attempt)
+            PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
     except Exception as error:
         rank, world = place()
         raise ConfigError(
@@ -170,6 +175,29 @@ def _join(attempt: str) -> None:
             f"WORLD_SIZE={world}, and it does not find the others: {reason_of(error)}: start all "
             "of them with torchrun, or remove both variables for a run of one process"
         ) from error
+
+
+@contextmanager
+def _waiting_is_told() -> Generator[None]:
+    """Say what the body waits for where it takes long: torch waits half an hour without a word."""
+    told = threading.Timer(_PATIENCE, _tell_of_waiting)
+    told.daemon = True
+    told.start()
+    try:
+        yield
+    finally:
+        told.cancel()
+
+
+def _tell_of_waiting() -> None:
+    rank, world = place()
+    host, port = (os.environ.get(name, "?") for name in ("MASTER_ADDR", "MASTER_PORT"))
+    real = sys.__stderr__ or sys.stderr  # The first one speaks for all, and may not be there.
+    real.write(
+        f"process {rank} of {world} (RANK={rank}, WORLD_SIZE={world}) waits for the others at "
+        f"{host}:{port}; if none were started, stop it and remove both variables\n"
+    )
+    real.flush()
 
 
 def _join_anew(attempt: str) -> None:
