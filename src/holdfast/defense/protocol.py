@@ -215,7 +215,7 @@ class Defense:
     def metrics(self) -> dict[str, float]:
         """Return the latest figures to log beside the user's loss.
 
-        Of several processes' their mean is logged; a ``holdfast.ops.mean.Mean`` is weighed.
+        Of several processes' their mean is logged; a ``holdfast.defense.figures.Mean`` is weighed.
         """
         return {}
 

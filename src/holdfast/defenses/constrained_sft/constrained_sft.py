@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from holdfast.defense import Capability, Card, Run, Stage, Step, in_range
+from holdfast.defense.figures import Mean
 from holdfast.defenses.constrained_sft.reference import looked_up, reference_of
 from holdfast.defenses.keyed_rows import answer_lengths, answer_log_probs, check_rows, row_keys
 from holdfast.ops.batches import IGNORED
 from holdfast.ops.engine import Batch
-from holdfast.ops.mean import Mean
 from holdfast.training.steering.steerable import Steerable
 
 

@@ -24,6 +24,7 @@ from holdfast.defense import (
     need_data,
     whole_in_range,
 )  # fmt: skip
+from holdfast.defense.figures import Mean
 from holdfast.defenses.felt import row_batches
 from holdfast.defenses.memory_anchor.importance import importance, penalty, pull
 from holdfast.defenses.memory_anchor.methods import (
@@ -51,7 +52,6 @@ from holdfast.ops.batches import IGNORED
 from holdfast.ops.engine import Batch, Engine
 from holdfast.ops.engines.sharded import laid_out
 from holdfast.ops.gradients import Tensors, global_norm
-from holdfast.ops.mean import Mean
 from holdfast.ops.modules import decoder_layers
 from holdfast.ops.randomness import derived_seed
 from holdfast.ops.weights import copied

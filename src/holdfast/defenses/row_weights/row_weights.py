@@ -18,6 +18,7 @@ from holdfast.defense import (
     in_range,
     need_data,
 )
+from holdfast.defense.figures import Mean
 from holdfast.defenses.keyed_rows import (
     answer_lengths,
     answer_log_probs,
@@ -41,7 +42,6 @@ from holdfast.defenses.row_weights.weighing import (
 )
 from holdfast.errors import ConfigError
 from holdfast.ops.engine import Batch
-from holdfast.ops.mean import Mean
 from holdfast.ops.randomness import derived_seed
 from holdfast.training.steering.steerable import Steerable
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.defense import Backward, Capability, Card, Defense, Stage, Step, in_range
+from holdfast.defense.figures import Mean
 from holdfast.defenses.vaccine.outputs import moved_outputs, recorded_gradients
 from holdfast.errors import ModelError
 from holdfast.ops.gradients import Tensors, ascent_step, global_norm, isolated_grads, scaled
-from holdfast.ops.mean import Mean
 from holdfast.ops.modules import attentions
 
 _FLOOR = 1e-30

@@ -5,8 +5,8 @@ from typing import Any
 
 import torch.distributed as dist
 
+from holdfast.defense.figures import Mean
 from holdfast.ops.engine import Engine
-from holdfast.ops.mean import Mean
 
 __all__ = ["averaged"]
 

@@ -6,7 +6,7 @@ from copy import deepcopy
 import pytest
 import torch.distributed as dist
 
-from holdfast.ops.mean import Mean
+from holdfast.defense.figures import Mean
 from holdfast.training.distributed.figures import averaged
 from tests.distributed import in_processes
 from tests.engines.trainers import BATCH, engine_recipes, run
