@@ -1,6 +1,7 @@
 """A preference loss whose reference is the tuned model itself, its adapter switched off."""
 
 from contextlib import nullcontext
+from typing import Any
 
 import pytest
 import torch
@@ -83,7 +84,9 @@ def test_what_attaches_nothing_is_not_refused():
 def test_a_loss_of_the_users_own_is_tried(setting, off):
     """Whoever wrote the loss: what it does is looked at, not its name."""
 
-    class Held(SFTTrainer if setting == SFT_LORA else Trainer):
+    kind: Any = SFTTrainer if setting == SFT_LORA else Trainer
+
+    class Held(kind):
         def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
             outputs = model(**inputs)
             with torch.no_grad(), model.disable_adapter() if off else nullcontext():
