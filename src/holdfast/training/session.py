@@ -64,7 +64,7 @@ class Session:
 
     def begin(self, checkpoint: Path | None) -> None:
         """Run every ``before``, or restore what the checkpoint knows instead."""
-        for defense in self.defenses if checkpoint is None else ():
+        for defense in self.having("check_run") if checkpoint is None else ():
             if not defense.is_off:
                 with isolated_rng(self.run.seed):
                     defense.check_run(self.run)
