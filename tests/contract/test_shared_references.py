@@ -100,6 +100,24 @@ def test_a_loss_of_the_users_own_is_tried(setting, off):
         protect(trainer, [vector()])
 
 
+@pytest.mark.parametrize("off", [True, False])
+@pytest.mark.parametrize("setting", [LORA, SFT_LORA], ids=str)
+def test_a_loss_given_as_a_function_is_tried_too(setting, off):
+    """SFTTrainer's own ``compute_loss`` calls it: the vector in both passes was no word."""
+    trainer = new_trainer(None, setting, cls=SFTTrainer if setting == SFT_LORA else Trainer)
+
+    def held(outputs, labels, **_):
+        model = trainer.model
+        with torch.no_grad(), model.disable_adapter() if off else nullcontext():
+            before = model(input_ids=labels.clamp(min=0)).logits
+        return (outputs.logits - before).pow(2).mean()
+
+    trainer.compute_loss_func = held
+    refused = pytest.raises(ConflictError, match="a copy of the model") if off else nullcontext()
+    with refused:
+        protect(trainer, [vector()])
+
+
 def test_rows_that_come_as_a_stream_are_tried():
     trainer = adapted("dpo", rows=_pairs().to_iterable_dataset())
     with pytest.raises(ConflictError, match="DPOTrainer takes the model"):

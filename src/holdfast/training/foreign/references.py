@@ -29,7 +29,8 @@ def shared_reference(trainer: Any, defenses: Sequence[Defense]) -> dict[Capabili
 
     The loss of two of the user's rows is tried. Nothing is counted and no random number drawn.
     """
-    if compat.knows_rows(trainer) and compat.is_stock(trainer, "compute_loss"):
+    own = trainer.compute_loss_func is not None or not compat.is_stock(trainer, "compute_loss")
+    if compat.knows_rows(trainer) and not own:
         return {}
     if not any(d.needs() & _STANDS_IN_IT for d in defenses if not d.is_off):
         return {}
@@ -37,8 +38,9 @@ def shared_reference(trainer: Any, defenses: Sequence[Defense]) -> dict[Capabili
         return {}
     why = (
         f"{compat.own_class(trainer).__name__} takes the model with its adapter switched off as "
-        "the reference, and what is attached would stand there too and cancel out; give it "
-        "ref_model= (the model before tuning), or set precompute_ref_log_probs=True"
+        "the reference, and what is attached would stand there too and cancel out; take a copy of "
+        "the model before tuning as the reference (of TRL: ref_model=, or "
+        "precompute_ref_log_probs=True)"
     )
     return dict.fromkeys(_STANDS_IN_IT, why)
 
