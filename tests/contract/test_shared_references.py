@@ -118,6 +118,22 @@ def test_a_loss_given_as_a_function_is_tried_too(setting, off):
         protect(trainer, [vector()])
 
 
+def test_what_a_loss_counts_is_of_the_steps_alone():
+    """A counter of the user's loss, as a warm-up has one, stood at 1 before step 0."""
+
+    class Counts(SFTTrainer):
+        calls = 0
+
+        def compute_loss(self, model, inputs, *args, **kwargs):
+            self.calls, self.first = self.calls + 1, True
+            return super().compute_loss(model, inputs, *args, **kwargs)
+
+    trainer = new_trainer(None, SFT_LORA, cls=Counts)
+    protect(trainer, [vector()])
+    assert trainer.calls == 0
+    assert not hasattr(trainer, "first")
+
+
 def test_rows_that_come_as_a_stream_are_tried():
     trainer = adapted("dpo", rows=_pairs().to_iterable_dataset())
     with pytest.raises(ConflictError, match="DPOTrainer takes the model"):

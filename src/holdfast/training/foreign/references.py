@@ -27,7 +27,8 @@ _STANDS_IN_IT = frozenset({Capability.ATTACHMENT, Capability.HOOKS})
 def shared_reference(trainer: Any, defenses: Sequence[Defense]) -> dict[Capability, str]:
     """Return what is missing where the reference is the model that a defense attaches to, and why.
 
-    The loss of two of the user's rows is tried. Nothing is counted and no random number drawn.
+    The loss of two of the user's rows is tried. Nothing is counted, no random number drawn, and
+    what the loss sets on its trainer is put back.
     """
     own = trainer.compute_loss_func is not None or not compat.is_stock(trainer, "compute_loss")
     if compat.knows_rows(trainer) and not own:
@@ -58,7 +59,7 @@ def _passes_without(trainer: Any) -> bool:
         on = {id(p) for fact in adaptations(model) if fact.active for p in fact.parameters}
         without.append(not on & trained)
 
-    watched = _entrance(model).register_forward_pre_hook(look)
+    watched, kept = _entrance(model).register_forward_pre_hook(look), dict(vars(trainer))
     try:
         with uncounted(trainer), isolated_rng(0), inference_mode_flags(model):
             batch = trainer._prepare_inputs(compat.collated(trainer, rows))
@@ -68,6 +69,8 @@ def _passes_without(trainer: Any) -> bool:
         return any(without)
     finally:
         watched.remove()
+        vars(trainer).clear()  # A counter, or a mean that runs along, is of the user's steps.
+        vars(trainer).update(kept)
     return any(without)
 
 
