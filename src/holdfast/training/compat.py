@@ -309,7 +309,9 @@ def step_rows(trainer: Any) -> int | None:
     """Return the rows of an optimizer step in all processes; None where the trainer finds them."""
     if trainer.args.auto_find_batch_size:
         return None
-    return int(trainer.get_total_train_batch_size(trainer.args))
+    rows = int(trainer.get_total_train_batch_size(trainer.args))
+    # A batch that is split among the processes is counted once for each of them.
+    return rows // trainer.accelerator.num_processes if trainer.accelerator.split_batches else rows
 
 
 def is_distributed(trainer: Trainer) -> str | None:

@@ -96,3 +96,29 @@ def test_a_run_whose_steps_have_other_rows_from_here_on_is_told(processes, batch
         assert said == []
     else:
         assert "up to checkpoint-2 had 4 rows each and now have 2" in said[0]
+
+
+@pytest.mark.parametrize(("batch", "told"), [(4, False), (2, True)])
+def test_a_batch_that_processes_split_among_them_is_counted_once(batch, told):
+    """Split in two and gone on with whole, the very same steps were told as of half the rows."""
+    folder, split = new_folder(), {"accelerator_config": {"split_batches": True}}
+
+    def act(steps, batch, resume=None):
+        trainer = new_trainer(
+            [Planted()], folder=folder, max_steps=steps, save_strategy="steps", save_steps=2,
+            per_device_train_batch_size=batch, **split,
+        )  # fmt: skip
+        said, seen = [], []
+        trainer.say = said.append
+        plain = trainer.training_step
+        trainer.training_step = lambda model, inputs, *args, **kwargs: (
+            seen.append(len(inputs["input_ids"])), plain(model, inputs, *args, **kwargs)
+        )[1]  # fmt: skip
+        trainer.train(resume_from_checkpoint=resume)
+        return seen, [line for line in said if "rows each" in line]
+
+    assert in_processes(act, 2, 4) == [([2, 2], []), ([2, 2], [])]
+    seen, said = act(4, batch, True)
+    assert seen == [batch] * 2
+    assert bool(said) == told
+    assert not told or "had 4 rows each and now have 2" in said[0]
