@@ -74,7 +74,7 @@ def _judges(pairs: Pairs) -> list[str]:
     if not differ:
         return []
     first = " and ".join(differ[0])
-    return [f"other judges ({first}) in {len(differ)} arms: they have no differences"]
+    return [f"other judges ({first}) in {_arms(differ)}: they have no differences"]
 
 
 def _decoding(pairs: Pairs) -> list[str]:
@@ -91,10 +91,12 @@ def _decoding(pairs: Pairs) -> list[str]:
     found = [names for names in differ if names]
     if not found:
         return []
-    arms = "1 arm" if len(found) == 1 else f"{len(found)} arms"
-    return [
-        f"answers made otherwise ({', '.join(found[0])}) in {arms}: differences are of that too"
-    ]
+    told = f"({', '.join(found[0])}) in {_arms(found)}"
+    return [f"answers made otherwise {told}: differences are of that too"]
+
+
+def _arms(found: Sequence[object]) -> str:
+    return "1 arm" if len(found) == 1 else f"{len(found)} arms"
 
 
 def _versions(a: RunResult, b: RunResult) -> list[str]:

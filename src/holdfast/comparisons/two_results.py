@@ -35,6 +35,8 @@ __all__ = [
 
 FIGURES: tuple[Figure, ...] = ("hs", "over_refusal", "fa")
 BOTH, SEEDS, NOTHING = "prompts and seeds", "seeds", "nothing"
+_Alone = tuple[RunResult, Sequence[Arm]]
+"""A result, and its arms that the other lacks."""
 
 
 @dataclass(frozen=True)
@@ -113,15 +115,15 @@ def compare_results(a: RunResult, b: RunResult, names: tuple[str, str] = ("A", "
     right = [arm for arms in theirs.values() for arm in arms]
     differ = [(x, y) for x in left for y in right if _place(x) == _place(y)]
     if not pairs:
-        raise InputError(_nothing(names, left, right, differ))
+        raise InputError(_nothing(names, (a, left), (b, right), differ))
     asked = same_question_files(a, b)
     moved = [id(arm) for pair in differ for arm in pair]
     return Comparison(
         *names,
         matches=[_match(*pair, _called(pair[0], a, b), asked=asked) for pair in pairs],
-        only_a=[_name(arm) for arm in left if id(arm) not in moved],
-        only_b=[_name(arm) for arm in right if id(arm) not in moved],
-        other_settings=[f"{_name(x)}: {_settings_gap(x, y)}" for x, y in differ],
+        only_a=[_name(arm, a) for arm in left if id(arm) not in moved],
+        only_b=[_name(arm, b) for arm in right if id(arm) not in moved],
+        other_settings=[f"{_name(x, a)}: {_settings_gap(x, y)}" for x, y in differ],
         warnings=warnings_between(a, b, pairs),
     )
 
@@ -136,26 +138,24 @@ def _place(arm: Arm) -> tuple[Any, ...]:
     return (arm.defense, arm.scenario, arm.p, arm.attack)
 
 
-def _nothing(
-    names: tuple[str, str], left: Sequence[Arm], right: Sequence[Arm], differ: Sequence[Any]
-) -> str:
+def _nothing(names: tuple[str, str], a: _Alone, b: _Alone, differ: Sequence[Any]) -> str:
     """Return the message for results without an arm in common."""
     if differ:
         x, y = differ[0]
         return (
-            f"{names[0]} and {names[1]} have no arm in common: {_name(x)} is in both with other "
-            f"settings ({_settings_gap(x, y)}); give results of the same settings"
+            f"{names[0]} and {names[1]} have no arm in common: {_name(x, a[0])} is in both "
+            f"with other settings ({_settings_gap(x, y)}); give results of the same settings"
         )
-    ends = [_name(arms[0]) if arms else "no arm" for arms in (left, right)]
+    ends = [_name(arms[0], of) if arms else "no arm" for of, arms in (a, b)]
     return (
         f"{names[0]} and {names[1]} have no arm in common: the first has {ends[0]}, the second "
         f"{ends[1]}; an arm is the same if its defense, scenario, attack and settings are"
     )
 
 
-def _name(arm: Arm) -> str:
-    where = _where(arm)
-    return f"{arm.defense} ({where})" if where else arm.defense
+def _name(arm: Arm, of: RunResult) -> str:
+    name, where = arm_name(arm.defense, of.command), _where(arm)
+    return f"{name} ({where})" if where else name
 
 
 def _where(arm: Arm) -> str:

@@ -42,13 +42,18 @@ class Fitting:
             for head, cell in zip(self.heads, row, strict=True):
                 told = " ".join(str(cell).split())
                 if told:
-                    yield Text(f"  {' '.join(head.split())}: {told}" if head else told)
+                    yield Text(f"  {_spoken(head)}: {told}" if head else told)
 
     def _least(self) -> int:
         """Return the width that shows every figure whole."""
         columns = zip(self.heads, *self.rows, strict=True)
         widths = [max(map(_width, column)) if column[0] else NAME for column in columns]
         return sum(widths) + GAP * (len(widths) - 1)
+
+
+def _spoken(head: str) -> str:
+    """Return a head on one line: a word that was broken for two lines is whole."""
+    return " ".join(head.replace("over-\n", "over-").replace("-\n", "").split())
 
 
 def _width(cell: str | Text) -> int:

@@ -146,6 +146,16 @@ def test_nothing_in_common_says_what_each_has():
         compare_results(result(), result())
 
 
+def test_who_is_alone_is_told_in_a_readers_words():
+    """It read "the first has none", which was plain fine-tuning."""
+    a, b = result(arm("none", MILD, 3)), result(arm("before", MILD, 3))
+    b = b.model_copy(update={"command": "evaluate"})
+    with pytest.raises(InputError, match=r"has plain fine-tuning \(.*, the second the model"):
+        compare_results(a, b)
+    a, b = result(arm("swat", MILD, 3), arm("none", MILD, 3)), result(arm("swat", MILD, 3))
+    assert compare_results(a, b).only_a[0].startswith("plain fine-tuning (")
+
+
 @pytest.mark.parametrize(
     ("update", "said"),
     [

@@ -136,3 +136,14 @@ def test_too_many_kinds_of_harm_for_a_table_are_counted():
     text = plain(render(one.model_copy(update={"red_team": team})))
     assert "30 kinds of harm are too many" in text or "32 kinds of harm are too many" in text
     assert "too many for a table" not in plain(render(one))
+
+
+@pytest.mark.parametrize(("read", "said"), [(2, "direct, prefill"), (1, "direct")])
+def test_any_of_them_by_a_second_judge_names_those_that_it_read(read, said):
+    """It said any of 1-5 where two of them ran."""
+    found = [seen("direct", 1), seen("prefill", 2)]
+    for one in found[:read]:
+        one.seen["second"] = one.seen["j"]
+    page = plain(render(result(found)))
+    assert f"any of {said}:" in page
+    assert "any of 1-5" not in page

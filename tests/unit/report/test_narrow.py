@@ -40,4 +40,7 @@ def test_no_name_is_lost_and_no_figure_cut(result, width):
 def test_a_terminal_with_room_has_the_table():
     result = synthetic_result(3)
     assert "harmful score:" not in printed(render_table(result), 80)
-    assert "  harmful score: " in printed(render_table(result), 40)
+    told = printed(render_table(result), 40)
+    assert "  harmful score: " in told
+    assert "  over-refusal: " in told
+    assert "  usefulness: " in told

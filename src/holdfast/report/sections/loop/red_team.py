@@ -1,12 +1,14 @@
 """What the page shows of the attacks."""
 
+from collections.abc import Collection
 from typing import Any
 
+from holdfast.evaluation.redteam.registry import IN_UNION
 from holdfast.report.environment import picture
 from holdfast.report.figures.attacks import attack_picture
 from holdfast.report.sections.loop.attack_lines import beyond, figure, lines, not_run, title
 from holdfast.report.shown import Shown
-from holdfast.results.redteam.records import Counted, RedTeam
+from holdfast.results.redteam.records import UNION, Counted, RedTeam
 from holdfast.results.words import words_in
 
 __all__ = ["section"]
@@ -61,4 +63,15 @@ def _search(team: RedTeam) -> str:
 
 
 def _beside(team: RedTeam) -> list[tuple[str, list[tuple[str, Counted]]]]:
-    return [(judge, [(title(n), c) for n, c in own.items()]) for judge, own in team.beside.items()]
+    return [
+        (judge, [(_called(name, own, team), counted) for name, counted in own.items()])
+        for judge, own in team.beside.items()
+    ]
+
+
+def _called(name: str, own: Collection[str], team: RedTeam) -> str:
+    """Return an attack's title; any of them names those that ran, and that this judge read."""
+    if name != UNION:
+        return title(name)
+    ran = [one for one in own if one in IN_UNION]
+    return team.union_name if {*ran} >= {*team.union_of} else f"any of {', '.join(ran)}"
