@@ -45,6 +45,8 @@ def plain_value(value: Any) -> str:
             return value
         case [_, *_] if all(_is_module(part) for part in value):
             return " ".join(f"{layer}.{role}" for layer, role in value)
+        case [_, *_] if all(isinstance(part, float) for part in value):
+            return f"[{', '.join(map(plain_value, value))}]"
         case _:
             return json.dumps(value, ensure_ascii=False)
 

@@ -9,6 +9,7 @@ import pytest
 
 import holdfast.report
 from holdfast.errors import RunError
+from holdfast.report.environment import plain_value
 from holdfast.report.figures.looks import GLYPHS, MARKERS
 from holdfast.report.page import SECTIONS, render, write_report
 from holdfast.report.sections.samples import redact
@@ -214,3 +215,10 @@ def test_a_prompt_that_turns_the_direction_of_text_turns_its_own_alone():
     run = arm.runs[0].model_copy(update={"answers": turned})
     text = render(result.model_copy(update={"arms": [arm.model_copy(update={"runs": [run]})]}))
     assert text.count("\u202e") == text.count("<bdi>\u202e") > 0
+
+
+def test_a_list_of_figures_is_rounded_as_a_single_one_is():
+    """Losses stood with 16 digits beside figures of four."""
+    assert plain_value([4.111235427856445, 4.271156311035156]) == "[4.111, 4.271]"
+    assert plain_value([[3, "q"], [4, "v"]]) == "3.q 4.v"
+    assert plain_value([1, 2]) == "[1, 2]"
