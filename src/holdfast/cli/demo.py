@@ -27,6 +27,7 @@ def demo(
         raise ConfigError(f"--seeds {seeds} is out of range, expected {bound}")
     from holdfast.bench.packaged import run_demo
     from holdfast.files.folders import WholeFolder
+    from holdfast.report.answers import warnings_of
 
     folder = WholeFolder(out, overwrite=overwrite, field="out")
     folder.check()
@@ -36,7 +37,7 @@ def demo(
     except KeyboardInterrupt:
         raise Interrupted(f"nothing was written to {out}") from None
     if json:
-        print_json({"rows": result.rows()})
+        print_json({"rows": result.rows(), "warnings": warnings_of(result)})
     else:
         print_result(result)
         say(f"report: {out / 'report.html'}")

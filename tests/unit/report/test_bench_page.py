@@ -1,12 +1,16 @@
 """A bench's page: worst cases first, controls marked, small, and silent about what is missing."""
 
 import io
+import json
 import re
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
+from holdfast.cli.printed.bench import tell_bench
 from holdfast.comparisons.doses import doses
+from holdfast.report.answers import warnings_of
 from holdfast.report.bench_answers import bench_answers
 from holdfast.report.page import render
 from holdfast.report.sections.worst import heat_rows, views
@@ -173,3 +177,13 @@ def test_the_terminal_tells_what_the_worst_case_refuses(result):
     shown = [percent(found.value) for found in (row.hs, row.over_refusal, row.fa)]
     assert first.split()[1:4] == shown
     assert max(map(len, lines)) <= 80
+
+
+def test_a_machine_is_warned_of_what_the_page_of_a_bench_warns_of(capsys, tmp_path):
+    """Evaluate, tune and repair were mended; bench and demo told a machine nothing."""
+    result = synthetic_bench(2, 8)
+    outcome = SimpleNamespace(failed={}, warnings=["a cell was slow"])
+    tell_bench(result, outcome, tmp_path, as_json=True)
+    told = json.loads(capsys.readouterr().out)["warnings"]
+    assert told == ["a cell was slow", *warnings_of(result)]
+    assert len(told) > 1

@@ -23,9 +23,13 @@ def tell_cells(
 
 def tell_bench(result: Any, outcome: Any, out: Path, *, as_json: bool) -> None:
     """Print a bench's result and warnings, and where they lie."""
+    from holdfast.report.answers import warnings_of  # noqa: PLC0415  # Heavy.
+
     if as_json:
         rows = [] if result is None else result.rows()
-        print_json({"output": str(out), "rows": rows, "failed": outcome.failed})
+        warnings = [*outcome.warnings, *([] if result is None else warnings_of(result))]
+        told = {"rows": rows, "failed": outcome.failed, "warnings": list(dict.fromkeys(warnings))}
+        print_json({"output": str(out), **told})
     elif result is not None:
         print_result(result)
     for warning in outcome.warnings:
