@@ -85,7 +85,7 @@ def test_a_stage_that_is_done_takes_no_more_time():
     assert told == ["answers: 40 of 40, 4 per s, 10 s so far"]
     now[0] = 70.0
     log.beat()
-    assert told[1:] == ["answers: done 1 min ago, still working"]
+    assert told[1:] == ["answers: done 60 s ago, still working"]
     log.report("answers", 10, 50)  # A stage of that name begins again.
     now[0] = 131.0
     log.beat()

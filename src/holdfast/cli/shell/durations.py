@@ -14,7 +14,7 @@ def spelled(seconds: float) -> str:
 
 
 def passed(seconds: float) -> str:
-    """Return how long something has taken, no more than it has: ``1 s``, ``62 s``, ``2 min``."""
+    """Return how long something has taken, rounded down, from 1 s: ``62 s``, ``2 min``."""
     if seconds < 120:
         return f"{max(1, math.floor(seconds))} s"
     minutes = math.floor(seconds / 60)
