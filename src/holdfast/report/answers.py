@@ -207,7 +207,8 @@ def _without_plain(scene: Scene, command: str) -> str:
     """Return the sentence of a run without a measured plain fine-tuning."""
     if scene.defended:
         told = [_with(arm) for arm in scene.defended]
-        return f"The harmful score is {listed(told)}; plain fine-tuning was not measured."
+        was = "that before repair" if (command, PLAIN) in GIVEN else arm_name(PLAIN)
+        return f"The harmful score is {listed(told)}; {was} was not measured."
     used = list(dict.fromkeys(name for arm in scene.arms for name in arm.defenses))
     if used:
         done = "repaired" if command == "repair" else "fine-tuned"

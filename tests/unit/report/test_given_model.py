@@ -117,3 +117,10 @@ def test_what_was_measured_without_harmful_questions_is_not_told_as_nothing(comm
     other = Benchmarks(tool="lm-eval", scores=[])
     [said] = answers(bare.model_copy(update={"benchmarks": other}))
     assert said.endswith("another program's figures stand below.")
+
+
+@pytest.mark.parametrize(("command", "was"), [("repair", "that before repair"),
+                                              ("tune", "plain fine-tuning")])  # fmt: skip
+def test_a_score_that_stands_alone_says_what_was_not_measured(command, was):
+    (told, *_) = answers(result(command, "panacea"))
+    assert told.endswith(f"; {was} was not measured.")
