@@ -13,7 +13,7 @@ from holdfast.evaluation.interval import Interval
 from holdfast.evaluation.metrics import Figure
 from holdfast.report.answers import warnings_of
 from holdfast.report.judge_warnings import kappa_text
-from holdfast.report.narrow import Fitting
+from holdfast.report.narrow import Fitting, figures_whole
 from holdfast.report.sections.loop.attack_lines import beyond, figure, not_run
 from holdfast.report.sections.loop.attack_lines import lines as attack_lines
 from holdfast.report.sections.worst import WorstView, views
@@ -66,7 +66,7 @@ def plain_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str | 
     found = list(rows)
     for row in found:
         table.add_row(*row)
-    return Padding(Fitting(table, heads, found), (0, 0, 1, 0))
+    return Padding(Fitting(table, heads, found, figures_whole(heads, found)), (0, 0, 1, 0))
 
 
 def _benchmarks(result: RunResult) -> list[Padding]:

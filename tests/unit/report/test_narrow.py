@@ -6,6 +6,7 @@ import re
 import pytest
 from rich.console import Console
 
+from holdfast.cli.shell.console import print_rows
 from holdfast.comparisons.two_results import compare_results
 from holdfast.report.terminal import render_table
 from holdfast.report.two_results import render_comparison
@@ -44,3 +45,16 @@ def test_a_terminal_with_room_has_the_table():
     assert "  harmful score: " in told
     assert "  over-refusal: " in told
     assert "  usefulness: " in told
+
+
+@pytest.mark.parametrize("width", [30, 60, 80])
+def test_no_word_of_a_list_is_broken(width, monkeypatch, capsys):
+    """At 40 columns `holdfast list` had a letter on each line, and no third head."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    rows = [{"name": "memory_anchor_of", "read_from": "the aligned model", "stage": "tune"}] * 2
+    print_rows("Defenses of this holdfast", rows)
+    told = capsys.readouterr().out
+    words = ["memory_anchor_of", "read", "from", "aligned", "model", "stage", "tune"]
+    assert not [word for word in words if word not in told.replace(":", " ").split()]
+    assert ("  read from: the aligned" in told) is (width == 30)
+    print_rows("nothing", [])

@@ -158,14 +158,23 @@ def print_table(value: Any) -> None:
 
 
 def print_rows(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows with the same keys as a table to stdout; shares have three digits."""
-    table = Table(title=title)
-    for number, key in enumerate(rows[0] if rows else ()):
+    """Write rows with the same keys as a table to stdout; shares have three digits.
+
+    A terminal too narrow for it shows a line for each cell instead.
+    """
+    from holdfast.report.narrow import Fitting, words_whole  # noqa: PLC0415  # Heavy.
+
+    table, heads = Table(title=title), [key.replace("_", " ") for key in rows[0]] if rows else []
+    cells = [[_cell(value) for value in row.values()] for row in rows]
+    for number, head in enumerate(heads):
         # The first column holds names to be copied: it stays on a line. No other one is cut short.
-        table.add_column(key.replace("_", " "), no_wrap=number == 0, overflow="fold")
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
-    print_table(table)
+        table.add_column(head, no_wrap=number == 0, overflow="fold")
+    for row in cells:
+        table.add_row(*row)
+    if not rows:
+        print_table(table)
+        return
+    print_table(Fitting(table, ["", *heads[1:]], cells, words_whole(heads, cells)))
 
 
 def _cell(value: Any) -> str:
