@@ -171,10 +171,8 @@ def print_rows(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
         table.add_column(head, no_wrap=number == 0, overflow="fold")
     for row in cells:
         table.add_row(*row)
-    if not rows:
-        print_table(table)
-        return
-    print_table(Fitting(table, ["", *heads[1:]], cells, words_whole(heads, cells)))
+    least = words_whole(heads, cells) if rows else 0
+    print_table(Fitting(table, ["", *heads[1:]], cells, least))
 
 
 def _cell(value: Any) -> str:
