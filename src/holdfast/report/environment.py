@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from holdfast.results.words import Look, arm_name, percent, shown
+from holdfast.results.words import Look, arm_name, percent, shown, with_adapter
 
 __all__ = ["environment", "picture", "plain_value"]
 
@@ -25,7 +25,10 @@ def environment(**own: Callable[..., Any]) -> Environment:
     )
     looks: dict[str, Look] = {"ends": "bracketed", "interval": "ends", "points": "points"}
     figures = {name: partial(shown, look=look) for name, look in looks.items()}
-    words = {"at": _at, "arm_name": arm_name, "percent": percent, "plain_value": plain_value}
+    words: dict[str, Callable[..., Any]] = {
+        "at": _at, "arm_name": arm_name, "percent": percent, "plain_value": plain_value,
+        "with_adapter": with_adapter,
+    }  # fmt: skip
     made.filters.update({**figures, **words, **own})
     return made
 

@@ -8,6 +8,7 @@ from holdfast.comparisons.worst_case import summarize
 from holdfast.report.figures.looks import Look, looks
 from holdfast.results.comparisons import BenchSummary
 from holdfast.results.result import RunResult
+from holdfast.results.words import with_adapter
 
 __all__ = ["Shown"]
 
@@ -39,8 +40,7 @@ class Shown:
     @property
     def subject(self) -> str:
         """The model, with the adapter that was given to the command."""
-        adapter = self.result.config.get("adapter")
-        return self.result.model + (f" with the adapter {adapter}" if adapter else "")
+        return with_adapter(self.result.model, self.result.config.get("adapter"))
 
     @property
     def several(self) -> bool:

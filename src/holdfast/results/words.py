@@ -11,7 +11,8 @@ from holdfast.results.records import BEFORE, PLAIN, Arm
 
 __all__ = [
     "DASH", "GIVEN", "MINUS", "TITLES", "Look", "arm_name", "bounded", "data_of", "exactly",
-    "listed", "outcome_name", "percent", "scenario_title", "score", "shown", "words_in",
+    "listed", "outcome_name", "percent", "scenario_title", "score", "shown", "with_adapter",
+    "words_in",
 ]  # fmt: skip
 
 DASH = "\N{EN DASH}"
@@ -62,6 +63,11 @@ def outcome_name(outcome: str, words: Mapping[str, str]) -> str:
     part = {"harmful-correct": "content", "harmful-garbled": "garbled"}.get(outcome, "")
     own = words.get(part)
     return outcome if own in (None, WORDS.get(part)) else f"harmful-{own}"
+
+
+def with_adapter(model: str, adapter: object) -> str:
+    """Return a model's name with the adapter that was given beside it, where there is one."""
+    return f"{model} with the adapter {adapter}" if adapter else model
 
 
 def arm_name(defense: str, command: str = "") -> str:
